@@ -1,0 +1,100 @@
+"""What travels from the loader to the net: a batch, and the random numbers that belong to its samples.
+
+A batch is a pure function of (seed, epoch, position): so are the random parameters of its augmentation.
+They come from `Draws`, which hashes (seed, epoch, position, stream), and never from a generator's state;
+hence they are the same for any number of workers and ranks, and after a resume.
+"""
+
+import math
+import zlib
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Mix(NamedTuple):
+    """The second half of a mixed batch (mixup): loss = weight * L(labels) + (1 - weight) * L(partner)."""
+
+    partner: Tensor  # int64 (B,): labels of the samples mixed in
+    weight: Tensor  # float32 (B,): share of the first sample's label
+
+
+class Batch(NamedTuple):
+    """One batch. B samples; T the longest of them, for text and audio.
+
+    inputs: image uint8 (B, C, H, W); text int64 token ids (B, T), 0 is padding; audio int16 (B, T), 0 is
+        padding. After the frontend: float32 images, log-mel (B, 1, bins, frames) or waveforms (B, 1, T).
+    lengths: int64 (B,), valid entries along the last axis of `inputs`; None for images.
+    labels: int64 (B,).
+    rows: int64 (B,), row of each sample in the source's table: names the sample.
+    positions: int64 (B,), place of each sample in this epoch's global order: seeds its augmentation.
+    """
+
+    inputs: Tensor
+    lengths: Tensor | None
+    labels: Tensor
+    rows: Tensor
+    positions: Tensor
+    epoch: int = 0
+    mix: Mix | None = None
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
+        """The same batch with every tensor on `device`."""
+
+        def move(x: Tensor) -> Tensor:
+            return x.to(device, non_blocking=non_blocking)
+
+        return self._replace(
+            inputs=move(self.inputs),
+            lengths=None if self.lengths is None else move(self.lengths),
+            labels=move(self.labels),
+            rows=move(self.rows),
+            positions=move(self.positions),
+        )
+
+
+def _signed(value: int) -> int:
+    """The 64-bit pattern of `value` as a signed integer, which is what torch computes with."""
+    return (value & (2**64 - 1)) - (2**64 if value & 2**63 else 0)
+
+
+# splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014)
+_GOLDEN = _signed(0x9E3779B97F4A7C15)
+_MIX1 = _signed(0xBF58476D1CE4E5B9)
+_MIX2 = _signed(0x94D049BB133111EB)
+
+
+def _scramble(x: Tensor) -> Tensor:
+    """splitmix64's finaliser on int64; a right shift is made logical by masking the sign's copies."""
+    x = x + _GOLDEN
+    x = (x ^ ((x >> 30) & (2**34 - 1))) * _MIX1
+    x = (x ^ ((x >> 27) & (2**37 - 1))) * _MIX2
+    return x ^ ((x >> 31) & (2**33 - 1))
+
+
+class Draws:
+    """Random numbers of the samples of one batch, a pure function of (seed, epoch, position, stream).
+
+    Each transform uses streams named after itself, so that adding one changes no other's numbers.
+    """
+
+    def __init__(self, seed: int, epoch: int, positions: Tensor) -> None:
+        key = torch.tensor([seed, epoch], dtype=torch.int64, device=positions.device)
+        base = _scramble(key)
+        self._state = _scramble(positions + _scramble(base[0] ^ (base[1] * _GOLDEN)))
+
+    def uniform(self, stream: str, k: int = 1) -> Tensor:
+        """float32 (B, k) in [0, 1)."""
+        columns = torch.arange(k, device=self._state.device) + (zlib.crc32(stream.encode()) << 20)
+        bits = _scramble(self._state[:, None] ^ _scramble(columns)[None, :])
+        return ((bits >> 40) & (2**24 - 1)).to(torch.float32) / 2**24
+
+    def integers(self, stream: str, high: int, k: int = 1) -> Tensor:
+        """int64 (B, k) in 0 .. high - 1."""
+        return (self.uniform(stream, k) * high).long().clamp_(max=high - 1)
+
+    def normal(self, stream: str, k: int = 1) -> Tensor:
+        """float32 (B, k), standard normal (Box and Muller 1958)."""
+        u, v = self.uniform(stream, 2 * k).chunk(2, dim=1)
+        return torch.sqrt(-2 * torch.log1p(-u)) * torch.cos(2 * math.pi * v)

@@ -1,0 +1,1 @@
+"""Thin adapters between Lightning's hooks and the rest."""

@@ -1,0 +1,1 @@
+"""Sources: files, archives or generators -> a table of columns, labels known without decoding."""

@@ -1,0 +1,1 @@
+"""Nets: plain torch.nn, each with a feature width and a head that can be replaced."""

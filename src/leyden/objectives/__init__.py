@@ -1,0 +1,1 @@
+"""Objectives: per-sample losses, plain torch."""

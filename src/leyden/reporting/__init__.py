@@ -1,0 +1,1 @@
+"""Reads run folders and prints them; imports no torch."""
