@@ -1,0 +1,201 @@
+"""Configuration -> datamodule, module, trainer. The only caller of Hydra's instantiate.
+
+Facts go to a target by parameter name: `provide` gives a constructor exactly those of the offered values that
+its signature asks for.
+"""
+
+import functools
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.pytorch import LightningModule, Trainer, seed_everything
+from torch import nn
+
+from leyden.callbacks.checkpoint import Checkpoint
+from leyden.callbacks.history import History
+from leyden.callbacks.interrupt import Interrupt
+from leyden.callbacks.progress import ProgressBar
+from leyden.check import locate
+from leyden.config import Config
+from leyden.console import console
+from leyden.data.datamodule import DataModule, reading
+from leyden.data.spec import DataSpec
+from leyden.data.tokenizers import Tokenizer
+from leyden.errors import UserError, nearest
+from leyden.metrics import higher_is_better
+from leyden.modules.parameters import freeze, transfer
+
+
+def provide(path: str, node: Mapping[str, Any], offered: Mapping[str, Any]) -> Any:
+    """Call a target with its own arguments and with those of `offered` that its signature names.
+
+    Raises:
+        UserError: the target refuses its arguments (ValueError, TypeError); the message names `path`.
+    """
+    parameters = inspect.signature(locate(node["_target_"], path)).parameters
+    given = {name: value for name, value in offered.items() if name in parameters}
+    try:
+        return instantiate(dict(node), **given, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, ValueError | TypeError | FileNotFoundError):
+            raise UserError(f"{path}: {cause}") from cause
+        raise cause if isinstance(cause, Exception) else error from None
+
+
+def data(config: Config, tokenizer: Tokenizer | None = None) -> DataModule:
+    """The data layer; nothing is read yet. `tokenizer` is a fitted one, from a run's folder."""
+    node = config.data.tokenizer
+    if tokenizer is None and node is not None:
+        tokenizer = provide("data.tokenizer", node, {})
+    return DataModule(
+        source=provide("data.source", config.data.source, {}),
+        split=provide("split", config.split, {}),
+        policy=provide("sampling", config.sampling, {}),
+        tokenizer=tokenizer,
+        cache=Path(config.cache),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        reading=reading(config.data),
+    )
+
+
+def module(config: Config, spec: DataSpec, steps_per_epoch: int) -> LightningModule:
+    """The LightningModule with its net, at its initial weights (drawn from `config.seed`)."""
+    seed_everything(config.seed, workers=True, verbose=False)
+    facts = spec.facts()
+    frontend = provide("model.frontend", config.model.frontend, facts) if config.model.frontend else nn.Identity()
+    facts |= frontend.facts() if hasattr(frontend, "facts") else {}
+    net = provide("model.net", config.model.net, facts) if config.model.net else nn.Identity()
+    times = {"steps_per_epoch": steps_per_epoch, "total_steps": steps_per_epoch * config.trainer["max_epochs"]}
+    parts = {
+        "net": net,
+        "frontend": frontend,
+        "objective": provide("objective", config.objective, facts),
+        "augment": [provide(f"augment.{name}", node, facts) for name, node in config.augment.items()],
+        "optimizer": functools.partial(_optimizer, config),
+        "schedule": functools.partial(_scheduler, config, times),
+        "seed": config.seed,
+        "monitor": config.monitor,
+    }
+    built: LightningModule = provide("model.module", config.model.module, {**facts, **times, **parts})
+    start(built, config)
+    return built
+
+
+def _optimizer(config: Config, params: Any) -> torch.optim.Optimizer:
+    """The optimizer; a fused one unscales by itself, so clipping under 16-bit scaling takes the plain one."""
+    scaled = str(config.trainer.get("precision", "")) in ("16-mixed", "16")
+    unfused = scaled and config.trainer.get("gradient_clip_val") is not None
+    node = {k: v for k, v in config.optimizer.items() if not (unfused and k == "fused")}
+    made: torch.optim.Optimizer = provide("optimizer", node, {"params": params})
+    return made
+
+
+def _scheduler(config: Config, times: Mapping[str, int], optimizer: torch.optim.Optimizer) -> Any:
+    """Call the schedule with as much of the run's length as it asks for."""
+    schedule = provide("schedule", config.schedule, {})
+    offered = {**times, "optimizer": optimizer, "higher_is_better": higher_is_better(config.monitor)}
+    asked = inspect.signature(schedule).parameters
+    try:
+        return schedule(**{name: value for name, value in offered.items() if name in asked})
+    except ValueError as error:
+        raise UserError(f"schedule: {error}") from error
+
+
+def start(built: LightningModule, config: Config) -> None:
+    """Take over weights (`init.from`) and freeze (`init.freeze`).
+
+    Raises:
+        UserError: no such file or run, no weight fits, or a pattern matches nothing.
+    """
+    if config.init.source is not None:
+        path = weight_file(Path(config.init.source))
+        try:
+            copied, left = transfer(built, weights(path))
+        except ValueError as error:
+            raise UserError(f"init.from={config.init.source}: {error}") from error
+        console.print(f"init.from: {len(copied)} tensors taken from {path}; left as drawn: {', '.join(left) or 'none'}")
+    try:
+        frozen = freeze(built, config.init.freeze)
+    except ValueError as error:
+        raise UserError(f"init.freeze: {error}") from error
+    if frozen:
+        console.print(f"init.freeze: {frozen:,} parameters frozen")
+
+
+def weight_file(path: Path) -> Path:
+    """The weights that `path` means: itself, or the best checkpoint of the run whose folder it is."""
+    if path.is_file():
+        return path
+    best = path / "checkpoints" / "best.ckpt"
+    if not best.exists():
+        near = [str(p) for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise UserError(f"init.from={path}: neither a weight file nor a run with a best checkpoint; {nearest(str(path), near)}")
+    return best
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint or of a plain state_dict, whose names get the prefix of the net's.
+
+    Raises:
+        UserError: the file holds no weights.
+    """
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=path.suffix != ".ckpt")
+    except Exception as error:
+        raise UserError(f"{path} cannot be read as weights: {error}") from error
+    if isinstance(stored, Mapping) and "state_dict" in stored:
+        return dict(stored["state_dict"])
+    if not isinstance(stored, Mapping) or not all(isinstance(v, torch.Tensor) for v in stored.values()):
+        raise UserError(f"{path} holds neither a checkpoint nor a state_dict")
+    return {f"net.{name}": value for name, value in stored.items()}
+
+
+def trainer(config: Config, folder: Path, resumed_step: int | None = None) -> Trainer:
+    """The Trainer with Leyden's callbacks and the user's; it draws no bar and writes no checkpoint of its own."""
+    offered = {
+        "folder": folder,
+        "resumed_step": resumed_step,
+        "monitor": config.monitor,
+        "higher_is_better": higher_is_better(config.monitor),
+    }
+    loggers = [provide(f"logger.{name}", node, offered) for name, node in config.logger.items()]
+    own = [provide(f"callbacks.{name}", node, offered) for name, node in config.callbacks.items()]
+    checkpoint = Checkpoint(
+        folder / "checkpoints", config.monitor, offered["higher_is_better"], config.checkpoint_minutes
+    )
+    bar = ProgressBar(console, config.monitor)
+    ours = [History(folder / "metrics.csv"), *own, checkpoint, Interrupt(checkpoint), bar]
+    return _quiet_trainer(config.trainer, ours, loggers, folder)
+
+
+def _quiet_trainer(node: Mapping[str, Any], callbacks: list[Any], loggers: list[Any], folder: Path) -> Trainer:
+    made: Trainer = provide(
+        "trainer",
+        node,
+        {
+            "callbacks": callbacks,
+            "logger": loggers or False,
+            "default_root_dir": str(folder),
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "enable_checkpointing": bool(callbacks),  # by ours: Lightning adds its own only where there is none
+            "use_distributed_sampler": False,
+            "num_sanity_val_steps": 0,
+        },
+    )
+    return made
+
+
+def evaluator(config: Config, folder: Path) -> Trainer:
+    """A Trainer that only evaluates: one device, no logger, no callback."""
+    node = {k: v for k, v in config.trainer.items() if k in ("_target_", "accelerator", "precision")}
+    return _quiet_trainer({**node, "devices": 1}, [], [], folder)

@@ -1,0 +1,228 @@
+"""A configuration is checked whole before work: names, types, ranges, signatures, one modality.
+
+`check(plain)` returns the typed `Config` or raises one UserError that names the key and what to type
+instead. Every `_target_` is imported and its arguments are bound to its signature, so that a misspelt
+argument fails here and not, with `_partial_`, an hour later. Costs well under a second once torch is imported.
+"""
+
+import difflib
+import importlib
+import inspect
+import json
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
+
+from leyden.config import Config
+from leyden.data.spec import FACTS
+from leyden.errors import UserError, nearest
+
+# What `build` fills in by parameter name, by the place of the target. A trailing * is any key of a mapping.
+FRONTEND_FACTS = ("bins",)
+PROVIDED: dict[str, tuple[str, ...]] = {
+    "data.source": (),
+    "data.tokenizer": (),
+    "split": (),
+    "sampling": (),
+    "augment.*": FACTS,
+    "model.frontend": FACTS,
+    "model.net": (*FACTS, *FRONTEND_FACTS),
+    "objective": FACTS,
+    "model.module": (
+        *FACTS,
+        *("net", "objective", "frontend", "augment", "optimizer", "schedule", "seed", "monitor"),
+        *("total_steps", "steps_per_epoch"),
+    ),
+    "optimizer": ("params",),
+    "schedule": (),
+    "trainer": (
+        *("callbacks", "logger", "default_root_dir", "enable_progress_bar", "enable_model_summary"),
+        *("enable_checkpointing", "use_distributed_sampler", "num_sanity_val_steps"),
+    ),
+    "callbacks.*": ("monitor", "higher_is_better", "folder"),
+    "logger.*": ("folder", "resumed_step"),
+}
+
+
+def check(plain: Mapping[str, Any]) -> Config:
+    """The typed configuration.
+
+    Args:
+        plain: a composed, resolved configuration, as `compose` returns it.
+
+    Raises:
+        UserError: the first thing that is wrong, with its key and the nearest valid choice.
+    """
+    config = _typed(plain)
+    for path, node, provided in targets(config):
+        bind(path, node, provided)
+    _one_modality(config)
+    _monitor(config.monitor)
+    return config
+
+
+def targets(config: Config) -> Iterator[tuple[str, dict[str, Any], tuple[str, ...]]]:
+    """(path, node, names that build fills in) of every target that the configuration holds."""
+    for path, provided in PROVIDED.items():
+        node: Any = config
+        for key in path.removesuffix(".*").split("."):
+            node = getattr(node, key)
+        for name, one in node.items() if path.endswith(".*") else [("", node)] if node else []:
+            yield path.replace("*", name), one, provided
+
+
+def bind(path: str, node: Mapping[str, Any], provided: tuple[str, ...] = ()) -> None:
+    """Check one target: it exists, takes these arguments, of these types, and is given all that it needs."""
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        given = ", ".join(node) if isinstance(node, Mapping) else repr(node)
+        raise UserError(f"{path}: expected an option with a _target_, got {given or 'nothing'}")
+    target = locate(node["_target_"], path)
+    given = {k: v for k, v in node.items() if k not in ("_target_", "_partial_")}
+    parameters = inspect.signature(target).parameters
+    _names(path, given, parameters, provided)
+    hints = _hints(target)
+    for name, value in given.items():
+        if isinstance(value, Mapping) and "_target_" in value:
+            bind(f"{path}.{name}", value)
+        elif name in hints:
+            _type(f"{path}.{name}", value, hints[name])
+
+
+def locate(name: str, path: str) -> Callable[..., Any]:
+    """The class or function of a dotted name.
+
+    Raises:
+        UserError: its module or the name in it cannot be found (the nearest is named), or importing it fails.
+    """
+    module_name, _, attribute = str(name).rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise UserError(f"{path}._target_={name}: importing {module_name} fails: {error}") from error
+        hint = nearest(module_name, _sibling_modules(module_name))
+        raise UserError(f"{path}._target_={name}: there is no module {error.name!r}; {hint}") from error
+    except Exception as error:
+        raise UserError(f"{path}._target_={name}: importing {module_name} fails: {error!r}") from error
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        public = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        raise UserError(f"{path}._target_={name}: not found in {module_name}; {nearest(attribute, public)}")
+    return found  # type: ignore[no-any-return]
+
+
+def _sibling_modules(name: str) -> list[str]:
+    """The modules beside the one that was not found, for the message."""
+    parent = name.rpartition(".")[0]
+    try:
+        package = importlib.import_module(parent) if parent else None
+    except ImportError:
+        return []
+    return [f"{parent}.{m.name}" for m in pkgutil.iter_modules(getattr(package, "__path__", []))]
+
+
+def _typed(plain: Mapping[str, Any]) -> Config:
+    try:
+        return Config.model_validate(plain)
+    except ValidationError as error:
+        raise UserError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    """pydantic's first finding in Leyden's words; an unknown key is the most telling one, so it goes first."""
+    findings = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+    first = findings[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        fields = _fields(first["loc"][:-1])
+        return f"{path}: there is no such key; {nearest(str(first['loc'][-1]), fields)}"
+    if first["type"] == "missing":
+        return f"{path} is missing"
+    return f"{path}={first['input']!r}: {_lower(first['msg'])}"
+
+
+def _fields(path: tuple[int | str, ...]) -> list[str]:
+    """The keys that the node at `path` of the configuration may have."""
+    model: Any = Config
+    for key in path:
+        model = model.model_fields[str(key)].annotation
+    return [f.alias or name for name, f in model.model_fields.items() if name not in ("experiment",)]
+
+
+def _names(
+    path: str, given: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter], provided: tuple[str, ...]
+) -> None:
+    """Every given name is a parameter, none is a fact of the data, and none that is needed is missing."""
+    free = [n for n, p in parameters.items() if n not in provided and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    for name in given:
+        if name in provided and name in parameters:
+            raise UserError(f"{path}.{name}: this is a fact of the data or made by Leyden; leave it out")
+        if name not in free:
+            raise UserError(f"{path}.{name}: there is no such argument; {nearest(str(name), free)}")
+    for name in free:
+        if parameters[name].default is inspect.Parameter.empty and name not in given:
+            raise UserError(f"{path}.{name} must be given: add {path}.{name}=... to the command")
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a target's arguments; none where they cannot be evaluated (other people's code)."""
+    function = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+    try:
+        return get_type_hints(function, include_extras=True)
+    except (NameError, TypeError):
+        return {}
+
+
+def _type(path: str, value: Any, hint: Any) -> None:
+    """`value` is of the annotated type, as it would be after going through JSON (lists are tuples, too)."""
+    try:
+        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    except (PydanticSchemaGenerationError, PydanticUserError):
+        return  # an annotation that no YAML value is meant to satisfy; the constructor will speak for itself
+    try:
+        adapter.validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        errors = [e for e in error.errors(include_url=False) if e["type"] != "is_instance_of"]
+        if errors:
+            raise UserError(f"{path}={value!r}: {_message(errors[0], value)}") from None
+
+
+def _message(error: Any, value: Any) -> str:
+    """pydantic's message, with the nearest choice where there is a list of them."""
+    expected = str(error.get("ctx", {}).get("expected", ""))
+    choices = [c.strip().strip("'") for c in expected.replace(" or ", ",").split(",") if c.strip()]
+    if error["type"] == "literal_error" and difflib.get_close_matches(str(value), choices):
+        return nearest(str(value), choices)
+    return _lower(error["msg"])
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _one_modality(config: Config) -> None:
+    """The data, the model and every augmentation are of one modality."""
+    source = locate(config.data.source["_target_"], "data.source")
+    data = getattr(source, "modality", "")
+    parts = {"model": config.model.module, **{f"augment.{k}": v for k, v in config.augment.items()}}
+    for path, node in parts.items():
+        wanted = getattr(locate(node["_target_"], path), "modality", "any")
+        if wanted not in ("any", data):
+            name = config.model.name if path == "model" else path
+            raise UserError(
+                f"data={config.data.name} is {data}, but {path}={name} is for {wanted}: choose {path.split('.')[0]}=... "
+                f"for {data} (see `leyden list`)"
+            )
+    if (data == "text") != (config.data.tokenizer is not None):
+        raise UserError(f"data.tokenizer: {'text needs one: add data/tokenizer=word' if data == 'text' else f'{data} takes none'}")
+
+
+def _monitor(monitor: str) -> None:
+    """The monitored metric is one that a validation computes."""
+    from leyden.metrics import METRICS
+
+    names = [f"val/{name}" for name in ("loss", *METRICS)]
+    if monitor not in names:
+        raise UserError(f"monitor={monitor}: {nearest(monitor, names)}")

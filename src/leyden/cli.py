@@ -1,0 +1,82 @@
+"""`leyden <verb> ...`. Nothing heavy is imported before the verb is known, and then only what it needs.
+
+Exit status: 0 all is well, 1 a run failed, 2 a mistake in what was asked, 130 interrupted.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from leyden import __version__
+from leyden.errors import UserError, nearest
+
+
+class Verb(NamedTuple):
+    """A command: the module whose `main(arguments) -> exit status` runs it, and a line for --help."""
+
+    module: str
+    help: str
+
+
+VERBS = {
+    "train": Verb("leyden.train", "compose a configuration, train, evaluate; with -m, a sweep"),
+    "evaluate": Verb("leyden.evaluate", "evaluate a finished run again, or on other data"),
+    "predict": Verb("leyden.predict", "classes and probabilities of files, by a finished run"),
+    "data": Verb("leyden.describe", "what a data set holds: counts, shapes, lengths, a picture of samples"),
+    "list": Verb("leyden.listing", "every model, data set, objective and experiment there is, yours too"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command's entry point; returns the exit status."""
+    from leyden import completion
+
+    if completion.asked():
+        return completion.answer(VERBS)
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_usage())
+        return 0
+    if arguments[0] == "--version":
+        print(f"leyden {__version__}")
+        return 0
+    try:
+        return _run(arguments[0], arguments[1:])
+    except UserError as error:
+        print(f"leyden: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("leyden: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe (`| head`) has left
+        sys.stderr.close()
+        return 0
+
+
+def _run(verb: str, arguments: list[str]) -> int:
+    if verb not in VERBS:
+        raise UserError(f"{verb!r} is not a command; {nearest(verb, VERBS)}")
+    return int(importlib.import_module(VERBS[verb].module).main(arguments))
+
+
+def _usage() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  {name:<{width}}  {verb.help}" for name, verb in VERBS.items()]
+    return "\n".join(
+        [
+            f"leyden {__version__}: experiments with images, text and audio",
+            "",
+            "usage: leyden <command> [arguments]      (leyden <command> --help tells more)",
+            "",
+            *lines,
+            "",
+            "Begin with:  leyden train                         the embedded default, a minute on a CPU",
+            "             leyden train -m model=cnn,mlp seed=1,2,3",
+            "Tab completion in bash:  eval \"$(leyden train -sc install=bash)\"",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""Arguments -> a composed configuration. Hydra composes; its errors become messages with the nearest choice.
+
+    cfg = compose(["data=mnist", "model.net.width=64"])
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException, SearchPathException
+from hydra.main import main as hydra_main
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from leyden.errors import UserError, nearest
+
+Plain = dict[str, Any]
+
+_NESTED_KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)+=")
+
+
+def conf_dir() -> Path:
+    """The folder of Leyden's own options: in the installed package, or at the top of a checkout."""
+    here = Path(__file__).resolve().parent
+    installed = here / "conf"
+    return installed if installed.is_dir() else here.parents[1] / "conf"
+
+
+def nested_keys_without_plus(arguments: Sequence[str]) -> list[str]:
+    """`a.b=v` becomes `++a.b=v`: the YAML need not list what a signature already has; `check` knows them."""
+    return [
+        f"++{a}" if _NESTED_KEY.match(a) and not a.startswith("hydra.") else a for a in arguments
+    ]
+
+
+def run_hydra(job: Callable[[DictConfig], None], arguments: Sequence[str]) -> None:
+    """Hydra's own command line (--help, --cfg, --info, -m, ...) over `job`, which must not raise.
+
+    Raises:
+        UserError: the arguments do not compose.
+    """
+    find_own_code(_config_dirs(arguments))
+    main = hydra_main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+    saved = sys.argv
+    sys.argv = ["leyden", *nested_keys_without_plus(arguments)]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # its exceptions come to us, not to its own printer
+    try:
+        with explained():
+            main(job)()
+    finally:
+        sys.argv = saved
+
+
+def find_own_code(config_dirs: Sequence[str]) -> None:
+    """Let `_target_: my_net.Net` find my_net.py in the working directory or beside a --config-dir."""
+    for folder in (Path.cwd(), *(Path(d).resolve().parent for d in config_dirs)):
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+
+
+def _config_dirs(arguments: Sequence[str]) -> list[str]:
+    """The folders given by --config-dir or -cd."""
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    joined = [a.partition("=")[2] for a in arguments if a.startswith("--config-dir=")]
+    return joined + [value for flag, value in pairs if flag in ("--config-dir", "-cd")]
+
+
+@contextmanager
+def config_loader(config_dirs: Sequence[str] = ()) -> Iterator[ConfigLoader]:
+    """Hydra's view of all option files: Leyden's, those of `config_dirs`, those of installed packages."""
+    GlobalHydra.instance().clear()
+    with explained(), initialize_config_dir(str(conf_dir()), job_name="leyden", version_base="1.3"):
+        search = GlobalHydra.instance().hydra.config_loader.get_search_path()  # type: ignore[union-attr]
+        for folder in config_dirs:
+            if not Path(folder).is_dir():
+                raise UserError(f"--config-dir {folder}: there is no such folder")
+            search.prepend("command-line", f"file://{Path(folder).resolve()}")
+        yield GlobalHydra.instance().config_loader()
+
+
+def compose(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Plain:
+    """The composed configuration as a plain dictionary, interpolations resolved.
+
+    Raises:
+        UserError: an option, a key or a value that does not exist or does not parse.
+    """
+    find_own_code(config_dirs)
+    with config_loader(config_dirs):
+        cfg = hydra_compose("config", nested_keys_without_plus(overrides), return_hydra_config=True)
+        return to_plain(cfg, cfg.hydra.runtime.choices.get("experiment"))
+
+
+def to_plain(cfg: DictConfig, experiment: str | None) -> Plain:
+    """`cfg` less Hydra's own node, resolved, with the name of the experiment it came from."""
+    OmegaConf.set_struct(cfg, False)
+    job = OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"])
+    missing = sorted(OmegaConf.missing_keys(job))
+    if missing:
+        raise UserError(f"{missing[0]} must be given: add {missing[0]}=... to the command")
+    try:
+        plain = OmegaConf.to_container(job, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key}: {_first_line(error)}") from error
+    assert isinstance(plain, dict)
+    return {**{str(k): v for k, v in plain.items()}, "experiment": experiment or "default"}
+
+
+def options(loader: ConfigLoader, group: str) -> list[str]:
+    """The names of the options of a group, the user's too."""
+    found = loader.get_group_options(group, ObjectType.CONFIG)
+    return sorted(name for name in found if not name.startswith("_"))  # _base: shared parts, no options
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Hydra's and OmegaConf's errors as a UserError of one message."""
+    try:
+        yield
+    except MissingConfigException as error:
+        raise UserError(_missing(error)) from error
+    except OverrideParseException as error:
+        raise UserError(f"{error.override!r} is not of the form key=value: {_first_line(error)}") from error
+    except SearchPathException as error:
+        raise UserError(str(error)) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_unknown_key(error)) from error
+
+
+def _missing(error: MissingConfigException) -> str:
+    """An option file that is not there, with the nearest that is."""
+    name = (error.missing_cfg_file or "").removesuffix(".yaml")
+    group, _, option = name.rpartition("/")
+    if error.options:
+        return f"{group}={option}: there is no such option; {nearest(option, error.options)}"
+    return _first_line(error)
+
+
+def _unknown_key(error: Exception) -> str:
+    """An override of a key or group that does not exist, with the nearest root key."""
+    text = str(error)
+    found = re.search(r"Could not (?:override|append to config|delete).{0,20}?'([^']+)'", text)
+    if found is None:
+        parsed = str(error.__cause__ or "")
+        return _first_line(error) + (f" ({_first_line(error.__cause__)})" if parsed and error.__cause__ else "")
+    from leyden.config import Config
+
+    key = found.group(1).lstrip("+~").split("=")[0]
+    return f"{key}: there is no such key or group; {nearest(key.split('.')[0].split('/')[0], Config.model_fields)}"
+
+
+def _first_line(error: BaseException | None) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")

@@ -1,0 +1,86 @@
+"""The typed root of a run's configuration. What stands here is checked whole before any work starts.
+
+The YAML of conf/ and the command line are composed into a plain dictionary; `Config.model_validate` gives it
+types, ranges and names. The nodes that select code (`_target_`) stay dictionaries: `check` binds them to
+their signatures, `build` calls them.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Target = dict[str, Any]  # a node with `_target_` and its arguments
+
+
+class Node(BaseModel):
+    """Strict types, no unknown keys, never changed after the check."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class Data(Node):
+    """Group `data`: where the inputs come from and how they are read.
+
+    deduplicate leaves one copy of inputs that are identical (text: after case and spaces); on_bad says what a
+    bad file does; above limit_gb (GB, decoded) inputs are decoded by `workers` processes instead of being kept
+    as memory-mapped columns; bucket is the window, in batches, within which texts and clips are
+    sorted by length (0: none).
+    """
+
+    name: str
+    source: Target
+    tokenizer: Target | None = None
+    deduplicate: bool = False
+    on_bad: Literal["stop", "skip"] = "stop"
+    limit_gb: Annotated[float, Field(gt=0)] = 8.0
+    workers: Annotated[int, Field(ge=0)] = 2
+    bucket: Annotated[int, Field(ge=0)] = 50
+    eval_batch_size: Annotated[int, Field(ge=1)] = 256
+
+
+class Model(Node):
+    """Group `model`: a LightningModule, the frontend that makes the net's input, and the net."""
+
+    name: str
+    module: Target
+    frontend: Target = {}
+    net: Target = {}
+
+
+class Init(Node):
+    """Where the weights start: `from` a run's folder or a weight file; `freeze` by parameter name (globs)."""
+
+    source: str | None = Field(default=None, alias="from")
+    freeze: list[str] = []
+
+
+class Config(Node):
+    """A whole run. `batch_size` is global: ranks and accumulation divide it."""
+
+    name: str
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    batch_size: Annotated[int, Field(ge=1)]
+    monitor: str
+    threads: Annotated[int, Field(ge=1)] | None
+    checkpoint_minutes: Annotated[float, Field(gt=0)]
+    data: Data
+    split: Target
+    sampling: Target
+    augment: dict[str, Target]
+    model: Model
+    objective: Target
+    optimizer: Target
+    schedule: Target
+    trainer: Target
+    callbacks: dict[str, Target]
+    logger: dict[str, Target]
+    init: Init
+    data_root: str
+    cache: str
+    runs: str
+    experiment: str
+    force: bool
+
+
+# Keys that cannot change a result: where things lie and what is shown. They stay out of the fingerprint.
+COSMETIC = ("name", "experiment", "data_root", "cache", "runs", "force", "logger", "checkpoint_minutes")

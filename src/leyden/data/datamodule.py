@@ -1,0 +1,225 @@
+"""The only LightningDataModule: source -> columns -> split -> (tokens) -> loaders, and the facts for the net."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+
+from leyden.batch import Batch
+from leyden.data import columns, tokens
+from leyden.data.columns import Dense, Files, Ragged, Source, Table
+from leyden.data.loader import Loader
+from leyden.data.sampling import Bucketed, Order, Plan, Policy, Sequential
+from leyden.data.spec import DataSpec
+from leyden.data.split import Split, Splits, deduplicate
+from leyden.data.tokenizers import Tokenizer
+from leyden.errors import UserError
+
+SPLITS = ("train", "val", "test")
+FIT_SAMPLES = 10_000  # a frontend is fitted on so many training samples, evenly spaced over the training rows
+_FIT_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the data are read: the knobs of group `data`; see `leyden.config.Data` for what each does."""
+
+    deduplicate: bool = False
+    on_bad: Literal["stop", "skip"] = "stop"
+    limit_gb: float = 8.0
+    workers: int = 2
+    bucket: int = 50
+    eval_batch_size: int = 256
+
+
+class DataModule(LightningDataModule):
+    """The shared data layer.
+
+    Args:
+        source: where the inputs come from.
+        split: makes train, val and test of its rows.
+        policy: how training samples are drawn.
+        tokenizer: for text; fitted on the training rows unless it is ready.
+        cache: folder of the columns.
+        batch_size: the global one, of training.
+        seed: of the order of samples.
+        reading: how the data are read.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        split: Split,
+        policy: Policy,
+        tokenizer: Tokenizer | None,
+        cache: Path,
+        batch_size: int,
+        seed: int,
+        reading: Reading,
+    ) -> None:
+        super().__init__()
+        self.source, self.split, self.policy, self._tokenizer = source, split, policy, tokenizer
+        self.cache, self.batch_size, self.seed, self.reading = cache.expanduser(), batch_size, seed, reading
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the content: the same data elsewhere have the same."""
+        return self.source.fingerprint(self.cache)
+
+    @cached_property
+    def table(self) -> Table:
+        """Every row of the source, decoded (texts still as bytes).
+
+        Raises:
+            UserError: whatever is wrong with the data.
+        """
+        return columns.load(self.source, self.cache, self.reading.on_bad, self.reading.limit_gb)
+
+    @cached_property
+    def kept(self) -> np.ndarray:
+        """int64 rows that are no copy of another row."""
+        if not self.reading.deduplicate:
+            return np.arange(len(self.table))
+        if isinstance(self.table.inputs, Files):
+            raise UserError("data.deduplicate=true needs columns: raise data.limit_gb, or set data.deduplicate=false")
+        return deduplicate(_keys(self.table, self.source.modality), self.table.index.split)[0]
+
+    @property
+    def removed(self) -> int:
+        """How many identical inputs were left out."""
+        return len(self.table) - len(self.kept)
+
+    @cached_property
+    def splits(self) -> Splits:
+        """Rows of the table in train, val and test."""
+        index, kept = self.table.index, self.kept
+        given = None if index.split is None else index.split[kept]
+        group = None if index.group is None else index.group[kept]
+        found = self.split(index.labels[kept], given, group, index.group_names)
+        return Splits(*(kept[rows] for rows in found))
+
+    @cached_property
+    def _encoded(self) -> tuple[Tokenizer, Ragged]:
+        assert self._tokenizer is not None
+        return tokens.encode(self.table, self._tokenizer, self.splits.train, self.cache)
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """The fitted tokenizer; None for images and audio."""
+        return None if self._tokenizer is None else self._encoded[0]
+
+    @property
+    def inputs(self) -> Dense | Ragged | Files:
+        """What batches are gathered from: images, clips or token ids."""
+        return self.table.inputs if self._tokenizer is None else self._encoded[1]
+
+    @cached_property
+    def spec(self) -> DataSpec:
+        """The facts that a net, an objective or a frontend may ask for."""
+        index, train = self.table.index, self.splits.train
+        counts = np.bincount(index.labels[train], minlength=len(index.class_names))
+        shape = (*self.inputs.shape, 0, 0, 0)[:3] if self.source.modality == "image" else (1, 0, 0)
+        lengths = self._lengths
+        return DataSpec(
+            modality=self.source.modality,
+            class_names=index.class_names,
+            class_counts=tuple(int(n) for n in counts),
+            in_channels=shape[0],
+            image_size=(shape[1], shape[2]),
+            vocab_size=0 if self.tokenizer is None else self.tokenizer.vocab_size,
+            sample_rate=int(self.table.facts.get("sample_rate", 0)),
+            max_length=0 if lengths is None else int(lengths[train].max()),
+            sizes=tuple(len(rows) for rows in self.splits),  # type: ignore[arg-type]
+        )
+
+    @property
+    def _lengths(self) -> np.ndarray | None:
+        """Length of every row's input (N,); None for images."""
+        return None if self.source.modality == "image" else self.inputs.lengths
+
+    @cached_property
+    def _labels(self) -> torch.Tensor:
+        return torch.from_numpy(self.table.index.labels.astype(np.int64))
+
+    def plan(self, epochs: int) -> Plan:
+        """The order of the training samples in every epoch."""
+        labels = self.table.index.labels[self.splits.train]
+        return Plan(labels, self.spec.num_classes, self.policy, self.seed, epochs=epochs)
+
+    def steps_per_epoch(self, epochs: int) -> int:
+        """Optimizer steps of an epoch: whole global batches."""
+        return max(1, len(self.plan(epochs)) // self.batch_size)
+
+    def train_dataloader(self) -> Loader:
+        """Whole global batches in planned order, of about equal lengths; this rank's share of each."""
+        assert self.trainer is not None
+        rows, order = self.splits.train, self._train_order(self.trainer.max_epochs or 1)
+        accumulate = self.trainer.accumulate_grad_batches
+        return self._loader(rows, order, self.batch_size, training=True, accumulate=accumulate)
+
+    def _train_order(self, epochs: int) -> Order:
+        plan, lengths = self.plan(epochs), self._lengths
+        if lengths is None or not self.reading.bucket:
+            return plan
+        own = lengths[self.splits.train]
+        return Bucketed(plan, own, self.batch_size, self.reading.bucket, self.seed)
+
+    def val_dataloader(self) -> Loader:
+        """Every validation sample once over all ranks."""
+        return self.evaluation_loader("val")
+
+    def test_dataloader(self) -> Loader:
+        """Every test sample once over all ranks."""
+        return self.evaluation_loader("test")
+
+    def evaluation_loader(self, split: str) -> Loader:
+        """Every sample of a split once, the short ones first (rows tell which is which)."""
+        rows = self.splits[SPLITS.index(split)]
+        if self._lengths is not None:
+            rows = rows[np.argsort(self._lengths[rows], kind="stable")]
+        size = self.reading.eval_batch_size
+        return self._loader(rows, Sequential(len(rows)), size, training=False, accumulate=1)
+
+    def _loader(self, rows: np.ndarray, order: Order, size: int, *, training: bool, accumulate: int) -> Loader:
+        trainer = self.trainer
+        return Loader(
+            self.inputs,
+            self._labels,
+            rows,
+            order,
+            size,
+            training=training,
+            accumulate=accumulate,
+            rank=trainer.global_rank if trainer else 0,
+            world=trainer.world_size if trainer else 1,
+            workers=self.reading.workers if isinstance(self.inputs, Files) else 0,
+            pin=bool(trainer) and trainer.strategy.root_device.type == "cuda",
+        )
+
+    def fit_batches(self) -> Iterator[Batch]:
+        """Unaugmented training batches from which a frontend is fitted: at most FIT_SAMPLES, evenly spaced."""
+        rows = self.splits.train
+        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), FIT_SAMPLES)).astype(np.int64)]
+        yield from self._loader(rows, Sequential(len(rows)), _FIT_BATCH, training=False, accumulate=1)
+
+
+def _keys(table: Table, modality: str) -> list[bytes]:
+    """What makes two inputs identical: the same pixels or samples; of texts, the same but for case and spaces."""
+    inputs = table.inputs
+    if isinstance(inputs, Ragged):
+        pieces = [inputs.row(row) for row in range(len(inputs))]
+        if modality == "text":
+            return [" ".join(bytes(p).decode().lower().split()).encode() for p in pieces]
+        return [p.tobytes() for p in pieces]
+    assert isinstance(inputs, Dense)
+    return [image.tobytes() for image in inputs.values]
+
+
+def reading(options: Any) -> Reading:
+    """The `Reading` of a configuration's `data` node."""
+    return Reading(**{name: getattr(options, name) for name in Reading.__dataclass_fields__})

@@ -1,0 +1,240 @@
+"""Text sources: SMSSpam, AGNews, TextTable. Each row is one text; its name is file:line.
+
+Try one: leyden train data=text_table data.source.path=reviews.csv data.source.label_column=stars
+"""
+
+import hashlib
+import io
+import urllib.request
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from leyden.data.decode import decode_text
+from leyden.data.digest import digest_files, fingerprint
+from leyden.data.index import TEST, TRAIN, VAL, Index, make_index
+from leyden.data.sources.download import TIMEOUT, ensure, fetch_file, verify_digest
+from leyden.data.sources.files import file_at
+from leyden.data.sources.tables import delimited_rows, read_table
+from leyden.errors import UserError
+
+
+@dataclass(frozen=True)
+class Texts:
+    """N texts (bytes, or str in which undecodable bytes are surrogates) with labels and names."""
+
+    texts: Sequence[str | bytes]
+    labels: Sequence[str]
+    names: Sequence[str]
+    split: np.ndarray | None = None
+    groups: Sequence[str] | None = None
+
+
+class SMSSpam:
+    """SMS Spam Collection (Almeida et al. 2011): 5,574 messages, 13.4 % spam, no split given.
+
+    root: holds SMSSpamCollection (ham|spam, a tab, the text); downloaded where absent. Many messages occur
+    several times: de-duplicate.
+    """
+
+    modality: ClassVar[str] = "text"
+    ADDRESS: ClassVar[str] = "https://archive.ics.uci.edu/static/public/228/sms+spam+collection.zip"
+    SHA256: ClassVar[str] = (
+        "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"  # of the unzipped file
+    )
+
+    def __init__(self, root: str, download: bool = True) -> None:
+        """Nothing is read yet."""
+        self._root, self._download = Path(root).expanduser(), download
+
+    @cached_property
+    def _file(self) -> Path:
+        file = self._root / "SMSSpamCollection"
+        ensure([file], self._download, lambda: self._fetch(file), self.ADDRESS, self._root)
+        return file
+
+    def _fetch(self, file: Path) -> None:
+        with urllib.request.urlopen(self.ADDRESS, timeout=TIMEOUT) as answer:
+            archive = answer.read()
+        try:
+            content = zipfile.ZipFile(io.BytesIO(archive)).read(file.name)
+        except (zipfile.BadZipFile, KeyError) as error:
+            raise OSError(f"{self.ADDRESS} is no zip archive with {file.name}") from error
+        verify_digest(hashlib.sha256(content).hexdigest(), self.SHA256, file.name)
+        temporary = file.with_suffix(".part")  # one process at a time is here, see `ensure`
+        temporary.write_bytes(content)
+        temporary.replace(file)
+
+    @cached_property
+    def _data(self) -> Texts:
+        texts, labels, names = [], [], []
+        for line, content in enumerate(self._file.read_bytes().split(b"\n"), start=1):
+            if not content.strip():
+                continue
+            label, tab, text = content.rstrip(b"\r").partition(b"\t")
+            if not tab or label not in (b"ham", b"spam"):
+                raise UserError(f"{self._file}:{line}: expected ham or spam, a tab and the text")
+            texts.append(text)
+            labels.append(label.decode())
+            names.append(f"{self._file.name}:{line}")
+        return Texts(texts, labels, names)
+
+    def fingerprint(self, cache: Path) -> str:
+        """Of the file's content."""
+        return fingerprint(self, {}, digest_files([self._file], self._root, cache))
+
+    def index(self) -> Index:
+        """Classes ham and spam."""
+        return _index(self._data, str(self._file))
+
+    def decode(self, row: int) -> np.ndarray:
+        """uint8 (n,), UTF-8."""
+        return decode_text(self._data.texts[row], self._data.names[row])
+
+    def facts(self) -> dict[str, Any]:
+        """None beyond the index."""
+        return {}
+
+
+def _index(data: Texts, where: str) -> Index:
+    return make_index(where, data.labels, data.names, data.split, data.groups)
+
+
+class AGNews:
+    """AG's News (Zhang, Zhao, LeCun 2015): 120,000 train and 7,600 test news, four topics.
+
+    root: holds train.csv and test.csv (class 1 to 4, title, description); downloaded where absent. A text
+    is the title and the description; the backslashes that stand for line breaks become spaces.
+    """
+
+    modality: ClassVar[str] = "text"
+    CLASSES: ClassVar[tuple[str, ...]] = ("World", "Sports", "Business", "Sci/Tech")
+    ADDRESS: ClassVar[str] = (
+        "https://raw.githubusercontent.com/mhjabreel/CharCnn_Keras/master/data/ag_news_csv/"
+    )
+    MD5: ClassVar[dict[str, str]] = {
+        "train.csv": "b1a00f826fdfbd249f79597b59e1dc12",
+        "test.csv": "d52ea96a97a2d943681189a97654912d",
+    }
+
+    def __init__(self, root: str, download: bool = True) -> None:
+        """Nothing is read yet."""
+        self._root, self._download = Path(root).expanduser(), download
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        files = [self._root / name for name in self.MD5]
+        ensure(files, self._download, self._fetch, self.ADDRESS, self._root)
+        return files
+
+    def _fetch(self) -> None:
+        for name, digest in self.MD5.items():
+            fetch_file(self.ADDRESS + name, self._root / name, digest, "md5")
+
+    @cached_property
+    def _data(self) -> Texts:
+        texts, labels, names = [], [], []
+        split: list[int] = []
+        for file, code in zip(self._files, (TRAIN, TEST), strict=True):
+            for line, cells in delimited_rows(file):
+                if len(cells) != 3 or cells[0] not in ("1", "2", "3", "4"):
+                    raise UserError(f"{file}:{line}: expected a class 1 to 4, a title and a description")
+                texts.append(" ".join(cells[1:]).replace("\\", " "))
+                labels.append(cells[0])
+                names.append(f"{file.name}:{line}")
+                split.append(code)
+        return Texts(texts, labels, names, np.array(split, dtype=np.int8))
+
+    def fingerprint(self, cache: Path) -> str:
+        """Of the two files' content."""
+        return fingerprint(self, {}, digest_files(self._files, self._root, cache))
+
+    def index(self) -> Index:
+        """Four topics and the official split."""
+        data = self._data
+        topics = [self.CLASSES[int(label) - 1] for label in data.labels]
+        return make_index(str(self._root), topics, data.names, data.split)
+
+    def decode(self, row: int) -> np.ndarray:
+        """uint8 (n,), UTF-8."""
+        return decode_text(self._data.texts[row], self._data.names[row])
+
+    def facts(self) -> dict[str, Any]:
+        """None beyond the index."""
+        return {}
+
+
+class TextTable:
+    """Texts in a .csv, .tsv or .jsonl file, UTF-8, with named columns.
+
+    split_column holds train, val or test; or give each split its own file: path is training, val_path and
+    test_path the others. group_column (author, conversation) keeps the rows of a group on one side of the
+    split.
+    """
+
+    modality: ClassVar[str] = "text"
+
+    def __init__(
+        self,
+        path: str,
+        text_column: str = "text",
+        label_column: str = "label",
+        split_column: str | None = None,
+        group_column: str | None = None,
+        val_path: str | None = None,
+        test_path: str | None = None,
+    ) -> None:
+        """Nothing is read yet."""
+        if split_column is not None and (val_path or test_path):
+            raise UserError("data.source.split_column: give it, or val_path and test_path, not both")
+        self._paths = {"path": path, "val_path": val_path, "test_path": test_path}
+        self._columns = (text_column, label_column, split_column, group_column)
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        given = {key: path for key, path in self._paths.items() if path}
+        return {key: file_at(path, f"data.source.{key}") for key, path in given.items()}
+
+    @cached_property
+    def _data(self) -> Texts:
+        text, label, split, group = self._columns
+        tables = {key: read_table(file) for key, file in self._files.items()}
+
+        def column(name: str, field: str, empty: bool = False) -> list[str]:
+            pieces = (table.column(name, f"data.source.{field}", empty) for table in tables.values())
+            return [value for piece in pieces for value in piece]
+
+        codes = {"path": TRAIN, "val_path": VAL, "test_path": TEST}
+        sizes = [len(table.rows) for table in tables.values()]
+        by_file = np.repeat(np.array([codes[key] for key in tables], dtype=np.int8), sizes)
+        return Texts(
+            column(text, "text_column", empty=True),
+            column(label, "label_column"),
+            [place for table in tables.values() for place in table.places()],
+            tables["path"].split(split) if len(tables) == 1 else by_file,
+            None if group is None else column(group, "group_column"),
+        )
+
+    def fingerprint(self, cache: Path) -> str:
+        """Of each file's content and its role, and of the columns."""
+        digests = {
+            key: digest_files([file], file.parent, cache)[file.name] for key, file in self._files.items()
+        }
+        return fingerprint(self, {"columns": self._columns}, digests)
+
+    def index(self) -> Index:
+        """Labels sorted by name (numbers by value); split and groups where given."""
+        return _index(self._data, str(self._paths["path"]))
+
+    def decode(self, row: int) -> np.ndarray:
+        """uint8 (n,), UTF-8; BadInput for an empty text or bytes that are no UTF-8."""
+        return decode_text(self._data.texts[row], self._data.names[row])
+
+    def facts(self) -> dict[str, Any]:
+        """None beyond the index."""
+        return {}

@@ -1,0 +1,85 @@
+"""Mixing the samples of a batch with one another: mixup."""
+
+from typing import Annotated, ClassVar
+
+import torch
+from annotated_types import Gt
+from torch import Tensor, nn
+
+from leyden.batch import Batch, Draws, Mix
+from leyden.errors import UserError
+
+# Of the table of Beta's quantiles: read between the knots it is exact to 1e-6 up to alpha = 1, and above that to
+# 1e-3, save in the outermost 1/4096 of the draws.
+KNOTS = 4097
+
+
+class Mixup(nn.Module):
+    """x = w x_i + (1 - w) x_j, w ~ Beta(alpha, alpha) for each sample (Zhang et al. 2018, arXiv:1710.09412).
+
+    The loss is weighted alike by way of `Batch.mix`. The weight of a sample depends on (seed, epoch,
+    position) alone. Its partner is the next one in a random ring through the batch, never itself: so unlike
+    every other transform it depends on what else stands in the batch, and on how a global batch is cut over
+    ranks and accumulation steps.
+    """
+
+    stage: ClassVar[str] = "features"
+    modality: ClassVar[str] = "any"
+
+    quantiles: Tensor
+
+    def __init__(self, alpha: Annotated[float, Gt(0)] = 1.0) -> None:
+        super().__init__()
+        self.alpha = alpha
+        self.register_buffer("quantiles", beta_quantiles(alpha), persistent=False)
+
+    def forward(self, batch: Batch, draws: Draws) -> Batch:
+        """Float inputs (B, ...) to the same shape; lengths become the longer of each pair's, mix is set."""
+        x = batch.inputs
+        if not x.is_floating_point():
+            raise UserError(
+                "augment: Mixup mixes images and audio, not token ids; for text use token_dropout"
+            )
+        if batch.mix is not None:
+            raise UserError("augment: a batch can be mixed once; keep one Mixup and drop the other")
+        partner = self._partner(draws)
+        weight = self._weight(draws)
+        share = weight.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+        lengths = batch.lengths
+        return batch._replace(
+            inputs=torch.lerp(x[partner], x, share),
+            lengths=None if lengths is None else torch.maximum(lengths, lengths[partner]),
+            mix=Mix(batch.labels[partner], weight),
+        )
+
+    def _partner(self, draws: Draws) -> Tensor:
+        """int64 (B,): the next sample in the ring that sorting by a random key makes."""
+        order = draws.uniform("mixup.order").squeeze(1).argsort(stable=True)
+        return torch.empty_like(order).index_copy_(0, order, order.roll(-1))
+
+    def _weight(self, draws: Draws) -> Tensor:
+        """float32 (B,): Beta's quantile at a uniform number, read from the table of its lower half."""
+        u = draws.uniform("mixup.weight").squeeze(1)
+        place = (2 * torch.minimum(u, 1 - u)) * (KNOTS - 1)
+        knot = place.long().clamp_(max=KNOTS - 2)
+        low = torch.lerp(self.quantiles[knot], self.quantiles[knot + 1], place - knot)
+        return torch.where(u < 0.5, low, 1 - low)
+
+
+def beta_quantiles(alpha: float) -> Tensor:
+    """float32 (KNOTS,): quantiles of Beta(alpha, alpha) at 0 .. 1/2, evenly spaced.
+
+    In s = x^alpha the density is (1 - x)^(alpha - 1), which is bounded, so that the trapezoid rule is exact
+    enough even where Beta's own density is infinite (alpha < 1); above 1 the density in x itself is
+    bounded.
+    """
+    power = min(alpha, 1.0)
+    s = torch.linspace(0, 0.5**power, 16 * KNOTS, dtype=torch.float64)
+    x = s ** (1 / power)
+    density = (1 - x) ** (alpha - 1) * x ** (alpha - power)
+    mass = torch.cumulative_trapezoid(density, s)
+    mass = torch.cat((mass.new_zeros(1), mass / mass[-1]))
+    at = torch.linspace(0, 1, KNOTS, dtype=torch.float64)
+    upper = torch.searchsorted(mass, at).clamp(1, len(s) - 1)
+    share = (at - mass[upper - 1]) / (mass[upper] - mass[upper - 1]).clamp(min=1e-300)
+    return torch.lerp(s[upper - 1], s[upper], share.clamp(0, 1)).pow(1 / power).clamp(max=0.5).float()

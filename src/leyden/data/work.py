@@ -1,0 +1,76 @@
+"""Work over many items in a thread pool: results in order, bounded memory, a progress bar for long work.
+
+Threads, because what is done per item (reading, hashing, libjpeg, libsndfile) releases Python's lock.
+"""
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MAX_THREADS = 8  # beyond this one disk, not the processors, sets the pace
+PATIENCE = 1.0  # seconds of work before a progress bar appears
+
+
+def threads() -> int:
+    """How many threads decode: the processors this process may use, at most `MAX_THREADS`."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), MAX_THREADS)
+    return min(os.cpu_count() or 1, MAX_THREADS)
+
+
+def each(function: Callable[[T], R], items: Sequence[T], label: str, chunk: int = 64) -> Iterator[R]:
+    """`function(item)` of every item, in order; at most `2 * threads() + 1` chunks of results wait."""
+
+    def run(start: int) -> list[R]:
+        return [function(item) for item in items[start : start + chunk]]
+
+    starts = iter(range(0, len(items), chunk))
+    pool = ThreadPoolExecutor(threads())
+    bar = _Bar(label, len(items))
+    try:
+        pending: deque[Future[list[R]]] = deque()
+        pending.extend(pool.submit(run, start) for start in islice(starts, 2 * threads()))
+        while pending:
+            results = pending.popleft().result()
+            pending.extend(pool.submit(run, start) for start in islice(starts, 1))
+            yield from results
+            bar.advance(len(results))
+    finally:
+        bar.close()
+        pool.shutdown(cancel_futures=True)
+
+
+class _Bar:
+    """A progress bar on a terminal's error stream, shown once the work has taken `PATIENCE` seconds."""
+
+    def __init__(self, label: str, total: int) -> None:
+        self._label, self._total, self._done = label, total, 0
+        self._begun = time.monotonic()
+        self._progress: Any = None
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        if self._progress is not None:
+            self._progress.update(self._task, completed=self._done)
+        elif self._done < self._total and sys.stderr.isatty() and time.monotonic() - self._begun > PATIENCE:
+            self._open()
+
+    def _open(self) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self._progress = Progress(console=Console(stderr=True), transient=True)
+        self._progress.start()
+        self._task = self._progress.add_task(self._label, total=self._total, completed=self._done)
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()

@@ -1,0 +1,94 @@
+"""Train a built experiment in its run's folder and evaluate its best checkpoint: the work between lock and result."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+
+from leyden import build, metrics
+from leyden.config import Config
+from leyden.data.datamodule import DataModule
+from leyden.files import write_text
+from leyden.run import Run, command_line, manifest
+
+
+def fit(
+    config: Config, plain: Any, data: DataModule, module: LightningModule, place: Run, threads: int
+) -> dict[str, Any]:
+    """Train from the start or from where the run broke off; returns the parts of result.json.
+
+    The test split is read once, at the end, with the checkpoint that was best on the validation split.
+    """
+    resume = place.resume_point() if place.state_file() == "interrupted" and not config.force else None
+    if resume is None:
+        place.clear()
+    place.begin(plain, manifest(config, data.fingerprint, threads, command_line()), asdict(data.spec))
+    if data.tokenizer is not None:
+        write_text(place.folder / "tokenizer.json", data.tokenizer.to_json())
+    if hasattr(module, "frontend") and hasattr(module.frontend, "fit"):
+        module.frontend.fit(data.fit_batches())
+    trainer = build.trainer(config, place.folder, _step(resume))
+    started = time.monotonic()
+    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=False if resume else None)
+    seconds = time.monotonic() - started
+    checkpoint = next(c for c in trainer.callbacks if hasattr(c, "best_path"))  # type: ignore[attr-defined]
+    module.load_state_dict(torch.load(checkpoint.best_path, map_location="cpu", weights_only=False)["state_dict"])
+    found = metrics_of(trainer, module, data, predictions=place.folder / "predictions")
+    return {
+        "metrics": found,
+        "best": {**checkpoint.best, "checkpoint": "checkpoints/best.ckpt"},
+        "cost": _cost(module, seconds, trainer, config),
+        "prior": {},
+        "doctor": [],
+    }
+
+
+def _step(resume: Path | None) -> int | None:
+    """The optimizer step of a checkpoint: event files drop what comes after it."""
+    return None if resume is None else int(torch.load(resume, map_location="cpu", weights_only=False)["global_step"]) + 1
+
+
+def _cost(module: LightningModule, seconds: float, trainer: Trainer, config: Config) -> dict[str, Any]:
+    samples = trainer.global_step * config.batch_size
+    return {
+        "seconds": round(seconds, 3),
+        "samples_per_second": round(samples / seconds, 1) if seconds else None,
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "steps": trainer.global_step,
+    }
+
+
+def metrics_of(
+    trainer: Trainer,
+    module: LightningModule,
+    data: DataModule,
+    splits: tuple[str, ...] = ("val", "test"),
+    predictions: Path | None = None,
+) -> dict[str, Any]:
+    """Metrics with intervals of each split that has rows; outputs go to the folder `predictions`, if there is one.
+
+    A LightningModule of the user's own that keeps no `evaluations` gives the scalars that it logs.
+    """
+    there = [split for split in splits if len(getattr(data.splits, split))]
+    return {split: _metrics(trainer, module, data, split, predictions) for split in there}
+
+
+def _metrics(
+    trainer: Trainer, module: LightningModule, data: DataModule, split: str, predictions: Path | None
+) -> dict[str, Any]:
+    scalars = trainer.test(module, dataloaders=data.evaluation_loader(split), verbose=False)[0]
+    outputs = getattr(module, "evaluations", {}).pop("test", None)
+    if outputs is None:
+        return {"scalars": {name: float(value) for name, value in scalars.items()}}
+    if predictions is not None:
+        np.savez_compressed(
+            predictions / f"{split}.npz",
+            rows=outputs.rows.numpy(),
+            labels=outputs.labels.numpy(),
+            probabilities=outputs.logits.double().softmax(1).float().numpy(),
+        )
+    return metrics.evaluate(outputs.logits, outputs.labels, data.spec.class_names).to_dict()

@@ -1,0 +1,111 @@
+"""The metrics that depend on the confusion matrix alone, for one matrix or many resamples of it.
+
+NaN stands for undefined here; it becomes None before it leaves `leyden.metrics`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def confusion_matrix(labels: Ints, predicted: Ints, classes: int) -> Ints:
+    """int64 (C, C): rows are the true classes, columns the predicted ones."""
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def divide(top: NDArray, bottom: NDArray) -> Floats:
+    """top / bottom, NaN where bottom is 0."""
+    out = np.full(np.broadcast_shapes(np.shape(top), np.shape(bottom)), np.nan)
+    return np.divide(top, bottom, out=out, where=np.asarray(bottom) != 0)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Margins and diagonal of confusion matrices: each (..., C); leading axes are resamples."""
+
+    hits: NDArray
+    support: NDArray
+    predicted: NDArray
+
+    @classmethod
+    def of(cls, confusion: Ints) -> "Counts":
+        """From one matrix (C, C)."""
+        return cls(np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0))
+
+    def accuracy(self) -> Floats:
+        """Share of hits (...)."""
+        return divide(self.hits.sum(-1), self.support.sum(-1))
+
+    def recall(self) -> Floats:
+        """(..., C): NaN for a class without samples."""
+        return divide(self.hits, self.support)
+
+    def precision(self) -> Floats:
+        """(..., C): NaN for a class that is never predicted."""
+        return divide(self.hits, self.predicted)
+
+    def f1(self) -> Floats:
+        """(..., C): 2 hits / (support + predicted), NaN where both are 0."""
+        return divide(2 * self.hits, self.support + self.predicted)
+
+    def _over_present(self, per_class: Floats) -> Floats:
+        present = self.support > 0
+        return divide(np.where(present, per_class, 0.0).sum(-1), present.sum(-1))
+
+    def balanced_accuracy(self) -> Floats:
+        """Mean recall (...) over the classes present (Brodersen et al. 2010)."""
+        return self._over_present(self.recall())
+
+    def macro_f1(self) -> Floats:
+        """Mean of the classes' F1 (...) over the classes present."""
+        return self._over_present(self.f1())
+
+    def mcc(self) -> Floats:
+        """Matthews' coefficient (...) for C classes, R_K (Gorodkin 2004).
+
+        0 where every prediction is the same class, as is the convention; NaN where every label is.
+        """
+        n = self.support.sum(-1, dtype=np.float64)
+        support, predicted = self.support.astype(np.float64), self.predicted.astype(np.float64)
+        covariance = n * self.hits.sum(-1) - (support * predicted).sum(-1)
+        of_labels = n**2 - (support**2).sum(-1)
+        of_predictions = n**2 - (predicted**2).sum(-1)
+        value = divide(covariance, np.sqrt(of_labels * of_predictions))
+        return np.where((of_labels > 0) & (of_predictions == 0), 0.0, value)
+
+    def values(self) -> dict[str, Floats]:
+        """Every metric of this module that is one number, by its name in METRICS."""
+        return {
+            "accuracy": self.accuracy(),
+            "balanced_accuracy": self.balanced_accuracy(),
+            "macro_f1": self.macro_f1(),
+            "mcc": self.mcc(),
+        }
+
+
+def resample(confusion: Ints, times: int, rng: np.random.Generator) -> Counts:
+    """Multinomial resamples of a confusion matrix: Counts of (times, C).
+
+    This is the bootstrap of the samples, as far as a function of the matrix can tell. Only the cells that
+    are not empty are drawn, so the work is bounded by the samples also where C is 1,000.
+    """
+    rows, columns = np.nonzero(confusion)
+    cells = confusion[rows, columns]
+    drawn = rng.multinomial(cells.sum(), cells / cells.sum(), size=times)
+
+    def sums(keys: Ints) -> Ints:
+        """(times, C): drawn cells added up by their key."""
+        order = np.argsort(keys, kind="stable")
+        present, starts = np.unique(keys[order], return_index=True)
+        out = np.zeros((times, len(confusion)), dtype=np.int64)
+        out[:, present] = np.add.reduceat(drawn[:, order], starts, axis=1)
+        return out
+
+    hits = np.zeros((times, len(confusion)), dtype=np.int64)
+    diagonal = rows == columns
+    hits[:, rows[diagonal]] = drawn[:, diagonal]
+    return Counts(hits, sums(rows), sums(columns))

@@ -1,0 +1,122 @@
+"""Learning-rate schedules, all but plateau a pure function of the optimizer's step.
+
+Each is called as `schedule(optimizer, total_steps, steps_per_epoch)`; `build` gives the last two, so that a
+schedule ends when the run ends. Times in the configuration are in epochs.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Interval
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+
+
+class Factor:
+    """The factor on the base rate at a step. Its attributes are plain, so that a checkpoint can hold them."""
+
+    def __init__(self, warmup: int) -> None:
+        self.warmup = warmup
+
+    def __call__(self, step: int) -> float:
+        """Linear warm-up from 1/warmup to 1, then `after`."""
+        return (step + 1) / self.warmup if step < self.warmup else self.after(step)
+
+    def after(self, step: int) -> float:
+        """The factor once the warm-up is over."""
+        return 1.0
+
+
+class _Steps(Factor):
+    def __init__(self, warmup: int, milestones: list[int], factors: list[float]) -> None:
+        super().__init__(warmup)
+        self.milestones, self.factors = milestones, factors
+
+    def after(self, step: int) -> float:
+        return ([1.0, *self.factors])[sum(step >= m for m in self.milestones)]
+
+
+class _Cosine(Factor):
+    def __init__(self, warmup: int, total: int, floor: float) -> None:
+        super().__init__(warmup)
+        self.total, self.floor = total, floor
+
+    def after(self, step: int) -> float:
+        done = min(1.0, (step - self.warmup) / max(1, self.total - self.warmup))
+        return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * done)) / 2
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The optimizer's rate throughout, after `warmup` epochs of linear warm-up."""
+
+    warmup: Annotated[float, Ge(0)] = 0.0
+
+    def __call__(self, optimizer: Optimizer, total_steps: int, steps_per_epoch: int) -> LRScheduler | None:
+        """No scheduler at all without a warm-up: it would cost every step."""
+        steps = round(self.warmup * steps_per_epoch)
+        return LambdaLR(optimizer, Factor(steps)) if steps else None
+
+
+@dataclass(frozen=True)
+class Step:
+    """Warm-up, then the rate times factors[i] from the epoch milestones[i] on.
+
+    The defaults are the 200-epoch CIFAR recipe of Cao et al. 2019 (arXiv 1906.07413), in their code's factors.
+    """
+
+    milestones: Sequence[Annotated[float, Gt(0)]] = (160, 180)
+    factors: Sequence[Annotated[float, Gt(0)]] = (0.01, 0.0001)
+    warmup: Annotated[float, Ge(0)] = 5.0
+
+    def __call__(self, optimizer: Optimizer, total_steps: int, steps_per_epoch: int) -> LRScheduler:
+        """A LambdaLR stepped with every optimizer step.
+
+        Raises:
+            ValueError: as many factors as milestones are needed, milestones in order.
+        """
+        if len(self.milestones) != len(self.factors) or list(self.milestones) != sorted(self.milestones):
+            raise ValueError(f"{len(self.milestones)} milestones in order need as many factors, got {len(self.factors)}")
+        steps = [round(m * steps_per_epoch) for m in self.milestones]
+        return LambdaLR(optimizer, _Steps(round(self.warmup * steps_per_epoch), steps, list(self.factors)))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Warm-up, then half a cosine down to `floor` times the rate (Loshchilov and Hutter 2017, no restarts)."""
+
+    warmup: Annotated[float, Ge(0)] = 0.0
+    floor: Annotated[float, Interval(ge=0, le=1)] = 0.0
+
+    def __call__(self, optimizer: Optimizer, total_steps: int, steps_per_epoch: int) -> LRScheduler:
+        """A LambdaLR stepped with every optimizer step."""
+        return LambdaLR(optimizer, _Cosine(round(self.warmup * steps_per_epoch), total_steps, self.floor))
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """Up to the optimizer's rate in the first `rise` of the run, then far down (Smith and Topin 2018)."""
+
+    rise: Annotated[float, Interval(gt=0, lt=1)] = 0.3
+
+    def __call__(self, optimizer: Optimizer, total_steps: int, steps_per_epoch: int) -> LRScheduler:
+        """torch's OneCycleLR; momentum is left alone."""
+        rates = [group["lr"] for group in optimizer.param_groups]
+        return OneCycleLR(optimizer, rates, total_steps + 1, pct_start=self.rise, cycle_momentum=False)
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Multiply the rate by `factor` when the monitored metric has not improved for `patience` epochs."""
+
+    factor: Annotated[float, Interval(gt=0, lt=1)] = 0.1
+    patience: Annotated[int, Ge(0)] = 3
+
+    def __call__(
+        self, optimizer: Optimizer, total_steps: int, steps_per_epoch: int, higher_is_better: bool
+    ) -> ReduceLROnPlateau:
+        """torch's ReduceLROnPlateau, stepped after each validation."""
+        mode = "max" if higher_is_better else "min"
+        return ReduceLROnPlateau(optimizer, mode, self.factor, self.patience)

@@ -1,0 +1,187 @@
+"""Nets for audio: over log-mel spectrograms (`LogMelCNN`, `CRNN`) and over the waveform itself (`M5`).
+
+Clips of one batch differ in length. What lies beyond a clip's length is set to zero before the first and
+after every convolution, as if the clip ended there: in eval mode padding changes nothing. Pools round up, so
+no clip is too short. `lengths` int64 (B,) counts frames, for M5 samples; an empty clip counts as one zero.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Lt, MinLen
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from leyden.nets.layers import Recurrent, SequencePool, halved, length_mask, masked_max, masked_mean
+
+Width = Annotated[int, Ge(1)]
+Dropout = Annotated[float, Ge(0), Lt(1)]
+
+
+class LogMelCNN(nn.Module):
+    """Blocks of a 3 x 3 convolution, batch norm, ReLU and 2 x 2 max pooling; mean and maximum over time.
+
+    The mel bins that are left after the pools stay apart until the end: where a formant lies matters.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        bins: int,
+        widths: Annotated[Sequence[Width], MinLen(1)] = (32, 64, 128, 128),
+        dropout: Dropout = 0.3,
+    ) -> None:
+        super().__init__()
+        pairs = zip([1, *widths[:-1]], widths, strict=True)
+        self.blocks = nn.ModuleList(SpectrumBlock(a, b, time=2) for a, b in pairs)
+        self.feature_width = 2 * widths[-1] * _bins_after(bins, len(widths))
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(self.feature_width, num_classes)
+        self.to(memory_format=torch.channels_last)
+
+    def features(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Log-mel (B, 1, bins, frames) -> (B, feature_width)."""
+        steps, lengths = _spectrum_steps(self.blocks, x, lengths)
+        mask = length_mask(lengths, steps.shape[1])
+        return self.dropout(torch.cat([masked_mean(steps, mask), masked_max(steps, mask)], dim=1))
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Log-mel (B, 1, bins, frames) -> logits (B, num_classes)."""
+        return self.head(self.features(x, lengths))
+
+
+class CRNN(nn.Module):
+    """A convolutional front, a bidirectional GRU over time, attention or mean pooling (Choi+ 2017).
+
+    Only the first two blocks halve the time, so that the GRU has steps to read; every block halves the bins.
+    """
+
+    TIME_POOLS = 2
+
+    def __init__(
+        self,
+        num_classes: int,
+        bins: int,
+        widths: Annotated[Sequence[Width], MinLen(1)] = (32, 64, 64),
+        hidden: Width = 64,
+        layers: Annotated[int, Ge(1)] = 1,
+        dropout: Dropout = 0.3,
+        pooling: Literal["mean", "attention"] = "attention",
+    ) -> None:
+        super().__init__()
+        pairs = enumerate(zip([1, *widths[:-1]], widths, strict=True))
+        self.blocks = nn.ModuleList(
+            SpectrumBlock(a, b, time=2 if i < self.TIME_POOLS else 1) for i, (a, b) in pairs
+        )
+        inputs = widths[-1] * _bins_after(bins, len(widths))
+        self.recurrent = Recurrent(inputs, hidden, "gru", layers, bidirectional=True, dropout=dropout)
+        self.pool = SequencePool(pooling, self.recurrent.width)
+        self.dropout = nn.Dropout(dropout)
+        self.feature_width = self.recurrent.width
+        self.head = nn.Linear(self.feature_width, num_classes)
+        self.to(memory_format=torch.channels_last)
+
+    def features(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Log-mel (B, 1, bins, frames) -> (B, feature_width)."""
+        steps, lengths = _spectrum_steps(self.blocks, x, lengths)
+        outputs = self.recurrent(self.dropout(steps), lengths)
+        return self.dropout(self.pool(self.recurrent, outputs, lengths))
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Log-mel (B, 1, bins, frames) -> logits (B, num_classes)."""
+        return self.head(self.features(x, lengths))
+
+
+class M5(nn.Module):
+    """Five weight layers on the raw waveform (Dai+ 2017, arXiv:1610.00087).
+
+    The first filters span 10 ms and move by 0.5 ms at any sample rate: 80 and 4 samples at 8 kHz (the paper).
+    """
+
+    FILTER_SECONDS = 0.01
+    STRIDE_SECONDS = 0.0005
+    POOL = 4
+
+    def __init__(
+        self, num_classes: int, sample_rate: int, width: Width = 128, dropout: Dropout = 0.0
+    ) -> None:
+        super().__init__()
+        stride = max(1, round(sample_rate * self.STRIDE_SECONDS))
+        filters = max(stride, round(sample_rate * self.FILTER_SECONDS))
+        pairs = [(1, width), (width, width), (width, 2 * width), (2 * width, 4 * width)]
+        self.blocks = nn.ModuleList(
+            WaveBlock(a, b, *((filters, stride) if a == 1 else (3, 1)), self.POOL) for a, b in pairs
+        )
+        self.feature_width = 4 * width
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(self.feature_width, num_classes)
+
+    def features(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Waveforms (B, 1, T) -> (B, feature_width)."""
+        lengths = lengths.clamp(min=1)
+        x = _silence_padding(x, lengths)
+        for block in self.blocks:
+            x, lengths = block(x, lengths)
+        return self.dropout(masked_mean(x.transpose(1, 2), length_mask(lengths, x.shape[2])))
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Waveforms (B, 1, T) -> logits (B, num_classes)."""
+        return self.head(self.features(x, lengths))
+
+
+class SpectrumBlock(nn.Module):
+    """Convolution 3 x 3, batch norm, ReLU, mask, max pooling by 2 over bins and by `time` over frames."""
+
+    def __init__(self, inputs: int, width: int, time: int) -> None:
+        super().__init__()
+        self.time = time
+        self.conv = nn.Conv2d(inputs, width, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(width)
+        self.pool = nn.MaxPool2d((2, time), ceil_mode=True)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, inputs, bins, frames), zero beyond the lengths -> halved along bins and frames, lengths too."""
+        x = _silence_padding(F.relu(self.norm(self.conv(x))), lengths)
+        # Padding is zero, which is never above a ReLU's output: the pool may look at it.
+        return self.pool(x), halved(lengths, self.time)
+
+
+class WaveBlock(nn.Module):
+    """Convolution, batch norm, ReLU, mask, max pooling, along time; each rounds a length up."""
+
+    def __init__(self, inputs: int, width: int, filters: int, stride: int, pool: int) -> None:
+        super().__init__()
+        left = (filters - stride) // 2
+        # Together filters - 1: then n samples make ceil(n / stride) outputs, wherever the padding begins.
+        self.pad = (left, filters - 1 - left)
+        self.conv = nn.Conv1d(inputs, width, filters, stride=stride, bias=False)
+        self.norm = nn.BatchNorm1d(width)
+        self.pool = nn.MaxPool1d(pool, ceil_mode=True)
+        self.stride, self.factor = stride, pool
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, inputs, T), zero beyond the lengths -> the same of fewer steps, and the new lengths."""
+        lengths = halved(lengths, self.stride)
+        x = _silence_padding(F.relu(self.norm(self.conv(F.pad(x, self.pad)))), lengths)
+        return self.pool(x), halved(lengths, self.factor)
+
+
+def _silence_padding(x: Tensor, lengths: Tensor) -> Tensor:
+    """x (B, ..., T) with zeros beyond each sample's length."""
+    mask = length_mask(lengths, x.shape[-1])
+    return x.masked_fill(~mask.reshape(len(mask), *[1] * (x.dim() - 2), -1), 0)
+
+
+def _bins_after(bins: int, pools: int) -> int:
+    """How many mel bins are left when they have been halved, rounding up, `pools` times."""
+    return -(-bins // 2**pools)
+
+
+def _spectrum_steps(blocks: nn.ModuleList, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-mel (B, 1, bins, frames) through the blocks -> (B, steps, channels * bins left), lengths."""
+    lengths = lengths.clamp(min=1)
+    x = _silence_padding(x, lengths)
+    for block in blocks:
+        x, lengths = block(x, lengths)
+    return x.permute(0, 3, 1, 2).flatten(2), lengths

@@ -1,0 +1,116 @@
+"""Any image classifier of torchvision by name, with or without its ImageNet weights.
+
+x float32 (B, in_channels, h, w) -> logits (B, num_classes). The net's last linear layer (SqueezeNet's last
+convolution) is taken out: what went into it are the features, and `head` is a new linear layer on them.
+"""
+
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# The least side, in pixels, that a family's strides and pools leave something of (tried on the meta device).
+_LEAST = {
+    "alexnet": 64,
+    "convnext": 32,
+    "densenet": 32,
+    "googlenet": 16,
+    "inception": 75,
+    "squeezenet": 24,
+    "vgg": 32,
+}
+_MAXVIT_SIDE = 224  # its windows are laid out when it is built; a ViT says its side itself
+
+
+class Torchvision(nn.Module):
+    """A classifier of torchvision with a head for `num_classes` and a first convolution for `in_channels`.
+
+    weights: "none" starts afresh; "default" loads torchvision's best ImageNet weights (downloaded once).
+    resize: side to which images are scaled bilinearly; 0 keeps them, but scales up those below the least side
+        at which the net works, and for ViT and MaxViT, which know one size only, always to it.
+    Other channels than 3: fresh filters repeat the three cyclically. Pretrained ones do too, scaled by
+        3 / in_channels so that activations keep their size; for a single channel the three are summed, which
+        is exactly the net on a grey image shown as RGB.
+    Raises ValueError for a name that torchvision does not have, naming the closest, and for a `resize` at
+        which the net does not work.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        name: str = "resnet18",
+        weights: Literal["none", "default"] = "none",
+        resize: Annotated[int, Ge(0)] = 0,
+    ) -> None:
+        super().__init__()
+        self.trunk = _classifier(name, pretrained=weights == "default")
+        _drop_auxiliary(self.trunk)
+        if in_channels != 3:
+            _adapt_stem(self.trunk, in_channels, pretrained=weights == "default")
+        self.feature_width = _detach_head(self.trunk)
+        self.head = nn.Linear(self.feature_width, num_classes)
+        self.least = next((side for family, side in _LEAST.items() if name.startswith(family)), 1)
+        fixed = getattr(self.trunk, "image_size", _MAXVIT_SIDE if name.startswith("maxvit") else 0)
+        if resize and (resize < self.least or fixed not in (0, resize)):
+            need = f"exactly {fixed}" if fixed else f"at least {self.least}"
+            raise ValueError(f"{name} needs images of side {need}: resize={resize} does not do (0 chooses)")
+        self.side = resize or fixed
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, feature_width)."""
+        height, width = x.shape[-2:]
+        size = (self.side, self.side) if self.side else (max(height, self.least), max(width, self.least))
+        if size != (height, width):
+            x = F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
+        return self.trunk(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> logits (B, num_classes)."""
+        return self.head(self.features(x))
+
+
+def _classifier(name: str, pretrained: bool) -> nn.Module:
+    """torchvision's model of that name, as it comes."""
+    import torchvision.models as models  # imported here: a run without it does not pay a second
+
+    names = models.list_models(module=models)
+    if name not in names:
+        close = get_close_matches(name, names, n=1, cutoff=0)[0]
+        raise ValueError(
+            f"torchvision has no classifier {name!r}: did you mean {close!r}? There are: {', '.join(names)}"
+        )
+    options: dict[str, Any] = {"weights": "DEFAULT" if pretrained else None}
+    if not pretrained and name in ("googlenet", "inception_v3"):
+        options |= {"aux_logits": False, "init_weights": True}
+    return models.get_model(name, **options)
+
+
+def _drop_auxiliary(trunk: nn.Module) -> None:
+    """Takes out GoogLeNet's and Inception's auxiliary classifiers: in training they would return tuples."""
+    for name, nothing in {"aux_logits": False, "aux1": None, "aux2": None, "AuxLogits": None}.items():
+        if hasattr(trunk, name):
+            setattr(trunk, name, nothing)
+
+
+def _adapt_stem(trunk: nn.Module, in_channels: int, pretrained: bool) -> None:
+    """Gives the first convolution `in_channels` inputs, made of the three that it had."""
+    old = next(m for m in trunk.modules() if isinstance(m, nn.Conv2d))
+    weight = old.weight.detach()[:, torch.arange(in_channels) % 3]
+    if pretrained:
+        weight = old.weight.detach().sum(1, keepdim=True) if in_channels == 1 else weight * (3 / in_channels)
+    old.in_channels, old.weight = in_channels, nn.Parameter(weight)
+    for name in {"transform_input"} & vars(trunk).keys():  # Inception renormalises R, G and B by itself
+        setattr(trunk, name, False)
+
+
+def _detach_head(trunk: nn.Module) -> int:
+    """Puts nothing in the place of the layer that makes the logits; returns how wide its input was."""
+    layers = [(path, m) for path, m in trunk.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    path, last = next((x for x in reversed(layers) if isinstance(x[1], nn.Linear)), layers[-1])
+    parent, _, leaf = path.rpartition(".")
+    setattr(trunk.get_submodule(parent), leaf, nn.Identity())
+    return last.in_features if isinstance(last, nn.Linear) else last.in_channels

@@ -1,0 +1,166 @@
+"""`leyden predict RUN FILE...`: the class of images, of the lines of text files, or of recordings.
+
+    leyden predict RUN a.png b.png
+    leyden predict RUN messages.txt --format csv     # each line is a text; - reads standard input
+    leyden predict RUN *.wav --top 3 --format json
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leyden.console import console
+from leyden.errors import UserError
+
+if TYPE_CHECKING:
+    from leyden.batch import Batch
+    from leyden.restore import Restored
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a run says of one input: the most probable classes, the first is the answer."""
+
+    name: str
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print predictions as a table, CSV or JSON."""
+    parser = argparse.ArgumentParser(prog="leyden predict", description="Classes of files, by a finished run.")
+    parser.add_argument("run", type=Path, help="the run's folder")
+    parser.add_argument("files", nargs="+", help="images, text files (a text a line; - is standard input) or recordings")
+    parser.add_argument("--top", type=int, default=1, metavar="K", help="how many classes to show (default: 1)")
+    parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    given = parser.parse_args(arguments)
+    if given.top < 1:
+        raise UserError(f"--top {given.top}: must be at least 1")
+    predictions = list(predict(given.run, given.files, given.top))
+    _PRINT[given.format](predictions)
+    return 0
+
+
+def predict(folder: Path, files: Sequence[str], top: int = 1) -> Iterator[Prediction]:
+    """Predictions in the order of the files (and of their lines).
+
+    Raises:
+        UserError: not a finished run, or files that cannot be read, all of them listed.
+    """
+    import torch
+
+    from leyden.restore import restore
+    from leyden.runtime import prepare, tune_allocator
+
+    tune_allocator()
+    prepare(None)
+    restored = restore(folder)
+    names, inputs = _read(restored, files)
+    for start in range(0, len(inputs), _BATCH):
+        batch = _batch(restored, inputs[start : start + _BATCH])
+        with torch.inference_mode():
+            logits = restored.module(restored.module.prepare(batch)).double()  # type: ignore[operator]
+        probabilities, order = logits.softmax(1).topk(min(top, restored.spec.num_classes))
+        for name, p, places in zip(names[start:], probabilities.tolist(), order.tolist(), strict=False):
+            yield Prediction(name, tuple(restored.spec.class_names[i] for i in places), tuple(p))
+
+
+def _read(restored: "Restored", files: Sequence[str]) -> tuple[list[str], list[np.ndarray]]:
+    """Name and decoded input of each; texts as token ids."""
+    from leyden.data.decode import BadInput
+
+    pieces, bad = [], []
+    for name, decode in _pieces(restored, files):
+        try:
+            pieces.append((name, decode()))
+        except BadInput as error:
+            bad.append(str(error))
+    if bad:
+        raise UserError("cannot be read:\n  " + "\n  ".join(bad[:20]))
+    return [name for name, _ in pieces], [values for _, values in pieces]
+
+
+def _pieces(restored: "Restored", files: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """(name, function that decodes it) of every input that the files hold."""
+    from leyden.data.decode import decode_audio, decode_image, decode_text
+
+    spec = restored.spec
+    for file in files:
+        if spec.modality == "text":
+            for number, line in enumerate(_lines(file), 1):
+                yield line, lambda line=line, place=f"{file}:{number}": _ids(restored, decode_text(line, place))
+        elif spec.modality == "image":
+            yield file, lambda file=file: _fitted(decode_image(file, size=_square(spec), channels=spec.in_channels), spec, file)
+        else:
+            longest = restored.config.data.source.get("max_seconds")
+            yield file, lambda file=file: decode_audio(file, sample_rate=spec.sample_rate, max_seconds=longest)
+
+
+def _lines(file: str) -> list[str]:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from error
+    return text.splitlines()
+
+
+def _ids(restored: "Restored", content: np.ndarray) -> np.ndarray:
+    assert restored.tokenizer is not None
+    return restored.tokenizer.encode([bytes(content).decode()])[0]
+
+
+def _square(spec: Any) -> int | None:
+    height, width = spec.image_size
+    return int(height) if height == width else None
+
+
+def _fitted(image: np.ndarray, spec: Any, name: str) -> np.ndarray:
+    from leyden.data.decode import BadInput
+
+    if tuple(image.shape[1:]) != tuple(spec.image_size):
+        raise BadInput(name, f"is {image.shape[2]}x{image.shape[1]}, the run needs {spec.image_size[1]}x{spec.image_size[0]}")
+    return image
+
+
+def _batch(restored: "Restored", inputs: list[np.ndarray]) -> "Batch":
+    import torch
+
+    from leyden.batch import Batch
+    from leyden.data.columns import padded
+
+    rows = torch.arange(len(inputs))
+    if restored.spec.modality == "image":
+        return Batch(torch.from_numpy(np.stack(inputs)), None, rows, rows, rows)
+    values, lengths = padded(inputs, inputs[0].dtype)
+    return Batch(values, lengths, rows, rows, rows)
+
+
+def _table(predictions: Sequence[Prediction]) -> None:
+    from leyden.reporting.tables import predictions_table
+
+    console.print(predictions_table([vars(p) for p in predictions]))
+
+
+def _csv(predictions: Sequence[Prediction]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    top = len(predictions[0].classes) if predictions else 1
+    writer.writerow(["input", *(f"{word}_{k + 1}" for k in range(top) for word in ("class", "probability"))])
+    for p in predictions:
+        pairs = zip(p.classes, p.probabilities, strict=True)
+        writer.writerow([p.name, *(value for name, share in pairs for value in (name, f"{share:.6f}"))])
+
+
+def _json(predictions: Sequence[Prediction]) -> None:
+    print(json.dumps([vars(p) for p in predictions], indent=1, ensure_ascii=False))
+
+
+_PRINT = {"table": _table, "csv": _csv, "json": _json}

@@ -1,0 +1,53 @@
+"""A finished run's folder -> its module with the best weights, ready to evaluate and predict.
+
+Needs nothing but the folder: configuration, facts, tokenizer and checkpoint lie in it.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning.pytorch import LightningModule
+
+from leyden import build
+from leyden.check import check
+from leyden.config import Config, Init
+from leyden.data import tokenizers
+from leyden.data.spec import DataSpec
+from leyden.data.tokenizers import Tokenizer
+from leyden.errors import UserError
+from leyden.run import Run, load_config
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a run's folder holds, in memory."""
+
+    run: Run
+    config: Config
+    spec: DataSpec
+    tokenizer: Tokenizer | None
+    module: LightningModule
+
+
+def restore(folder: Path) -> Restored:
+    """Read a run's folder.
+
+    Raises:
+        UserError: not a run's folder, no checkpoint yet, or one that does not fit the code of today.
+    """
+    config = check(load_config(folder)).model_copy(update={"init": Init()})
+    weights = folder / "checkpoints" / "best.ckpt"
+    if not weights.exists():
+        raise UserError(f"{folder} has no best checkpoint yet: finish it with `leyden train` first")
+    spec = DataSpec.from_dict(json.loads((folder / "spec.json").read_text(encoding="utf-8")))
+    module = build.module(config, spec, steps_per_epoch=1)
+    state = torch.load(weights, map_location="cpu", weights_only=False)["state_dict"]
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(f"{weights} does not fit the net that the code builds today: {error}") from error
+    text = folder / "tokenizer.json"
+    tokenizer = tokenizers.load(text.read_text(encoding="utf-8")) if text.exists() else None
+    return Restored(Run(folder), config, spec, tokenizer, module.eval())

@@ -1,0 +1,65 @@
+"""The process before the first tensor: allocator thresholds, threads, and what Lightning should not say."""
+
+import ctypes
+import logging
+import os
+import platform
+import sys
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+
+from leyden.errors import UserError
+
+# glibc gives freed activations back to the kernel at every step and faults them in again; with both
+# thresholds raised a small net trains up to 2.4 times faster. Price: that much freed memory stays ours.
+_THRESHOLD = 512 * 2**20
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def tune_allocator() -> bool:
+    """Raise glibc's trim and mmap thresholds; call before the first tensor. False where there is no glibc."""
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL("libc.so.6")
+    return bool(libc.mallopt(_M_TRIM_THRESHOLD, _THRESHOLD) and libc.mallopt(_M_MMAP_THRESHOLD, _THRESHOLD))
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def prepare(threads: int | None) -> int:
+    """Set torch's threads and quiet Lightning; returns the number of threads.
+
+    Raises:
+        UserError: a known broken combination of torch and torchvision is installed.
+    """
+    _refuse_broken_torch()
+    import torch
+
+    count = threads or available_cores()
+    torch.set_num_threads(count)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*(does not have many workers|is smaller than the logging interval).*")
+    warnings.filterwarnings("ignore", message=".*overridden `transfer_batch_to_device` in `LightningModule`.*")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated.*")
+    warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+    return count
+
+
+def _refuse_broken_torch() -> None:
+    """torch 2.13.0+cpu and the torchvision of the package index: importing torchvision fails on an operator."""
+    if version("torch") == "2.13.0+cpu" and "+cpu" not in _version("torchvision"):
+        raise UserError(
+            "torch 2.13.0+cpu beside this torchvision breaks `import torchvision`: "
+            "pip install 'torch>=2.14' 'torchvision>=0.29'"
+        )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "+cpu"

@@ -1,0 +1,206 @@
+"""`leyden train [key=value ...]`: one configuration, or with -m a sweep; or from Python: `train(["data=mnist"])`.
+
+The same command again: finished -> shows the stored result; broken off -> resumes; failed -> tries again;
+running in another shell -> waits for it and shows what it found.
+"""
+
+import math
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from leyden.compose import compose, run_hydra, to_plain
+from leyden.console import console
+from leyden.errors import UserError
+from leyden.runtime import prepare, tune_allocator
+
+EXIT_STATUS = {"complete": 0, "failed": 1, "refused": 2, "interrupted": 130}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one job: its status, result.json's content, and a message where there is no result."""
+
+    status: str
+    result: dict[str, Any] = field(default_factory=dict)
+    message: str = ""
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return Path(self.result["folder"])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The verb `train`: Hydra's command line over `_job`; returns the exit status."""
+    tune_allocator()
+    sweep = bool({"-m", "--multirun"} & set(arguments))
+    outcomes: list[Outcome] = []
+    started = time.monotonic()
+
+    def job(cfg: DictConfig) -> None:
+        outcomes.append(_job(cfg, verbose=not sweep))
+        if outcomes[-1].status == "interrupted":
+            raise KeyboardInterrupt
+
+    try:
+        run_hydra(job, arguments)
+    except KeyboardInterrupt:
+        if not outcomes:
+            raise
+    finally:
+        if sweep and outcomes:
+            _print_sweep(outcomes, time.monotonic() - started)
+    return max((EXIT_STATUS[o.status] for o in outcomes), default=0)
+
+
+def train(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> Outcome:
+    """Train one configuration from Python.
+
+    Args:
+        overrides: as on the command line, ["data=digits", "model=mlp"].
+        config_dirs: folders with options of one's own.
+
+    Raises:
+        UserError: a mistake in the configuration or the data.
+        KeyboardInterrupt: interrupted; the state was saved, the same call resumes it.
+    """
+    tune_allocator()
+    outcome = run(compose(overrides, config_dirs), verbose=False)
+    if outcome.status == "interrupted":
+        raise KeyboardInterrupt
+    return outcome
+
+
+def _job(cfg: DictConfig, verbose: bool) -> Outcome:
+    """One job of Hydra's. A failure is a result, not an exception, or it would take a sweep down."""
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra = HydraConfig.get()
+    overrides = tuple(str(o).lstrip("+") for o in hydra.overrides.task)
+    if not verbose:
+        console.rule(f"job {hydra.job.num + 1}: {' '.join(overrides) or 'defaults'}", align="left")
+    try:
+        outcome = run(to_plain(cfg, hydra.runtime.choices.get("experiment")), verbose)
+    except UserError as error:
+        print(f"leyden: {error}", file=sys.stderr)
+        return Outcome("refused", message=str(error), overrides=overrides)
+    return Outcome(outcome.status, outcome.result, outcome.message, overrides)
+
+
+def run(plain: Mapping[str, Any], verbose: bool = True) -> Outcome:
+    """Check, build, train, evaluate, record; or show what is recorded already.
+
+    Args:
+        plain: a composed configuration.
+        verbose: whether to print the configuration before and the tables after.
+
+    Raises:
+        UserError: the configuration or the data are refused; nothing has been written.
+    """
+    from leyden import build
+    from leyden.check import check
+    from leyden.run import Run
+
+    threads = prepare(plain.get("threads"))
+    config = check(plain)
+    data = build.data(config)
+    place = Run.of(config, data.fingerprint)
+    if verbose:
+        _print_config(plain)
+    if not (config.force or _unfinished(place)):
+        return _stored(place, verbose)
+    steps_per_epoch = data.steps_per_epoch(int(config.trainer["max_epochs"]))
+    module = build.module(config, data.spec, steps_per_epoch)
+    if data.removed:
+        console.print(f"left out {data.removed:,} inputs that are identical to another (data.deduplicate)")
+    with place.lock(lambda: console.print(f"{place.folder} is running in another process; waiting for it")):
+        if not (config.force or _unfinished(place)):
+            return _stored(place, verbose)
+        from leyden.fit import fit
+
+        return _recorded(place, verbose, lambda: fit(config, plain, data, module, place, threads))
+
+
+def _unfinished(place: Any) -> bool:
+    result = place.result()
+    return result is None or result["status"] != "complete"
+
+
+def _stored(place: Any, verbose: bool) -> Outcome:
+    """What an earlier run of this very configuration found."""
+    changed = place.stale()
+    note = f"; stale, since it was made with other software ({', '.join(changed)})" if changed else ""
+    console.print(f"finished before{note}: this is its result (force=true trains again)")
+    result = place.result()
+    _print_result(result, verbose)
+    return Outcome("complete", result)
+
+
+def _recorded(place: Any, verbose: bool, work: Any) -> Outcome:
+    """Do the work and write what became of it, whatever becomes of it."""
+    from leyden.callbacks.interrupt import Interrupted
+
+    try:
+        result = place.finish({"status": "complete", "error": None, **work()})
+    except UserError:
+        raise
+    except (Interrupted, KeyboardInterrupt):
+        console.print(f"interrupted; the same command resumes from {place.resume_point() or 'the start'}")
+        return Outcome("interrupted", place.finish({"status": "interrupted"}))
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        told = {"type": type(error).__name__, "message": str(error), "where": f"{where.filename}:{where.lineno}"}
+        (place.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        result = place.finish({"status": "failed", "error": told})
+        console.print(f"[red]failed[/]: {told['type']}: {error}\n  the traceback is in {place.folder / 'error.txt'}")
+        return Outcome("failed", result, str(error))
+    _print_result(result, verbose)
+    return Outcome("complete", result)
+
+
+# --- what is printed -----------------------------------------------------------------------------------------
+
+
+def _print_config(plain: Mapping[str, Any]) -> None:
+    from leyden.reporting.tables import config_tree
+
+    console.print(config_tree(dict(plain)))
+
+
+def _print_result(result: Mapping[str, Any] | None, verbose: bool) -> None:
+    from leyden.reporting.tables import result_table
+
+    if result is None:
+        return
+    if verbose:
+        console.print(result_table(dict(result)))
+        return
+    best = result.get("best") or {}
+    value = best.get("value", math.nan)
+    console.print(f"{best.get('monitor', 'metric')} {value:.4f}  {result['folder']}", soft_wrap=True)
+
+
+def _print_sweep(outcomes: Sequence[Outcome], seconds: float) -> None:
+    from leyden.reporting.tables import jobs_table
+
+    rows = [
+        {
+            "state": o.status,
+            "overrides": " ".join(o.overrides),
+            "metric": (o.result.get("best") or {}).get("value"),
+            "seconds": (o.result.get("cost") or {}).get("seconds"),
+            "folder": o.result.get("folder", ""),
+        }
+        for o in outcomes
+    ]
+    console.print(jobs_table(rows))
+    done = sum(o.status == "complete" for o in outcomes)
+    console.print(f"{done} of {len(outcomes)} jobs complete in {seconds:.0f} s; the same command does only the rest")

@@ -1,0 +1,125 @@
+"""What holds for every transform and every option of `augment`: found by looking, not listed.
+
+A sample is augmented alike whatever stands beside it in the batch, in whatever order, and however padded.
+"""
+
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from torch import nn
+
+from leyden.batch import Batch, Draws
+from leyden.data.transforms import audio, image, mix, text
+
+CONF = Path(__file__).parents[3] / "conf" / "augment"
+CLASSES = [
+    c
+    for module in (image, text, audio, mix)
+    for _, c in inspect.getmembers(module, inspect.isclass)
+    if issubclass(c, nn.Module) and c.__module__ == module.__name__
+]
+TRANSFORMS = [c for c in CLASSES if hasattr(c, "stage")]
+FRONTENDS = [c for c in CLASSES if not hasattr(c, "stage")]
+OPTIONS = sorted(p.stem for p in CONF.glob("*.yaml"))
+FLOATING = {"atol": 1e-6, "rtol": 1e-5}
+
+
+def batch_of(modality: str, stage: str = "inputs", n: int = 12) -> Batch:
+    """A batch as it stands at that stage: a quarter of the ragged clips is as long as the batch is wide."""
+    generator = torch.Generator().manual_seed(1)
+    rows = torch.arange(n)
+    if modality in ("image", "any"):
+        x = torch.randint(0, 256, (n, 3, 10, 8), generator=generator).to(torch.uint8)
+        batch = Batch(x, None, rows % 3, rows, rows * 5 + 2)
+        return batch if stage == "inputs" else image.Normalize(3)(batch)
+    width = 12 if modality == "text" else 900
+    lengths = torch.randint(2, width, (n,), generator=generator)
+    lengths[::4] = width
+    inside = torch.arange(width) < lengths[:, None]
+    x = torch.randint(2, 4000, (n, width), generator=generator) * inside
+    batch = Batch(x if modality == "text" else x.to(torch.int16), lengths, rows % 3, rows, rows * 5 + 2)
+    return batch if stage == "inputs" or modality == "text" else audio.LogMel(8000, n_mels=20)(batch)
+
+
+def take(batch: Batch, index: torch.Tensor) -> Batch:
+    """The samples at `index`, padded as they were."""
+    picked = {k: getattr(batch, k)[index] for k in ("inputs", "labels", "rows", "positions")}
+    return batch._replace(**picked, lengths=None if batch.lengths is None else batch.lengths[index])
+
+
+def augment(transform: nn.Module, batch: Batch, seed: int = 0, epoch: int = 0) -> Batch:
+    return transform(batch, Draws(seed, epoch, batch.positions))
+
+
+def test_there_are_transforms_frontends_and_options() -> None:
+    assert len(TRANSFORMS) >= 11
+    assert {c.__name__ for c in FRONTENDS} == {"Normalize", "Tokens", "LogMel", "Waveform"}
+    assert len(OPTIONS) >= 8
+    for c in CLASSES:
+        assert getattr(c, "stage", "inputs") in ("inputs", "features")
+        assert c.modality in ("image", "text", "audio", "any")
+
+
+@pytest.mark.parametrize("cls", [c for c in TRANSFORMS if c.modality != "any"])
+def test_a_sample_is_augmented_alike_whatever_else_is_in_the_batch(cls: type[nn.Module]) -> None:
+    batch = batch_of(cls.modality, cls.stage)  # type: ignore[arg-type]
+    whole = augment(cls(), batch)
+    for index in (torch.arange(6), torch.arange(6, 12), torch.tensor([7]), torch.tensor([11, 0, 5, 3])):
+        part = augment(cls(), take(batch, index))
+        expected = take(whole, index)
+        assert torch.equal(part.inputs, expected.inputs)
+        assert batch.lengths is None or torch.equal(part.lengths, expected.lengths)
+
+
+@pytest.mark.parametrize("cls", [c for c in TRANSFORMS if c.modality in ("text", "audio")])
+def test_a_sample_is_augmented_alike_however_far_it_is_padded(cls: type[nn.Module]) -> None:
+    batch = batch_of(cls.modality, cls.stage)  # type: ignore[arg-type]
+    padded = batch._replace(inputs=nn.functional.pad(batch.inputs, (0, 37)))
+    out, far = augment(cls(), batch), augment(cls(), padded)
+    width = out.inputs.shape[-1]
+    assert torch.equal(out.lengths, far.lengths)
+    assert torch.allclose(out.inputs.double(), far.inputs[..., :width].double(), **FLOATING)
+    assert not far.inputs[..., width:].any()
+
+
+@pytest.mark.parametrize("cls", TRANSFORMS)
+def test_draws_change_with_epoch_and_seed_and_with_nothing_else(cls: type[nn.Module]) -> None:
+    batch = batch_of(cls.modality, cls.stage)  # type: ignore[arg-type]
+    before = batch.inputs.clone()
+    first = augment(cls(), batch)
+    torch.manual_seed(5)
+    assert torch.equal(augment(cls(), batch).inputs, first.inputs)
+    assert torch.equal(batch.inputs, before)  # never in place: the columns are shared
+    for seed, epoch in ((0, 1), (1, 0)):
+        assert not torch.equal(augment(cls(), batch, seed, epoch).inputs, first.inputs)
+    assert not list(cls().parameters())
+    assert not cls().state_dict()
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_says_what_it_is_and_runs(option: str) -> None:
+    lines = (CONF / f"{option}.yaml").read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("# ")
+    transforms = instantiate(OmegaConf.load(CONF / f"{option}.yaml"))
+    modalities = {t.modality for t in transforms.values()} - {"any"} or {"image"}
+    assert len(modalities) == 1
+    modality = modalities.pop()
+    frontend = {
+        "image": lambda: image.Normalize(3),
+        "text": text.Tokens,
+        "audio": lambda: audio.LogMel(8000),
+    }[modality]()
+    batch = batch_of(modality)
+    for t in (t for t in transforms.values() if t.stage == "inputs"):
+        batch = augment(t, batch)
+    batch = frontend(batch)
+    plain = batch.inputs.clone()
+    for t in (t for t in transforms.values() if t.stage == "features"):
+        batch = augment(t, batch)
+    assert batch.inputs.shape == plain.shape
+    assert bool(batch.inputs.isfinite().all())
+    assert (option == "none") == (not transforms)

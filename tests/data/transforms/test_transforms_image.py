@@ -1,0 +1,167 @@
+"""Image transforms: what each does to a batch, and the frontend's numbers against NumPy."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leyden.batch import Batch, Draws
+from leyden.data.transforms.image import Affine, Erasing, HorizontalFlip, Normalize, RandomCrop
+from leyden.errors import UserError
+
+
+def images(shape: tuple[int, int, int, int], dtype: torch.dtype = torch.uint8) -> Batch:
+    """A batch of random images whose every pixel is at least 1, so that zeros come from a transform."""
+    x = torch.randint(1, 256, shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    rows = torch.arange(shape[0])
+    return Batch(x, None, rows % 3, rows, rows + 100)
+
+
+def draw(batch: Batch, seed: int = 0) -> Draws:
+    return Draws(seed, 1, batch.positions)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    padding=st.integers(1, 5), height=st.integers(3, 12), width=st.integers(3, 12), channels=st.integers(1, 3)
+)
+def test_crop_is_a_window_of_the_padded_image(padding: int, height: int, width: int, channels: int) -> None:
+    batch = images((6, channels, height, width))
+    draws = draw(batch)
+    out = RandomCrop(padding)(batch, draws).inputs
+    padded = np.pad(batch.inputs.numpy(), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    offsets = draws.integers("random_crop", 2 * padding + 1, 2).tolist()
+    for i, (top, left) in enumerate(offsets):
+        np.testing.assert_array_equal(out[i].numpy(), padded[i, :, top : top + height, left : left + width])
+
+
+def test_crop_reaches_every_offset_equally() -> None:
+    x = torch.full((4000, 1, 3, 3), 7, dtype=torch.uint8)
+    x[:, :, 1, 1] = 1  # the marked pixel shows where the window lies
+    rows = torch.arange(4000)
+    batch = Batch(x, None, rows, rows, rows)
+    out = RandomCrop(1)(batch, draw(batch)).inputs
+    share = (out == 1).float().mean(dim=(0, 1))
+    assert torch.allclose(share, torch.full((3, 3), 1 / 9), atol=0.02)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_flip_mirrors_about_p_of_the_images_and_leaves_the_rest(dtype: torch.dtype) -> None:
+    batch = images((400, 2, 4, 5), dtype)
+    out = HorizontalFlip(0.3)(batch, draw(batch)).inputs
+    mirrored = (out == batch.inputs.flip(-1)).flatten(1).all(dim=1)
+    same = (out == batch.inputs).flatten(1).all(dim=1)
+    assert out.dtype == dtype
+    assert bool((mirrored | same).all())
+    assert mirrored.float().mean().item() == pytest.approx(0.3, abs=0.07)
+
+
+def test_affine_of_nothing_is_the_identity() -> None:
+    batch = images((4, 3, 7, 9))
+    assert torch.equal(Affine(0, 0, (1, 1), 0)(batch, draw(batch)).inputs, batch.inputs)
+
+
+def test_affine_rotates_by_no_more_than_the_angle_about_the_centre() -> None:
+    """A spot off centre stays at its distance from the centre, also where the image is not square."""
+    x = torch.zeros(64, 1, 41, 61)
+    x[:, :, 19:22, 44:47] = 255  # 15 pixels right of the centre (20, 30)
+    rows = torch.arange(64)
+    batch = Batch(x, None, rows, rows, rows)
+    out = Affine(degrees=30, translate=0, scale=(1, 1))(batch, draw(batch)).inputs[:, 0]
+    mass = out.sum(dim=(1, 2))
+    down = (out.sum(2) * torch.arange(41)).sum(1) / mass - 20
+    right = (out.sum(1) * torch.arange(61)).sum(1) / mass - 30
+    angle = torch.atan2(down, right)
+    assert torch.allclose(torch.hypot(down, right), torch.tensor(15.0), atol=0.1)
+    assert math.radians(20) < angle.abs().max().item() <= math.radians(30.5)
+    assert angle.min().item() < -0.2 < 0.2 < angle.max().item()
+
+
+def test_affine_shifts_scales_and_shears_within_its_ranges() -> None:
+    x = torch.zeros(64, 1, 40, 40)
+    x[:, :, 15:25, 15:25] = 100
+    rows = torch.arange(64)
+    batch = Batch(x, None, rows, rows, rows)
+    moved = Affine(0, 0.2, (1, 1))(batch, draw(batch)).inputs[:, 0]
+    right = (moved.sum(1) * torch.arange(40)).sum(1) / moved.sum((1, 2)) - 19.5
+    assert 6 < right.abs().max().item() <= 8.01
+    scaled = Affine(0, 0, (0.5, 2))(batch, draw(batch)).inputs
+    area = scaled.sum((1, 2, 3)) / x.sum((1, 2, 3))
+    assert 0.2 < area.min().item() < 0.5
+    assert 2.5 < area.max().item() < 4.2
+    sheared = Affine(0, 0, (1, 1), shear=40)(batch, draw(batch)).inputs[:, 0, 16:24]
+    centroid = (sheared * torch.arange(40)).sum(-1) / sheared.sum(-1)
+    slope = (centroid[:, -1] - centroid[:, 0]) / 7
+    assert torch.allclose(centroid.diff(dim=1), slope[:, None].expand(-1, 7), atol=1e-3)
+    assert 0.7 < slope.abs().max().item() <= math.tan(math.radians(40)) + 1e-3
+
+
+def test_affine_keeps_integers_and_floats() -> None:
+    for dtype in (torch.uint8, torch.float32):
+        batch = images((3, 1, 8, 8), dtype)
+        assert Affine()(batch, draw(batch)).inputs.dtype == dtype
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(8, 30), width=st.integers(8, 30), low=st.floats(0.02, 0.3))
+def test_erasing_cuts_one_rectangle_of_the_asked_area(height: int, width: int, low: float) -> None:
+    batch = images((40, 2, height, width), torch.float32)
+    out = Erasing(p=1, area=(low, 0.4), ratio=(0.5, 2))(batch, draw(batch)).inputs
+    gone = out[:, 0] == 0
+    assert torch.equal(gone, out[:, 1] == 0)
+    rows, columns = gone.any(2).sum(1), gone.any(1).sum(1)
+    assert torch.equal(gone.sum((1, 2)), rows * columns)  # a full rectangle
+    slack = 0.5 * (rows + columns) + 0.25  # half a pixel of rounding on each side
+    assert bool((rows * columns >= low * height * width - slack).all())
+    assert bool((rows * columns <= 0.4 * height * width + slack).all())
+    assert torch.equal(out[~gone[:, None].expand_as(out)], batch.inputs[~gone[:, None].expand_as(out)])
+
+
+def test_erasing_takes_p_of_the_images() -> None:
+    batch = images((500, 1, 8, 8), torch.float32)
+    out = Erasing(p=0.25)(batch, draw(batch)).inputs
+    assert (out == 0).flatten(1).any(1).float().mean().item() == pytest.approx(0.25, abs=0.07)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_normalize_has_the_mean_and_deviation_of_the_training_set(dtype: torch.dtype) -> None:
+    batch = images((50, 3, 6, 5), dtype)
+    before = batch.inputs.clone()
+    frontend = Normalize(in_channels=3)
+    frontend.fit([batch._replace(inputs=batch.inputs[:20]), batch._replace(inputs=batch.inputs[20:])])
+    out = frontend(batch).inputs
+    x = batch.inputs.numpy().astype(np.float64)
+    mean, std = x.mean((0, 2, 3), keepdims=True), x.std((0, 2, 3), keepdims=True)
+    np.testing.assert_allclose(out.numpy(), (x - mean) / std, atol=1e-5)
+    assert out.dtype == torch.float32
+    assert torch.equal(batch.inputs, before)  # the batch is not changed in place
+    assert frontend.facts() == {}
+
+
+def test_normalize_goes_through_the_checkpoint_and_stands_a_constant_channel() -> None:
+    batch = images((8, 2, 4, 4))
+    batch.inputs[:, 1] = 9
+    frontend = Normalize(2)
+    frontend.fit([batch])
+    other = Normalize(2)
+    other.load_state_dict(frontend.state_dict())
+    out = other(batch).inputs
+    assert torch.equal(out, frontend(batch).inputs)
+    assert torch.allclose(out[:, 1], torch.zeros(()), atol=1e-5)
+
+
+def test_normalize_before_fitting_gives_the_unit_range() -> None:
+    batch = images((2, 1, 4, 4))
+    assert torch.allclose(Normalize()(batch).inputs, batch.inputs / 255)
+
+
+def test_mistakes_are_named() -> None:
+    with pytest.raises(UserError, match=r"Affine\.scale.*\[0\.9, 1\.2\]"):
+        Affine(scale=(1.2, 0.9))
+    with pytest.raises(UserError, match=r"Erasing\.area"):
+        Erasing(area=(0.5, 0.1))
+    with pytest.raises(UserError, match="no training image"):
+        Normalize().fit([])

@@ -1,0 +1,73 @@
+"""Mixup: a convex combination within the batch, with Beta-distributed weights."""
+
+import pytest
+import torch
+from scipy import stats
+
+from leyden.batch import Batch, Draws
+from leyden.data.transforms.mix import KNOTS, Mixup, beta_quantiles
+from leyden.errors import UserError
+
+
+def floats(n: int, *shape: int) -> Batch:
+    rows = torch.arange(n)
+    return Batch(torch.randn(n, *shape, generator=torch.Generator().manual_seed(0)), None, rows, rows, rows)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.4, 1.0, 2.0, 8.0])
+def test_quantiles_are_scipys(alpha: float) -> None:
+    expected = stats.beta.ppf(torch.linspace(0, 0.5, KNOTS, dtype=torch.float64).numpy(), alpha, alpha)
+    assert abs(beta_quantiles(alpha).numpy() - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
+def test_weights_follow_beta(alpha: float) -> None:
+    batch = floats(4000, 1)
+    mixed = Mixup(alpha)(batch, Draws(3, 0, batch.positions))
+    assert mixed.mix is not None
+    assert stats.kstest(mixed.mix.weight.numpy(), stats.beta(alpha, alpha).cdf).pvalue > 0.001
+
+
+def test_inputs_and_labels_are_mixed_alike_and_nobody_with_itself() -> None:
+    batch = floats(33, 3, 4, 4)  # labels are row numbers, so a label names the partner
+    mixed = Mixup()(batch, Draws(0, 2, batch.positions))
+    assert mixed.mix is not None
+    partner, weight = mixed.mix
+    share = weight.view(-1, 1, 1, 1)
+    expected = share * batch.inputs + (1 - share) * batch.inputs[partner]
+    assert torch.allclose(mixed.inputs, expected, atol=1e-6)
+    assert torch.equal(mixed.labels, batch.labels)
+    assert torch.equal(partner.sort().values, batch.rows)  # a permutation
+    assert not bool((partner == batch.rows).any())
+
+
+def test_the_partners_change_with_the_epoch() -> None:
+    batch = floats(33, 1)
+    first, second = (Mixup()(batch, Draws(0, e, batch.positions)).mix for e in (0, 1))
+    assert first is not None
+    assert second is not None
+    assert not torch.equal(first.partner, second.partner)
+    assert not torch.equal(first.weight, second.weight)
+
+
+def test_the_longer_of_two_lengths_holds() -> None:
+    lengths = torch.tensor([3, 9, 5, 1])
+    batch = floats(4, 1, 2, 9)._replace(lengths=lengths)
+    mixed = Mixup()(batch, Draws(0, 0, batch.positions))
+    assert mixed.mix is not None
+    assert mixed.lengths is not None
+    assert torch.equal(mixed.lengths, torch.maximum(lengths, lengths[mixed.mix.partner]))
+
+
+def test_a_batch_of_one_stays() -> None:
+    batch = floats(1, 3)
+    assert torch.allclose(Mixup()(batch, Draws(0, 0, batch.positions)).inputs, batch.inputs)
+
+
+def test_tokens_and_mixed_batches_are_refused() -> None:
+    batch = floats(4, 3)
+    draws = Draws(0, 0, batch.positions)
+    with pytest.raises(UserError, match="token"):
+        Mixup()(batch._replace(inputs=batch.inputs.long()), draws)
+    with pytest.raises(UserError, match="once"):
+        Mixup()(Mixup()(batch, draws), draws)
