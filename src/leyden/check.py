@@ -63,6 +63,15 @@ def check(plain: Mapping[str, Any]) -> Config:
     return config
 
 
+def check_data(plain: Mapping[str, Any]) -> Config:
+    """As `check`, for a command that looks at the data alone: the model may be of another modality."""
+    config = _typed(plain)
+    for path, node, provided in targets(config):
+        if path in ("data.source", "data.tokenizer", "split", "sampling"):
+            bind(path, node, provided)
+    return config
+
+
 def targets(config: Config) -> Iterator[tuple[str, dict[str, Any], tuple[str, ...]]]:
     """(path, node, names that build fills in) of every target that the configuration holds."""
     for path, provided in PROVIDED.items():

@@ -21,7 +21,7 @@ class Node(BaseModel):
 class Data(Node):
     """Group `data`: where the inputs come from and how they are read.
 
-    deduplicate leaves one copy of inputs that are identical (text: after case and spaces); on_bad says what a
+    deduplicate leaves one copy of inputs that are identical (texts: the same words, whatever case, spaces and punctuation); on_bad says what a
     bad file does; above limit_gb (GB, decoded) inputs are decoded by `workers` processes instead of being kept
     as memory-mapped columns; bucket is the window, in batches, within which texts and clips are
     sorted by length (0: none).
@@ -80,7 +80,3 @@ class Config(Node):
     runs: str
     experiment: str
     force: bool
-
-
-# Keys that cannot change a result: where things lie and what is shown. They stay out of the fingerprint.
-COSMETIC = ("name", "experiment", "data_root", "cache", "runs", "force", "logger", "checkpoint_minutes")

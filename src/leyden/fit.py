@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from leyden import build, metrics
+from leyden.callbacks.tensorboard import show
 from leyden.config import Config
 from leyden.data.datamodule import DataModule
 from leyden.files import write_text
@@ -38,13 +40,18 @@ def fit(
     checkpoint = next(c for c in trainer.callbacks if hasattr(c, "best_path"))  # type: ignore[attr-defined]
     module.load_state_dict(torch.load(checkpoint.best_path, map_location="cpu", weights_only=False)["state_dict"])
     found = metrics_of(trainer, module, data, predictions=place.folder / "predictions")
-    return {
+    result = {
         "metrics": found,
         "best": {**checkpoint.best, "checkpoint": "checkpoints/best.ckpt"},
         "cost": _cost(module, seconds, trainer, config),
         "prior": {},
         "doctor": [],
     }
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            show(logger.experiment, result, data, place.folder / "predictions", trainer.global_step)
+            logger.finalize("success")
+    return result
 
 
 def _step(resume: Path | None) -> int | None:

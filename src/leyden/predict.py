@@ -147,7 +147,14 @@ def _batch(restored: "Restored", inputs: list[np.ndarray]) -> "Batch":
 def _table(predictions: Sequence[Prediction]) -> None:
     from leyden.reporting.tables import predictions_table
 
-    console.print(predictions_table([vars(p) for p in predictions]))
+    rows = [{"name": p.name, "predicted": _answer(p), "probability": p.probabilities[0]} for p in predictions]
+    console.print(predictions_table(rows, shown=len(rows)))
+
+
+def _answer(prediction: Prediction) -> str:
+    """The class, and after it the runners-up that were asked for."""
+    pairs = zip(prediction.classes[1:], prediction.probabilities[1:], strict=True)
+    return ", ".join([prediction.classes[0], *(f"{name} ({share:.3f})" for name, share in pairs)])
 
 
 def _csv(predictions: Sequence[Prediction]) -> None:

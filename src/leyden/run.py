@@ -35,15 +35,19 @@ from typing import IO, Any, Literal
 import yaml
 
 from leyden.check import locate, targets
-from leyden.config import COSMETIC, Config
+from leyden.config import Config
 from leyden.errors import UserError
 from leyden.files import cannot_write, write_json, write_text
 
 SCHEMA = 1  # of result.json; docs/result.md tells what each field means
 State = Literal["new", "running", "interrupted", "failed", "complete"]
 
+# Root keys and keys of `data` that can change a result; targets are taken whole. Not here: where things lie,
+# what is shown, and how the data are read where that changes no batch (workers, limit_gb, eval_batch_size).
+_SCALARS = ("seed", "batch_size", "monitor", "threads")
+_READING = ("deduplicate", "on_bad", "bucket")
 # Arguments of the Trainer that say what is shown, not what is computed.
-_SHOWN = ("log_every_n_steps", "profiler", "num_sanity_val_steps", "default_root_dir", "detect_anomaly")
+_SHOWN = ("log_every_n_steps", "profiler", "num_sanity_val_steps", "default_root_dir")
 _PACKAGES = ("leyden", "torch", "torchvision", "lightning", "hydra-core", "numpy", "torchmetrics", "tokenizers")
 _OURS = ("leyden", "torch", "torchvision", "lightning")
 
@@ -192,14 +196,13 @@ def load_config(folder: Path) -> dict[str, Any]:
 def identity(config: Config, data_fingerprint: str) -> str:
     """Ten hex digits: a hash of everything that can change the result, and of nothing that cannot.
 
-    That is: the configuration with every argument of every target bound to its signature's default, less the
-    cosmetic keys; the content of the data in place of where they lie; the source of targets outside Leyden.
+    That is: every target with every argument bound to its signature's default; the few other keys that count;
+    the content of the data in place of where they lie; the source of targets outside Leyden.
     """
-    content = config.model_dump(by_alias=True, exclude=set(COSMETIC))
-    content["data"] = {**content["data"], "source": data_fingerprint, "name": ""}
-    content["model"] = {**content["model"], "name": ""}
-    content["bound"] = {path: _bound(node, path) for path, node, _ in targets(config) if _matters(path)}
-    content["init"]["from"] = _content_of(config.init.source)
+    content: dict[str, Any] = {key: getattr(config, key) for key in _SCALARS}
+    content["data"] = [data_fingerprint, *(getattr(config.data, key) for key in _READING)]
+    content["init"] = [_content_of(config.init.source), config.init.freeze]
+    content["targets"] = {path: _bound(node, path) for path, node, _ in targets(config) if _matters(path)}
     text = json.dumps(content, sort_keys=True, default=repr)
     return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
 
@@ -228,7 +231,9 @@ def _is_target(value: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     """A default value in a form whose text is the same in every process."""
-    if isinstance(value, str | int | float | bool | type(None)):
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # lr=1 is lr=1.0
+    if isinstance(value, str | int | float | None):
         return value
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}

@@ -189,18 +189,21 @@ def _print_result(result: Mapping[str, Any] | None, verbose: bool) -> None:
 
 
 def _print_sweep(outcomes: Sequence[Outcome], seconds: float) -> None:
+    from leyden.metrics import higher_is_better
     from leyden.reporting.tables import jobs_table
 
+    bests = [o.result.get("best") or {} for o in outcomes]
+    monitor = next((best["monitor"] for best in bests if best), "metric")
     rows = [
         {
             "state": o.status,
-            "overrides": " ".join(o.overrides),
-            "metric": (o.result.get("best") or {}).get("value"),
+            "overrides": list(o.overrides),
+            "metric": best.get("value"),
             "seconds": (o.result.get("cost") or {}).get("seconds"),
             "folder": o.result.get("folder", ""),
         }
-        for o in outcomes
+        for o, best in zip(outcomes, bests, strict=True)
     ]
-    console.print(jobs_table(rows))
+    console.print(jobs_table(rows, monitor, higher=higher_is_better(monitor)))
     done = sum(o.status == "complete" for o in outcomes)
     console.print(f"{done} of {len(outcomes)} jobs complete in {seconds:.0f} s; the same command does only the rest")

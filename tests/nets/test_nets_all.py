@@ -4,10 +4,12 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 
 import leyden.nets
@@ -42,6 +44,31 @@ def test_the_scan_finds_every_net() -> None:
     assert {"MLP", "KerasCNN", "CNN", "ResNet", "Torchvision", "RNN", "LogMelCNN", "CRNN", "M5"} <= {
         cls.__name__ for cls in NETS
     }
+
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def test_every_net_and_objective_has_an_option_and_every_option_is_built() -> None:
+    models = {path.stem: yaml.safe_load(path.read_text()) for path in (CONF / "model").glob("*.yaml")}
+    nets = {name: dict(model["net"]) for name, model in models.items()}
+    assert len(nets) >= 13
+    built = {type(build(get_class(net.pop("_target_")), **net)) for net in nets.values()}
+    assert built >= set(NETS)
+    assert all(models[name]["name"] == name for name in models)
+    assert all(
+        path.read_text().startswith("# ")
+        for path in (*CONF.glob("model/*.yaml"), *CONF.glob("objective/*.yaml"))
+    )
+    objectives = {
+        get_class(yaml.safe_load(p.read_text())["_target_"]) for p in (CONF / "objective").glob("*.yaml")
+    }
+    assert {cls.__name__ for cls in objectives} >= {"CrossEntropy", "FocalSoftmax", "FocalSigmoid"}
+
+
+def get_class(target: str) -> Any:
+    module, _, name = target.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 def kind(cls: type[nn.Module]) -> str:

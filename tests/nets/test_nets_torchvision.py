@@ -1,4 +1,4 @@
-"""torchvision's classifiers: all that are cheap to build, without data (on the meta device) and a few for real."""
+"""torchvision's classifiers, by shape on the meta device and a few for real; weights without a download."""
 
 from typing import Any
 

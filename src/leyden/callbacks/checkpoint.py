@@ -56,8 +56,8 @@ class Checkpoint(LastCallback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save when the time has come, at the end of an optimizer step only."""
-        if time.monotonic() - self._written >= 60 * self.minutes and at_optimizer_step(trainer, batch_idx):
+        """Save when the time has come and the state can be taken up exactly."""
+        if time.monotonic() - self._written >= 60 * self.minutes and at_safe_point(trainer, batch_idx):
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -94,13 +94,8 @@ class Checkpoint(LastCallback):
         self._written = time.monotonic()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add every random-number state, and count a batch as completed once it is processed."""
+        """Add every random-number state."""
         checkpoint["rng"] = rng_state()
-        for key in ("epoch_loop.batch_progress", "epoch_loop.automatic_optimization.optim_progress"):
-            progress = checkpoint["loops"]["fit_loop"].get(key, {})
-            for part in ("total", "current"):
-                if "processed" in progress.get(part, {}):
-                    progress[part]["completed"] = progress[part]["processed"]
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """The random-number states are set when training starts: building a model draws numbers."""
@@ -121,9 +116,15 @@ class Checkpoint(LastCallback):
         self.best = state_dict["best"]
 
 
-def at_optimizer_step(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether the batch that ended completed an optimizer step (not a part of an accumulated one)."""
-    return (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+def at_safe_point(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether a state saved after this batch can be taken up exactly.
+
+    Not in the middle of an accumulated step, and not before a validation (so not on an epoch's last batch): Lightning
+    would skip that validation. The epoch's own checkpoint follows it.
+    """
+    done = batch_idx + 1
+    validates = done == trainer.num_training_batches or done % trainer.val_check_batch == 0
+    return done % trainer.accumulate_grad_batches == 0 and not validates
 
 
 def verify_finite(module: nn.Module) -> None:

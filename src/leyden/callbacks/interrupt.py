@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LastCallback
 
-from leyden.callbacks.checkpoint import Checkpoint, at_optimizer_step
+from leyden.callbacks.checkpoint import Checkpoint, at_safe_point
 
 
 class Interrupted(BaseException):
@@ -36,12 +36,12 @@ class Interrupt(LastCallback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """The place where a run can stop and go on exactly."""
-        if self._asked and at_optimizer_step(trainer, batch_idx):
+        if self._asked and at_safe_point(trainer, batch_idx):
             self._checkpoint.save(trainer)
             raise Interrupted
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Asked during the validation: the checkpoint of this epoch has just been written."""
+        """Asked on the last batch or during the validation: this epoch's checkpoint has just been written."""
         if self._asked:
             raise Interrupted
 

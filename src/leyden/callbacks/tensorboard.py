@@ -1,8 +1,21 @@
-"""TensorBoard: the logger in the run's folder, and the pictures that show at the end why a model fails."""
+"""TensorBoard: the logger in the run's folder, and the pictures that show at the end why a model fails.
 
+IMAGES: confusion, recall by class, precision-recall curves, reliability, and the worst errors of val and test.
+TEXT: the tables. AUDIO: the worst errors, to be listened to. HPARAMS: the run's choices beside its result.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
+
+from leyden import pictures
+from leyden.data.datamodule import DataModule
+from leyden.reporting import figures, markdown
+
+_WORST = 16  # errors shown: the wrong answers of which the model was surest
 
 
 def tensorboard_logger(folder: Path, resumed_step: int | None = None) -> TensorBoardLogger:
@@ -10,3 +23,55 @@ def tensorboard_logger(folder: Path, resumed_step: int | None = None) -> TensorB
     return TensorBoardLogger(
         str(folder), name="", version="tensorboard", default_hp_metric=False, purge_step=resumed_step
     )
+
+
+def show(writer: Any, result: Mapping[str, Any], data: DataModule, predictions: Path, step: int) -> None:
+    """Write the pictures and tables of a finished run.
+
+    Args:
+        writer: a torch SummaryWriter.
+        result: metrics by split, as in result.json.
+        data: the data layer, for the samples themselves.
+        predictions: folder of the outputs.
+        step: the optimizer step that everything is filed under.
+    """
+    for split, found in result["metrics"].items():
+        writer.add_text(f"{split}/metrics", markdown.metrics_markdown(found), step)
+        stored = predictions / f"{split}.npz"
+        if stored.exists():
+            outputs = dict(np.load(stored))
+            _show_split(writer, split, found, outputs, data, step)
+
+
+def _show_split(
+    writer: Any, split: str, found: Mapping[str, Any], outputs: Mapping[str, np.ndarray], data: DataModule, step: int
+) -> None:
+    names, probabilities, labels = data.spec.class_names, outputs["probabilities"], outputs["labels"]
+    confidence, answer = probabilities.max(1), probabilities.argmax(1)
+    drawn = {
+        "confusion": figures.confusion_matrix(found["confusion"], names, f"{split}: confusion"),
+        "recall": figures.recall_bars(found["per_class"], f"{split}: recall by class"),
+        "precision-recall": figures.pr_curves(probabilities, labels, names, f"{split}: precision and recall"),
+        "reliability": figures.reliability(confidence, answer == labels, f"{split}: confidence and accuracy"),
+    }
+    wrong = np.flatnonzero(answer != labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_WORST]
+    if len(worst):
+        rows = outputs["rows"][worst]
+        captions = [f"{names[answer[i]]} {confidence[i]:.2f}\ntrue: {names[labels[i]]}" for i in worst]
+        if data.source.modality == "text":
+            writer.add_text(f"{split}/worst errors", pictures.table(data, rows, captions), step)
+        else:
+            drawn["worst errors"] = pictures.figure(data, rows, captions, f"{split}: the surest wrong answers")
+        if data.source.modality == "audio":
+            _play(writer, split, rows, data, step)
+    for name, figure in drawn.items():
+        writer.add_figure(f"{split}/{name}", figure, step)
+
+
+def _play(writer: Any, split: str, rows: np.ndarray, data: DataModule, step: int) -> None:
+    """The clips of the worst errors."""
+    clips, lengths = data.table.inputs.gather(rows)  # type: ignore[misc]
+    for place, (clip, length) in enumerate(zip(clips, lengths.tolist(), strict=True), 1):
+        wave = clip[:length].float()[None] / 32768
+        writer.add_audio(f"{split}/worst errors/{place}", wave, step, sample_rate=data.spec.sample_rate)

@@ -1,5 +1,6 @@
 """The only LightningDataModule: source -> columns -> split -> (tokens) -> loaders, and the facts for the net."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -209,15 +210,21 @@ class DataModule(LightningDataModule):
 
 
 def _keys(table: Table, modality: str) -> list[bytes]:
-    """What makes two inputs identical: the same pixels or samples; of texts, the same but for case and spaces."""
+    """What makes two inputs identical: the same pixels or samples; of texts, the same words in the same order."""
     inputs = table.inputs
     if isinstance(inputs, Ragged):
         pieces = [inputs.row(row) for row in range(len(inputs))]
         if modality == "text":
-            return [" ".join(bytes(p).decode().lower().split()).encode() for p in pieces]
+            return [_words(bytes(p).decode()).encode() for p in pieces]
         return [p.tobytes() for p in pieces]
     assert isinstance(inputs, Dense)
     return [image.tobytes() for image in inputs.values]
+
+
+def _words(text: str) -> str:
+    """A text less case, spaces and punctuation; one of punctuation alone stays what it is."""
+    lower = text.casefold()
+    return re.sub(r"\W+", " ", lower).strip() or lower
 
 
 def reading(options: Any) -> Reading:

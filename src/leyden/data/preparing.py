@@ -102,7 +102,7 @@ def _differ(shapes: Counter[tuple[int, ...]], examples: dict[tuple[int, ...], st
     sizes = {shape[1:] for shape in shapes}
     advice = []
     if len(sizes) > 1:
-        shorter = sorted(min(size) for size in sizes)[len(sizes) // 2]
+        shorter = int(np.median([min(shape[1:]) for shape in shapes.elements()]))
         advice.append(f"data.source.size={shorter} (shorter side resized, centre cropped)")
     if len({shape[0] for shape in shapes}) > 1:
         advice.append("data.source.channels=3 (or 1 for grey)")

@@ -8,11 +8,12 @@ one JSON text, that of the `tokenizers` library, whose own `Tokenizer.from_str` 
     values, offsets = tokenizer.encode(["free now"])      # values[offsets[i] : offsets[i + 1]] is text i
 """
 
+import copy
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Ge
@@ -21,9 +22,8 @@ from tokenizers import Tokenizer as Core
 
 from leyden.errors import UserError
 
-# One thread, said aloud: the library would else start threads, and warn in every process forked after that
-# (the workers of a loader, the jobs of a sweep). Encoding happens once and is cached, and sweeps fill the
-# cores already.
+# One thread, said aloud: the library's threads do not survive a fork (workers of a loader, jobs of a sweep),
+# and older versions print a warning in each forked process. Encoding happens once and is cached.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 PADDING, UNKNOWN = "<pad>", "<unk>"  # ids 0 and 1
@@ -43,8 +43,13 @@ class Tokenizer:
     """A tokenizer ready to encode: what `load` returns, and what Word, Char and BPE become by `fit`."""
 
     def __init__(self, core: Core) -> None:
-        core.encode_special_tokens = True  # a text that spells "<pad>" holds no padding
         self._core = core
+        core.encode_special_tokens = True  # a text that spells "<pad>" holds no padding
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickling and copying: the library does not store how special tokens are read."""
+        self.__dict__.update(state)
+        self._core.encode_special_tokens = True
 
     @property
     def vocab_size(self) -> int:
@@ -86,7 +91,7 @@ class _Trainable(Tokenizer):
 
     def fit(self, texts: Iterable[str]) -> None:
         """Finds the vocabulary of the training texts; UserError if they hold no frequent token."""
-        self._core.train_from_iterator(texts, self._trainer)
+        self._core.train_from_iterator(texts, copy.copy(self._trainer))  # a trainer keeps what it counted
         if self.vocab_size <= len(SPECIAL):
             raise UserError(
                 "data.tokenizer: the training texts hold no token that occurs "

@@ -82,12 +82,13 @@ class Recurrent(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, inputs) -> (B, T, width); what stands beyond a sample's length is without meaning."""
         if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-            # Many CPUs have no LSTM in bfloat16 (oneDNN then raises): recurrences stay in the weights' precision.
+            # Many CPUs have no LSTM in bfloat16 (oneDNN raises): it stays in the weights' precision.
             with torch.autocast("cpu", enabled=False):
-                return self._run(x.to(self.forwards[0].weight_hh_l0.dtype), lengths)
+                return self._run(x.to(next(self.parameters()).dtype), lengths)
         return self._run(x, lengths)
 
     def _run(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """What `forward` does, in the precision of `x`."""
         turn = _reversal(lengths, x.shape[1])
         for layer, ahead in enumerate(self.forwards):
             if layer > 0:

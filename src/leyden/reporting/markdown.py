@@ -11,10 +11,10 @@ def metrics_markdown(metrics: Mapping[str, Any]) -> str:
     values = {name: estimate(stored) for name, stored in (metrics.get("values") or {}).items()}
     values |= {name: number(value) for name, value in (metrics.get("scalars") or {}).items()}
     size = f" (n = {count(metrics['n'])})" if "n" in metrics else ""
-    parts = [_table(("metric", f"value [95 % interval]{size}"), values.items())]
+    parts = [table(("metric", f"value [95 % interval]{size}"), values.items())]
     if metrics.get("per_class"):
         header = ("class", "n", "precision", "recall", "F1")
-        parts.append(_table(header, map(_class_row, metrics["per_class"])))
+        parts.append(table(header, map(_class_row, metrics["per_class"])))
     return "\n\n".join(parts)
 
 
@@ -22,7 +22,8 @@ def _class_row(c: Mapping[str, Any]) -> Sequence[str]:
     return (c["name"], count(c["n"]), *(estimate(c[key]) for key in ("precision", "recall", "f1")))
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; cells are escaped."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)
 

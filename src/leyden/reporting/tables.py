@@ -59,7 +59,7 @@ def _scalar(value: Any) -> str:
 def jobs_table(
     rows: Sequence[Mapping[str, Any]], metric: str = "metric", *, higher: bool = True
 ) -> RenderableType:
-    """The jobs of a sweep. Each row: state, overrides (a list), metric (float or None), seconds, folder.
+    """Jobs of a sweep. Each row: state, overrides (list or text), metric (float or None), seconds, folder.
 
     metric: its name; higher: whether more of it is better. What all jobs share (overrides, the folder that
     holds theirs) is said once, below the table.
@@ -73,22 +73,28 @@ def jobs_table(
     for row in rows:
         state = str(row.get("state", ""))
         folder = os.path.relpath(row["folder"], parent) if row.get("folder") else ""
-        own = "\n".join(word for word in row.get("overrides") or [] if word not in shared)
+        own = "\n".join(word for word in _overrides(row) if word not in shared)
         numbers = (number(row.get("metric")), duration(row.get("seconds")))
         table.add_row(text(state, _STATES.get(state, "")), *numbers, text(folder), text(own or "-"))
     return Group(table, note("\n".join(_jobs_notes(rows, metric, higher, parent, shared))))
+
+
+def _overrides(row: Mapping[str, Any]) -> list[str]:
+    """One word for each: they may also come as the text that was typed."""
+    given = row.get("overrides") or []
+    return given.split() if isinstance(given, str) else list(given)
 
 
 def _shared_overrides(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The overrides that every one of several jobs has."""
     if len(rows) < 2:
         return []
-    return [word for word in rows[0].get("overrides") or [] if all(word in row["overrides"] for row in rows)]
+    return [word for word in _overrides(rows[0]) if all(word in _overrides(row) for row in rows)]
 
 
 def _parent(folders: Sequence[str]) -> str:
     """The folder that holds all of them."""
-    return os.path.commonpath([Path(folder).parent for folder in folders]) if folders else "."
+    return os.path.commonpath([Path(folder).parent for folder in folders]) if folders else ""
 
 
 def _jobs_notes(
@@ -99,11 +105,12 @@ def _jobs_notes(
     scored = [row for row in rows if row.get("metric") is not None and math.isfinite(row["metric"])]
     if scored:
         best = (max if higher else min)(scored, key=lambda row: row["metric"])
-        own = " ".join(word for word in best.get("overrides") or [] if word not in shared)
+        own = " ".join(word for word in _overrides(best) if word not in shared)
         yield f"best {metric} {number(best['metric'])}: {own or '(no overrides)'}"
     if shared:
         yield f"all have {' '.join(shared)}"
-    yield f"folders are under {parent}"
+    if parent:
+        yield f"folders are under {parent}"
 
 
 def predictions_table(rows: Sequence[Mapping[str, Any]], *, shown: int = 20) -> RenderableType:

@@ -131,10 +131,8 @@ class PlantedImages:
         corners = rng.integers(0, self.size - self.PATCH + 1, (self.clutter, 2))
         patches = self._shaded(rng.integers(0, 2, (self.clutter, self.PATCH, self.PATCH)))
         planted = self._plan.truth[row, :2], self.patterns[self._plan.labels[row]]
-        for (y, x), patch in [
-            *zip(corners, patches, strict=True),
-            planted,
-        ]:  # planted last: nothing covers it
+        # The planted one last, so that nothing covers it.
+        for (y, x), patch in [*zip(corners, patches, strict=True), planted]:
             image[:, y : y + self.PATCH, x : x + self.PATCH] = patch
         return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 

@@ -134,10 +134,10 @@ class Speed(nn.Module):
 
 
 class SpecAugment(nn.Module):
-    """Sets bands of bins and stretches of frames to the mean (Park et al. 2019, arXiv:1904.08779; no warp).
+    """Sets bands of bins and stretches of frames to the mean (Park et al. 2019, arXiv:1904.08779).
 
     After the frontend the mean is 0. freq_width: a band's greatest width in bins. time_width: a stretch's
-    greatest length as a fraction of the clip's own frames. Widths are uniform from 0 to the greatest; one band
+    greatest length as a fraction of the clip's own frames. Widths are uniform from 0 on; one band
     never covers all bins.
     """
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from leyden.batch import Batch, Draws, Mix
 from leyden.errors import UserError
 
-# Of the table of Beta's quantiles: read between the knots it is exact to 1e-6 up to alpha = 1, and above that to
-# 1e-3, save in the outermost 1/4096 of the draws.
+# Of the table of Beta's quantiles: read between the knots it is exact to 1e-6 up to alpha = 1, and above
+# that to 1e-3, save in the outermost 1/4096 of the draws.
 KNOTS = 4097
 
 

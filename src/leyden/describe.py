@@ -1,0 +1,116 @@
+"""`leyden data [data=... key=value ...]`: what a data set holds, before anything is trained on it.
+
+Counts per class and split, shapes or lengths, what was left out, and a picture of a few samples:
+
+    leyden data data=mnist
+    leyden data data=image_folder data.source.root=pictures --picture samples.png
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leyden.compose import compose
+from leyden.console import console
+from leyden.errors import UserError
+
+if TYPE_CHECKING:
+    from leyden.data.datamodule import DataModule
+
+_SAMPLES = 20
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the tables and write the picture."""
+    parser = argparse.ArgumentParser(prog="leyden data", description="What a data set holds.")
+    parser.add_argument("overrides", nargs="*", help="as for train: data=mnist split=stratified ...")
+    parser.add_argument("--config-dir", "-cd", action="append", default=[], help="a folder with options of your own")
+    parser.add_argument("--picture", type=Path, help="write a picture of samples to this file (.png, .svg or .pdf)")
+    given = parser.parse_intermixed_args(arguments)
+    data = _read(given.overrides, given.config_dir)
+    from leyden.reporting.tables import counts_table
+
+    for line in _facts(data):
+        console.print(line)
+    console.print(counts_table(_counts(data), data.spec.class_names))
+    if given.picture is not None:
+        _draw(data, given.picture)
+        console.print(f"{_SAMPLES} training samples are drawn in {given.picture}")
+    elif data.source.modality == "text":
+        _print_texts(data)
+    return 0
+
+
+def _read(overrides: Sequence[str], config_dirs: Sequence[str]) -> "DataModule":
+    from leyden import build
+    from leyden.check import check_data
+    from leyden.runtime import prepare, tune_allocator
+
+    tune_allocator()
+    prepare(None)
+    return build.data(check_data(compose(overrides, config_dirs)))
+
+
+def _counts(data: "DataModule") -> dict[str, list[int]]:
+    """Samples of each class, by split."""
+    labels, classes = data.table.index.labels, data.spec.num_classes
+    splits = data.splits._asdict()
+    return {name: np.bincount(labels[rows], minlength=classes).tolist() for name, rows in splits.items()}
+
+
+def _facts(data: "DataModule") -> Iterator[str]:
+    """What there is besides the counts, a line each."""
+    spec, index = data.spec, data.table.index
+    yield f"{len(data.table):,} inputs of modality {spec.modality}, {spec.num_classes} classes"
+    if spec.modality == "image":
+        yield f"images of {spec.image_size[1]}x{spec.image_size[0]} pixels, {spec.in_channels} channel(s)"
+    elif spec.modality == "audio":
+        yield f"clips at {spec.sample_rate:,} Hz, of {_spread(data.inputs.lengths / spec.sample_rate)} seconds"
+    else:
+        yield f"texts of {_spread(data.inputs.lengths)} tokens, a vocabulary of {spec.vocab_size:,}"
+    if index.group_names:
+        yield f"{len(index.group_names)} groups: {', '.join(index.group_names[:12])}"
+    if data.removed:
+        yield f"left out: {data.removed:,} inputs that are identical to another (data.deduplicate)"
+    if data.table.skipped:
+        yield f"left out: {len(data.table.skipped)} bad files: " + "; ".join(data.table.skipped.lines()[:5])
+
+
+def _spread(values: np.ndarray) -> str:
+    low, middle, high = np.quantile(values, [0, 0.5, 1])
+    return f"{low:.3g} to {high:.3g} (median {middle:.3g})"
+
+
+def _chosen(data: "DataModule") -> tuple[np.ndarray, list[str]]:
+    """Rows of a few training samples of each class, and their class names."""
+    from leyden.pictures import some_of_each_class
+
+    labels = data.table.index.labels
+    rows = some_of_each_class(labels, data.splits.train, _SAMPLES)
+    return rows, [data.spec.class_names[c] for c in labels[rows]]
+
+
+def _print_texts(data: "DataModule") -> None:
+    from rich.text import Text
+
+    from leyden.pictures import text
+
+    for row, name in zip(*_chosen(data), strict=True):
+        console.print(Text.assemble((f"{name}: ", "bold"), text(data, int(row))))
+
+
+def _draw(data: "DataModule", path: Path) -> None:
+    from leyden.pictures import figure
+
+    if data.source.modality == "text":
+        raise UserError(f"--picture {path}: texts are printed, not drawn; leave --picture out")
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise UserError(f"--picture {path}: the name must end in .png, .svg or .pdf")
+    rows, names = _chosen(data)
+    try:
+        figure(data, rows, names, "training samples").savefig(path)
+    except OSError as error:
+        raise UserError(f"--picture {path}: {error.strerror}") from error

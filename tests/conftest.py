@@ -1,0 +1,33 @@
+"""Shared by all tests: a cache of their own, one thread, a quiet and safe place to work in."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# Before torch is imported: two cores shared by parallel tests go slow when each takes both.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of columns: that of the session, never the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("LEYDEN_CACHE")
+    os.environ["LEYDEN_CACHE"] = str(folder)
+    yield folder
+    os.environ.pop("LEYDEN_CACHE") if before is None else os.environ.update(LEYDEN_CACHE=before)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Overrides of a run of a second, in a working folder of its own: `tiny("seed=2")`."""
+    monkeypatch.chdir(tmp_path)
+
+    def overrides(*more: str) -> list[str]:
+        small = ["data=planted_images", "data.source.samples=240", "data.source.size=12", "model=mlp"]
+        quick = ["trainer=cpu", "trainer.max_epochs=2", "batch_size=16", "threads=1", "logger=none"]
+        return [*small, *quick, *more]
+
+    return overrides

@@ -1,0 +1,120 @@
+"""Text sources: SMS Spam, AG's News, tables of one's own."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leyden.data.columns import Table, load
+from leyden.data.sources.text import AGNews, SMSSpam, TextTable
+from leyden.errors import UserError
+
+DATA = Path(os.environ.get("LEYDEN_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+
+
+def texts(table: Table) -> list[str]:
+    return [bytes(table.inputs.row(row)).decode() for row in range(len(table))]
+
+
+def test_sms_spam(tmp_path: Path) -> None:
+    (tmp_path / "SMSSpamCollection").write_bytes("ham\tsee you\nspam\tWIN £5\tnow\r\nham\tok\n".encode())
+    table = load(SMSSpam(str(tmp_path)), tmp_path / "cache")
+    assert texts(table) == ["see you", "WIN £5\tnow", "ok"]
+    assert table.index.class_names == ("ham", "spam")
+    assert table.index.labels.tolist() == [0, 1, 0]
+    assert list(table.index.names) == [f"SMSSpamCollection:{line}" for line in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("line", ["eggs\thello", "ham hello"])
+def test_sms_spam_names_the_line(tmp_path: Path, line: str) -> None:
+    (tmp_path / "SMSSpamCollection").write_text(f"ham\ta\n{line}\n")
+    with pytest.raises(UserError, match="SMSSpamCollection:2: expected ham or spam"):
+        SMSSpam(str(tmp_path)).index()
+
+
+def test_ag_news(tmp_path: Path) -> None:
+    rows = [f'"{c}","Title {c}","Text,\\with ""quotes"""' for c in (3, 4, 1, 2)]
+    (tmp_path / "train.csv").write_text("\n".join(rows))
+    (tmp_path / "test.csv").write_text(rows[0])
+    table = load(AGNews(str(tmp_path)), tmp_path / "cache")
+    assert texts(table)[0] == 'Title 3 Text, with "quotes"'
+    assert [table.index.class_names[c] for c in table.index.labels] == [
+        *("Business", "Sci/Tech", "World", "Sports"),
+        "Business",
+    ]
+    assert table.index.split.tolist() == [0, 0, 0, 0, 2]
+    (tmp_path / "test.csv").write_text('"5","a","b"')
+    with pytest.raises(UserError, match=r"test\.csv:1: expected a class 1 to 4"):
+        AGNews(str(tmp_path)).index()
+
+
+def test_table_with_numbers_as_labels(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("".join(f'{{"text": "t{n}", "label": {n}}}\n' for n in (10, 9, 1)))
+    table = load(TextTable(str(tmp_path / "a.jsonl")), tmp_path / "cache")
+    assert table.index.class_names == ("1", "9", "10")
+    assert texts(table) == ["t10", "t9", "t1"]
+
+
+def test_table_split_and_groups(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text(
+        "body\tmood\twho\tpart\nx\tup\tann\ttrain\ny\tdown\tbob\ttrain\nz\tup\tann\ttest\n"
+    )
+    source = TextTable(str(tmp_path / "a.tsv"), "body", "mood", "part", "who")
+    index = source.index()
+    assert index.split.tolist() == [0, 0, 2]
+    assert index.group.tolist() == [0, 1, 0]
+    assert index.group_names == ("ann", "bob")
+
+
+def test_table_of_three_files(tmp_path: Path) -> None:
+    for name, rows in (("train", "a,0\nb,1\n"), ("val", "c,0\n"), ("test", "d,1\ne,0\n")):
+        (tmp_path / f"{name}.csv").write_text("text,label\n" + rows)
+    paths = {name: str(tmp_path / f"{name}.csv") for name in ("train", "val", "test")}
+    source = TextTable(paths["train"], val_path=paths["val"], test_path=paths["test"])
+    table = load(source, tmp_path / "cache")
+    assert table.index.split.tolist() == [0, 0, 1, 2, 2]
+    assert texts(table) == ["a", "b", "c", "d", "e"]
+    assert table.index.names[3] == "test.csv:2"
+    swapped = TextTable(paths["train"], val_path=paths["test"], test_path=paths["val"])
+    assert swapped.fingerprint(tmp_path / "cache") != source.fingerprint(tmp_path / "cache")
+    with pytest.raises(UserError, match="not both"):
+        TextTable(paths["train"], split_column="s", test_path=paths["test"])
+
+
+def test_bad_texts_are_named_by_line(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b'text,label\nfine,0\ncaf\xe9,0\n"two\nlines",1\n  ,1\n')
+    source = TextTable(str(tmp_path / "a.csv"))
+    with pytest.raises(
+        UserError, match=r"2 input\(s\)[^\0]*a\.csv:3: is not UTF-8[^\0]*a\.csv:6: has no text"
+    ):
+        load(source, tmp_path / "cache")
+    table = load(source, tmp_path / "cache", on_bad="skip")
+    assert texts(table) == ["fine", "two\nlines"]
+    assert len(table.skipped) == 2
+
+
+def test_only_one_class(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\na,0\nb,0\n")
+    with pytest.raises(UserError, match="only one class found"):
+        load(TextTable(str(tmp_path / "a.csv")), tmp_path / "cache")
+
+
+def test_second_start_reads_no_table(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\na,0\nb,1\n")
+    load(TextTable(str(tmp_path / "a.csv")), tmp_path / "cache")
+    again = TextTable(str(tmp_path / "a.csv"))
+    load(again, tmp_path / "cache")
+    assert "_data" not in vars(again)
+
+
+@pytest.mark.data
+def test_real_sms_spam(tmp_path: Path) -> None:
+    import hashlib
+
+    file = DATA / "sms-spam" / "SMSSpamCollection"
+    if not file.is_file():
+        pytest.skip("no SMS Spam")
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == SMSSpam.SHA256
+    table = load(SMSSpam(str(file.parent)), tmp_path)
+    assert np.bincount(table.index.labels).tolist() == [4827, 747]

@@ -1,0 +1,330 @@
+"""What stands in the tables, that it fits 80 columns without colour, and that no name is lost."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console, RenderableType
+
+import leyden.reporting
+from leyden.metrics import evaluate
+from leyden.reporting.markdown import metrics_markdown
+from leyden.reporting.tables import (
+    config_tree,
+    counts_table,
+    jobs_table,
+    predictions_table,
+    result_table,
+)
+from leyden.reporting.words import count, duration, number, plural
+
+
+def shown(renderable: RenderableType, width: int = 80) -> str:
+    """As written to a file: no colour, no terminal."""
+    out = io.StringIO()
+    Console(file=out, width=width).print(renderable)
+    text = out.getvalue()
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= width
+    return text
+
+
+def unfolded(text: str) -> str:
+    return "".join(text.split())
+
+
+def metrics(n: int, names: list[str], seed: int = 0) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, len(names), n)
+    logits = rng.normal(size=(n, len(names)))
+    logits[np.arange(n), labels] += 2.0
+    return evaluate(torch.tensor(logits), torch.tensor(labels), names).to_dict()
+
+
+NAMES = ["airplane", "[red]bird[/red]", "a very long class name that goes on and on for ever", "ship"]
+
+
+@pytest.fixture
+def result() -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "status": "complete",
+        "metrics": {"val": metrics(300, NAMES, 1), "test": metrics(1200, NAMES, 2)},
+        "best": {
+            "monitor": "val/macro_f1",
+            "value": 0.93123,
+            "epoch": 12,
+            "step": 3400,
+            "checkpoint": "checkpoints/best.ckpt",
+        },
+        "cost": {"seconds": 192.3, "samples_per_second": 12345.6, "parameters": 123456},
+        "prior": {},
+        "doctor": [],
+        "error": None,
+        "folder": "runs/cifar10_lt/resnet32-1a2b3c4d",
+    }
+
+
+def test_a_result_says_everything(result: dict[str, Any]) -> None:
+    text = shown(result_table(result))
+    for split in ("test", "val"):
+        for name, e in result["metrics"][split]["values"].items():
+            assert name in text
+            assert f"{e['value']:.4f} [{e['low']:.4f}, {e['high']:.4f}]" in text
+    for c in result["metrics"]["test"]["per_class"]:
+        assert unfolded(c["name"])[:20] in unfolded(text)
+        assert f"{c['recall']['value']:.4f} [{c['recall']['low']:.4f}, {c['recall']['high']:.4f}]" in text
+    for words in (
+        "test (n = 1,200)",
+        "validation (n = 300)",
+        "val/macro_f1 0.9312 at epoch 12, step 3,400: checkpoints/best.ckpt",
+        "3 min 12 s, 12,346 samples/s, 123,456 parameters",
+        "folder  runs/cifar10_lt/resnet32-1a2b3c4d",
+        "tensorboard --logdir runs/cifar10_lt/resnet32-1a2b3c4d",
+        "complete",
+    ):
+        assert words in text
+    assert "[red]bird[/red]" in text
+
+
+def test_many_classes_are_cut_to_the_ten_worst(result: dict[str, Any]) -> None:
+    found = metrics(2000, [f"k{i:03d}" for i in range(100)])
+    found["per_class"][7]["recall"].update(value=0.0, low=0.0)
+    text = shown(result_table({**result, "metrics": {"test": found}}))
+    worst = sorted(found["per_class"], key=lambda c: c["recall"]["value"])
+    assert text.index("k007") < text.index(worst[1]["name"])
+    assert sum(c["name"] in text for c in found["per_class"]) == 10
+    assert "90 more classes in result.json" in text
+    assert "the 10 classes of lowest recall of 100" in text
+
+
+def test_thirty_classes_are_all_shown(result: dict[str, Any]) -> None:
+    found = metrics(900, [f"k{i:03d}" for i in range(30)])
+    text = shown(result_table({**result, "metrics": {"test": found}}))
+    assert all(c["name"] in text for c in found["per_class"])
+    assert "more classes" not in text
+
+
+def test_a_failed_run_shows_its_error_and_findings() -> None:
+    text = shown(
+        result_table(
+            {
+                "status": "failed",
+                "error": {"type": "NonFinite", "message": "nan at step 17", "where": "classifier.py:88"},
+                "doctor": [{"id": "lr", "message": "the learning rate is high"}, "classes collapse"],
+                "folder": "runs/a b/c",
+            }
+        )
+    )
+    for words in (
+        "failed",
+        "NonFinite: nan at step 17",
+        "classifier.py:88",
+        "learning rate is high",
+        "collapse",
+    ):
+        assert words in text
+    assert "tensorboard --logdir 'runs/a b/c'" in text
+
+
+def test_what_is_missing_is_left_out() -> None:
+    text = shown(result_table({"status": "complete", "metrics": {"test": {"scalars": {"psnr": 31.23}}}}))
+    assert "psnr" in text
+    assert "31.23" in text
+    for word in ("tensorboard", "best", "cost", "by class", "95 %", "None"):
+        assert word not in text
+    assert "unknown" in shown(result_table({}))
+
+
+def test_undefined_values_are_a_dash() -> None:
+    logits = torch.eye(3)[torch.tensor([0, 0, 1])]
+    found = evaluate(logits, torch.tensor([0, 0, 0]), ["a", "b", "c"]).to_dict()
+    text = shown(result_table({"metrics": {"test": found}}))
+    assert "nan" not in text.lower()
+    assert "None" not in text
+    auroc = next(line for line in text.splitlines() if "auroc" in line)
+    assert auroc.split() == ["auroc", "-"]
+
+
+def test_a_configuration_is_a_tree_with_every_leaf() -> None:
+    config = {
+        "model": {
+            "net": {"_target_": "pkg.ResNet", "width": 32, "blocks": [1, 2]},
+            "augment": [{"_target_": "pkg.Crop", "pad": 4}, {"_target_": "pkg.Flip"}],
+            "schedule": {},
+        },
+        "on": True,
+        "init": None,
+        "name": "[bold]x[/bold]",
+    }
+    text = shown(config_tree(config))
+    for words in (
+        "net pkg.ResNet",
+        "width: 32",
+        "blocks: [1, 2]",
+        "0 pkg.Crop",
+        "pad: 4",
+        "1 pkg.Flip",
+        "schedule: {}",
+        "on: true",
+        "init: null",
+        "name: [bold]x[/bold]",
+    ):
+        assert words in text
+    assert "_target_" not in text
+
+
+# The failed job comes first: a NaN there would win every comparison.
+JOBS = [
+    {
+        "state": "failed",
+        "overrides": ["model=resnet", "seed=1"],
+        "metric": float("nan"),
+        "seconds": None,
+        "folder": "runs/s/resnet-99aabbcc",
+    },
+    {
+        "state": "complete",
+        "overrides": ["model=cnn", "seed=1"],
+        "metric": 0.91,
+        "seconds": 12.3,
+        "folder": "runs/s/cnn-1a2b3c4d",
+    },
+    {
+        "state": "complete",
+        "overrides": ["model=rnn", "objective=balanced_softmax", "seed=1"],
+        "metric": 0.4,
+        "seconds": 4000,
+        "folder": "runs/s/rnn-99aabbdd",
+    },
+    {"state": "new", "overrides": ["model=mlp", "seed=1"], "metric": None, "seconds": None, "folder": None},
+]
+
+
+@pytest.mark.parametrize(("higher", "best"), [(True, "0.9100: model=cnn"), (False, "0.4000: model=rnn")])
+def test_a_sweep_names_its_best_job_and_what_all_share(higher: bool, best: str) -> None:
+    text = shown(jobs_table(JOBS, "val/balanced_accuracy", higher=higher))
+    assert f"best val/balanced_accuracy {best}" in text
+    assert "4 jobs: 1 failed, 2 complete, 1 new" in text
+    assert text.count("seed=1") == 1
+    assert "all have seed=1" in text
+    assert "folders are under runs/s\n" in text
+    for words in ("cnn-1a2b3c4d", "resnet-99aabbcc", "objective=balanced_softmax", "1 h 07 min", "12.3 s"):
+        assert words in text
+
+
+def test_a_sweep_of_one_job_keeps_its_overrides() -> None:
+    text = shown(jobs_table(JOBS[1:2], "val/loss"))
+    assert "model=cnn seed=1" in text
+    assert "all have" not in text
+    assert "0 jobs" in shown(jobs_table([]))
+    assert "folders" not in shown(jobs_table([]))
+
+
+def test_overrides_as_typed_text_are_the_same_table() -> None:
+    typed = [{**job, "overrides": " ".join(job["overrides"])} for job in JOBS]
+    assert shown(jobs_table(typed)) == shown(jobs_table(JOBS))
+
+
+def test_predictions_mark_the_wrong_ones_and_say_how_many_are_hidden() -> None:
+    path = "photos/" + "very/long/" * 9 + "cat.jpg"
+    rows = [
+        {"name": path, "predicted": "cat", "probability": 0.9876, "label": "dog"},
+        {"name": "b.jpg", "predicted": "dog", "probability": 0.5, "label": "dog"},
+    ]
+    text = shown(predictions_table(rows))
+    assert text.count("wrong") == 1
+    assert "0.9876" in text
+    assert "1 of 2 with a label are right" in text
+    column = "".join(line[: line.index("/") + 60].split("  ")[0] for line in text.splitlines() if "/" in line)
+    assert unfolded(path)[:40] in unfolded(column)
+    bare = [{"name": f"f{i}", "predicted": "x", "probability": 1.0} for i in range(30)]
+    text = shown(predictions_table(bare, shown=3))
+    assert "30 predictions, the first 3 shown" in text
+    assert "f2" in text
+    assert "f3" not in text
+    assert "label" not in text
+
+
+def test_counts_state_the_imbalance() -> None:
+    counts = {"train": [900, 100, 0], "val": [90, 10, 0], "test": [5, 5, 5]}
+    text = shown(counts_table(counts, ["ham", "spam", "odd"]))
+    assert "imbalance ratio in train: 9.0 (ham 900, spam 100)" in text
+    effective = np.exp(-(0.9 * np.log(0.9) + 0.1 * np.log(0.1)))
+    assert f"effective number of classes: {effective:.2f} of 3" in text
+    assert "1 class without a sample in train" in text
+    total = next(line for line in text.splitlines() if line.split()[:1] == ["all"])
+    assert total.split() == ["all", "1,000", "100.0", "%", "100", "15"]
+    assert "effective number of classes: 4.00 of 4" in shown(counts_table({"all": [7] * 4}, list("abcd")))
+    assert "train has no samples" in shown(counts_table({"train": [0, 0]}, ["a", "b"]))
+
+
+def test_counts_of_many_classes_show_both_ends() -> None:
+    counts = list(range(1, 1001))
+    text = shown(counts_table({"train": counts}, [f"k{i:04d}" for i in range(1000)]))
+    assert "... 980 classes between ..." in text
+    for name in ("k0999", "k0990", "k0009", "k0000"):
+        assert name in text
+    assert "k0500" not in text
+    assert "0.0002 %" in text
+
+
+def test_everything_is_said_in_ascii_but_for_the_rules(result: dict[str, Any]) -> None:
+    """A terminal of any encoding prints it; rich replaces the rules where it must."""
+    everything = (
+        result_table(result),
+        jobs_table(JOBS),
+        counts_table({"train": [1] * 99}, [str(i) for i in range(99)]),
+    )
+    for renderable in everything:
+        assert shown(renderable).replace("─", "").isascii()
+
+
+def test_words() -> None:
+    assert [number(x) for x in (0.91234, 1234.5678, 1.234e-5, -0.5, 0.0, None)] == [
+        "0.9123",
+        "1234.6",
+        "1.23e-05",
+        "-0.5000",
+        "0.0000",
+        "-",
+    ]
+    assert [duration(x) for x in (0.42, 9.999, 59.96, 192, 3599.9, 7500, None)] == [
+        "0.42 s",
+        "10.0 s",
+        "1 min 00 s",
+        "3 min 12 s",
+        "1 h 00 min",
+        "2 h 05 min",
+        "-",
+    ]
+    assert (count(1234567.2), plural(1, "class", "classes"), plural(2, "job")) == (
+        "1,234,567",
+        "1 class",
+        "2 jobs",
+    )
+
+
+def test_markdown_keeps_names_in_their_cells() -> None:
+    text = metrics_markdown(metrics(200, ["a|b", "<script>", "c\nd"]))
+    tables = text.split("\n\n")
+    assert [table.splitlines()[1] for table in tables] == ["| --- | --- |", "| --- | --- | --- | --- | --- |"]
+    assert len(tables[0].splitlines()) == 2 + 8
+    assert len(tables[1].splitlines()) == 2 + 3
+    assert r"a\|b" in text
+    assert "<script>" not in text
+    assert metrics_markdown({"scalars": {"psnr": 31.0}}).endswith("| psnr | 31 |")
+
+
+def test_reporting_imports_no_torch() -> None:
+    """Each module of the package, whoever wrote it."""
+    folder = Path(leyden.reporting.__file__).parent
+    modules = [f"leyden.reporting.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__"]
+    assert {"leyden.reporting.tables", "leyden.reporting.figures"} <= set(modules)
+    code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
