@@ -18,7 +18,9 @@ from leyden.train import train
 Tiny = Callable[..., list[str]]
 
 
-def test_a_run_leaves_plain_files_and_the_same_call_shows_them(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_leaves_plain_files_and_the_same_call_shows_them(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     outcome = train(tiny("logger=tensorboard"))
     assert outcome.status == "complete"
     names = {p.relative_to(outcome.folder).as_posix() for p in outcome.folder.rglob("*") if p.is_file()}
@@ -45,7 +47,9 @@ def test_the_seed_reaches_everything(tiny: Tiny) -> None:
     assert first != history("seed=2")
 
 
-def test_no_state_is_saved_where_it_could_not_be_taken_up(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_state_is_saved_where_it_could_not_be_taken_up(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     saved = []
     original = checkpoints.Checkpoint.save
 
@@ -55,7 +59,10 @@ def test_no_state_is_saved_where_it_could_not_be_taken_up(tiny: Tiny, monkeypatc
 
     monkeypatch.setattr(checkpoints.Checkpoint, "save", noted)
     train(tiny("checkpoint_minutes=1e-9", "data.source.samples=230", "trainer.accumulate_grad_batches=2"))
-    assert saved == [*range(1, 11), *range(11, 21)]  # the 10th and 20th are the epochs' own, after the validation
+    assert saved == [
+        *range(1, 11),
+        *range(11, 21),
+    ]  # the 10th and 20th are the epochs' own, after the validation
 
 
 class _Killed(BaseException):
@@ -67,7 +74,14 @@ def test_a_broken_run_resumes_to_the_same_weights_and_history(
     tiny: Tiny, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """10 steps an epoch: in mid-epoch, and beside the epoch's end on either side."""
-    options = ["logger=tensorboard", "trainer.log_every_n_steps=3", "augment=crop_flip", "data.source.samples=230", "model.net.dropout=0.3", "schedule=cosine"]
+    options = [
+        "logger=tensorboard",
+        "trainer.log_every_n_steps=3",
+        "augment=crop_flip",
+        "data.source.samples=230",
+        "model.net.dropout=0.3",
+        "schedule=cosine",
+    ]
     straight = train(tiny(*options)).folder
     every_step = checkpoints.Checkpoint.on_train_batch_end
 
@@ -137,7 +151,9 @@ def test_nan_weights_are_never_saved_and_the_run_fails_with_the_reason(
 
 def test_frozen_parameters_stay_and_taken_weights_arrive(tiny: Tiny) -> None:
     first = train(tiny()).folder
-    taken = train(tiny(f"init.from={first}", "init.freeze=[net.body.*]", "seed=2", "trainer.max_epochs=1")).folder
+    taken = train(
+        tiny(f"init.from={first}", "init.freeze=[net.body.*]", "seed=2", "trainer.max_epochs=1")
+    ).folder
     paths = (first / "checkpoints" / "best.ckpt", taken / "checkpoints" / "last.ckpt")
     a, b = (torch.load(p, weights_only=False)["state_dict"] for p in paths)
     assert all(torch.equal(a[name], b[name]) for name in a if name.startswith("net.body."))
@@ -146,10 +162,17 @@ def test_frozen_parameters_stay_and_taken_weights_arrive(tiny: Tiny) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    ["optimizer=sgd", "optimizer=adamw", "optimizer=rmsprop", "schedule=step", "schedule=one_cycle"]
-    + ["schedule=plateau", "callbacks=early_stopping", "augment=mixup", "trainer.accumulate_grad_batches=2"]
-    + ["trainer.gradient_clip_val=0.5", "trainer.precision=bf16-mixed", "model.module.l1=1e-4"]
-    + ["sampling=balanced", "objective=focal", "monitor=val/loss", "split=kfold"],
+    [
+        *("optimizer=sgd", "optimizer=adamw", "optimizer=rmsprop", "schedule=step", "schedule=one_cycle"),
+        *(
+            "schedule=plateau",
+            "callbacks=early_stopping",
+            "augment=mixup",
+            "trainer.accumulate_grad_batches=2",
+        ),
+        *("trainer.gradient_clip_val=0.5", "trainer.precision=bf16-mixed", "model.module.l1=1e-4"),
+        *("sampling=balanced", "objective=focal", "monitor=val/loss", "split=kfold"),
+    ],
 )
 def test_every_knob_of_training_trains(tiny: Tiny, option: str) -> None:
     assert train(tiny(option)).status == "complete"

@@ -71,10 +71,15 @@ def module(config: Config, spec: DataSpec, steps_per_epoch: int) -> LightningMod
     """The LightningModule with its net, at its initial weights (drawn from `config.seed`)."""
     seed_everything(config.seed, workers=True, verbose=False)
     facts = spec.facts()
-    frontend = provide("model.frontend", config.model.frontend, facts) if config.model.frontend else nn.Identity()
-    facts |= frontend.facts() if hasattr(frontend, "facts") else {}
+    frontend = (
+        provide("model.frontend", config.model.frontend, facts) if config.model.frontend else nn.Identity()
+    )
+    facts |= getattr(frontend, "facts", dict)()
     net = provide("model.net", config.model.net, facts) if config.model.net else nn.Identity()
-    times = {"steps_per_epoch": steps_per_epoch, "total_steps": steps_per_epoch * config.trainer["max_epochs"]}
+    times = {
+        "steps_per_epoch": steps_per_epoch,
+        "total_steps": steps_per_epoch * config.trainer["max_epochs"],
+    }
     parts = {
         "net": net,
         "frontend": frontend,
@@ -122,7 +127,9 @@ def start(built: LightningModule, config: Config) -> None:
             copied, left = transfer(built, weights(path))
         except ValueError as error:
             raise UserError(f"init.from={config.init.source}: {error}") from error
-        console.print(f"init.from: {len(copied)} tensors taken from {path}; left as drawn: {', '.join(left) or 'none'}")
+        console.print(
+            f"init.from: {len(copied)} tensors taken from {path}; left as drawn: {', '.join(left) or 'none'}"
+        )
     try:
         frozen = freeze(built, config.init.freeze)
     except ValueError as error:
@@ -138,7 +145,9 @@ def weight_file(path: Path) -> Path:
     best = path / "checkpoints" / "best.ckpt"
     if not best.exists():
         near = [str(p) for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise UserError(f"init.from={path}: neither a weight file nor a run with a best checkpoint; {nearest(str(path), near)}")
+        raise UserError(
+            f"init.from={path}: neither a weight file nor a run with a best checkpoint; {nearest(str(path), near)}"
+        )
     return best
 
 
@@ -161,23 +170,24 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 def trainer(config: Config, folder: Path, resumed_step: int | None = None) -> Trainer:
     """The Trainer with Leyden's callbacks and the user's; it draws no bar and writes no checkpoint of its own."""
+    higher = higher_is_better(config.monitor)
     offered = {
         "folder": folder,
         "resumed_step": resumed_step,
         "monitor": config.monitor,
-        "higher_is_better": higher_is_better(config.monitor),
+        "higher_is_better": higher,
     }
     loggers = [provide(f"logger.{name}", node, offered) for name, node in config.logger.items()]
     own = [provide(f"callbacks.{name}", node, offered) for name, node in config.callbacks.items()]
-    checkpoint = Checkpoint(
-        folder / "checkpoints", config.monitor, offered["higher_is_better"], config.checkpoint_minutes
-    )
+    checkpoint = Checkpoint(folder / "checkpoints", config.monitor, higher, config.checkpoint_minutes)
     bar = ProgressBar(console, config.monitor)
     ours = [History(folder / "metrics.csv"), *own, checkpoint, Interrupt(checkpoint), bar]
     return _quiet_trainer(config.trainer, ours, loggers, folder)
 
 
-def _quiet_trainer(node: Mapping[str, Any], callbacks: list[Any], loggers: list[Any], folder: Path) -> Trainer:
+def _quiet_trainer(
+    node: Mapping[str, Any], callbacks: list[Any], loggers: list[Any], folder: Path
+) -> Trainer:
     made: Trainer = provide(
         "trainer",
         node,
@@ -187,7 +197,9 @@ def _quiet_trainer(node: Mapping[str, Any], callbacks: list[Any], loggers: list[
             "default_root_dir": str(folder),
             "enable_progress_bar": False,
             "enable_model_summary": False,
-            "enable_checkpointing": bool(callbacks),  # by ours: Lightning adds its own only where there is none
+            "enable_checkpointing": bool(
+                callbacks
+            ),  # by ours: Lightning adds its own only where there is none
             "use_distributed_sampler": False,
             "num_sanity_val_steps": 0,
         },

@@ -13,7 +13,13 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_type_hints
 
-from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import (
+    ConfigDict,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+)
 
 from leyden.config import Config
 from leyden.data.spec import FACTS
@@ -161,10 +167,17 @@ def _fields(path: tuple[int | str, ...]) -> list[str]:
 
 
 def _names(
-    path: str, given: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter], provided: tuple[str, ...]
+    path: str,
+    given: Mapping[str, Any],
+    parameters: Mapping[str, inspect.Parameter],
+    provided: tuple[str, ...],
 ) -> None:
     """Every given name is a parameter, none is a fact of the data, and none that is needed is missing."""
-    free = [n for n, p in parameters.items() if n not in provided and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    free = [
+        n
+        for n, p in parameters.items()
+        if n not in provided and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
     for name in given:
         if name in provided and name in parameters:
             raise UserError(f"{path}.{name}: this is a fact of the data or made by Leyden; leave it out")
@@ -225,7 +238,9 @@ def _one_modality(config: Config) -> None:
                 f"for {data} (see `leyden list`)"
             )
     if (data == "text") != (config.data.tokenizer is not None):
-        raise UserError(f"data.tokenizer: {'text needs one: add data/tokenizer=word' if data == 'text' else f'{data} takes none'}")
+        raise UserError(
+            f"data.tokenizer: {'text needs one: add data/tokenizer=word' if data == 'text' else f'{data} takes none'}"
+        )
 
 
 def _monitor(monitor: str) -> None:

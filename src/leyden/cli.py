@@ -73,7 +73,7 @@ def _usage() -> str:
             "",
             "Begin with:  leyden train                         the embedded default, a minute on a CPU",
             "             leyden train -m model=cnn,mlp seed=1,2,3",
-            "Tab completion in bash:  eval \"$(leyden train -sc install=bash)\"",
+            'Tab completion in bash:  eval "$(leyden train -sc install=bash)"',
         ]
     )
 

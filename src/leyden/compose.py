@@ -1,6 +1,6 @@
 """Arguments -> a composed configuration. Hydra composes; its errors become messages with the nearest choice.
 
-    cfg = compose(["data=mnist", "model.net.width=64"])
+cfg = compose(["data=mnist", "model.net.width=64"])
 """
 
 import os
@@ -37,9 +37,7 @@ def conf_dir() -> Path:
 
 def nested_keys_without_plus(arguments: Sequence[str]) -> list[str]:
     """`a.b=v` becomes `++a.b=v`: the YAML need not list what a signature already has; `check` knows them."""
-    return [
-        f"++{a}" if _NESTED_KEY.match(a) and not a.startswith("hydra.") else a for a in arguments
-    ]
+    return [f"++{a}" if _NESTED_KEY.match(a) and not a.startswith("hydra.") else a for a in arguments]
 
 
 def run_hydra(job: Callable[[DictConfig], None], arguments: Sequence[str]) -> None:
@@ -150,7 +148,9 @@ def _unknown_key(error: Exception) -> str:
     found = re.search(r"Could not (?:override|append to config|delete).{0,20}?'([^']+)'", text)
     if found is None:
         parsed = str(error.__cause__ or "")
-        return _first_line(error) + (f" ({_first_line(error.__cause__)})" if parsed and error.__cause__ else "")
+        return _first_line(error) + (
+            f" ({_first_line(error.__cause__)})" if parsed and error.__cause__ else ""
+        )
     from leyden.config import Config
 
     key = found.group(1).lstrip("+~").split("=")[0]

@@ -27,8 +27,12 @@ def main(arguments: Sequence[str]) -> int:
     """Print the tables and write the picture."""
     parser = argparse.ArgumentParser(prog="leyden data", description="What a data set holds.")
     parser.add_argument("overrides", nargs="*", help="as for train: data=mnist split=stratified ...")
-    parser.add_argument("--config-dir", "-cd", action="append", default=[], help="a folder with options of your own")
-    parser.add_argument("--picture", type=Path, help="write a picture of samples to this file (.png, .svg or .pdf)")
+    parser.add_argument(
+        "--config-dir", "-cd", action="append", default=[], help="a folder with options of your own"
+    )
+    parser.add_argument(
+        "--picture", type=Path, help="write a picture of samples to this file (.png, .svg or .pdf)"
+    )
     given = parser.parse_intermixed_args(arguments)
     data = _read(given.overrides, given.config_dir)
     from leyden.reporting.tables import counts_table
@@ -68,9 +72,9 @@ def _facts(data: "DataModule") -> Iterator[str]:
     if spec.modality == "image":
         yield f"images of {spec.image_size[1]}x{spec.image_size[0]} pixels, {spec.in_channels} channel(s)"
     elif spec.modality == "audio":
-        yield f"clips at {spec.sample_rate:,} Hz, of {_spread(data.inputs.lengths / spec.sample_rate)} seconds"
+        yield f"clips at {spec.sample_rate:,} Hz, of {_spread(data.lengths / spec.sample_rate)} seconds"
     else:
-        yield f"texts of {_spread(data.inputs.lengths)} tokens, a vocabulary of {spec.vocab_size:,}"
+        yield f"texts of {_spread(data.lengths)} tokens, a vocabulary of {spec.vocab_size:,}"
     if index.group_names:
         yield f"{len(index.group_names)} groups: {', '.join(index.group_names[:12])}"
     if data.removed:

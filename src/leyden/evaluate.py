@@ -1,7 +1,7 @@
 """`leyden evaluate RUN [key=value ...]`: a finished run's metrics again, or on other data of the same classes.
 
-    leyden evaluate runs/default/digits-cnn-seed1-0123456789
-    leyden evaluate RUN --split test data.source.root=other/folder
+leyden evaluate runs/default/digits-cnn-seed1-0123456789
+leyden evaluate RUN --split test data.source.root=other/folder
 """
 
 import argparse
@@ -21,8 +21,12 @@ def main(arguments: Sequence[str]) -> int:
     """Print the tables, or the metrics as JSON."""
     parser = argparse.ArgumentParser(prog="leyden evaluate", description="Evaluate a finished run.")
     parser.add_argument("run", type=Path, help="the run's folder")
-    parser.add_argument("overrides", nargs="*", help="key=value of the stored configuration: data.source.root=...")
-    parser.add_argument("--split", choices=("train", "val", "test"), action="append", help="default: val and test")
+    parser.add_argument(
+        "overrides", nargs="*", help="key=value of the stored configuration: data.source.root=..."
+    )
+    parser.add_argument(
+        "--split", choices=("train", "val", "test"), action="append", help="default: val and test"
+    )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
     given = parser.parse_args(arguments)
     found = evaluate(given.run, given.overrides, tuple(given.split or ("val", "test")))
@@ -35,7 +39,9 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def evaluate(folder: Path, overrides: Sequence[str] = (), splits: tuple[str, ...] = ("val", "test")) -> dict[str, Any]:
+def evaluate(
+    folder: Path, overrides: Sequence[str] = (), splits: tuple[str, ...] = ("val", "test")
+) -> dict[str, Any]:
     """Metrics of each split by the run's best checkpoint; the run's folder is not changed.
 
     Raises:

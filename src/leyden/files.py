@@ -33,4 +33,6 @@ def write_json(path: Path, content: Any) -> None:
 
 def cannot_write(path: Path, error: OSError) -> UserError:
     """The message for an operating-system error at `path`."""
-    return UserError(f"cannot write {path}: {error.strerror or error}; choose another folder with runs=... or cache=...")
+    return UserError(
+        f"cannot write {path}: {error.strerror or error}; choose another folder with runs=... or cache=..."
+    )

@@ -38,7 +38,9 @@ def fit(
     trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=False if resume else None)
     seconds = time.monotonic() - started
     checkpoint = next(c for c in trainer.callbacks if hasattr(c, "best_path"))  # type: ignore[attr-defined]
-    module.load_state_dict(torch.load(checkpoint.best_path, map_location="cpu", weights_only=False)["state_dict"])
+    module.load_state_dict(
+        torch.load(checkpoint.best_path, map_location="cpu", weights_only=False)["state_dict"]
+    )
     found = metrics_of(trainer, module, data, predictions=place.folder / "predictions")
     result = {
         "metrics": found,
@@ -56,7 +58,11 @@ def fit(
 
 def _step(resume: Path | None) -> int | None:
     """The optimizer step of a checkpoint: event files drop what comes after it."""
-    return None if resume is None else int(torch.load(resume, map_location="cpu", weights_only=False)["global_step"]) + 1
+    return (
+        None
+        if resume is None
+        else int(torch.load(resume, map_location="cpu", weights_only=False)["global_step"]) + 1
+    )
 
 
 def _cost(module: LightningModule, seconds: float, trainer: Trainer, config: Config) -> dict[str, Any]:

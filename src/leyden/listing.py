@@ -26,7 +26,9 @@ def main(arguments: Sequence[str]) -> int:
     """Print the options of all groups or of one."""
     parser = argparse.ArgumentParser(prog="leyden list", description="What there is to choose from.")
     parser.add_argument("group", nargs="?", help=f"one of: {', '.join(GROUPS)}; default: all")
-    parser.add_argument("--config-dir", "-cd", action="append", default=[], help="a folder with options of your own")
+    parser.add_argument(
+        "--config-dir", "-cd", action="append", default=[], help="a folder with options of your own"
+    )
     given = parser.parse_args(arguments)
     with config_loader(given.config_dir) as loader:
         groups = _groups(loader)
@@ -44,7 +46,14 @@ def _groups(loader: ConfigLoader) -> list[str]:
 
 
 def _table(loader: ConfigLoader, group: str) -> Table:
-    table = Table(title=group, title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = Table(
+        title=group,
+        title_justify="left",
+        title_style="bold",
+        show_header=False,
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
     for name in options(loader, group):
         source, line = described(loader, group, name)
         table.add_row(f"  {name}", line, "" if source == "main" else f"({source})")

@@ -36,7 +36,9 @@ def table(data: DataModule, rows: np.ndarray, captions: Sequence[str]) -> str:
     """Texts as a Markdown table, the caption before each; arguments as for `figure`."""
     from leyden.reporting.markdown import table as markdown_table
 
-    lines = zip((caption.replace("\n", ", ") for caption in captions), (text(data, int(r)) for r in rows), strict=True)
+    lines = zip(
+        (caption.replace("\n", ", ") for caption in captions), (text(data, int(r)) for r in rows), strict=True
+    )
     return markdown_table(("", "text"), lines)
 
 

@@ -1,8 +1,8 @@
 """`leyden predict RUN FILE...`: the class of images, of the lines of text files, or of recordings.
 
-    leyden predict RUN a.png b.png
-    leyden predict RUN messages.txt --format csv     # each line is a text; - reads standard input
-    leyden predict RUN *.wav --top 3 --format json
+leyden predict RUN a.png b.png
+leyden predict RUN messages.txt --format csv     # each line is a text; - reads standard input
+leyden predict RUN *.wav --top 3 --format json
 """
 
 import argparse
@@ -37,10 +37,16 @@ class Prediction:
 
 def main(arguments: Sequence[str]) -> int:
     """Print predictions as a table, CSV or JSON."""
-    parser = argparse.ArgumentParser(prog="leyden predict", description="Classes of files, by a finished run.")
+    parser = argparse.ArgumentParser(
+        prog="leyden predict", description="Classes of files, by a finished run."
+    )
     parser.add_argument("run", type=Path, help="the run's folder")
-    parser.add_argument("files", nargs="+", help="images, text files (a text a line; - is standard input) or recordings")
-    parser.add_argument("--top", type=int, default=1, metavar="K", help="how many classes to show (default: 1)")
+    parser.add_argument(
+        "files", nargs="+", help="images, text files (a text a line; - is standard input) or recordings"
+    )
+    parser.add_argument(
+        "--top", type=int, default=1, metavar="K", help="how many classes to show (default: 1)"
+    )
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
     given = parser.parse_args(arguments)
     if given.top < 1:
@@ -97,17 +103,32 @@ def _pieces(restored: "Restored", files: Sequence[str]) -> Iterator[tuple[str, A
     for file in files:
         if spec.modality == "text":
             for number, line in enumerate(_lines(file), 1):
-                yield line, lambda line=line, place=f"{file}:{number}": _ids(restored, decode_text(line, place))
+                yield (
+                    line,
+                    lambda line=line, place=f"{file}:{number}": _ids(restored, decode_text(line, place)),
+                )
         elif spec.modality == "image":
-            yield file, lambda file=file: _fitted(decode_image(file, size=_square(spec), channels=spec.in_channels), spec, file)
+            yield (
+                file,
+                lambda file=file: _fitted(
+                    decode_image(file, size=_square(spec), channels=spec.in_channels), spec, file
+                ),
+            )
         else:
             longest = restored.config.data.source.get("max_seconds")
-            yield file, lambda file=file: decode_audio(file, sample_rate=spec.sample_rate, max_seconds=longest)
+            yield (
+                file,
+                lambda file=file: decode_audio(file, sample_rate=spec.sample_rate, max_seconds=longest),
+            )
 
 
 def _lines(file: str) -> list[str]:
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8", errors="surrogateescape")
+        text = (
+            sys.stdin.read()
+            if file == "-"
+            else Path(file).read_text(encoding="utf-8", errors="surrogateescape")
+        )
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}") from error
     return text.splitlines()
@@ -127,7 +148,10 @@ def _fitted(image: np.ndarray, spec: Any, name: str) -> np.ndarray:
     from leyden.data.decode import BadInput
 
     if tuple(image.shape[1:]) != tuple(spec.image_size):
-        raise BadInput(name, f"is {image.shape[2]}x{image.shape[1]}, the run needs {spec.image_size[1]}x{spec.image_size[0]}")
+        raise BadInput(
+            name,
+            f"is {image.shape[2]}x{image.shape[1]}, the run needs {spec.image_size[1]}x{spec.image_size[0]}",
+        )
     return image
 
 

@@ -48,7 +48,16 @@ _SCALARS = ("seed", "batch_size", "monitor", "threads")
 _READING = ("deduplicate", "on_bad", "bucket")
 # Arguments of the Trainer that say what is shown, not what is computed.
 _SHOWN = ("log_every_n_steps", "profiler", "num_sanity_val_steps", "default_root_dir")
-_PACKAGES = ("leyden", "torch", "torchvision", "lightning", "hydra-core", "numpy", "torchmetrics", "tokenizers")
+_PACKAGES = (
+    "leyden",
+    "torch",
+    "torchvision",
+    "lightning",
+    "hydra-core",
+    "numpy",
+    "torchmetrics",
+    "tokenizers",
+)
 _OURS = ("leyden", "torch", "torchvision", "lightning")
 
 
@@ -61,7 +70,9 @@ class Run:
     @classmethod
     def of(cls, config: Config, data_fingerprint: str) -> "Run":
         """The one folder that belongs to this configuration and these data."""
-        return cls(Path(config.runs) / config.experiment / f"{config.name}-{identity(config, data_fingerprint)}")
+        return cls(
+            Path(config.runs) / config.experiment / f"{config.name}-{identity(config, data_fingerprint)}"
+        )
 
     @property
     def checkpoints(self) -> Path:
@@ -83,7 +94,9 @@ class Run:
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} is damaged ({error}); move the folder away to train again") from error
         if schema != SCHEMA:
-            raise UserError(f"{path} is of schema {schema}, this leyden knows {SCHEMA}: use the leyden that wrote it")
+            raise UserError(
+                f"{path} is of schema {schema}, this leyden knows {SCHEMA}: use the leyden that wrote it"
+            )
         return {**stored, "folder": str(self.folder)}
 
     def state(self) -> State:
@@ -157,7 +170,9 @@ class Run:
         for name in ("checkpoints", "predictions"):
             (self.folder / name).mkdir(exist_ok=True)
         (self.folder / "result.json").unlink(missing_ok=True)
-        write_text(self.folder / "config.yaml", yaml.safe_dump(dict(plain), sort_keys=False, allow_unicode=True))
+        write_text(
+            self.folder / "config.yaml", yaml.safe_dump(dict(plain), sort_keys=False, allow_unicode=True)
+        )
         write_json(self.folder / "manifest.json", manifest)
         write_json(self.folder / "spec.json", spec)
 
@@ -183,14 +198,20 @@ def load_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.yaml"
     if not path.exists():
-        near = [str(p.parent) for p in sorted(folder.parent.glob("*/config.yaml"))] if folder.parent.exists() else []
+        near = (
+            [str(p.parent) for p in sorted(folder.parent.glob("*/config.yaml"))]
+            if folder.parent.exists()
+            else []
+        )
         from leyden.errors import nearest
 
-        raise UserError(f"{folder} is not the folder of a run (no config.yaml in it); {nearest(str(folder), near)}")
+        raise UserError(
+            f"{folder} is not the folder of a run (no config.yaml in it); {nearest(str(folder), near)}"
+        )
     return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
-# --- identity ------------------------------------------------------------------------------------------------
+# --- identity ---
 
 
 def identity(config: Config, data_fingerprint: str) -> str:
@@ -243,7 +264,7 @@ def _plain(value: Any) -> Any:
 
 
 def _source(target: Callable[..., Any]) -> str:
-    """A hash of the file of somebody's own target; nothing for Leyden and its dependencies (the manifest has versions)."""
+    """A hash of the file of somebody's own target; nothing for Leyden's and torch's: the manifest has versions."""
     module = inspect.getmodule(target)
     if module is None or module.__name__.partition(".")[0] in _OURS:
         return ""
@@ -259,7 +280,7 @@ def _content_of(source: str | None) -> str | None:
     return path.name if path.is_dir() else hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
 
 
-# --- manifest ------------------------------------------------------------------------------------------------
+# --- manifest ---
 
 
 def packages() -> dict[str, str]:
@@ -293,7 +314,9 @@ def git_state(folder: Path) -> dict[str, Any]:
     """Commit of the user's own checkout and whether anything in it is changed; empty outside git."""
 
     def ask(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(
+            ["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=False
+        )
         return done.stdout.strip() if done.returncode == 0 else ""
 
     try:

@@ -42,8 +42,12 @@ def prepare(threads: int | None) -> int:
     torch.set_num_threads(count)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*(does not have many workers|is smaller than the logging interval).*")
-    warnings.filterwarnings("ignore", message=".*overridden `transfer_batch_to_device` in `LightningModule`.*")
+    warnings.filterwarnings(
+        "ignore", message=".*(does not have many workers|is smaller than the logging interval).*"
+    )
+    warnings.filterwarnings(
+        "ignore", message=".*overridden `transfer_batch_to_device` in `LightningModule`.*"
+    )
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated.*")
     warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
     return count

@@ -157,16 +157,22 @@ def _recorded(place: Any, verbose: bool, work: Any) -> Outcome:
         return Outcome("interrupted", place.finish({"status": "interrupted"}))
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
-        told = {"type": type(error).__name__, "message": str(error), "where": f"{where.filename}:{where.lineno}"}
+        told = {
+            "type": type(error).__name__,
+            "message": str(error),
+            "where": f"{where.filename}:{where.lineno}",
+        }
         (place.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         result = place.finish({"status": "failed", "error": told})
-        console.print(f"[red]failed[/]: {told['type']}: {error}\n  the traceback is in {place.folder / 'error.txt'}")
+        console.print(
+            f"[red]failed[/]: {told['type']}: {error}\n  the traceback is in {place.folder / 'error.txt'}"
+        )
         return Outcome("failed", result, str(error))
     _print_result(result, verbose)
     return Outcome("complete", result)
 
 
-# --- what is printed -----------------------------------------------------------------------------------------
+# --- what is printed ---
 
 
 def _print_config(plain: Mapping[str, Any]) -> None:
@@ -206,4 +212,6 @@ def _print_sweep(outcomes: Sequence[Outcome], seconds: float) -> None:
     ]
     console.print(jobs_table(rows, monitor, higher=higher_is_better(monitor)))
     done = sum(o.status == "complete" for o in outcomes)
-    console.print(f"{done} of {len(outcomes)} jobs complete in {seconds:.0f} s; the same command does only the rest")
+    console.print(
+        f"{done} of {len(outcomes)} jobs complete in {seconds:.0f} s; the same command does only the rest"
+    )

@@ -1,7 +1,7 @@
 """Options of installed packages: the entry points of group `leyden.conf` join Hydra's search path.
 
-    [project.entry-points."leyden.conf"]
-    mylab = "mylab.conf"                  # a package (a folder with YAML and __init__.py)
+[project.entry-points."leyden.conf"]
+mylab = "mylab.conf"                  # a package (a folder with YAML and __init__.py)
 """
 
 from importlib.metadata import entry_points

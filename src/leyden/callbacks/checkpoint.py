@@ -41,6 +41,7 @@ class Checkpoint(LastCallback):
         self.folder, self.monitor, self.sign = folder, monitor, 1 if higher_is_better else -1
         self.minutes = minutes
         self.best: dict[str, Any] = {}
+        self._rng: dict[str, Any] | None = None
         self._written = time.monotonic()
 
     @property
@@ -93,17 +94,21 @@ class Checkpoint(LastCallback):
             temporary.replace(self.last_path)
         self._written = time.monotonic()
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         """Add every random-number state."""
         checkpoint["rng"] = rng_state()
 
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         """The random-number states are set when training starts: building a model draws numbers."""
         self._rng = checkpoint.get("rng")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Continue the random numbers of a resumed run; start the clock."""
-        if getattr(self, "_rng", None) is not None:
+        if self._rng is not None:
             set_rng_state(self._rng)
         self._written = time.monotonic()
 
@@ -123,7 +128,8 @@ def at_safe_point(trainer: Trainer, batch_idx: int) -> bool:
     would skip that validation. The epoch's own checkpoint follows it.
     """
     done = batch_idx + 1
-    validates = done == trainer.num_training_batches or done % trainer.val_check_batch == 0
+    between = trainer.val_check_batch  # infinite where validation does not follow the batches
+    validates = done == trainer.num_training_batches or (isinstance(between, int) and done % between == 0)
     return done % trainer.accumulate_grad_batches == 0 and not validates
 
 
@@ -150,8 +156,8 @@ def rng_state() -> dict[str, Any]:
 def set_rng_state(state: dict[str, Any]) -> None:
     """Put every generator into a state that `rng_state` returned."""
     random.setstate(state["python"])
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, keys.numpy(), *rest))  # noqa: NPY002
+    name, keys, place, has_gauss, gauss = state["numpy"]
+    np.random.set_state((name, keys.numpy(), place, has_gauss, gauss))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
     if state["cuda"]:
         torch.cuda.set_rng_state_all(state["cuda"])

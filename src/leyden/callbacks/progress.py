@@ -9,7 +9,14 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LastCallback
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 _INTERVAL = 0.1  # seconds between two drawings
 
@@ -68,7 +75,10 @@ class ProgressBar(LastCallback):
             self._bar.update(self._task, completed=int(trainer.num_training_batches), metrics=text)
         elif trainer.is_global_zero:
             took = time.monotonic() - self._started
-            self._console.print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {text}  {took:.1f} s", highlight=False)
+            self._console.print(
+                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {text}  {took:.1f} s",
+                highlight=False,
+            )
 
     def _shown(self, trainer: Trainer) -> dict[str, float]:
         found = trainer.callback_metrics

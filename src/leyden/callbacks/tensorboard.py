@@ -44,7 +44,12 @@ def show(writer: Any, result: Mapping[str, Any], data: DataModule, predictions: 
 
 
 def _show_split(
-    writer: Any, split: str, found: Mapping[str, Any], outputs: Mapping[str, np.ndarray], data: DataModule, step: int
+    writer: Any,
+    split: str,
+    found: Mapping[str, Any],
+    outputs: Mapping[str, np.ndarray],
+    data: DataModule,
+    step: int,
 ) -> None:
     names, probabilities, labels = data.spec.class_names, outputs["probabilities"], outputs["labels"]
     confidence, answer = probabilities.max(1), probabilities.argmax(1)
@@ -62,7 +67,9 @@ def _show_split(
         if data.source.modality == "text":
             writer.add_text(f"{split}/worst errors", pictures.table(data, rows, captions), step)
         else:
-            drawn["worst errors"] = pictures.figure(data, rows, captions, f"{split}: the surest wrong answers")
+            drawn["worst errors"] = pictures.figure(
+                data, rows, captions, f"{split}: the surest wrong answers"
+            )
         if data.source.modality == "audio":
             _play(writer, split, rows, data, step)
     for name, figure in drawn.items():

@@ -87,7 +87,9 @@ class DataModule(LightningDataModule):
         if not self.reading.deduplicate:
             return np.arange(len(self.table))
         if isinstance(self.table.inputs, Files):
-            raise UserError("data.deduplicate=true needs columns: raise data.limit_gb, or set data.deduplicate=false")
+            raise UserError(
+                "data.deduplicate=true needs columns: raise data.limit_gb, or set data.deduplicate=false"
+            )
         return deduplicate(_keys(self.table, self.source.modality), self.table.index.split)[0]
 
     @property
@@ -124,8 +126,9 @@ class DataModule(LightningDataModule):
         """The facts that a net, an objective or a frontend may ask for."""
         index, train = self.table.index, self.splits.train
         counts = np.bincount(index.labels[train], minlength=len(index.class_names))
-        shape = (*self.inputs.shape, 0, 0, 0)[:3] if self.source.modality == "image" else (1, 0, 0)
-        lengths = self._lengths
+        inputs = self.inputs
+        shape = (1, 0, 0) if isinstance(inputs, Ragged) or not inputs.shape else inputs.shape
+        lengths = self.lengths
         return DataSpec(
             modality=self.source.modality,
             class_names=index.class_names,
@@ -139,9 +142,11 @@ class DataModule(LightningDataModule):
         )
 
     @property
-    def _lengths(self) -> np.ndarray | None:
+    def lengths(self) -> np.ndarray | None:
         """Length of every row's input (N,); None for images."""
-        return None if self.source.modality == "image" else self.inputs.lengths
+        return (
+            None if isinstance(self.inputs, Dense) or self.source.modality == "image" else self.inputs.lengths
+        )
 
     @cached_property
     def _labels(self) -> torch.Tensor:
@@ -164,7 +169,7 @@ class DataModule(LightningDataModule):
         return self._loader(rows, order, self.batch_size, training=True, accumulate=accumulate)
 
     def _train_order(self, epochs: int) -> Order:
-        plan, lengths = self.plan(epochs), self._lengths
+        plan, lengths = self.plan(epochs), self.lengths
         if lengths is None or not self.reading.bucket:
             return plan
         own = lengths[self.splits.train]
@@ -181,12 +186,14 @@ class DataModule(LightningDataModule):
     def evaluation_loader(self, split: str) -> Loader:
         """Every sample of a split once, the short ones first (rows tell which is which)."""
         rows = self.splits[SPLITS.index(split)]
-        if self._lengths is not None:
-            rows = rows[np.argsort(self._lengths[rows], kind="stable")]
+        if self.lengths is not None:
+            rows = rows[np.argsort(self.lengths[rows], kind="stable")]
         size = self.reading.eval_batch_size
         return self._loader(rows, Sequential(len(rows)), size, training=False, accumulate=1)
 
-    def _loader(self, rows: np.ndarray, order: Order, size: int, *, training: bool, accumulate: int) -> Loader:
+    def _loader(
+        self, rows: np.ndarray, order: Order, size: int, *, training: bool, accumulate: int
+    ) -> Loader:
         trainer = self.trainer
         return Loader(
             self.inputs,
@@ -199,7 +206,7 @@ class DataModule(LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             world=trainer.world_size if trainer else 1,
             workers=self.reading.workers if isinstance(self.inputs, Files) else 0,
-            pin=bool(trainer) and trainer.strategy.root_device.type == "cuda",
+            pin=trainer is not None and trainer.strategy.root_device.type == "cuda",
         )
 
     def fit_batches(self) -> Iterator[Batch]:

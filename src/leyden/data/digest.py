@@ -34,7 +34,7 @@ def fingerprint(source: object, arguments: Mapping[str, Any], digests: Mapping[s
 def digest_files(paths: Iterable[Path | str], root: Path, cache: Path) -> dict[str, str]:
     """blake2b digest of each file by its path relative to `root`; UserError lists files that are missing."""
     prefix = os.path.join(root, "")  # noqa: PTH118
-    files = {_relative(file, prefix): file for file in map(os.fspath, paths)}
+    files = {_relative(file, prefix): file for file in (os.fspath(path) for path in paths)}
     marks = {name: _mark(file) for name, file in files.items()}
     missing = [name for name, (size, _) in marks.items() if size < 0]
     if missing:
@@ -57,7 +57,7 @@ def _relative(file: str, prefix: str) -> str:
 
 
 def _mark(file: str) -> list[int]:
-    """[size, mtime in ns]; size -1 where there is no such file. The root, by the memory's name, is the rest."""
+    """[size, mtime in ns]; size -1 where there is no such file."""
     try:
         status = os.stat(file)  # noqa: PTH116
     except (FileNotFoundError, NotADirectoryError):

@@ -37,7 +37,8 @@ class DataSpec:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "DataSpec":
         """The spec as it was before it went through JSON (lists become tuples again)."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+        return cls(**values)
 
 
 # A runtime fact is never a configuration field: these names are refused in YAML where a target asks for them.

@@ -106,7 +106,7 @@ class Classifier(LightningModule):
         self.evaluations: dict[str, Evaluation] = {}
         self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    # --- forward -------------------------------------------------------------------------------------------
+    # --- forward ---
 
     def prepare(self, batch: Batch) -> Batch:
         """The net's input; augmented in training mode, by the random numbers of each sample's position."""
@@ -126,7 +126,9 @@ class Classifier(LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, C) of a prepared batch."""
-        logits: Tensor = self.net(batch.inputs) if batch.lengths is None else self.net(batch.inputs, batch.lengths)
+        logits: Tensor = (
+            self.net(batch.inputs) if batch.lengths is None else self.net(batch.inputs, batch.lengths)
+        )
         return logits
 
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -137,7 +139,7 @@ class Classifier(LightningModule):
             losses = batch.mix.weight * losses + (1 - batch.mix.weight) * partner
         return losses
 
-    # --- steps ---------------------------------------------------------------------------------------------
+    # --- steps ---
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """One call a tensor, none on the CPU (Lightning's own walk costs tens of microseconds a step)."""
@@ -182,14 +184,16 @@ class Classifier(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's mean training loss and accuracy, and the learning rate."""
-        self.log_dict({f"train/{k}": v for k, v in self.tally.read_epoch().items()}, sync_dist=self._distributed)
+        self.log_dict(
+            {f"train/{k}": v for k, v in self.tally.read_epoch().items()}, sync_dist=self._distributed
+        )
         self.log("lr", float(self.trainer.optimizers[0].param_groups[0]["lr"]))
 
     @property
     def _distributed(self) -> bool:
         return self.trainer.world_size > 1
 
-    # --- optimisation and state ----------------------------------------------------------------------------
+    # --- optimisation and state ---
 
     def configure_optimizers(self) -> Any:
         """The optimizer over decayed and undecayed groups; the schedule steps with every optimizer step."""

@@ -20,7 +20,7 @@ def decay_groups(module: nn.Module, everything: bool) -> list[dict[str, Any]]:
     trainable = [p for p in module.parameters() if p.requires_grad]
     weights = [p for p in trainable if everything or p.ndim > 1]
     rest = [p for p in trainable if not everything and p.ndim <= 1]
-    groups = [{"params": weights}, {"params": rest, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [{"params": weights}, {"params": rest, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
 
 
@@ -34,7 +34,9 @@ def freeze(module: nn.Module, patterns: Sequence[str]) -> int:
     for pattern in patterns:
         matching = [p for name, p in module.named_parameters() if fnmatch(name, pattern)]
         if not matching:
-            names = ", ".join(sorted({n.rpartition(".")[0] + ".*" for n, _ in module.named_parameters()})[:20])
+            names = ", ".join(
+                sorted({n.rpartition(".")[0] + ".*" for n, _ in module.named_parameters()})[:20]
+            )
             raise ValueError(f"{pattern!r} matches no parameter; there are: {names}")
         for parameter in matching:
             frozen += parameter.numel() if parameter.requires_grad else 0

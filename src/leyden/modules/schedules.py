@@ -78,7 +78,9 @@ class Step:
             ValueError: as many factors as milestones are needed, milestones in order.
         """
         if len(self.milestones) != len(self.factors) or list(self.milestones) != sorted(self.milestones):
-            raise ValueError(f"{len(self.milestones)} milestones in order need as many factors, got {len(self.factors)}")
+            raise ValueError(
+                f"{len(self.milestones)} milestones in order need as many factors, got {len(self.factors)}"
+            )
         steps = [round(m * steps_per_epoch) for m in self.milestones]
         return LambdaLR(optimizer, _Steps(round(self.warmup * steps_per_epoch), steps, list(self.factors)))
 
@@ -118,5 +120,4 @@ class Plateau:
         self, optimizer: Optimizer, total_steps: int, steps_per_epoch: int, higher_is_better: bool
     ) -> ReduceLROnPlateau:
         """torch's ReduceLROnPlateau, stepped after each validation."""
-        mode = "max" if higher_is_better else "min"
-        return ReduceLROnPlateau(optimizer, mode, self.factor, self.patience)
+        return ReduceLROnPlateau(optimizer, "max" if higher_is_better else "min", self.factor, self.patience)

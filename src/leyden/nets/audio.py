@@ -29,7 +29,7 @@ class LogMelCNN(nn.Module):
         self,
         num_classes: int,
         bins: int,
-        widths: Annotated[Sequence[Width], MinLen(1)] = (32, 64, 128, 128),
+        widths: Annotated[Sequence[Width], MinLen(1)] = (16, 32, 64, 128),
         dropout: Dropout = 0.3,
     ) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class CRNN(nn.Module):
         self,
         num_classes: int,
         bins: int,
-        widths: Annotated[Sequence[Width], MinLen(1)] = (32, 64, 64),
+        widths: Annotated[Sequence[Width], MinLen(1)] = (16, 32, 64),
         hidden: Width = 64,
         layers: Annotated[int, Ge(1)] = 1,
         dropout: Dropout = 0.3,
