@@ -9,7 +9,8 @@ from leyden import build
 from leyden.check import check
 from leyden.compose import compose
 from leyden.errors import UserError
-from leyden.run import SCHEMA, Run, identity
+from leyden.identity import identity
+from leyden.run import SCHEMA, Run
 
 Tiny = Callable[..., list[str]]
 

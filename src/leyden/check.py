@@ -91,8 +91,8 @@ def targets(config: Config) -> Iterator[tuple[str, dict[str, Any], tuple[str, ..
 def bind(path: str, node: Mapping[str, Any], provided: tuple[str, ...] = ()) -> None:
     """Check one target: it exists, takes these arguments, of these types, and is given all that it needs."""
     if not isinstance(node, Mapping) or "_target_" not in node:
-        given = ", ".join(node) if isinstance(node, Mapping) else repr(node)
-        raise UserError(f"{path}: expected an option with a _target_, got {given or 'nothing'}")
+        there = ", ".join(node) if isinstance(node, Mapping) else repr(node)
+        raise UserError(f"{path}: expected an option with a _target_, got {there or 'nothing'}")
     target = locate(node["_target_"], path)
     given = {k: v for k, v in node.items() if k not in ("_target_", "_partial_")}
     parameters = inspect.signature(target).parameters
@@ -125,7 +125,7 @@ def locate(name: str, path: str) -> Callable[..., Any]:
     if not callable(found):
         public = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
         raise UserError(f"{path}._target_={name}: not found in {module_name}; {nearest(attribute, public)}")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _sibling_modules(name: str) -> list[str]:
@@ -190,7 +190,7 @@ def _names(
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
     """The annotations of a target's arguments; none where they cannot be evaluated (other people's code)."""
-    function = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+    function = target.__init__ if inspect.isclass(target) else target
     try:
         return get_type_hints(function, include_extras=True)
     except (NameError, TypeError):
@@ -233,9 +233,10 @@ def _one_modality(config: Config) -> None:
         wanted = getattr(locate(node["_target_"], path), "modality", "any")
         if wanted not in ("any", data):
             name = config.model.name if path == "model" else path
+            group = path.partition(".")[0]
             raise UserError(
-                f"data={config.data.name} is {data}, but {path}={name} is for {wanted}: choose {path.split('.')[0]}=... "
-                f"for {data} (see `leyden list`)"
+                f"data={config.data.name} is {data}, but {path}={name} is for {wanted}: "
+                f"choose {group}=... for {data} (see `leyden list`)"
             )
     if (data == "text") != (config.data.tokenizer is not None):
         raise UserError(

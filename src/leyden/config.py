@@ -22,9 +22,9 @@ class Data(Node):
     """Group `data`: where the inputs come from and how they are read.
 
     deduplicate leaves one copy of inputs that are identical (texts: the same words, whatever case, spaces and
-    punctuation); on_bad says what a bad file does; above limit_gb (GB, decoded) inputs are decoded by `workers` processes instead of being kept
-    as memory-mapped columns; bucket is the window, in batches, within which texts and clips are
-    sorted by length (0: none).
+    punctuation); on_bad says what a bad file does; above limit_gb (GB, decoded) inputs are decoded by `workers`
+    processes instead of being kept as memory-mapped columns; bucket is the window, in batches, within which
+    texts and clips are sorted by length (0: none).
     """
 
     name: str

@@ -51,9 +51,9 @@ def main(arguments: Sequence[str]) -> int:
 def _read(overrides: Sequence[str], config_dirs: Sequence[str]) -> "DataModule":
     from leyden import build
     from leyden.check import check_data
-    from leyden.runtime import prepare, tune_allocator
+    from leyden.runtime import prepare, tune_process
 
-    tune_allocator()
+    tune_process()
     prepare(None)
     return build.data(check_data(compose(overrides, config_dirs)))
 
@@ -71,10 +71,11 @@ def _facts(data: "DataModule") -> Iterator[str]:
     yield f"{len(data.table):,} inputs of modality {spec.modality}, {spec.num_classes} classes"
     if spec.modality == "image":
         yield f"images of {spec.image_size[1]}x{spec.image_size[0]} pixels, {spec.in_channels} channel(s)"
-    elif spec.modality == "audio":
-        yield f"clips at {spec.sample_rate:,} Hz, of {_spread(data.lengths / spec.sample_rate)} seconds"
-    else:
-        yield f"texts of {_spread(data.lengths)} tokens, a vocabulary of {spec.vocab_size:,}"
+    elif data.lengths is not None:
+        unit = f"seconds, at {spec.sample_rate:,} Hz" if spec.modality == "audio" else "tokens"
+        yield f"{spec.modality} of {_spread(data.lengths / (spec.sample_rate or 1))} {unit}"
+    if spec.vocab_size:
+        yield f"a vocabulary of {spec.vocab_size:,}"
     if index.group_names:
         yield f"{len(index.group_names)} groups: {', '.join(index.group_names[:12])}"
     if data.removed:

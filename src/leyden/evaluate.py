@@ -50,9 +50,9 @@ def evaluate(
     from leyden import build, fit
     from leyden.check import check
     from leyden.restore import restore
-    from leyden.runtime import prepare, tune_allocator
+    from leyden.runtime import prepare, tune_process
 
-    tune_allocator()
+    tune_process()
     prepare(None)
     restored = restore(folder)
     config = check(_overridden(restored.config.model_dump(by_alias=True), overrides))

@@ -1,6 +1,7 @@
 """Train a built experiment in its run's folder and evaluate its best checkpoint: the work between lock and result."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,18 @@ from leyden.callbacks.tensorboard import show
 from leyden.config import Config
 from leyden.data.datamodule import DataModule
 from leyden.files import write_text
-from leyden.run import Run, command_line, manifest
+from leyden.manifest import manifest
+from leyden.run import Run
 
 
 def fit(
-    config: Config, plain: Any, data: DataModule, module: LightningModule, place: Run, threads: int
+    config: Config,
+    plain: Any,
+    data: DataModule,
+    module: LightningModule,
+    place: Run,
+    threads: int,
+    command: Sequence[str],
 ) -> dict[str, Any]:
     """Train from the start or from where the run broke off; returns the parts of result.json.
 
@@ -28,11 +36,12 @@ def fit(
     resume = place.resume_point() if place.state_file() == "interrupted" and not config.force else None
     if resume is None:
         place.clear()
-    place.begin(plain, manifest(config, data.fingerprint, threads, command_line()), asdict(data.spec))
+    place.begin(plain, manifest(config, data.fingerprint, threads, command), asdict(data.spec))
     if data.tokenizer is not None:
         write_text(place.folder / "tokenizer.json", data.tokenizer.to_json())
-    if hasattr(module, "frontend") and hasattr(module.frontend, "fit"):
-        module.frontend.fit(data.fit_batches())
+    frontend: Any = getattr(module, "frontend", None)
+    if hasattr(frontend, "fit"):
+        frontend.fit(data.fit_batches())
     trainer = build.trainer(config, place.folder, _step(resume))
     started = time.monotonic()
     trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=False if resume else None)

@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,9 +66,9 @@ def predict(folder: Path, files: Sequence[str], top: int = 1) -> Iterator[Predic
     import torch
 
     from leyden.restore import restore
-    from leyden.runtime import prepare, tune_allocator
+    from leyden.runtime import prepare, tune_process
 
-    tune_allocator()
+    tune_process()
     prepare(None)
     restored = restore(folder)
     names, inputs = _read(restored, files)
@@ -97,29 +98,13 @@ def _read(restored: "Restored", files: Sequence[str]) -> tuple[list[str], list[n
 
 def _pieces(restored: "Restored", files: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """(name, function that decodes it) of every input that the files hold."""
-    from leyden.data.decode import decode_audio, decode_image, decode_text
-
     spec = restored.spec
     for file in files:
         if spec.modality == "text":
             for number, line in enumerate(_lines(file), 1):
-                yield (
-                    line,
-                    lambda line=line, place=f"{file}:{number}": _ids(restored, decode_text(line, place)),
-                )
-        elif spec.modality == "image":
-            yield (
-                file,
-                lambda file=file: _fitted(
-                    decode_image(file, size=_square(spec), channels=spec.in_channels), spec, file
-                ),
-            )
+                yield line, partial(_ids, restored, line, f"{file}:{number}")
         else:
-            longest = restored.config.data.source.get("max_seconds")
-            yield (
-                file,
-                lambda file=file: decode_audio(file, sample_rate=spec.sample_rate, max_seconds=longest),
-            )
+            yield file, partial(_image if spec.modality == "image" else _clip, restored, file)
 
 
 def _lines(file: str) -> list[str]:
@@ -134,24 +119,29 @@ def _lines(file: str) -> list[str]:
     return text.splitlines()
 
 
-def _ids(restored: "Restored", content: np.ndarray) -> np.ndarray:
+def _ids(restored: "Restored", line: str, place: str) -> np.ndarray:
+    from leyden.data.decode import decode_text
+
     assert restored.tokenizer is not None
-    return restored.tokenizer.encode([bytes(content).decode()])[0]
+    return restored.tokenizer.encode([bytes(decode_text(line, place)).decode()])[0]
 
 
-def _square(spec: Any) -> int | None:
-    height, width = spec.image_size
-    return int(height) if height == width else None
+def _clip(restored: "Restored", file: str) -> np.ndarray:
+    from leyden.data.decode import decode_audio
+
+    longest = restored.config.data.source.get("max_seconds")
+    return decode_audio(file, sample_rate=restored.spec.sample_rate, max_seconds=longest)
 
 
-def _fitted(image: np.ndarray, spec: Any, name: str) -> np.ndarray:
-    from leyden.data.decode import BadInput
+def _image(restored: "Restored", file: str) -> np.ndarray:
+    """In the size and the channels that the run was trained on; what is not square is not resized."""
+    from leyden.data.decode import BadInput, decode_image
 
-    if tuple(image.shape[1:]) != tuple(spec.image_size):
-        raise BadInput(
-            name,
-            f"is {image.shape[2]}x{image.shape[1]}, the run needs {spec.image_size[1]}x{spec.image_size[0]}",
-        )
+    height, width = restored.spec.image_size
+    channels: Any = restored.spec.in_channels
+    image = decode_image(file, size=height if height == width else None, channels=channels)
+    if image.shape[1:] != (height, width):
+        raise BadInput(file, f"is {image.shape[2]}x{image.shape[1]} pixels, the run needs {width}x{height}")
     return image
 
 

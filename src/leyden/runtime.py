@@ -1,4 +1,4 @@
-"""The process before the first tensor: allocator thresholds, threads, and what Lightning should not say."""
+"""The process before the first tensor: allocator, threads, and what Lightning should not say."""
 
 import ctypes
 import logging
@@ -15,13 +15,26 @@ from leyden.errors import UserError
 _THRESHOLD = 512 * 2**20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
+# Between two parallel regions GNU OpenMP's threads spin, by default for ever: where another process wants the
+# core, a step of a small net then takes ten times as long. So many turns are some microseconds.
+_SPINS = "2000"
 
-def tune_allocator() -> bool:
-    """Raise glibc's trim and mmap thresholds; call before the first tensor. False where there is no glibc."""
-    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
-        return False
-    libc = ctypes.CDLL("libc.so.6")
-    return bool(libc.mallopt(_M_TRIM_THRESHOLD, _THRESHOLD) and libc.mallopt(_M_MMAP_THRESHOLD, _THRESHOLD))
+_CHATTER = (
+    ".*does not have many workers.*",
+    ".*is smaller than the logging interval.*",
+    ".*GPU available but not used.*",
+    ".*overridden `transfer_batch_to_device` in `LightningModule`.*",
+    ".*isinstance.treespec, LeafSpec.* is deprecated.*",
+)
+
+
+def tune_process() -> None:
+    """Set the allocator and OpenMP; call before torch is imported. Both are Linux with GNU's libraries only."""
+    os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_TRIM_THRESHOLD, _THRESHOLD)
+        libc.mallopt(_M_MMAP_THRESHOLD, _THRESHOLD)
 
 
 def available_cores() -> int:
@@ -42,14 +55,8 @@ def prepare(threads: int | None) -> int:
     torch.set_num_threads(count)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings(
-        "ignore", message=".*(does not have many workers|is smaller than the logging interval).*"
-    )
-    warnings.filterwarnings(
-        "ignore", message=".*overridden `transfer_batch_to_device` in `LightningModule`.*"
-    )
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated.*")
-    warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+    for message in _CHATTER:
+        warnings.filterwarnings("ignore", message=message)
     return count
 
 

@@ -9,16 +9,19 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from leyden.compose import compose, run_hydra, to_plain
 from leyden.console import console
 from leyden.errors import UserError
-from leyden.runtime import prepare, tune_allocator
+from leyden.runtime import prepare, tune_process
+
+if TYPE_CHECKING:
+    from leyden.metrics import Metrics
 
 EXIT_STATUS = {"complete": 0, "failed": 1, "refused": 2, "interrupted": 130}
 
@@ -28,7 +31,7 @@ class Outcome:
     """What became of one job: its status, result.json's content, and a message where there is no result."""
 
     status: str
-    result: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict, repr=False)
     message: str = ""
     overrides: tuple[str, ...] = ()
 
@@ -37,16 +40,32 @@ class Outcome:
         """The run's folder."""
         return Path(self.result["folder"])
 
+    def metrics(self, split: str = "test") -> "Metrics":
+        """What was found on a split: `.values["accuracy"].low`, `.per_class`, `.confusion`.
+
+        Raises:
+            UserError: the run did not finish, or has no such metrics.
+        """
+        from leyden.metrics import Metrics
+
+        found = self.result.get("metrics") or {}
+        if "confusion" not in found.get(split, {}):
+            there = [name for name in found if "confusion" in found[name]]
+            raise UserError(
+                f"no metrics of {split!r}: the run is {self.status}; there are: {', '.join(there) or 'none'}"
+            )
+        return Metrics.from_dict(found[split])
+
 
 def main(arguments: Sequence[str]) -> int:
     """The verb `train`: Hydra's command line over `_job`; returns the exit status."""
-    tune_allocator()
+    tune_process()
     sweep = bool({"-m", "--multirun"} & set(arguments))
     outcomes: list[Outcome] = []
     started = time.monotonic()
 
     def job(cfg: DictConfig) -> None:
-        outcomes.append(_job(cfg, verbose=not sweep))
+        outcomes.append(_job(cfg, not sweep, ["leyden", "train", *arguments]))
         if outcomes[-1].status == "interrupted":
             raise KeyboardInterrupt
 
@@ -72,14 +91,15 @@ def train(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> Out
         UserError: a mistake in the configuration or the data.
         KeyboardInterrupt: interrupted; the state was saved, the same call resumes it.
     """
-    tune_allocator()
-    outcome = run(compose(overrides, config_dirs), verbose=False)
+    tune_process()
+    command = ["leyden", "train", *(f"--config-dir={folder}" for folder in config_dirs), *overrides]
+    outcome = run(compose(overrides, config_dirs), command, verbose=False)
     if outcome.status == "interrupted":
         raise KeyboardInterrupt
-    return outcome
+    return replace(outcome, overrides=tuple(overrides))
 
 
-def _job(cfg: DictConfig, verbose: bool) -> Outcome:
+def _job(cfg: DictConfig, verbose: bool, command: Sequence[str]) -> Outcome:
     """One job of Hydra's. A failure is a result, not an exception, or it would take a sweep down."""
     from hydra.core.hydra_config import HydraConfig
 
@@ -88,18 +108,19 @@ def _job(cfg: DictConfig, verbose: bool) -> Outcome:
     if not verbose:
         console.rule(f"job {hydra.job.num + 1}: {' '.join(overrides) or 'defaults'}", align="left")
     try:
-        outcome = run(to_plain(cfg, hydra.runtime.choices.get("experiment")), verbose)
+        outcome = run(to_plain(cfg, hydra.runtime.choices.get("experiment")), command, verbose)
     except UserError as error:
         print(f"leyden: {error}", file=sys.stderr)
         return Outcome("refused", message=str(error), overrides=overrides)
-    return Outcome(outcome.status, outcome.result, outcome.message, overrides)
+    return replace(outcome, overrides=overrides)
 
 
-def run(plain: Mapping[str, Any], verbose: bool = True) -> Outcome:
+def run(plain: Mapping[str, Any], command: Sequence[str], verbose: bool = True) -> Outcome:
     """Check, build, train, evaluate, record; or show what is recorded already.
 
     Args:
         plain: a composed configuration.
+        command: what asked for it, for the manifest.
         verbose: whether to print the configuration before and the tables after.
 
     Raises:
@@ -126,7 +147,7 @@ def run(plain: Mapping[str, Any], verbose: bool = True) -> Outcome:
             return _stored(place, verbose)
         from leyden.fit import fit
 
-        return _recorded(place, verbose, lambda: fit(config, plain, data, module, place, threads))
+        return _recorded(place, verbose, lambda: fit(config, plain, data, module, place, threads, command))
 
 
 def _unfinished(place: Any) -> bool:

@@ -143,11 +143,11 @@ def verify_finite(module: nn.Module) -> None:
 
 def rng_state() -> dict[str, Any]:
     """The state of every generator that a run may draw from."""
-    numpy_state = np.random.get_state()  # noqa: NPY002 (a user's code may use the global one)
+    name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 (a user's code may use the global one)
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return {
         "python": random.getstate(),
-        "numpy": (numpy_state[0], torch.from_numpy(numpy_state[1].copy()), *numpy_state[2:]),
+        "numpy": (name, torch.from_numpy(np.array(keys)), *rest),
         "torch": torch.get_rng_state(),
         "cuda": cuda,
     }

@@ -22,8 +22,8 @@ class History(LastCallback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Every `log_every_n_steps` batches: the mean training loss since the last time, to the loggers."""
-        tally = getattr(pl_module, "tally", None)
-        if tally is None or not trainer.loggers or (batch_idx + 1) % trainer.log_every_n_steps:
+        tally, every = getattr(pl_module, "tally", None), getattr(trainer, "log_every_n_steps", 50)
+        if tally is None or not trainer.loggers or (batch_idx + 1) % every:
             return
         values = {f"train/{name}_step": value for name, value in tally.read_interval().items()}
         for logger in trainer.loggers:

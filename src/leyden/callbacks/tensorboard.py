@@ -78,7 +78,7 @@ def _show_split(
 
 def _play(writer: Any, split: str, rows: np.ndarray, data: DataModule, step: int) -> None:
     """The clips of the worst errors."""
-    clips, lengths = data.table.inputs.gather(rows)  # type: ignore[misc]
+    clips, lengths = data.table.inputs.gather(rows)
     for place, (clip, length) in enumerate(zip(clips, lengths.tolist(), strict=True), 1):
         wave = clip[:length].float()[None] / 32768
         writer.add_audio(f"{split}/worst errors/{place}", wave, step, sample_rate=data.spec.sample_rate)

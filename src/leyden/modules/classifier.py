@@ -111,7 +111,7 @@ class Classifier(LightningModule):
     def prepare(self, batch: Batch) -> Batch:
         """The net's input; augmented in training mode, by the random numbers of each sample's position."""
         if not self.training:
-            return self.frontend(batch)  # type: ignore[no-any-return]
+            return self.frontend(batch)
         draws = Draws(self.seed, batch.epoch, batch.positions) if self._augments else None
         for transform in self.augment_inputs:
             batch = transform(batch, draws)

@@ -1,0 +1,67 @@
+"""Who, what, where and with what: everything about a run that is not its configuration."""
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from leyden.config import Config
+
+SCHEMA = 1  # of result.json and manifest.json; docs/result.md tells what each field means
+_PACKAGES = (
+    "leyden",
+    "torch",
+    "torchvision",
+    "lightning",
+    "hydra-core",
+    "numpy",
+    "torchmetrics",
+    "tokenizers",
+)
+
+
+def packages() -> dict[str, str]:
+    """Installed versions of what a result may depend on."""
+    return {name: version(name) for name in _PACKAGES}
+
+
+def manifest(config: Config, data_fingerprint: str, threads: int, command: Sequence[str]) -> dict[str, Any]:
+    """Who, what, where and with what: everything about a run that is not its configuration."""
+    import torch
+
+    cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "schema": SCHEMA,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": list(command),
+        "folder": str(Path.cwd()),
+        "packages": packages(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "cpu": {"cores": os.cpu_count(), "threads": threads},
+        "gpus": cuda,
+        "precision": str(config.trainer.get("precision", "32-true")),
+        "data": data_fingerprint,
+        "git": git_state(Path.cwd()),
+    }
+
+
+def git_state(folder: Path) -> dict[str, Any]:
+    """Commit of the user's own checkout and whether anything in it is changed; empty outside git."""
+
+    def ask(*words: str) -> str:
+        done = subprocess.run(
+            ["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=False
+        )
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        commit = ask("rev-parse", "HEAD")
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    return {"commit": commit, "changed": bool(ask("status", "--porcelain"))} if commit else {}
