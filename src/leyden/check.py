@@ -65,7 +65,7 @@ def check(plain: Mapping[str, Any]) -> Config:
     for path, node, provided in targets(config):
         bind(path, node, provided)
     _one_modality(config)
-    _monitor(config.monitor)
+    _monitor(config)
     return config
 
 
@@ -178,10 +178,11 @@ def _names(
         for n, p in parameters.items()
         if n not in provided and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())  # none of Leyden's does
     for name in given:
         if name in provided and name in parameters:
             raise UserError(f"{path}.{name}: this is a fact of the data or made by Leyden; leave it out")
-        if name not in free:
+        if name not in free and not takes_any:
             raise UserError(f"{path}.{name}: there is no such argument; {nearest(str(name), free)}")
     for name in free:
         if parameters[name].default is inspect.Parameter.empty and name not in given:
@@ -244,10 +245,15 @@ def _one_modality(config: Config) -> None:
         )
 
 
-def _monitor(monitor: str) -> None:
-    """The monitored metric is one that a validation computes."""
+def _monitor(config: Config) -> None:
+    """The monitored metric is one that the validation computes; what another's module logs, only it knows."""
     from leyden.metrics import METRICS
 
     names = [f"val/{name}" for name in ("loss", *METRICS)]
-    if monitor not in names:
-        raise UserError(f"monitor={monitor}: {nearest(monitor, names)}")
+    if is_ours(config.model.module["_target_"]) and config.monitor not in names:
+        raise UserError(f"monitor={config.monitor}: {nearest(config.monitor, names)}")
+
+
+def is_ours(target: str) -> bool:
+    """Whether a dotted name is Leyden's."""
+    return target.partition(".")[0] == "leyden"

@@ -27,6 +27,9 @@ VERBS = {
     "list": Verb("leyden.listing", "every model, data set, objective and experiment there is, yours too"),
 }
 
+# Not for people: what the other processes of a data-parallel run are started with.
+_INTERNAL = {"follow": Verb("leyden.ranks", "")}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command's entry point; returns the exit status."""
@@ -55,9 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(verb: str, arguments: list[str]) -> int:
-    if verb not in VERBS:
+    verbs = {**VERBS, **_INTERNAL}
+    if verb not in verbs:
         raise UserError(f"{verb!r} is not a command; {nearest(verb, VERBS)}")
-    return int(importlib.import_module(VERBS[verb].module).main(arguments))
+    return int(importlib.import_module(verbs[verb].module).main(arguments))
 
 
 def _usage() -> str:

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException, SearchPathException
@@ -46,7 +49,7 @@ def run_hydra(job: Callable[[DictConfig], None], arguments: Sequence[str]) -> No
     Raises:
         UserError: the arguments do not compose.
     """
-    find_own_code(_config_dirs(arguments))
+    find_own_code(config_dirs_of(arguments))
     main = hydra_main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
     saved = sys.argv
     sys.argv = ["leyden", *nested_keys_without_plus(arguments)]
@@ -59,13 +62,28 @@ def run_hydra(job: Callable[[DictConfig], None], arguments: Sequence[str]) -> No
 
 
 def find_own_code(config_dirs: Sequence[str]) -> None:
-    """Let `_target_: my_net.Net` find my_net.py in the working directory or beside a --config-dir."""
+    """Let `_target_: my_net.Net` find my_net.py in the working directory or beside a --config-dir.
+
+    Raises:
+        UserError: a --config-dir that is not there, or an option in it that Leyden's would hide.
+    """
+    for directory in config_dirs:
+        _verify_own_options(Path(directory))
     for folder in (Path.cwd(), *(Path(d).resolve().parent for d in config_dirs)):
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
 
 
-def _config_dirs(arguments: Sequence[str]) -> list[str]:
+def _verify_own_options(folder: Path) -> None:
+    if not folder.is_dir():
+        near = [p.name for p in folder.absolute().parent.iterdir()] if folder.absolute().parent.is_dir() else []
+        raise UserError(f"--config-dir {folder}: there is no such folder; {nearest(folder.name, near)}")
+    for path in sorted(folder.rglob("*.yaml")):
+        if (conf_dir() / path.relative_to(folder)).exists():
+            raise UserError(f"{path}: Leyden has an option of this name and takes its own; rename yours")
+
+
+def config_dirs_of(arguments: Sequence[str]) -> list[str]:
     """The folders given by --config-dir or -cd."""
     pairs = zip(arguments, [*arguments[1:], ""], strict=True)
     joined = [a.partition("=")[2] for a in arguments if a.startswith("--config-dir=")]
@@ -76,13 +94,15 @@ def _config_dirs(arguments: Sequence[str]) -> list[str]:
 def config_loader(config_dirs: Sequence[str] = ()) -> Iterator[ConfigLoader]:
     """Hydra's view of all option files: Leyden's, those of `config_dirs`, those of installed packages."""
     GlobalHydra.instance().clear()
-    with explained(), initialize_config_dir(str(conf_dir()), job_name="leyden", version_base="1.3"):
-        search = GlobalHydra.instance().hydra.config_loader.get_search_path()  # type: ignore[union-attr]
-        for folder in config_dirs:
-            if not Path(folder).is_dir():
-                raise UserError(f"--config-dir {folder}: there is no such folder")
-            search.prepend("command-line", f"file://{Path(folder).resolve()}")
-        yield GlobalHydra.instance().config_loader()
+    version.setbase("1.3")
+    with explained():
+        search = create_config_search_path(str(conf_dir()))
+        for folder in config_dirs:  # where and how Hydra's own command line adds them
+            search.prepend("command-line", f"file://{Path(folder).resolve()}", SearchPathQuery(provider="schema"))
+        try:
+            yield Hydra.create_main_hydra2("leyden", search).config_loader
+        finally:
+            GlobalHydra.instance().clear()
 
 
 def compose(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Plain:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,11 +12,13 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from leyden import build, metrics
+from leyden.callbacks.checkpoint import Checkpoint
 from leyden.callbacks.tensorboard import show
 from leyden.config import Config
 from leyden.data.datamodule import DataModule
 from leyden.files import write_text
 from leyden.manifest import manifest
+from leyden.ranks import following
 from leyden.run import Run
 
 
@@ -39,6 +41,35 @@ def fit(
     place.begin(plain, manifest(config, data.fingerprint, threads, command), asdict(data.spec))
     if data.tokenizer is not None:
         write_text(place.folder / "tokenizer.json", data.tokenizer.to_json())
+    with following(place.folder, resume):
+        trained = train(config, data, module, place, resume)
+    result = {
+        "metrics": trained.metrics,
+        "best": trained.best,
+        "cost": _cost(module, trained.seconds, trained.trainer, config),
+        "prior": {},
+        "doctor": [],
+    }
+    for logger in trained.trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            show(logger.experiment, result, data, place.folder / "predictions", trained.trainer.global_step)
+            logger.finalize("success")
+    return result
+
+
+class Trained(NamedTuple):
+    """What a rank has after training."""
+
+    trainer: Trainer
+    metrics: dict[str, Any]
+    best: dict[str, Any]
+    seconds: float
+
+
+def train(
+    config: Config, data: DataModule, module: LightningModule, place: Run, resume: Path | None
+) -> Trained:
+    """What every rank does: fit the frontend, train, take the best weights, evaluate val and test."""
     frontend: Any = getattr(module, "frontend", None)
     if hasattr(frontend, "fit"):
         frontend.fit(data.fit_batches())
@@ -46,23 +77,12 @@ def fit(
     started = time.monotonic()
     trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=False if resume else None)
     seconds = time.monotonic() - started
-    checkpoint = next(c for c in trainer.callbacks if hasattr(c, "best_path"))  # type: ignore[attr-defined]
-    module.load_state_dict(
-        torch.load(checkpoint.best_path, map_location="cpu", weights_only=False)["state_dict"]
-    )
-    found = metrics_of(trainer, module, data, predictions=place.folder / "predictions")
-    result = {
-        "metrics": found,
-        "best": {**checkpoint.best, "checkpoint": "checkpoints/best.ckpt"},
-        "cost": _cost(module, seconds, trainer, config),
-        "prior": {},
-        "doctor": [],
-    }
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            show(logger.experiment, result, data, place.folder / "predictions", trainer.global_step)
-            logger.finalize("success")
-    return result
+    checkpoint = next(c for c in trainer.checkpoint_callbacks if isinstance(c, Checkpoint))
+    trainer.strategy.barrier()  # the first rank has linked the best checkpoint
+    module.load_state_dict(torch.load(checkpoint.best_path, map_location="cpu", weights_only=False)["state_dict"])
+    predictions = place.folder / "predictions" if trainer.is_global_zero else None
+    found = metrics_of(trainer, module, data, predictions=predictions)
+    return Trained(trainer, found, {**checkpoint.best, "checkpoint": "checkpoints/best.ckpt"}, seconds)
 
 
 def _step(resume: Path | None) -> int | None:

@@ -6,6 +6,7 @@ shown with where they come from.
 
 import argparse
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.plugins.config_source import ConfigSource
@@ -55,18 +56,28 @@ def _table(loader: ConfigLoader, group: str) -> Table:
         padding=(0, 2, 0, 0),
     )
     for name in options(loader, group):
-        source, line = described(loader, group, name)
-        table.add_row(f"  {name}", line, "" if source == "main" else f"({source})")
+        origin, line = described(loader, group, name)
+        table.add_row(f"  {name}", line, f"({origin})" if origin else "")
     return table
 
 
 def described(loader: ConfigLoader, group: str, name: str) -> tuple[str, str]:
-    """(where an option comes from, the first comment of its file)."""
+    """(where an option that is not Leyden's comes from, the first comment of its file)."""
     for source in loader.get_sources():
         for text in _texts(source, f"{group}/{name}.yaml"):
             comments = (line.lstrip("# ").strip() for line in text.splitlines() if line.startswith("#"))
-            return source.provider, next((c for c in comments if c and not c.startswith("@package")), "")
+            return _origin(source), next((c for c in comments if c and not c.startswith("@package")), "")
     return "", ""
+
+
+def _origin(source: ConfigSource) -> str:
+    """Empty for Leyden's own; the folder of a --config-dir, as seen from here; or the package's entry point."""
+    if source.provider == "main":
+        return ""
+    if source.provider != "command-line":
+        return str(source.provider)
+    folder = Path(source.path)
+    return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
 
 
 def _texts(source: ConfigSource, path: str) -> Iterator[str]:

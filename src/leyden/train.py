@@ -49,12 +49,12 @@ class Outcome:
         from leyden.metrics import Metrics
 
         found = self.result.get("metrics") or {}
-        if "confusion" not in found.get(split, {}):
-            there = [name for name in found if "confusion" in found[name]]
-            raise UserError(
-                f"no metrics of {split!r}: the run is {self.status}; there are: {', '.join(there) or 'none'}"
-            )
-        return Metrics.from_dict(found[split])
+        if "confusion" in found.get(split, {}):
+            return Metrics.from_dict(found[split])
+        there = ", ".join(name for name in found if "confusion" in found[name]) or "none"
+        raise UserError(
+            f"no metrics of {split!r}, there are: {there}; the run is {self.status} {self.message}".rstrip()
+        )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -128,10 +128,11 @@ def run(plain: Mapping[str, Any], command: Sequence[str], verbose: bool = True) 
     """
     from leyden import build
     from leyden.check import check
+    from leyden.ranks import threads_of_a_rank
     from leyden.run import Run
 
-    threads = prepare(plain.get("threads"))
     config = check(plain)
+    threads = prepare(threads_of_a_rank(config.threads, config.trainer))
     data = build.data(config)
     place = Run.of(config, data.fingerprint)
     if verbose:

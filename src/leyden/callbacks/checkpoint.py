@@ -22,6 +22,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LastCallback
 from torch import nn
 
+from leyden.ranks import agreed
+
 
 class NonFinite(Exception):
     """The weights or the monitored metric have become NaN or infinite; the run cannot go on."""
@@ -58,7 +60,8 @@ class Checkpoint(LastCallback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save when the time has come and the state can be taken up exactly."""
-        if time.monotonic() - self._written >= 60 * self.minutes and at_safe_point(trainer, batch_idx):
+        due = time.monotonic() - self._written >= 60 * self.minutes
+        if at_safe_point(trainer, batch_idx) and agreed(trainer, due, batch_idx):
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

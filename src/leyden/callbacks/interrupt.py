@@ -8,6 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LastCallback
 
 from leyden.callbacks.checkpoint import Checkpoint, at_safe_point
+from leyden.ranks import agreed
 
 
 class Interrupted(BaseException):
@@ -36,13 +37,13 @@ class Interrupt(LastCallback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """The place where a run can stop and go on exactly."""
-        if self._asked and at_safe_point(trainer, batch_idx):
+        if at_safe_point(trainer, batch_idx) and agreed(trainer, self._asked, batch_idx):
             self._checkpoint.save(trainer)
             raise Interrupted
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Asked on the last batch or during the validation: this epoch's checkpoint has just been written."""
-        if self._asked:
+        if trainer.strategy.reduce_boolean_decision(self._asked, all=False):
             raise Interrupted
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -180,14 +180,16 @@ class Classifier(LightningModule):
         if split == "val":
             found = metrics.evaluate(done.logits, done.labels, self.class_names, intervals=False)
             values = {name: e.value for name, e in found.values.items() if e.value is not None}
-            self.log_dict({f"val/{k}": v for k, v in {**values, "loss": values["log_loss"]}.items()})
+            values |= {"loss": values["log_loss"]}
+            self.log_dict({f"val/{k}": v for k, v in values.items()}, sync_dist=self._distributed)
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's mean training loss and accuracy, and the learning rate."""
         self.log_dict(
             {f"train/{k}": v for k, v in self.tally.read_epoch().items()}, sync_dist=self._distributed
         )
-        self.log("lr", float(self.trainer.optimizers[0].param_groups[0]["lr"]))
+        rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        self.log("lr", rate, sync_dist=self._distributed)
 
     @property
     def _distributed(self) -> bool:

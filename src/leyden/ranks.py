@@ -1,0 +1,76 @@
+"""Data-parallel training: how the other processes of a run are started and what they do.
+
+Lightning starts them by repeating this process's command line. That would run a sweep, a notebook or somebody's
+script again in each of them, so for the time of the fit the command line becomes
+
+    python -m leyden follow FOLDER [CHECKPOINT]
+
+which reads the configuration from the run's folder, trains along and writes nothing.
+"""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from lightning.pytorch import Trainer
+
+_ASK_EVERY = 20  # batches between two agreements of the ranks: each is a synchronisation
+
+
+@contextmanager
+def following(folder: Path, resume: Path | None) -> Iterator[None]:
+    """Let the processes that Lightning starts follow the run in `folder` from the checkpoint `resume`."""
+    from hydra.core.hydra_config import HydraConfig
+
+    main, hydra = sys.modules["__main__"], HydraConfig.instance()
+    kept = sys.argv, getattr(main, "__spec__", None), hydra.cfg, os.environ.get("PYTHONPATH")
+    sys.argv = ["leyden", "follow", str(folder), *([str(resume)] if resume else [])]
+    main.__spec__ = importlib.util.find_spec("leyden")
+    hydra.cfg = None  # else Lightning repeats Hydra's command
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    try:
+        yield
+    finally:
+        sys.argv, main.__spec__, hydra.cfg, path = kept
+        os.environ.pop("PYTHONPATH") if path is None else os.environ.update(PYTHONPATH=path)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`leyden follow FOLDER [CHECKPOINT]`: train along as the rank that the environment names."""
+    from leyden import build, fit
+    from leyden.check import check
+    from leyden.console import console
+    from leyden.run import Run, load_config
+    from leyden.runtime import prepare, tune_process
+
+    tune_process()
+    console.quiet = True
+    folder, *checkpoint = map(Path, arguments)
+    config = check(load_config(folder))
+    prepare(threads_of_a_rank(config.threads, config.trainer))
+    data = build.data(config)
+    module = build.module(config, data.spec, data.steps_per_epoch(int(config.trainer["max_epochs"])))
+    fit.train(config, data, module, Run(folder), checkpoint[0] if checkpoint else None)
+    return 0
+
+
+def threads_of_a_rank(threads: int | None, trainer: dict[str, object]) -> int | None:
+    """The CPU threads of one rank: those given, else this machine's cores divided among the CPU ranks."""
+    from leyden.runtime import available_cores
+
+    devices = trainer.get("devices")
+    if threads is None and trainer.get("accelerator") == "cpu" and isinstance(devices, int):
+        return max(1, available_cores() // devices)
+    return threads
+
+
+def agreed(trainer: Trainer, wish: bool, batch_idx: int) -> bool:
+    """Whether any rank wishes it, the same answer on all; several ranks are asked every so many batches only."""
+    if trainer.world_size == 1:
+        return wish
+    if (batch_idx + 1) % _ASK_EVERY:
+        return False
+    return bool(trainer.strategy.reduce_boolean_decision(wish, all=False))

@@ -1,0 +1,245 @@
+"""A user's own net, data, loss and loop, in a folder and in a package: the files and commands of docs/extending.md."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pages
+import pytest
+import torch
+
+from leyden import build
+from leyden.check import check
+from leyden.cli import main
+from leyden.compose import compose
+from leyden.evaluate import evaluate
+from leyden.identity import identity
+from leyden.predict import predict
+from leyden.train import train
+
+PAGE = "extending.md"
+CONF = "my_lab/conf"
+QUICK = ["trainer=cpu", "trainer.max_epochs=1", "threads=1", "logger=none"]
+Tiny = Callable[..., list[str]]
+
+
+@pytest.fixture(autouse=True)
+def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every test finds its own my_net: neither the path to another's nor the module itself stays."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for name in [n for n in sys.modules if n.startswith(("my_", "helper"))]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The page's files, written where the test is."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path)
+    return tmp_path / "my_lab"
+
+
+def write(root: Path) -> None:
+    for name, content in pages.files(PAGE).items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content, encoding="utf-8")
+
+
+def written(*overrides: str) -> Path:
+    """The folder of a run with options of the lab, trained as the command does it."""
+    outcome = train([*QUICK, *overrides], [CONF])
+    assert outcome.status == "complete", outcome.message
+    return outcome.folder
+
+
+def test_the_page_has_enough_to_run() -> None:
+    assert len(pages.files(PAGE)) == 12
+    assert len(pages.commands(PAGE)) == 9
+
+
+@pytest.mark.parametrize(
+    "words", [c for c in pages.commands(PAGE) if CONF in c], ids=lambda words: " ".join(words[1:])
+)
+def test_every_command_of_the_page_works(words: list[str], lab: Path) -> None:
+    quick = ["trainer=cpu", "threads=1", "logger=none"] if words[1] == "train" else []
+    assert main([*words[1:], *quick]) == 0
+    for path in Path("runs").rglob("result.json"):
+        assert json.loads(path.read_text())["status"] == "complete"
+
+
+def test_own_values_are_checked_like_ours(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong, told in (("model.net.width=0", "greater than or equal to 1"), ("model.net.wdth=8", "'width'")):
+        assert main(["train", "--config-dir", CONF, "model=my_net", wrong]) == 2
+        assert told in capsys.readouterr().err
+    assert main(["train", "--config-dir", CONF, "model=my_nett"]) == 2
+    assert "did you mean 'my_net'" in capsys.readouterr().err
+    assert main(["train", "--config-dir", "my_lab/cnf"]) == 2
+    assert "my_lab/cnf" in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_the_list_shows_own_options_their_line_and_their_place(
+    lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["list", "--config-dir", CONF]) == 0
+    shown = capsys.readouterr().out
+    for name, line in (
+        ("my_net", "My net: one hidden layer over the pixels."),
+        ("stripes", "Pictures of stripes that lie or stand, made by a formula."),
+        ("margin", "Multi-class hinge: the right class must lead by a margin."),
+        ("centres", "Nearest of learned class centres"),
+    ):
+        (row,) = [r for r in shown.splitlines() if r.split()[:1] == [name] and line[:20] in r]
+        assert "my_lab/conf" in row, row
+    (ours,) = [r for r in shown.splitlines() if r.split()[:1] == ["keras_cnn"]]
+    assert "my_lab" not in ours
+
+
+# --- a LightningModule that knows nothing of Leyden's ---
+
+
+def test_an_own_loop_is_recorded_evaluated_and_predicts(lab: Path, tmp_path: Path) -> None:
+    folder = written("experiment=stripes", "trainer.max_epochs=3", "logger=tensorboard")
+    result = json.loads((folder / "result.json").read_text())
+    assert set(result["metrics"]["val"]["scalars"]) == {"distance", "hits"}
+    assert result["metrics"]["test"]["scalars"]["hits"] > 0.9
+    assert result["best"]["value"] == pytest.approx(result["metrics"]["val"]["scalars"]["hits"])
+    assert "val/hits" in (folder / "metrics.csv").read_text().splitlines()[0]
+    assert evaluate(folder) == result["metrics"]
+
+    config = check(compose(["data=stripes", "data.source.samples=8"], [CONF]))
+    source = build.data(config).source
+    files = [picture(tmp_path / f"{row}.png", source.decode(row)) for row in range(8)]
+    answers = [p.classes[0] for p in predict(folder, files)]
+    assert answers == ["lying", "standing"] * 4
+
+
+def picture(path: Path, values: object) -> str:
+    from PIL import Image
+
+    Image.fromarray(values[0]).save(path)  # type: ignore[index]
+    return str(path)
+
+
+@pytest.mark.parametrize("monitor", ["val/distance", "val/hits"])
+def test_an_own_monitor_has_the_direction_that_the_module_declares(lab: Path, monitor: str) -> None:
+    folder = written(
+        "experiment=stripes", f"monitor={monitor}", "trainer.max_epochs=4", "model.module.lr=0.3", "batch_size=16"
+    )
+    header, *rows = (line.split(",") for line in (folder / "metrics.csv").read_text().splitlines())
+    values = [float(row[header.index(monitor)]) for row in rows]
+    best = json.loads((folder / "result.json").read_text())["best"]["value"]
+    assert best == pytest.approx((min if monitor == "val/distance" else max)(values))
+    assert min(values) < max(values)
+
+
+def test_a_monitor_that_the_module_never_logs_is_named(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "--config-dir", CONF, "experiment=stripes", *QUICK, "monitor=val/hit"]
+    assert main(words) == 2
+    assert "did you mean 'val/hits'" in capsys.readouterr().err
+
+
+def test_groups_that_an_own_loop_ignores_are_named(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written("experiment=stripes")
+    assert "Centres asks for no objective, optimizer, schedule" in " ".join(capsys.readouterr().out.split())
+    written("model=my_net", "data=stripes")
+    assert "asks for no" not in capsys.readouterr().out
+
+
+def test_a_broken_own_loop_resumes_exactly(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ["experiment=stripes", "trainer.max_epochs=3", "batch_size=32", "checkpoint_minutes=1e-9"]
+    straight = written(*options)
+
+    import my_module
+
+    with monkeypatch.context() as patch:
+        original = my_module.Centres.training_step
+
+        def broken(self: object, batch: object, batch_idx: int) -> object:
+            if self.global_step == 9:  # type: ignore[attr-defined]
+                raise KeyboardInterrupt
+            return original(self, batch, batch_idx)
+
+        patch.setattr(my_module.Centres, "training_step", broken)
+        with pytest.raises(KeyboardInterrupt):
+            train([*QUICK, *options, "runs=broken"], [CONF])
+    resumed = written(*options, "runs=broken")
+    assert (resumed / "metrics.csv").read_text() == (straight / "metrics.csv").read_text()
+    a, b = (torch.load(f / "checkpoints" / "last.ckpt", weights_only=False) for f in (straight, resumed))
+    assert all(torch.equal(a["state_dict"][k], b["state_dict"][k]) for k in a["state_dict"])
+
+
+@pytest.mark.parametrize("data", ["planted_text", "planted_audio"])
+def test_an_own_loop_takes_batches_of_any_modality(data: str, lab: Path) -> None:
+    code = (lab / "my_module.py").read_text()
+    code = code.replace('modality = "image"', 'modality = "any"').replace("in_channels * image_size[0] * image_size[1]", "1")
+    code = code.replace("batch.inputs / 255", "batch.inputs.float().mean(1) / 1000")
+    (lab / "my_module.py").write_text(code)
+    folder = written("model=centres", f"data={data}", "data.source.samples=80", "batch_size=16", "monitor=val/hits")
+    assert json.loads((folder / "result.json").read_text())["status"] == "complete"
+
+
+# --- identity ---
+
+
+def of(overrides: list[str], conf: str = CONF) -> str:
+    for name in [n for n in sys.modules if n.startswith(("my_", "helper"))]:
+        del sys.modules[name]  # as in a new process
+    config = check(compose(overrides, [conf]))
+    return identity(config, build.data(config).fingerprint)
+
+
+@pytest.mark.parametrize("file", ["my_net.py", "my_data.py", "my_loss.py"])
+def test_edited_code_is_another_run(file: str, lab: Path) -> None:
+    options = ["model=my_net", "data=stripes", "objective=margin"]
+    before = of(options)
+    assert of(options) == before
+    path = lab / file
+    path.write_text(path.read_text() + "\n# edited\n")
+    assert of(options) != before
+
+
+def test_an_edited_helper_of_own_code_is_another_run(lab: Path) -> None:
+    (lab / "helper.py").write_text("WIDTH = 8\n")
+    (lab / "my_net.py").write_text("from helper import WIDTH\n" + (lab / "my_net.py").read_text())
+    before = of(["model=my_net"])
+    (lab / "helper.py").write_text("WIDTH = 9\n")
+    assert of(["model=my_net"]) != before
+    (lab / "unrelated.py").write_text("WIDTH = 8\n")
+    (lab / "helper.py").write_text("WIDTH = 8\n")
+    assert of(["model=my_net"]) == before
+
+
+def test_moved_code_is_the_same_run(lab: Path, tmp_path: Path) -> None:
+    options = ["model=my_net", "data=stripes", "objective=margin"]
+    before = of(options)
+    shutil.move(lab, tmp_path / "elsewhere")
+    sys.path[:] = [p for p in sys.path if "my_lab" not in p]
+    assert of(options, "elsewhere/conf") == before
+
+
+# --- an installed package ---
+
+
+def test_an_installed_package_needs_no_config_dir(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path)
+    inside = tmp_path / "my_package" / "my_package"
+    for folder in (inside, inside / "conf"):
+        (folder / "__init__.py").touch()
+    site = tmp_path / "site"
+    install = ["pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(site)]
+    subprocess.run([sys.executable, "-m", *install, str(tmp_path / "my_package")], check=True)
+    shutil.rmtree(tmp_path / "my_package")
+    monkeypatch.syspath_prepend(site)
+
+    assert main(["list", "model"]) == 0
+    (row,) = [r for r in capsys.readouterr().out.splitlines() if r.split()[:1] == ["packed"]]
+    assert "Logistic regression, from my package." in row
+    assert "(my_package)" in row
+    assert train(tiny("model=packed")).status == "complete"
