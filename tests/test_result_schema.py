@@ -11,8 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from lightning.pytorch import LightningModule
+from torch import nn
 
-from leyden.callbacks.interrupt import Interrupted
+from leyden.batch import Batch
+from leyden.callbacks.interrupt import Interrupt, Interrupted
+from leyden.errors import UserError
 from leyden.manifest import SCHEMA
 from leyden.metrics import METRICS
 from leyden.modules.image import ImageClassifier
@@ -39,12 +44,26 @@ QUICK = ("trainer=cpu", "trainer.max_epochs=1", "threads=1")
 DIGITS = ("data=digits", "model=mlp", *QUICK)
 
 
-class ScalarsOnly(ImageClassifier):
-    """As a LightningModule of a user's own: it keeps no outputs, and logs."""
+class Own(LightningModule):
+    """A module of somebody's own, which keeps no outputs: what it logs is all that is known."""
 
-    def on_test_epoch_end(self) -> None:
-        self.log("samples", float(sum(len(labels) for _, labels, _ in self._parts)))
-        self._parts = []
+    def __init__(self, net: nn.Module, frontend: nn.Module) -> None:
+        super().__init__()
+        self.net, self.frontend = net, frontend
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        return nn.functional.cross_entropy(self.net(self.frontend(batch).inputs), batch.labels)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.log("val/hits", (self.net(self.frontend(batch).inputs).argmax(1) == batch.labels).float().mean())
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.log(
+            "test/hits", (self.net(self.frontend(batch).inputs).argmax(1) == batch.labels).float().mean()
+        )
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters())
 
 
 def table(heading: str) -> dict[str, tuple[str, ...]]:
@@ -82,16 +101,17 @@ def is_of(value: Any, kinds: str) -> bool:
 
 def hold_against(heading: str, written: list[tuple[str, Any]]) -> None:
     """Each field is documented once and of its type, each documented field is there, each has a meaning."""
-    documented = {field: (pattern(field), *cells) for field, cells in table(heading).items()}
+    documented = table(heading)
+    patterns = {field: pattern(field) for field in documented}
     seen = set()
     for path, value in written:
-        matching = [name for name, (expression, *_) in documented.items() if expression.fullmatch(path)]
+        matching = [field for field, expression in patterns.items() if expression.fullmatch(path)]
         assert len(matching) == 1, f"{path} is documented as {matching}"
         seen.add(matching[0])
-        kinds = documented[matching[0]][1]
+        kinds = documented[matching[0]][0]
         assert is_of(value, kinds), f"{path} is {value!r}, documented as {kinds}"
     assert seen == set(documented)
-    assert all(meaning for _, _, meaning in documented.values())
+    assert all(meaning for _, meaning in documented.values())
 
 
 def read(outcome: Outcome, name: str) -> Any:
@@ -107,11 +127,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[dict
         subprocess.run(["git", "init", "-q"], check=True)
         subprocess.run(["git", *identity, "commit", "-q", "--allow-empty", "-m", "empty"], check=True)
         small = ("data=planted_text", "data.source.samples=200", "model=rnn", "logger=none")
-        own = f"model.module._target_={__name__}.ScalarsOnly"
+        own = (f"model.module._target_={__name__}.Own", "monitor=val/hits", "logger=none")
         yield {
             "complete": train([*DIGITS, "trainer.max_epochs=2"]),
             "text": train([*small, *QUICK]),
-            "own": train([*DIGITS, own, "logger=none"]),
+            "own": train([*DIGITS, *own]),
             "failed": broken(patch, ValueError("broken on purpose")),
             "interrupted": broken(patch, Interrupted()),
         }
@@ -148,13 +168,48 @@ def test_what_is_there_depends_on_the_status(runs: dict[str, Outcome]) -> None:
         top = {field for field in table("result.json") if "." not in field}
         assert set(stored) == {"schema", "status"} | others.get(status, top)
         assert (stored.get("error") is not None) == (status == "failed")
-    assert set(read(runs["own"], "result.json")["metrics"]["val"]) == {"scalars"}
+    for split in ("val", "test"):
+        assert set(read(runs["own"], "result.json")["metrics"][split]) == {"scalars"}
     assert f"**version {SCHEMA}**" in PAGE
 
 
 def test_from_python_the_result_has_the_folder_too(runs: dict[str, Outcome]) -> None:
     outcome = runs["complete"]
     assert outcome.result == read(outcome, "result.json") | {"folder": str(outcome.folder)}
+
+
+def test_from_python_the_metrics_come_as_an_object(runs: dict[str, Outcome]) -> None:
+    outcome = runs["complete"]
+    for split in ("val", "test"):
+        assert outcome.metrics(split).to_dict() == outcome.result["metrics"][split]
+    for kind, reason in {
+        "failed": "failed broken on purpose",
+        "own": "complete",
+        "interrupted": "none",
+    }.items():
+        with pytest.raises(UserError, match=reason):
+            runs[kind].metrics()
+    with pytest.raises(UserError, match="val, test"):
+        outcome.metrics("train")
+
+
+def test_the_throughput_of_a_resumed_run_counts_its_own_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Interrupt.on_train_batch_end
+
+    def stop_after_ten(self: Any, trainer: Any, *rest: Any) -> None:
+        self._asked = trainer.global_step == 10
+        original(self, trainer, *rest)
+
+    overrides = [*DIGITS, f"runs={tmp_path}", "logger=none"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Interrupt, "on_train_batch_end", stop_after_ten)
+        with pytest.raises(KeyboardInterrupt):
+            train(overrides)
+    cost = train(overrides).result["cost"]
+    assert cost["steps"] == 19
+    assert cost["seconds"] * cost["samples_per_second"] == pytest.approx((19 - 10) * 64, rel=0.1)
 
 
 def test_the_metrics_are_those_of_the_code() -> None:

@@ -20,7 +20,7 @@ from leyden.callbacks.checkpoint import Checkpoint
 from leyden.callbacks.history import History
 from leyden.callbacks.interrupt import Interrupt
 from leyden.callbacks.progress import ProgressBar
-from leyden.check import locate
+from leyden.check import locate, parameters_of
 from leyden.config import Config
 from leyden.console import console
 from leyden.data.datamodule import DataModule, reading
@@ -37,7 +37,7 @@ def provide(path: str, node: Mapping[str, Any], offered: Mapping[str, Any]) -> A
     Raises:
         UserError: the target refuses its arguments (ValueError, TypeError); the message names `path`.
     """
-    parameters = inspect.signature(locate(node["_target_"], path)).parameters
+    parameters = parameters_of(locate(node["_target_"], path))
     given = {name: value for name, value in offered.items() if name in parameters}
     try:
         return instantiate(dict(node), **given, _convert_="all")
@@ -92,7 +92,21 @@ def module(config: Config, spec: DataSpec, steps_per_epoch: int) -> LightningMod
     }
     built: LightningModule = provide("model.module", config.model.module, {**facts, **times, **parts})
     start(built, config)
+    _tell_unused(config)
     return built
+
+
+def _tell_unused(config: Config) -> None:
+    """A module of one's own need not ask for what other modules are made of; then that has no effect."""
+    module = locate(config.model.module["_target_"], "model.module")
+    chosen = {
+        **{"frontend": config.model.frontend, "net": config.model.net, "augment": config.augment},
+        **{"objective": config.objective, "optimizer": config.optimizer, "schedule": config.schedule},
+    }
+    asked = parameters_of(module)
+    unused = [name for name, node in chosen.items() if node and name not in asked]
+    if unused:
+        console.print(f"{module.__name__} asks for no {', '.join(unused)}: what is configured there has no effect")
 
 
 def _optimizer(config: Config, params: Any) -> torch.optim.Optimizer:
@@ -107,7 +121,7 @@ def _optimizer(config: Config, params: Any) -> torch.optim.Optimizer:
 def _scheduler(config: Config, times: Mapping[str, int], optimizer: torch.optim.Optimizer) -> Any:
     """Call the schedule with as much of the run's length as it asks for."""
     schedule = provide("schedule", config.schedule, {})
-    offered = {**times, "optimizer": optimizer, "higher_is_better": higher_is_better(config.monitor)}
+    offered = {**times, "optimizer": optimizer, "higher_is_better": more_is_better(config)}
     asked = inspect.signature(schedule).parameters
     try:
         return schedule(**{name: value for name, value in offered.items() if name in asked})
@@ -170,7 +184,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 def trainer(config: Config, folder: Path, resumed_step: int | None = None) -> Trainer:
     """The Trainer with Leyden's callbacks and the user's; it draws no bar and writes no checkpoint of its own."""
-    higher = higher_is_better(config.monitor)
+    higher = more_is_better(config)
     offered = {
         "folder": folder,
         "resumed_step": resumed_step,
@@ -205,6 +219,12 @@ def _quiet_trainer(
         },
     )
     return made
+
+
+def more_is_better(config: Config) -> bool:
+    """The direction of the monitor: as the module declares in `lower_is_better`, else as its name says."""
+    module = locate(config.model.module["_target_"], "model.module")
+    return config.monitor not in getattr(module, "lower_is_better", ()) and higher_is_better(config.monitor)
 
 
 def evaluator(config: Config, folder: Path) -> Trainer:

@@ -95,7 +95,7 @@ def bind(path: str, node: Mapping[str, Any], provided: tuple[str, ...] = ()) -> 
         raise UserError(f"{path}: expected an option with a _target_, got {there or 'nothing'}")
     target = locate(node["_target_"], path)
     given = {k: v for k, v in node.items() if k not in ("_target_", "_partial_")}
-    parameters = inspect.signature(target).parameters
+    parameters = parameters_of(target)
     _names(path, given, parameters, provided)
     hints = _hints(target)
     for name, value in given.items():
@@ -173,11 +173,7 @@ def _names(
     provided: tuple[str, ...],
 ) -> None:
     """Every given name is a parameter, none is a fact of the data, and none that is needed is missing."""
-    free = [
-        n
-        for n, p in parameters.items()
-        if n not in provided and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    ]
+    free = [n for n, p in parameters.items() if n not in provided and p.kind is not p.VAR_KEYWORD]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())  # none of Leyden's does
     for name in given:
         if name in provided and name in parameters:
@@ -189,13 +185,45 @@ def _names(
             raise UserError(f"{path}.{name} must be given: add {path}.{name}=... to the command")
 
 
+def parameters_of(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """What a target may be given by name. A class's **kwargs stand for what its parent takes, and so on up."""
+    merged: dict[str, inspect.Parameter] = {}
+    for layer in _layers(target):
+        merged = {**inspect.signature(layer).parameters, **merged}
+    open_ended = _takes_any(_layers(target)[-1])
+    return {
+        n: p for n, p in merged.items() if p.kind not in _STARRED or (open_ended and p.kind is p.VAR_KEYWORD)
+    }
+
+
+_STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _takes_any(target: Callable[..., Any]) -> bool:
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(target).parameters.values())
+
+
+def _layers(target: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """The target, and while each takes **kwargs, the next class in line that has a constructor of its own."""
+    layers = [target]
+    for base in target.__mro__[1:] if inspect.isclass(target) else ():
+        if not _takes_any(layers[-1]):
+            break
+        if "__init__" in vars(base) and base is not object:
+            layers.append(base)
+    return layers
+
+
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
     """The annotations of a target's arguments; none where they cannot be evaluated (other people's code)."""
-    function = target.__init__ if inspect.isclass(target) else target
-    try:
-        return get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):
-        return {}
+    hints: dict[str, Any] = {}
+    for layer in _layers(target):
+        try:
+            own = get_type_hints(layer.__init__ if inspect.isclass(layer) else layer, include_extras=True)
+        except (NameError, TypeError):
+            continue
+        hints = {**own, **hints}
+    return hints
 
 
 def _type(path: str, value: Any, hint: Any) -> None:

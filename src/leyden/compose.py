@@ -69,14 +69,21 @@ def find_own_code(config_dirs: Sequence[str]) -> None:
     """
     for directory in config_dirs:
         _verify_own_options(Path(directory))
-    for folder in (Path.cwd(), *(Path(d).resolve().parent for d in config_dirs)):
+    add_code_folders([Path.cwd(), *(Path(d).resolve().parent for d in config_dirs)])
+
+
+def add_code_folders(folders: Sequence[Path]) -> None:
+    """Let Python find modules in these folders, after all others."""
+    for folder in folders:
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
 
 
 def _verify_own_options(folder: Path) -> None:
     if not folder.is_dir():
-        near = [p.name for p in folder.absolute().parent.iterdir()] if folder.absolute().parent.is_dir() else []
+        near = (
+            [p.name for p in folder.absolute().parent.iterdir()] if folder.absolute().parent.is_dir() else []
+        )
         raise UserError(f"--config-dir {folder}: there is no such folder; {nearest(folder.name, near)}")
     for path in sorted(folder.rglob("*.yaml")):
         if (conf_dir() / path.relative_to(folder)).exists():
@@ -98,7 +105,9 @@ def config_loader(config_dirs: Sequence[str] = ()) -> Iterator[ConfigLoader]:
     with explained():
         search = create_config_search_path(str(conf_dir()))
         for folder in config_dirs:  # where and how Hydra's own command line adds them
-            search.prepend("command-line", f"file://{Path(folder).resolve()}", SearchPathQuery(provider="schema"))
+            search.prepend(
+                "command-line", f"file://{Path(folder).resolve()}", SearchPathQuery(provider="schema")
+            )
         try:
             yield Hydra.create_main_hydra2("leyden", search).config_loader
         finally:

@@ -53,8 +53,8 @@ def evaluate(
     from leyden.runtime import prepare, tune_process
 
     tune_process()
-    prepare(None)
     restored = restore(folder)
+    prepare(restored.config.threads)  # as in training: other threads, other rounding
     config = check(_overridden(restored.config.model_dump(by_alias=True), overrides))
     data = build.data(config, restored.tokenizer)
     if data.spec.class_names != restored.spec.class_names:

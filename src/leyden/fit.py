@@ -46,7 +46,7 @@ def fit(
     result = {
         "metrics": trained.metrics,
         "best": trained.best,
-        "cost": _cost(module, trained.seconds, trained.trainer, config),
+        "cost": _cost(module, trained, config.batch_size),
         "prior": {},
         "doctor": [],
     }
@@ -64,6 +64,7 @@ class Trained(NamedTuple):
     metrics: dict[str, Any]
     best: dict[str, Any]
     seconds: float
+    resumed: int  # optimizer steps that were done before: the seconds are not theirs
 
 
 def train(
@@ -73,34 +74,36 @@ def train(
     frontend: Any = getattr(module, "frontend", None)
     if hasattr(frontend, "fit"):
         frontend.fit(data.fit_batches())
-    trainer = build.trainer(config, place.folder, _step(resume))
+    resumed = _steps(resume) if resume else 0
+    first = resumed + 1 if resume else None  # event files drop what they hold from there
+    trainer = build.trainer(config, place.folder, first)
     started = time.monotonic()
     trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=False if resume else None)
     seconds = time.monotonic() - started
     checkpoint = next(c for c in trainer.checkpoint_callbacks if isinstance(c, Checkpoint))
     trainer.strategy.barrier()  # the first rank has linked the best checkpoint
-    module.load_state_dict(torch.load(checkpoint.best_path, map_location="cpu", weights_only=False)["state_dict"])
+    module.load_state_dict(
+        torch.load(checkpoint.best_path, map_location="cpu", weights_only=False)["state_dict"]
+    )
     predictions = place.folder / "predictions" if trainer.is_global_zero else None
     found = metrics_of(trainer, module, data, predictions=predictions)
-    return Trained(trainer, found, {**checkpoint.best, "checkpoint": "checkpoints/best.ckpt"}, seconds)
+    best = {**checkpoint.best, "checkpoint": "checkpoints/best.ckpt"}
+    return Trained(trainer, found, best, seconds, resumed)
 
 
-def _step(resume: Path | None) -> int | None:
-    """The optimizer step of a checkpoint: event files drop what comes after it."""
-    return (
-        None
-        if resume is None
-        else int(torch.load(resume, map_location="cpu", weights_only=False)["global_step"]) + 1
-    )
+def _steps(checkpoint: Path) -> int:
+    """How many optimizer steps led to a checkpoint."""
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=False)["global_step"])
 
 
-def _cost(module: LightningModule, seconds: float, trainer: Trainer, config: Config) -> dict[str, Any]:
-    samples = trainer.global_step * config.batch_size
+def _cost(module: LightningModule, trained: Trained, batch_size: int) -> dict[str, Any]:
+    steps, seconds = trained.trainer.global_step, trained.seconds
+    samples = (steps - trained.resumed) * batch_size
     return {
         "seconds": round(seconds, 3),
         "samples_per_second": round(samples / seconds, 1) if seconds else None,
         "parameters": sum(p.numel() for p in module.parameters()),
-        "steps": trainer.global_step,
+        "steps": steps,
     }
 
 
@@ -122,10 +125,11 @@ def metrics_of(
 def _metrics(
     trainer: Trainer, module: LightningModule, data: DataModule, split: str, predictions: Path | None
 ) -> dict[str, Any]:
-    scalars = trainer.test(module, dataloaders=data.evaluation_loader(split), verbose=False)[0]
-    outputs = getattr(module, "evaluations", {}).pop("test", None)
-    if outputs is None:
-        return {"scalars": {name: float(value) for name, value in scalars.items()}}
+    kept: Any = getattr(module, "evaluations", None)
+    if kept is None:
+        return {"scalars": _scalars(trainer, module, data, split)}
+    trainer.test(module, dataloaders=data.evaluation_loader(split), verbose=False)
+    outputs = kept.pop("test")
     if predictions is not None:
         np.savez_compressed(
             predictions / f"{split}.npz",
@@ -134,3 +138,11 @@ def _metrics(
             probabilities=outputs.logits.double().softmax(1).float().numpy(),
         )
     return metrics.evaluate(outputs.logits, outputs.labels, data.spec.class_names).to_dict()
+
+
+def _scalars(trainer: Trainer, module: LightningModule, data: DataModule, split: str) -> dict[str, float]:
+    """What a module of the user's own logs, by its validation_step for val, else by its test_step."""
+    evaluate = trainer.validate if split == "val" else trainer.test
+    (logged,) = evaluate(module, dataloaders=data.evaluation_loader(split), verbose=False)
+    own = "val/" if split == "val" else "test/"
+    return {name.removeprefix(own): float(value) for name, value in logged.items()}

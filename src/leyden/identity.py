@@ -1,14 +1,14 @@
 """Which run a configuration is: ten hex digits, the same on every machine, that name the run's folder."""
 
 import hashlib
-import importlib
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from leyden.check import locate, targets
+from leyden import source
+from leyden.check import locate, parameters_of, targets
 from leyden.config import Config
 
 # Root keys and keys of `data` that can change a result; targets are taken whole. Not here: where things lie,
@@ -17,8 +17,6 @@ _SCALARS = ("seed", "batch_size", "monitor", "threads")
 _READING = ("deduplicate", "on_bad", "bucket")
 # Arguments of the Trainer that say what is shown, not what is computed.
 _SHOWN = ("log_every_n_steps", "profiler", "num_sanity_val_steps", "default_root_dir")
-
-_OURS = ("leyden", "torch", "torchvision", "lightning")
 
 
 def identity(config: Config, data_fingerprint: str) -> str:
@@ -42,11 +40,11 @@ def _matters(path: str) -> bool:
 def _bound(node: Mapping[str, Any], path: str) -> dict[str, Any]:
     """A target's arguments, defaults included, and its source if it is not Leyden's or a dependency's."""
     target = locate(node["_target_"], path)
-    parameters = inspect.signature(target).parameters.values()
+    parameters = parameters_of(target).values()
     defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
     arguments = {**defaults, **node}
     nested = {k: _bound(v, path) if _is_target(v) else _plain(v) for k, v in arguments.items() if _counts(k)}
-    return {**nested, "_source_": _source(target)}
+    return {**nested, "_source_": source.digest(target)}
 
 
 def _counts(name: str) -> bool:
@@ -70,18 +68,9 @@ def _plain(value: Any) -> Any:
     return getattr(value, "__qualname__", type(value).__qualname__)
 
 
-def _source(target: Callable[..., Any]) -> str:
-    """A hash of the file of somebody's own target; nothing for Leyden's and torch's: the manifest has versions."""
-    module = inspect.getmodule(target)
-    if module is None or module.__name__.partition(".")[0] in _OURS:
-        return ""
-    file = inspect.getsourcefile(importlib.import_module(module.__name__))
-    return hashlib.blake2b(Path(file).read_bytes(), digest_size=8).hexdigest() if file else ""
-
-
-def _content_of(source: str | None) -> str | None:
+def _content_of(weights: str | None) -> str | None:
     """What weights a run starts from: the file's content, or the run's own fingerprint."""
-    if source is None or not Path(source).exists():
-        return source
-    path = Path(source)
+    if weights is None or not Path(weights).exists():
+        return weights
+    path = Path(weights)
     return path.name if path.is_dir() else hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()

@@ -21,6 +21,8 @@ from leyden.console import console
 from leyden.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from leyden.batch import Batch
     from leyden.restore import Restored
 
@@ -69,16 +71,32 @@ def predict(folder: Path, files: Sequence[str], top: int = 1) -> Iterator[Predic
     from leyden.runtime import prepare, tune_process
 
     tune_process()
-    prepare(None)
     restored = restore(folder)
+    prepare(restored.config.threads)
     names, inputs = _read(restored, files)
     for start in range(0, len(inputs), _BATCH):
         batch = _batch(restored, inputs[start : start + _BATCH])
         with torch.inference_mode():
-            logits = restored.module(restored.module.prepare(batch)).double()  # type: ignore[operator]
+            logits = _logits(restored, batch)
         probabilities, order = logits.softmax(1).topk(min(top, restored.spec.num_classes))
         for name, p, places in zip(names[start:], probabilities.tolist(), order.tolist(), strict=False):
             yield Prediction(name, tuple(restored.spec.class_names[i] for i in places), tuple(p))
+
+
+def _logits(restored: "Restored", batch: "Batch") -> "Tensor":
+    """float64 (B, C); of a module of the user's own, whatever its forward(batch) gives."""
+    module: Any = restored.module
+    batch = module.prepare(batch) if hasattr(module, "prepare") else batch
+    wanted = (
+        f"{type(module).__name__}.forward(batch) must give logits (B, {restored.spec.num_classes}) to predict"
+    )
+    try:
+        logits: Tensor = module(batch)
+    except NotImplementedError:
+        raise UserError(f"{wanted}; it has no forward") from None
+    if tuple(logits.shape) != (len(batch.labels), restored.spec.num_classes):
+        raise UserError(f"{wanted}; it gives {tuple(logits.shape)} for B = {len(batch.labels)}")
+    return logits.double()
 
 
 def _read(restored: "Restored", files: Sequence[str]) -> tuple[list[str], list[np.ndarray]]:

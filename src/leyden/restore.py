@@ -4,14 +4,17 @@ Needs nothing but the folder: configuration, facts, tokenizer and checkpoint lie
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 
 from leyden import build
 from leyden.check import check
+from leyden.compose import add_code_folders, config_dirs_of
 from leyden.config import Config, Init
 from leyden.data import tokenizers
 from leyden.data.spec import DataSpec
@@ -37,7 +40,9 @@ def restore(folder: Path) -> Restored:
     Raises:
         UserError: not a run's folder, no checkpoint yet, or one that does not fit the code of today.
     """
-    config = check(load_config(folder)).model_copy(update={"init": Init()})
+    plain = load_config(folder)
+    _find_own_code(Run(folder).manifest())
+    config = check(plain).model_copy(update={"init": Init()})
     weights = folder / "checkpoints" / "best.ckpt"
     if not weights.exists():
         raise UserError(f"{folder} has no best checkpoint yet: finish it with `leyden train` first")
@@ -51,3 +56,10 @@ def restore(folder: Path) -> Restored:
     text = folder / "tokenizer.json"
     tokenizer = tokenizers.load(text.read_text(encoding="utf-8")) if text.exists() else None
     return Restored(Run(folder), config, spec, tokenizer, module.eval())
+
+
+def _find_own_code(manifest: Mapping[str, Any]) -> None:
+    """Own code lies here, or where the run was started, or beside the --config-dir of then."""
+    then = Path(manifest.get("folder", "."))
+    folders = [then / folder for folder in config_dirs_of(manifest.get("command", []))]
+    add_code_folders([Path.cwd(), then, *(folder.resolve().parent for folder in folders)])

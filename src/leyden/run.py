@@ -116,7 +116,7 @@ class Run:
             try:
                 yield
             except UserError:
-                if made and not (self.folder / "config.yaml").exists():
+                if made and self.resume_point() is None:
                     shutil.rmtree(self.folder)  # nothing came of it: leave nothing behind
                 raise
 

@@ -174,7 +174,7 @@ def _recorded(place: Any, verbose: bool, work: Any) -> Outcome:
         result = place.finish({"status": "complete", "error": None, **work()})
     except UserError:
         raise
-    except (Interrupted, KeyboardInterrupt):
+    except (Interrupted, KeyboardInterrupt, SystemExit):  # Lightning exits at a second Ctrl-C
         console.print(f"interrupted; the same command resumes from {place.resume_point() or 'the start'}")
         return Outcome("interrupted", place.finish({"status": "interrupted"}))
     except Exception as error:
@@ -217,11 +217,10 @@ def _print_result(result: Mapping[str, Any] | None, verbose: bool) -> None:
 
 
 def _print_sweep(outcomes: Sequence[Outcome], seconds: float) -> None:
-    from leyden.metrics import higher_is_better
     from leyden.reporting.tables import jobs_table
 
     bests = [o.result.get("best") or {} for o in outcomes]
-    monitor = next((best["monitor"] for best in bests if best), "metric")
+    first: dict[str, Any] = next((best for best in bests if best), {"monitor": "metric"})
     rows = [
         {
             "state": o.status,
@@ -232,7 +231,7 @@ def _print_sweep(outcomes: Sequence[Outcome], seconds: float) -> None:
         }
         for o, best in zip(outcomes, bests, strict=True)
     ]
-    console.print(jobs_table(rows, monitor, higher=higher_is_better(monitor)))
+    console.print(jobs_table(rows, first["monitor"], higher=first.get("higher_is_better", True)))
     done = sum(o.status == "complete" for o in outcomes)
     console.print(
         f"{done} of {len(outcomes)} jobs complete in {seconds:.0f} s; the same command does only the rest"

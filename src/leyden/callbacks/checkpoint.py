@@ -22,6 +22,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LastCallback
 from torch import nn
 
+from leyden.errors import UserError, nearest
 from leyden.ranks import agreed
 
 
@@ -66,7 +67,9 @@ class Checkpoint(LastCallback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """After the validation: save, and keep the state as the best if it is."""
-        value = float(trainer.callback_metrics.get(self.monitor, math.nan))
+        if self.monitor not in trainer.callback_metrics:
+            raise UserError(f"monitor={self.monitor}: {nearest(self.monitor, trainer.callback_metrics)}")
+        value = float(trainer.callback_metrics[self.monitor])
         if not math.isfinite(value):
             raise NonFinite(f"{self.monitor} is {value} after epoch {trainer.current_epoch + 1}")
         improved = not self.best or self.sign * value > self.sign * self.best["value"]
@@ -74,6 +77,7 @@ class Checkpoint(LastCallback):
             self.best = {
                 "monitor": self.monitor,
                 "value": value,
+                "higher_is_better": self.sign > 0,
                 "epoch": trainer.current_epoch + 1,
                 "step": trainer.global_step,
             }

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from leyden import source as code
 from leyden.data.index import listed
 from leyden.data.storage import write_json
 from leyden.data.work import each
@@ -25,8 +26,11 @@ SETTLED = 2.0  # seconds; a file changed later than this may change again within
 
 
 def fingerprint(source: object, arguments: Mapping[str, Any], digests: Mapping[str, str]) -> str:
-    """32 hex digits over the source's type, the arguments that change decoded values, and content digests."""
-    kind = f"{type(source).__module__}.{type(source).__qualname__}"
+    """32 hex digits over the source's type, the arguments that change decoded values, and content digests.
+
+    The code of a source that is not Leyden's counts, too: edited, it may decode other values.
+    """
+    kind = f"{type(source).__module__}.{type(source).__qualname__}{code.digest(type(source))}"
     content = json.dumps([DECODING, kind, dict(arguments), dict(digests)], sort_keys=True)
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 

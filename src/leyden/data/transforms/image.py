@@ -7,7 +7,7 @@ Crop, flip and affine map keep the dtype (uint8, or float in 0..255).
 
 import math
 from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Interval
@@ -170,6 +170,7 @@ def _interval(extent: Tensor, place: Tensor, size: int) -> Tensor:
 class Normalize(nn.Module):
     """Frontend of images: (x - mean) / std for each channel, of the training set; until fitted, x / 255.
 
+    by: "channel" as above; "range" leaves it at x / 255, as first lessons do.
     The two numbers of each channel are kept as buffers `scale` and `shift` (x * scale + shift), so that the
     checkpoint holds them.
     """
@@ -182,8 +183,11 @@ class Normalize(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, in_channels: Annotated[int, Ge(1)] = 1) -> None:
+    def __init__(
+        self, in_channels: Annotated[int, Ge(1)] = 1, by: Literal["channel", "range"] = "channel"
+    ) -> None:
         super().__init__()
+        self.by = by
         self.register_buffer("scale", torch.full((in_channels, 1, 1), 1 / 255))
         self.register_buffer("shift", torch.zeros(in_channels, 1, 1))
 
@@ -193,7 +197,9 @@ class Normalize(nn.Module):
         return batch._replace(inputs=x.mul_(self.scale).add_(self.shift))
 
     def fit(self, batches: Iterable[Batch]) -> None:
-        """Mean and standard deviation of every channel over all pixels, summed in float64."""
+        """Mean and standard deviation of every channel over all pixels, summed in float64; by="range" needs none."""
+        if self.by == "range":
+            return
         channels = self.scale.shape[0]
         total = torch.zeros(2, channels, dtype=torch.float64)
         count = 0
