@@ -6,6 +6,9 @@ Hydra knows no verbs, so the verb is completed here, and cut out of the line bef
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
+
+from leyden.errors import UserError
 
 COMPOSING = ("train", "data")  # verbs whose arguments are Hydra overrides
 
@@ -21,8 +24,21 @@ def answer(verbs: Iterable[str]) -> int:
     if len(words) < 2:
         print(" ".join(verb for verb in verbs if verb.startswith(words[0] if words else "")))
     elif words[0] in COMPOSING:
-        from leyden.compose import run_hydra
+        _ask_hydra(program, words[1:])
+    elif words[0] == "list":
+        from leyden.listing import GROUPS
 
-        os.environ["COMP_LINE"] = " ".join([program, *words[1:]])
-        run_hydra(lambda cfg: None, sys.argv[1:])
+        print(" ".join(group for group in GROUPS if group.startswith(words[-1])))
     return 0
+
+
+def _ask_hydra(program: str, words: list[str]) -> None:
+    """Print what Hydra has for the last word: groups, options and keys, those of a --config-dir, too."""
+    from leyden.compose import config_dirs_of, run_hydra
+
+    os.environ["COMP_LINE"] = " ".join([program, *words])
+    folders = [f"--config-dir={folder}" for folder in config_dirs_of(words[:-1]) if Path(folder).is_dir()]
+    try:
+        run_hydra(lambda cfg: None, [*sys.argv[1:], *folders])
+    except UserError:
+        return  # what is typed so far is wrong: nothing completes it, and the prompt is no place to say so

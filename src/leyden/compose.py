@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +93,8 @@ def _verify_own_options(folder: Path) -> None:
 
 def config_dirs_of(arguments: Sequence[str]) -> list[str]:
     """The folders given by --config-dir or -cd."""
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
     joined = [a.partition("=")[2] for a in arguments if a.startswith("--config-dir=")]
-    return joined + [value for flag, value in pairs if flag in ("--config-dir", "-cd")]
+    return joined + [value for flag, value in pairwise(arguments) if flag in ("--config-dir", "-cd")]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from leyden import build, metrics
 from leyden.callbacks.checkpoint import Checkpoint
-from leyden.callbacks.tensorboard import show
+from leyden.callbacks.tensorboard import log_choices, show
 from leyden.config import Config
 from leyden.data.datamodule import DataModule
 from leyden.files import write_text
@@ -53,6 +53,7 @@ def fit(
     for logger in trained.trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             show(logger.experiment, result, data, place.folder / "predictions", trained.trainer.global_step)
+            log_choices(logger, plain, result)
             logger.finalize("success")
     return result
 

@@ -4,7 +4,7 @@ IMAGES: confusion, recall by class, precision-recall curves, reliability, and th
 TEXT: the tables. AUDIO: the worst errors, to be listened to. HPARAMS: the run's choices beside its result.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,24 @@ def tensorboard_logger(folder: Path, resumed_step: int | None = None) -> TensorB
     return TensorBoardLogger(
         str(folder), name="", version="tensorboard", default_hp_metric=False, purge_step=resumed_step
     )
+
+
+def log_choices(logger: TensorBoardLogger, plain: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    """The HPARAMS tab: every choice of the configuration beside the test metrics of the run."""
+    found = result["metrics"].get("test", {})
+    values = {name: estimate["value"] for name, estimate in found.get("values", {}).items()}
+    values |= found.get("scalars", {})
+    defined = {f"result/{name}": value for name, value in values.items() if value is not None}
+    logger.log_hyperparams(dict(_leaves(plain)), defined)
+
+
+def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of everything in a configuration that says what is computed."""
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{path}{key}.")
+        elif path or key not in ("name", "data_root", "cache", "runs", "force"):
+            yield f"{path}{key}", value if isinstance(value, bool | int | float | str) else str(value)
 
 
 def show(writer: Any, result: Mapping[str, Any], data: DataModule, predictions: Path, step: int) -> None:
