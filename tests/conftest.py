@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from words import last_of_each
+
 # Before torch is imported: two cores shared by parallel tests go slow when each takes both.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -28,6 +30,6 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[
     def overrides(*more: str) -> list[str]:
         small = ["data=planted_images", "data.source.samples=240", "data.source.size=12", "model=mlp"]
         quick = ["trainer=cpu", "trainer.max_epochs=2", "batch_size=16", "threads=1", "logger=none"]
-        return [*small, *quick, *more]
+        return last_of_each([*small, *quick, *more])
 
     return overrides

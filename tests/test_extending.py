@@ -23,6 +23,7 @@ from leyden.evaluate import evaluate
 from leyden.identity import identity
 from leyden.predict import predict
 from leyden.train import train
+from words import last_of_each
 
 PAGE = "extending.md"
 CONF = "my_lab/conf"
@@ -60,7 +61,7 @@ def write(root: Path) -> None:
 
 def written(*overrides: str) -> Path:
     """The folder of a run with options of the lab, trained as the command does it."""
-    outcome = train([*QUICK, *overrides], [CONF])
+    outcome = train(last_of_each([*QUICK, *overrides]), [CONF])
     assert outcome.status == "complete", outcome.message
     return outcome.folder
 
@@ -75,7 +76,7 @@ def test_the_page_has_enough_to_run() -> None:
 )
 def test_every_command_of_the_page_works(words: list[str], lab: Path) -> None:
     quick = ["trainer=cpu", "threads=1", "logger=none"] if words[1] == "train" else []
-    assert main([*words[1:], *quick]) == 0
+    assert main(last_of_each([*words[1:], *quick])) == 0
     for path in Path("runs").rglob("result.json"):
         assert json.loads(path.read_text())["status"] == "complete"
 
@@ -175,14 +176,25 @@ def test_a_module_that_derives_from_ours_takes_its_arguments_too(
     base = ["model=my_net", "data=stripes", "model.module._target_=my_derived.Scaled"]
     folder = written(*base, "model.module.scale=2.0", "model.module.l1=1e-4")
     assert evaluate(folder)["test"] == json.loads((folder / "result.json").read_text())["metrics"]["test"]
-    for wrong, told in (("model.module.l2=1", "there is no such argument"), ("model.module.l1=x", "l1='x'")):
+    for wrong, told in (
+        ("model.module.l2=1", "there is no such argument"),
+        ("model.module.l1=x", "l1=x: "),
+    ):
         assert main(["train", "--config-dir", CONF, *base, wrong]) == 2
         assert told in capsys.readouterr().err
 
 
-def test_groups_that_an_own_loop_ignores_are_named(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    written("experiment=stripes")
-    assert "Centres asks for no objective, optimizer, schedule" in " ".join(capsys.readouterr().out.split())
+def test_what_an_own_loop_leaves_aside_is_said_in_training_and_only_there(
+    lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = written("experiment=stripes")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Centres asks for no objective, optimizer, schedule" in said
+    assert "val/hits: more is taken for better" in said
+    assert main(["evaluate", str(folder), "--json"]) == 0
+    json.loads(capsys.readouterr().out)
+    written("experiment=stripes", "monitor=val/distance")
+    assert "more is taken" not in capsys.readouterr().out
     written("model=my_net", "data=stripes")
     assert "asks for no" not in capsys.readouterr().out
 
@@ -207,7 +219,7 @@ def test_a_broken_own_loop_resumes_exactly(lab: Path, monkeypatch: pytest.Monkey
 
         patch.setattr(my_module.Centres, "training_step", broken)
         with pytest.raises(Killed):
-            train([*QUICK, *options, "runs=broken"], [CONF])
+            train(last_of_each([*QUICK, *options, "runs=broken"]), [CONF])
     resumed = written(*options, "runs=broken")
     # Lightning's own mean over an epoch (train/loss) starts anew in the middle; what is validated does not.
     assert history(resumed, "val/distance") == history(straight, "val/distance")

@@ -6,7 +6,8 @@ its signature asks for.
 
 import functools
 import inspect
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +15,30 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch import LightningModule, Trainer, seed_everything
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from leyden.callbacks.checkpoint import Checkpoint
 from leyden.callbacks.history import History
 from leyden.callbacks.interrupt import Interrupt
 from leyden.callbacks.progress import ProgressBar
-from leyden.check import locate, parameters_of
+from leyden.check import locate
 from leyden.config import Config
 from leyden.console import console
 from leyden.data.datamodule import DataModule, reading
 from leyden.data.spec import DataSpec
 from leyden.data.tokenizers import Tokenizer
 from leyden.errors import UserError, nearest
-from leyden.metrics import higher_is_better
+from leyden.metrics import METRICS, higher_is_better
 from leyden.modules.parameters import freeze, transfer
+from leyden.signatures import parameters_of
 
 
 def provide(path: str, node: Mapping[str, Any], offered: Mapping[str, Any]) -> Any:
     """Call a target with its own arguments and with those of `offered` that its signature names.
 
     Raises:
-        UserError: the target refuses its arguments (ValueError, TypeError); the message names `path`.
+        UserError: the target refuses its arguments, or fails otherwise; the message names `path`.
     """
     parameters = parameters_of(locate(node["_target_"], path))
     given = {name: value for name, value in offered.items() if name in parameters}
@@ -45,9 +48,17 @@ def provide(path: str, node: Mapping[str, Any], offered: Mapping[str, Any]) -> A
         cause = error.__cause__
         if isinstance(cause, UserError):
             raise cause from None
-        if isinstance(cause, ValueError | TypeError | FileNotFoundError):
-            raise UserError(f"{path}: {cause}") from cause
-        raise cause if isinstance(cause, Exception) else error from None
+        raise UserError(_refusal(path, node, cause or error)) from cause
+
+
+def _refusal(path: str, node: Mapping[str, Any], cause: BaseException) -> str:
+    """What a target says of its arguments; an error that speaks of something else, with its place in the code."""
+    if isinstance(cause, ValueError | MisconfigurationException):
+        return f"{path}: {cause}"
+    where = traceback.extract_tb(cause.__traceback__)[-1]
+    return (
+        f"{path}: {node['_target_']} fails: {type(cause).__name__}: {cause} ({where.filename}:{where.lineno})"
+    )
 
 
 def data(config: Config, tokenizer: Tokenizer | None = None) -> DataModule:
@@ -92,12 +103,11 @@ def module(config: Config, spec: DataSpec, steps_per_epoch: int) -> LightningMod
     }
     built: LightningModule = provide("model.module", config.model.module, {**facts, **times, **parts})
     start(built, config)
-    _tell_unused(config)
     return built
 
 
-def _tell_unused(config: Config) -> None:
-    """A module of one's own need not ask for what other modules are made of; then that has no effect."""
+def remarks(config: Config) -> Iterator[str]:
+    """What a module of one's own leaves aside, which would otherwise surprise: groups, the monitor's direction."""
     module = locate(config.model.module["_target_"], "model.module")
     chosen = {
         **{"frontend": config.model.frontend, "net": config.model.net, "augment": config.augment},
@@ -106,7 +116,10 @@ def _tell_unused(config: Config) -> None:
     asked = parameters_of(module)
     unused = [name for name, node in chosen.items() if node and name not in asked]
     if unused:
-        console.print(f"{module.__name__} asks for no {', '.join(unused)}: what is configured there has no effect")
+        yield f"{module.__name__} asks for no {', '.join(unused)}: what is configured there has no effect"
+    known = config.monitor.removeprefix("val/") in ("loss", *METRICS)
+    if not known and config.monitor not in getattr(module, "lower_is_better", ()):
+        yield f"{config.monitor}: more is taken for better, as {module.__name__}.lower_is_better does not list it"
 
 
 def _optimizer(config: Config, params: Any) -> torch.optim.Optimizer:
@@ -158,9 +171,10 @@ def weight_file(path: Path) -> Path:
         return path
     best = path / "checkpoints" / "best.ckpt"
     if not best.exists():
-        near = [str(p) for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = (str(p.parents[1]) for p in path.parent.glob("*/checkpoints/best.ckpt"))
         raise UserError(
-            f"init.from={path}: neither a weight file nor a run with a best checkpoint; {nearest(str(path), near)}"
+            f"init.from={path}: neither a weight file nor a run with a best checkpoint; "
+            f"{nearest(str(path), near)}"
         )
     return best
 
@@ -174,7 +188,9 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         stored = torch.load(path, map_location="cpu", weights_only=path.suffix != ".ckpt")
     except Exception as error:
-        raise UserError(f"{path} cannot be read as weights: {error}") from error
+        raise UserError(
+            f"{path} cannot be read as weights ({type(error).__name__}): it is damaged, or no checkpoint or state_dict"
+        ) from error
     if isinstance(stored, Mapping) and "state_dict" in stored:
         return dict(stored["state_dict"])
     if not isinstance(stored, Mapping) or not all(isinstance(v, torch.Tensor) for v in stored.values()):
@@ -219,6 +235,20 @@ def _quiet_trainer(
         },
     )
     return made
+
+
+def verify_trainer(config: Config) -> None:
+    """Refuse what Lightning refuses, such as a device that is not there, before any work.
+
+    Raises:
+        UserError: devices, precision, strategy or limits that cannot be had here.
+    """
+    try:
+        _quiet_trainer(config.trainer, [], [], Path(config.runs))
+    except UserError as error:
+        given = config.trainer.get("accelerator", "auto")
+        advice = "" if given in ("auto", "cpu") else " (trainer=cpu trains on the processor)"
+        raise UserError(f"{error}{advice}") from error
 
 
 def more_is_better(config: Config) -> bool:

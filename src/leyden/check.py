@@ -5,25 +5,19 @@ instead. Every `_target_` is imported and its arguments are bound to its signatu
 argument fails here and not, with `_partial_`, an hour later. Costs well under a second once torch is imported.
 """
 
-import difflib
 import importlib
 import inspect
-import json
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, get_type_hints
+from pathlib import Path
+from typing import Any
 
-from pydantic import (
-    ConfigDict,
-    PydanticSchemaGenerationError,
-    PydanticUserError,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import ValidationError
 
 from leyden.config import Config
 from leyden.data.spec import FACTS
 from leyden.errors import UserError, nearest
+from leyden.signatures import RANGES, as_typed, hints_of, parameters_of, reason, verify_type
 
 # What `build` fills in by parameter name, by the place of the target. A trailing * is any key of a mapping.
 FRONTEND_FACTS = ("bins",)
@@ -64,6 +58,8 @@ def check(plain: Mapping[str, Any]) -> Config:
     config = _typed(plain)
     for path, node, provided in targets(config):
         bind(path, node, provided)
+    if "max_epochs" not in config.trainer:
+        raise UserError("trainer.max_epochs must be given: add trainer.max_epochs=... to the command")
     _one_modality(config)
     _monitor(config)
     return config
@@ -92,17 +88,21 @@ def bind(path: str, node: Mapping[str, Any], provided: tuple[str, ...] = ()) -> 
     """Check one target: it exists, takes these arguments, of these types, and is given all that it needs."""
     if not isinstance(node, Mapping) or "_target_" not in node:
         there = ", ".join(node) if isinstance(node, Mapping) else repr(node)
-        raise UserError(f"{path}: expected an option with a _target_, got {there or 'nothing'}")
+        group = path.partition(".")[0]
+        raise UserError(
+            f"{path}: expected an option with a _target_, got {there or 'nothing'}: choose one with {group}=... "
+            f"(see `leyden list {group}`)"
+        )
     target = locate(node["_target_"], path)
     given = {k: v for k, v in node.items() if k not in ("_target_", "_partial_")}
     parameters = parameters_of(target)
     _names(path, given, parameters, provided)
-    hints = _hints(target)
+    hints = {**hints_of(target), **RANGES.get(path, {})}
     for name, value in given.items():
         if isinstance(value, Mapping) and "_target_" in value:
             bind(f"{path}.{name}", value)
         elif name in hints:
-            _type(f"{path}.{name}", value, hints[name])
+            verify_type(f"{path}.{name}", value, hints[name])
 
 
 def locate(name: str, path: str) -> Callable[..., Any]:
@@ -112,6 +112,8 @@ def locate(name: str, path: str) -> Callable[..., Any]:
         UserError: its module or the name in it cannot be found (the nearest is named), or importing it fails.
     """
     module_name, _, attribute = str(name).rpartition(".")
+    if not module_name:
+        raise UserError(f"{path}._target_={name}: expected the full name of a class, package.module.Name")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -123,16 +125,23 @@ def locate(name: str, path: str) -> Callable[..., Any]:
         raise UserError(f"{path}._target_={name}: importing {module_name} fails: {error!r}") from error
     found = getattr(module, attribute, None)
     if not callable(found):
-        public = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        public = [n for n, v in vars(module).items() if callable(v) and _is_own(v, n, module_name)]
         raise UserError(f"{path}._target_={name}: not found in {module_name}; {nearest(attribute, public)}")
     return found
+
+
+def _is_own(value: Any, name: str, module: str) -> bool:
+    """Whether a module shows this itself; what it imports from elsewhere is no choice to offer."""
+    return not name.startswith("_") and str(getattr(value, "__module__", "")).startswith(module)
 
 
 def _sibling_modules(name: str) -> list[str]:
     """The modules beside the one that was not found, for the message."""
     parent = name.rpartition(".")[0]
+    if not parent:
+        return [m.name for m in pkgutil.iter_modules([str(Path.cwd())])]
     try:
-        package = importlib.import_module(parent) if parent else None
+        package = importlib.import_module(parent)
     except ImportError:
         return []
     return [f"{parent}.{m.name}" for m in pkgutil.iter_modules(getattr(package, "__path__", []))]
@@ -155,7 +164,7 @@ def _explain(error: ValidationError) -> str:
         return f"{path}: there is no such key; {nearest(str(first['loc'][-1]), fields)}"
     if first["type"] == "missing":
         return f"{path} is missing"
-    return f"{path}={first['input']!r}: {_lower(first['msg'])}"
+    return f"{path}={as_typed(first['input'])}: {reason([first], first['input'])}"
 
 
 def _fields(path: tuple[int | str, ...]) -> list[str]:
@@ -185,74 +194,6 @@ def _names(
             raise UserError(f"{path}.{name} must be given: add {path}.{name}=... to the command")
 
 
-def parameters_of(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """What a target may be given by name. A class's **kwargs stand for what its parent takes, and so on up."""
-    merged: dict[str, inspect.Parameter] = {}
-    for layer in _layers(target):
-        merged = {**inspect.signature(layer).parameters, **merged}
-    open_ended = _takes_any(_layers(target)[-1])
-    return {
-        n: p for n, p in merged.items() if p.kind not in _STARRED or (open_ended and p.kind is p.VAR_KEYWORD)
-    }
-
-
-_STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-
-
-def _takes_any(target: Callable[..., Any]) -> bool:
-    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(target).parameters.values())
-
-
-def _layers(target: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """The target, and while each takes **kwargs, the next class in line that has a constructor of its own."""
-    layers = [target]
-    for base in target.__mro__[1:] if inspect.isclass(target) else ():
-        if not _takes_any(layers[-1]):
-            break
-        if "__init__" in vars(base) and base is not object:
-            layers.append(base)
-    return layers
-
-
-def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of a target's arguments; none where they cannot be evaluated (other people's code)."""
-    hints: dict[str, Any] = {}
-    for layer in _layers(target):
-        try:
-            own = get_type_hints(layer.__init__ if inspect.isclass(layer) else layer, include_extras=True)
-        except (NameError, TypeError):
-            continue
-        hints = {**own, **hints}
-    return hints
-
-
-def _type(path: str, value: Any, hint: Any) -> None:
-    """`value` is of the annotated type, as it would be after going through JSON (lists are tuples, too)."""
-    try:
-        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-    except (PydanticSchemaGenerationError, PydanticUserError):
-        return  # an annotation that no YAML value is meant to satisfy; the constructor will speak for itself
-    try:
-        adapter.validate_json(json.dumps(value), strict=True)
-    except ValidationError as error:
-        errors = [e for e in error.errors(include_url=False) if e["type"] != "is_instance_of"]
-        if errors:
-            raise UserError(f"{path}={value!r}: {_message(errors[0], value)}") from None
-
-
-def _message(error: Any, value: Any) -> str:
-    """pydantic's message, with the nearest choice where there is a list of them."""
-    expected = str(error.get("ctx", {}).get("expected", ""))
-    choices = [c.strip().strip("'") for c in expected.replace(" or ", ",").split(",") if c.strip()]
-    if error["type"] == "literal_error" and difflib.get_close_matches(str(value), choices):
-        return nearest(str(value), choices)
-    return _lower(error["msg"])
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
 def _one_modality(config: Config) -> None:
     """The data, the model and every augmentation are of one modality."""
     source = locate(config.data.source["_target_"], "data.source")
@@ -261,16 +202,15 @@ def _one_modality(config: Config) -> None:
     for path, node in parts.items():
         wanted = getattr(locate(node["_target_"], path), "modality", "any")
         if wanted not in ("any", data):
-            name = config.model.name if path == "model" else path
             group = path.partition(".")[0]
+            name = f"model={config.model.name}" if path == "model" else path
             raise UserError(
-                f"data={config.data.name} is {data}, but {path}={name} is for {wanted}: "
-                f"choose {group}=... for {data} (see `leyden list`)"
+                f"data={config.data.name} is {data}, but {name} is for {wanted}: "
+                f"choose {group}=... for {data} (see `leyden list {group}`)"
             )
     if (data == "text") != (config.data.tokenizer is not None):
-        raise UserError(
-            f"data.tokenizer: {'text needs one: add data/tokenizer=word' if data == 'text' else f'{data} takes none'}"
-        )
+        advice = "text needs one: add +data/tokenizer=word"
+        raise UserError(f"data.tokenizer: {advice if data == 'text' else f'{data} takes none: leave it out'}")
 
 
 def _monitor(config: Config) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from leyden import __version__
-from leyden.errors import UserError, nearest
+from leyden.errors import UserError, nearest, refusal
 
 
 class Verb(NamedTuple):
@@ -46,15 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         return _run(arguments[0], arguments[1:])
-    except UserError as error:
-        print(f"leyden: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("leyden: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe (`| head`) has left
         sys.stderr.close()
         return 0
+    except (UserError, OSError) as error:
+        print(f"leyden: {refusal(error)}", file=sys.stderr)
+        return 2
 
 
 def _run(verb: str, arguments: list[str]) -> int:

@@ -6,26 +6,29 @@ cfg = compose(["data=mnist", "model.net.width=64"])
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra import compose as hydra_compose
 from hydra import version
 from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
+from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException, SearchPathException
 from hydra.main import main as hydra_main
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from leyden.errors import UserError, nearest
+from leyden.arguments import told
+from leyden.errors import UserError, first_line, nearest
+from leyden.explain import explained
+from leyden.overrides import verify
 
 Plain = dict[str, Any]
 
@@ -53,13 +56,50 @@ def run_hydra(job: Callable[[DictConfig], None], arguments: Sequence[str]) -> No
     find_own_code(config_dirs_of(arguments))
     main = hydra_main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
     saved = sys.argv
-    sys.argv = ["leyden", *nested_keys_without_plus(arguments)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # its exceptions come to us, not to its own printer
-    try:
-        with explained():
+    words = sorted(arguments, key=_is_override)  # argparse wants flags together
+    _verify_words(words)
+    words = nested_keys_without_plus(words)
+    flags = sum(not _is_override(word) for word in words)
+    with tempfile.TemporaryDirectory(prefix="leyden-") as scratch, explained(conf_dir()):
+        sys.argv = ["leyden", *words[:flags], *_elsewhere(arguments, scratch), *words[flags:]]
+        try:
             main(job)()
-    finally:
-        sys.argv = saved
+        finally:
+            sys.argv = saved
+
+
+def _is_override(word: str) -> bool:
+    return word.startswith("~") or ("=" in word and not word.startswith("-"))
+
+
+def _verify_words(words: Sequence[str]) -> None:
+    """Refuse flags that Hydra does not have and overrides that contradict each other, before it composes."""
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{told(parser, message)}; `leyden train --help` tells more")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    given = parser.parse_args(list(words))
+    verify(given.overrides, given.multirun, _own_groups())
+
+
+def _own_groups() -> dict[str, list[str]]:
+    """Leyden's options of every group."""
+    top = conf_dir()
+    folders = sorted(path for path in top.rglob("*") if path.is_dir() and path.name != "__pycache__")
+    return {
+        folder.relative_to(top).as_posix(): sorted(p.stem for p in folder.glob("[!_]*.yaml"))
+        for folder in folders
+    }
+
+
+def _elsewhere(arguments: Sequence[str], scratch: str) -> list[str]:
+    """Hydra's sweeper always writes a multirun.yaml: into `scratch`, unless a launcher needs a lasting folder."""
+    sweep = bool({"-m", "--multirun"} & set(arguments))
+    launcher = any(argument.startswith("hydra/launcher=") for argument in arguments)
+    return [f"hydra.sweep.dir={scratch}"] if sweep and not launcher else []
 
 
 def find_own_code(config_dirs: Sequence[str]) -> None:
@@ -82,9 +122,8 @@ def add_code_folders(folders: Sequence[Path]) -> None:
 
 def _verify_own_options(folder: Path) -> None:
     if not folder.is_dir():
-        near = (
-            [p.name for p in folder.absolute().parent.iterdir()] if folder.absolute().parent.is_dir() else []
-        )
+        parent = folder.absolute().parent
+        near = [p.name for p in parent.iterdir() if p.is_dir()] if parent.is_dir() else []
         raise UserError(f"--config-dir {folder}: there is no such folder; {nearest(folder.name, near)}")
     for path in sorted(folder.rglob("*.yaml")):
         if (conf_dir() / path.relative_to(folder)).exists():
@@ -102,7 +141,7 @@ def config_loader(config_dirs: Sequence[str] = ()) -> Iterator[ConfigLoader]:
     """Hydra's view of all option files: Leyden's, those of `config_dirs`, those of installed packages."""
     GlobalHydra.instance().clear()
     version.setbase("1.3")
-    with explained():
+    with explained(conf_dir()):
         search = create_config_search_path(str(conf_dir()))
         for folder in config_dirs:  # where and how Hydra's own command line adds them
             search.prepend(
@@ -121,6 +160,7 @@ def compose(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Plain:
         UserError: an option, a key or a value that does not exist or does not parse.
     """
     find_own_code(config_dirs)
+    verify(overrides, sweep=False, groups=_own_groups())
     with config_loader(config_dirs):
         cfg = hydra_compose("config", nested_keys_without_plus(overrides), return_hydra_config=True)
         return to_plain(cfg, cfg.hydra.runtime.choices.get("experiment"))
@@ -130,14 +170,17 @@ def to_plain(cfg: DictConfig, experiment: str | None) -> Plain:
     """`cfg` less Hydra's own node, resolved, with the name of the experiment it came from."""
     OmegaConf.set_struct(cfg, False)
     job = OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"])
-    missing = sorted(OmegaConf.missing_keys(job))
+    if "experiment" in job:
+        raise UserError(f"experiment={experiment}: an experiment begins with the line '# @package _global_'")
+    try:
+        missing = sorted(OmegaConf.missing_keys(job))
+        plain: Any = OmegaConf.to_container(job, resolve=not missing)
+    except OmegaConfBaseException as error:
+        raise UserError(
+            f"{error.full_key}: {first_line(error)}; give it in the option's file or on the command line"
+        ) from error
     if missing:
         raise UserError(f"{missing[0]} must be given: add {missing[0]}=... to the command")
-    try:
-        plain = OmegaConf.to_container(job, resolve=True)
-    except OmegaConfBaseException as error:
-        raise UserError(f"{error.full_key}: {_first_line(error)}") from error
-    assert isinstance(plain, dict)
     return {**{str(k): v for k, v in plain.items()}, "experiment": experiment or "default"}
 
 
@@ -145,46 +188,3 @@ def options(loader: ConfigLoader, group: str) -> list[str]:
     """The names of the options of a group, the user's too."""
     found = loader.get_group_options(group, ObjectType.CONFIG)
     return sorted(name for name in found if not name.startswith("_"))  # _base: shared parts, no options
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Hydra's and OmegaConf's errors as a UserError of one message."""
-    try:
-        yield
-    except MissingConfigException as error:
-        raise UserError(_missing(error)) from error
-    except OverrideParseException as error:
-        raise UserError(f"{error.override!r} is not of the form key=value: {_first_line(error)}") from error
-    except SearchPathException as error:
-        raise UserError(str(error)) from error
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_unknown_key(error)) from error
-
-
-def _missing(error: MissingConfigException) -> str:
-    """An option file that is not there, with the nearest that is."""
-    name = (error.missing_cfg_file or "").removesuffix(".yaml")
-    group, _, option = name.rpartition("/")
-    if error.options:
-        return f"{group}={option}: there is no such option; {nearest(option, error.options)}"
-    return _first_line(error)
-
-
-def _unknown_key(error: Exception) -> str:
-    """An override of a key or group that does not exist, with the nearest root key."""
-    text = str(error)
-    found = re.search(r"Could not (?:override|append to config|delete).{0,20}?'([^']+)'", text)
-    if found is None:
-        parsed = str(error.__cause__ or "")
-        return _first_line(error) + (
-            f" ({_first_line(error.__cause__)})" if parsed and error.__cause__ else ""
-        )
-    from leyden.config import Config
-
-    key = found.group(1).lstrip("+~").split("=")[0]
-    return f"{key}: there is no such key or group; {nearest(key.split('.')[0].split('/')[0], Config.model_fields)}"
-
-
-def _first_line(error: BaseException | None) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")

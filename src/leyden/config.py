@@ -7,9 +7,19 @@ their signatures, `build` calls them.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 Target = dict[str, Any]  # a node with `_target_` and its arguments
+
+
+def _file_name(name: str) -> str:
+    """`name` becomes part of a folder's name, and must not lead out of its place."""
+    if "/" in name or name in (".", ".."):
+        raise PydanticCustomError(
+            "file_name", "a name without slashes is expected: it is part of a folder's name"
+        )
+    return name
 
 
 class Node(BaseModel):
@@ -57,7 +67,7 @@ class Init(Node):
 class Config(Node):
     """A whole run. `batch_size` is global: ranks and accumulation divide it."""
 
-    name: str
+    name: Annotated[str, Field(min_length=1), AfterValidator(_file_name)]
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     batch_size: Annotated[int, Field(ge=1)]
     monitor: str
@@ -75,8 +85,8 @@ class Config(Node):
     callbacks: dict[str, Target]
     logger: dict[str, Target]
     init: Init
-    data_root: str
-    cache: str
-    runs: str
+    data_root: Annotated[str, Field(min_length=1)]
+    cache: Annotated[str, Field(min_length=1)]
+    runs: Annotated[str, Field(min_length=1)]
     experiment: str
     force: bool

@@ -6,13 +6,13 @@ Counts per class and split, shapes or lengths, what was left out, and a picture 
     leyden data data=image_folder data.source.root=pictures --picture samples.png
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leyden.arguments import Arguments
 from leyden.compose import compose
 from leyden.console import console
 from leyden.errors import UserError
@@ -25,7 +25,7 @@ _SAMPLES = 20
 
 def main(arguments: Sequence[str]) -> int:
     """Print the tables and write the picture."""
-    parser = argparse.ArgumentParser(prog="leyden data", description="What a data set holds.")
+    parser = Arguments(prog="leyden data", description="What a data set holds.")
     parser.add_argument("overrides", nargs="*", help="as for train: data=mnist split=stratified ...")
     parser.add_argument(
         "--config-dir", "-cd", action="append", default=[], help="a folder with options of your own"

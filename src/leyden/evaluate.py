@@ -4,7 +4,6 @@ leyden evaluate runs/default/digits-cnn-seed1-0123456789
 leyden evaluate RUN --split test data.source.root=other/folder
 """
 
-import argparse
 import json
 import tempfile
 from collections.abc import Sequence
@@ -13,16 +12,18 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from leyden.arguments import Arguments
 from leyden.console import console
 from leyden.errors import UserError
+from leyden.overrides import parse
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the tables, or the metrics as JSON."""
-    parser = argparse.ArgumentParser(prog="leyden evaluate", description="Evaluate a finished run.")
+    parser = Arguments(prog="leyden evaluate", description="Evaluate a finished run.")
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument(
-        "overrides", nargs="*", help="key=value of the stored configuration: data.source.root=..."
+        "overrides", nargs="*", default=[], help="key=value of the stored configuration: data.source.root=..."
     )
     parser.add_argument(
         "--split", choices=("train", "val", "test"), action="append", help="default: val and test"
@@ -69,8 +70,13 @@ def evaluate(
 
 def _overridden(plain: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """The stored configuration with key=value pairs laid over it."""
-    wrong = next((o for o in overrides if "=" not in o), None)
-    if wrong is not None:
-        raise UserError(f"{wrong!r} is not of the form key=value")
-    merged = OmegaConf.merge(OmegaConf.create(plain), OmegaConf.from_dotlist(list(overrides)))
+    merged = OmegaConf.create(plain)
+    for override in parse(overrides):
+        key, whole = override.key_or_group, isinstance(plain.get(override.key_or_group), dict)
+        if "/" in key or whole or override.is_delete():
+            raise UserError(
+                f"{override.input_line}: a finished run keeps its options; "
+                "change keys in them: data.source.root=..."
+            )
+        OmegaConf.update(merged, key, override.value())
     return dict(OmegaConf.to_container(merged, resolve=True))  # type: ignore[arg-type]

@@ -1,11 +1,14 @@
-"""Atomic writing of small files: what stands in a run's folder is never half-written."""
+"""The small files of a run's folder: written atomically; a damaged one is named when it is read."""
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from leyden.errors import UserError
+from yaml import YAMLError
+
+from leyden.errors import UserError, first_line
 
 
 def write_text(path: Path, text: str) -> None:
@@ -29,6 +32,26 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write as indented JSON; NaN is an error, it is not JSON."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False, default=str) + "\n")
+
+
+def read_object(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
+    """The mapping in a small file of a run's folder: `read_object(path, json.loads)`.
+
+    Raises:
+        UserError: the file is not there, or holds something else.
+    """
+    try:
+        content = parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, YAMLError) as error:
+        raise damaged(path, first_line(error)) from error
+    if not isinstance(content, dict):
+        raise damaged(path, f"it holds {type(content).__name__}")
+    return content
+
+
+def damaged(path: Path, reason: str) -> UserError:
+    """The message for a file of a run's folder that is not as it was written."""
+    return UserError(f"{path} is damaged ({reason}); move the run's folder away and train again")
 
 
 def cannot_write(path: Path, error: OSError) -> UserError:

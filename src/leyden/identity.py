@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from leyden import source
-from leyden.check import locate, parameters_of, targets
+from leyden.check import locate, targets
 from leyden.config import Config
+from leyden.signatures import parameters_of
 
 # Root keys and keys of `data` that can change a result; targets are taken whole. Not here: where things lie,
 # what is shown, and how the data are read where that changes no batch (workers, limit_gb, eval_batch_size).

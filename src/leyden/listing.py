@@ -4,7 +4,6 @@ The line is the first comment of the option's YAML file; options of your own fol
 shown with where they come from.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +11,8 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.plugins.config_source import ConfigSource
 from rich.table import Table
 
-from leyden.compose import config_loader, options
+from leyden.arguments import Arguments
+from leyden.compose import config_loader, find_own_code, options
 from leyden.console import console
 from leyden.errors import UserError, nearest
 
@@ -25,12 +25,13 @@ GROUPS = (
 
 def main(arguments: Sequence[str]) -> int:
     """Print the options of all groups or of one."""
-    parser = argparse.ArgumentParser(prog="leyden list", description="What there is to choose from.")
+    parser = Arguments(prog="leyden list", description="What there is to choose from.")
     parser.add_argument("group", nargs="?", help=f"one of: {', '.join(GROUPS)}; default: all")
     parser.add_argument(
         "--config-dir", "-cd", action="append", default=[], help="a folder with options of your own"
     )
     given = parser.parse_args(arguments)
+    find_own_code(given.config_dir)
     with config_loader(given.config_dir) as loader:
         groups = _groups(loader)
         if given.group is not None and given.group not in groups:

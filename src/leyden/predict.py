@@ -5,7 +5,6 @@ leyden predict RUN messages.txt --format csv     # each line is a text; - reads 
 leyden predict RUN *.wav --top 3 --format json
 """
 
-import argparse
 import csv
 import json
 import sys
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leyden.arguments import Arguments
 from leyden.console import console
 from leyden.errors import UserError
 
@@ -40,9 +40,7 @@ class Prediction:
 
 def main(arguments: Sequence[str]) -> int:
     """Print predictions as a table, CSV or JSON."""
-    parser = argparse.ArgumentParser(
-        prog="leyden predict", description="Classes of files, by a finished run."
-    )
+    parser = Arguments(prog="leyden predict", description="Classes of files, by a finished run.")
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument(
         "files", nargs="+", help="images, text files (a text a line; - is standard input) or recordings"
@@ -73,6 +71,7 @@ def predict(folder: Path, files: Sequence[str], top: int = 1) -> Iterator[Predic
     tune_process()
     restored = restore(folder)
     prepare(restored.config.threads)
+    _verify_there(files)
     names, inputs = _read(restored, files)
     for start in range(0, len(inputs), _BATCH):
         batch = _batch(restored, inputs[start : start + _BATCH])
@@ -99,6 +98,17 @@ def _logits(restored: "Restored", batch: "Batch") -> "Tensor":
     return logits.double()
 
 
+def _verify_there(files: Sequence[str]) -> None:
+    """Refuse a name that is no file, with the closest that is."""
+    from leyden.data.sources.files import file_at
+
+    for file in files:
+        if Path(file).is_dir():
+            raise UserError(f"{file} is a folder: give its files, {file.rstrip('/')}/*")
+        if file != "-":
+            file_at(file, "predict")
+
+
 def _read(restored: "Restored", files: Sequence[str]) -> tuple[list[str], list[np.ndarray]]:
     """Name and decoded input of each; texts as token ids."""
     from leyden.data.decode import BadInput
@@ -110,7 +120,8 @@ def _read(restored: "Restored", files: Sequence[str]) -> tuple[list[str], list[n
         except BadInput as error:
             bad.append(str(error))
     if bad:
-        raise UserError("cannot be read:\n  " + "\n  ".join(bad[:20]))
+        more = f"\n  and {len(bad) - 20} more" if len(bad) > 20 else ""
+        raise UserError(f"{len(bad)} input(s) cannot be decoded:\n  " + "\n  ".join(bad[:20]) + more)
     return [name for name, _ in pieces], [values for _, values in pieces]
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule
 
 from leyden import build
@@ -20,6 +19,7 @@ from leyden.data import tokenizers
 from leyden.data.spec import DataSpec
 from leyden.data.tokenizers import Tokenizer
 from leyden.errors import UserError
+from leyden.files import read_object
 from leyden.run import Run, load_config
 
 
@@ -46,11 +46,10 @@ def restore(folder: Path) -> Restored:
     weights = folder / "checkpoints" / "best.ckpt"
     if not weights.exists():
         raise UserError(f"{folder} has no best checkpoint yet: finish it with `leyden train` first")
-    spec = DataSpec.from_dict(json.loads((folder / "spec.json").read_text(encoding="utf-8")))
+    spec = DataSpec.from_dict(read_object(folder / "spec.json", json.loads))
     module = build.module(config, spec, steps_per_epoch=1)
-    state = torch.load(weights, map_location="cpu", weights_only=False)["state_dict"]
     try:
-        module.load_state_dict(state)
+        module.load_state_dict(build.weights(weights))
     except RuntimeError as error:
         raise UserError(f"{weights} does not fit the net that the code builds today: {error}") from error
     text = folder / "tokenizer.json"

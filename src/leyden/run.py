@@ -17,7 +17,7 @@ also stale: it is shown, and done again only with force=true.
 import fcntl
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +27,12 @@ import yaml
 
 from leyden.config import Config
 from leyden.errors import UserError, nearest
-from leyden.files import cannot_write, write_json, write_text
+from leyden.files import cannot_write, damaged, read_object, write_json, write_text
 from leyden.identity import identity
 from leyden.manifest import SCHEMA, packages
 
 State = Literal["new", "running", "interrupted", "failed", "complete"]
+FINISHED = ("interrupted", "failed", "complete")  # what result.json may say
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,10 @@ class Run:
         path = self.folder / "result.json"
         if not path.exists():
             return None
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            schema = stored["schema"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path} is damaged ({error}); move the folder away to train again") from error
+        stored = read_object(path, json.loads)
+        schema = stored.get("schema")
+        if schema is None or stored.get("status") not in FINISHED:
+            raise damaged(path, "no schema" if schema is None else f"status {stored.get('status')!r}")
         if schema != SCHEMA:
             raise UserError(
                 f"{path} is of schema {schema}, this leyden knows {SCHEMA}: use the leyden that wrote it"
@@ -86,7 +86,7 @@ class Run:
     def manifest(self) -> dict[str, Any]:
         """manifest.json; empty if there is none."""
         path = self.folder / "manifest.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return read_object(path, json.loads) if path.exists() else {}
 
     def stale(self) -> list[str]:
         """What of a finished run's software has changed since: ["torch 2.14.1 -> 2.15.0"]."""
@@ -106,7 +106,7 @@ class Run:
         POSIX record locks (lockf) go with the process that took them, so a dead owner holds nothing and a forked
         orphan inherits nothing.
         """
-        made = not self.folder.exists()
+        made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
         with self._open_lock() as file:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -117,8 +117,16 @@ class Run:
                 yield
             except UserError:
                 if made and self.resume_point() is None:
-                    shutil.rmtree(self.folder)  # nothing came of it: leave nothing behind
+                    self._leave_nothing(made[1:])
                 raise
+
+    def _leave_nothing(self, parents: Sequence[Path]) -> None:
+        """Nothing came of the run: remove its folder, and those of the folders above that were made for it alone."""
+        shutil.rmtree(self.folder)
+        for folder in parents:
+            if any(folder.iterdir()):
+                break
+            folder.rmdir()
 
     def _open_lock(self) -> IO[str]:
         try:
@@ -179,4 +187,4 @@ def load_config(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{folder} is not the folder of a run (no config.yaml in it); {nearest(str(folder), near)}"
         )
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return read_object(path, yaml.safe_load)

@@ -4,6 +4,7 @@ The same command again: finished -> shows the stored result; broken off -> resum
 running in another shell -> waits for it and shows what it found.
 """
 
+import errno
 import math
 import sys
 import time
@@ -17,7 +18,8 @@ from omegaconf import DictConfig
 
 from leyden.compose import compose, run_hydra, to_plain
 from leyden.console import console
-from leyden.errors import UserError
+from leyden.errors import UserError, refusal
+from leyden.files import cannot_write
 from leyden.runtime import prepare, tune_process
 
 if TYPE_CHECKING:
@@ -109,9 +111,14 @@ def _job(cfg: DictConfig, verbose: bool, command: Sequence[str]) -> Outcome:
         console.rule(f"job {hydra.job.num + 1}: {' '.join(overrides) or 'defaults'}", align="left")
     try:
         outcome = run(to_plain(cfg, hydra.runtime.choices.get("experiment")), command, verbose)
-    except UserError as error:
-        print(f"leyden: {error}", file=sys.stderr)
-        return Outcome("refused", message=str(error), overrides=overrides)
+    except BrokenPipeError:
+        raise
+    except (UserError, OSError) as error:
+        print(f"leyden: {refusal(error)}", file=sys.stderr)
+        return Outcome("refused", message=refusal(error), overrides=overrides)
+    except Exception as error:  # not foreseen: with its traceback, and the rest of a sweep goes on
+        traceback.print_exc()
+        return Outcome("failed", message=repr(error), overrides=overrides)
     return replace(outcome, overrides=overrides)
 
 
@@ -139,8 +146,11 @@ def run(plain: Mapping[str, Any], command: Sequence[str], verbose: bool = True) 
         _print_config(plain)
     if not (config.force or _unfinished(place)):
         return _stored(place, verbose)
+    build.verify_trainer(config)
     steps_per_epoch = data.steps_per_epoch(int(config.trainer["max_epochs"]))
     module = build.module(config, data.spec, steps_per_epoch)
+    for remark in build.remarks(config):
+        console.print(remark)
     if data.removed:
         console.print(f"left out {data.removed:,} inputs that are identical to another (data.deduplicate)")
     with place.lock(lambda: console.print(f"{place.folder} is running in another process; waiting for it")):
@@ -178,20 +188,24 @@ def _recorded(place: Any, verbose: bool, work: Any) -> Outcome:
         console.print(f"interrupted; the same command resumes from {place.resume_point() or 'the start'}")
         return Outcome("interrupted", place.finish({"status": "interrupted"}))
     except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        told = {
-            "type": type(error).__name__,
-            "message": str(error),
-            "where": f"{where.filename}:{where.lineno}",
-        }
-        (place.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        result = place.finish({"status": "failed", "error": told})
-        console.print(
-            f"[red]failed[/]: {told['type']}: {error}\n  the traceback is in {place.folder / 'error.txt'}"
-        )
-        return Outcome("failed", result, str(error))
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise cannot_write(place.folder, error) from error
+        return _failed(place, error)
     _print_result(result, verbose)
     return Outcome("complete", result)
+
+
+def _failed(place: Any, error: Exception) -> Outcome:
+    """Record what the run died of: in short in result.json, with the traceback in error.txt."""
+    from leyden.files import write_text
+
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    kind, story = type(error).__name__, place.folder / "error.txt"
+    write_text(story, "".join(traceback.format_exception(error)))
+    brief = {"type": kind, "message": str(error), "where": f"{where.filename}:{where.lineno}"}
+    result = place.finish({"status": "failed", "error": brief})
+    print(f"leyden: the run failed: {kind}: {error}; the traceback is in {story}", file=sys.stderr)
+    return Outcome("failed", result, str(error))
 
 
 # --- what is printed ---

@@ -68,7 +68,11 @@ class Checkpoint(LastCallback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """After the validation: save, and keep the state as the best if it is."""
         if self.monitor not in trainer.callback_metrics:
-            raise UserError(f"monitor={self.monitor}: {nearest(self.monitor, trainer.callback_metrics)}")
+            raise UserError(
+                f"monitor={self.monitor}: not there after epoch {trainer.current_epoch + 1}"
+                f"{', which trainer.max_steps ended' if 0 <= trainer.max_steps <= trainer.global_step else ''}; "
+                f"{nearest(self.monitor, trainer.callback_metrics)}"
+            )
         value = float(trainer.callback_metrics[self.monitor])
         if not math.isfinite(value):
             raise NonFinite(f"{self.monitor} is {value} after epoch {trainer.current_epoch + 1}")

@@ -158,8 +158,15 @@ class DataModule(LightningDataModule):
         return Plan(labels, self.spec.num_classes, self.policy, self.seed, epochs=epochs)
 
     def steps_per_epoch(self, epochs: int) -> int:
-        """Optimizer steps of an epoch: whole global batches."""
-        return max(1, len(self.plan(epochs)) // self.batch_size)
+        """Optimizer steps of an epoch: whole global batches.
+
+        Raises:
+            UserError: there is none.
+        """
+        samples = len(self.plan(epochs))
+        if samples < self.batch_size:
+            raise UserError(f"batch_size={self.batch_size}: there are {samples} training samples, choose no more")
+        return samples // self.batch_size
 
     def train_dataloader(self) -> Loader:
         """Whole global batches in planned order, of about equal lengths; this rank's share of each."""

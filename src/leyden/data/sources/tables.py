@@ -70,7 +70,7 @@ def read_table(path: Path) -> TextTable:
         return _read_delimited(path, DELIMITERS[ending])
     if ending in (".jsonl", ".ndjson"):
         return _read_jsonl(path)
-    raise UserError(f"{path}: {nearest(ending, ['.csv', '.tsv', '.jsonl'])} are the formats read")
+    raise UserError(f"{path}: .csv, .tsv and .jsonl are the formats read")
 
 
 def delimited_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:

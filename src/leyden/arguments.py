@@ -1,0 +1,24 @@
+"""The command line of the verbs that are not composed by Hydra; what it cannot read is a UserError, too."""
+
+import argparse
+from typing import NoReturn
+
+from leyden.errors import UserError, nearest
+
+
+class Arguments(argparse.ArgumentParser):
+    """An ArgumentParser whose error is one message, with the nearest flag for one that does not exist."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UserError; argparse would print its usage and exit."""
+        raise UserError(f"{told(self, message)}; `{self.prog} --help` tells more")
+
+
+def told(parser: argparse.ArgumentParser, message: str) -> str:
+    """argparse's message; of flags that do not exist the first, with the nearest that does."""
+    _, unknown, words = message.partition("unrecognized arguments: ")
+    flag = next((word for word in words.split() if word.startswith("-")), "")
+    if not unknown or not flag:
+        return message
+    flags = (name for action in parser._actions for name in action.option_strings if name.startswith("--"))
+    return f"{flag}: there is no such option; {nearest(flag.partition('=')[0], flags)}"
