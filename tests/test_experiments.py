@@ -1,12 +1,11 @@
 """Every file under conf/ is composed and checked; every experiment trains one batch, on tiny data in real layouts."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tiny_data
 
+import tiny_data
 from leyden.check import check
 from leyden.compose import compose, conf_dir, config_loader, options
 from leyden.config import Config
@@ -14,7 +13,9 @@ from leyden.train import train
 
 FILES = sorted(p.relative_to(conf_dir()).as_posix() for p in conf_dir().rglob("*.yaml"))
 EXPERIMENTS = sorted(p.stem for p in (conf_dir() / "experiment").glob("*.yaml"))
-OPTIONS = [f for f in FILES if "/" in f and not Path(f).name.startswith("_") and not f.startswith("experiment")]
+OPTIONS = [
+    f for f in FILES if "/" in f and not Path(f).name.startswith("_") and not f.startswith("experiment")
+]
 
 # What an option needs beside it to make a valid whole.
 TEXT = ["data=planted_text", "model=lstm"]
@@ -42,7 +43,12 @@ def test_every_option_composes_and_binds(option: str) -> None:
     group, _, name = option.removesuffix(".yaml").rpartition("/")
     kind = modality(option) if group in ("data", "model", "augment", "data/tokenizer") else "image"
     company = [o for o in COMPANY[kind] if not o.startswith(f"{group}=")]
-    mandatory = {"image_folder": "root", "image_manifest": "csv", "text_table": "path", "audio_folder": "root"}
+    mandatory = {
+        "image_folder": "root",
+        "image_manifest": "csv",
+        "text_table": "path",
+        "audio_folder": "root",
+    }
     key = {**mandatory, "audio_manifest": "csv"}.get(name)
     extra = [f"data.source.{key}=somewhere"] if group == "data" and key else []
     extra += ["split.test_group=x"] if name == "leave_one_group_out" else []
@@ -53,7 +59,9 @@ def test_the_listing_agrees_with_the_folder() -> None:
     """Hydra's view of the options, as `leyden list` shows it, and an independent walk over the files."""
     with config_loader() as loader:
         groups = sorted({f.rpartition("/")[0] for f in FILES if "/" in f})
-        listed = [f"{g}/{o}.yaml" for g in groups for o in options(loader, g) if not (conf_dir() / g / o).is_dir()]
+        listed = [
+            f"{g}/{o}.yaml" for g in groups for o in options(loader, g) if not (conf_dir() / g / o).is_dir()
+        ]
     on_disk = [f for f in FILES if "/" in f and not Path(f).name.startswith("_")]
     assert sorted(listed) == sorted(on_disk)
     assert len(OPTIONS) >= 60
@@ -62,7 +70,11 @@ def test_the_listing_agrees_with_the_folder() -> None:
 
 @pytest.mark.parametrize("path", [f for f in FILES if "/" in f])
 def test_every_option_says_what_it_is(path: str) -> None:
-    lines = [line for line in (conf_dir() / path).read_text(encoding="utf-8").splitlines() if "@package" not in line]
+    lines = [
+        line
+        for line in (conf_dir() / path).read_text(encoding="utf-8").splitlines()
+        if "@package" not in line
+    ]
     assert re.match(r"# \S.{15,}", lines[0]), path
 
 
@@ -74,16 +86,22 @@ def test_every_experiment_states_what_it_shows_costs_and_should_give(name: str) 
 
 
 @pytest.fixture(scope="module")
-def data_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
     for write in tiny_data.WRITERS.values():
         write(root)
-    yield root
+    return root
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_trains_one_batch(name: str, data_root: Path, tmp_path: Path) -> None:
-    quick = ["trainer=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=1", "threads=1", "batch_size=8"]
+    quick = [
+        "trainer=cpu",
+        "trainer.max_epochs=1",
+        "trainer.limit_train_batches=1",
+        "threads=1",
+        "batch_size=8",
+    ]
     small = ["data.source.samples=60"] if "planted" in name else []
     places = [f"data_root={data_root}", f"runs={tmp_path}"]
     outcome = train([f"experiment={name}", *quick, *small, *places])

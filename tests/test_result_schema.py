@@ -22,6 +22,7 @@ from leyden.manifest import SCHEMA
 from leyden.metrics import METRICS
 from leyden.modules.image import ImageClassifier
 from leyden.train import Outcome, train
+from words import last_of_each
 
 PAGE = (Path(__file__).parents[1] / "docs" / "result.md").read_text(encoding="utf-8")
 JSON = {
@@ -129,7 +130,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[dict
         small = ("data=planted_text", "data.source.samples=200", "model=rnn", "logger=none")
         own = (f"model.module._target_={__name__}.Own", "monitor=val/hits", "logger=none")
         yield {
-            "complete": train([*DIGITS, "trainer.max_epochs=2"]),
+            "complete": train(last_of_each([*DIGITS, "trainer.max_epochs=2"])),
             "text": train([*small, *QUICK]),
             "own": train([*DIGITS, *own]),
             "failed": broken(patch, ValueError("broken on purpose")),
@@ -231,8 +232,7 @@ def test_manifest_json(runs: dict[str, Outcome]) -> None:
     assert read(runs["complete"], "manifest.json")["command"] == [
         "leyden",
         "train",
-        *DIGITS,
-        "trainer.max_epochs=2",
+        *last_of_each([*DIGITS, "trainer.max_epochs=2"]),
     ]
 
 

@@ -8,14 +8,21 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
 from leyden.arguments import Arguments
 from leyden.console import console
-from leyden.errors import UserError
+from leyden.errors import UserError, nearest
 from leyden.overrides import parse
+
+if TYPE_CHECKING:
+    from leyden.config import Config
+    from leyden.data.spec import DataSpec
+
+_USED = ("data", "split", "trainer", "cache")  # of the configuration, by an evaluation
+_FACTS = ("in_channels", "image_size", "vocab_size", "sample_rate")  # that a model is built for
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,7 +53,7 @@ def evaluate(
     """Metrics of each split by the run's best checkpoint; the run's folder is not changed.
 
     Raises:
-        UserError: not a finished run, or data of other classes.
+        UserError: not a finished run, or data that its model was not built for.
     """
     from leyden import build, fit
     from leyden.check import check
@@ -57,15 +64,42 @@ def evaluate(
     restored = restore(folder)
     prepare(restored.config.threads)  # as in training: other threads, other rounding
     config = check(_overridden(restored.config.model_dump(by_alias=True), overrides))
+    _verify_effect(overrides)
     data = build.data(config, restored.tokenizer)
-    if data.spec.class_names != restored.spec.class_names:
-        raise UserError(
-            f"the data have the classes {', '.join(data.spec.class_names[:10])}, "
-            f"the run {', '.join(restored.spec.class_names[:10])}: they must be the same"
-        )
+    _verify_facts(config, data.spec, restored.spec)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = build.evaluator(config, Path(scratch))
         return fit.metrics_of(trainer, restored.module, data, splits)
+
+
+def _verify_effect(overrides: Sequence[str]) -> None:
+    """Refuse a key that training is over with."""
+    for override in parse(overrides):
+        root = override.key_or_group.partition(".")[0]
+        if root not in _USED:
+            raise UserError(
+                f"{override.key_or_group}: has no effect on a finished run; {nearest(root, _USED)}"
+            )
+
+
+def _verify_facts(config: "Config", now: "DataSpec", then: "DataSpec") -> None:
+    """What the run's model was built for must hold for these data, too."""
+    from leyden.check import locate, targets
+    from leyden.signatures import parameters_of
+
+    models = [(path, node) for path, node, _ in targets(config) if path.startswith("model")]
+    asked = {name for path, node in models for name in parameters_of(locate(node["_target_"], path))}
+    for name in ("class_names", *(fact for fact in _FACTS if fact in asked)):
+        found, wanted = getattr(now, name), getattr(then, name)
+        if found != wanted:
+            raise UserError(
+                f"the data have {name} {_shown(found)}, the run {_shown(wanted)}: they must be the same; "
+                "choose data.source.* so that they are"
+            )
+
+
+def _shown(fact: Any) -> str:
+    return ", ".join(map(str, fact[:10])) if isinstance(fact, tuple) else str(fact)
 
 
 def _overridden(plain: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

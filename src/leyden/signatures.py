@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, get_type_hints
 
+import yaml
 from annotated_types import Ge, Gt, Interval
 from pydantic import (
     ConfigDict,
@@ -114,6 +115,9 @@ def reason(errors: Sequence[Any], value: Any, hint: Any = "") -> str:
 
 def as_typed(value: Any) -> str:
     """A value as one types it; a text in quotes where it would be read as something else: null, [1], '1'."""
-    if isinstance(value, str):
-        return value if value[:1].isalpha() and value not in ("null", "true", "false") else repr(value)
-    return json.dumps(value)
+    if not isinstance(value, str):
+        return json.dumps(value)
+    try:
+        return value if yaml.safe_load(value) == value else repr(value)
+    except yaml.YAMLError:
+        return repr(value)

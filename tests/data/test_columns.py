@@ -203,7 +203,7 @@ def test_images_of_several_shapes_are_refused(tmp_path: Path) -> None:
     assert "data.source.size=8" in message
     assert "data.source.channels=3" in message
     assert "8x8 pixels, 3 channel(s): 6 image(s), e.g. dir/ü0.x" in message
-    assert "8x10 pixels, 3 channel(s): 3 image(s), e.g. dir/ü6.x" in message
+    assert "10x8 pixels, 3 channel(s): 3 image(s), e.g. dir/ü6.x" in message
 
 
 def test_a_wrong_dtype_is_named(tmp_path: Path) -> None:

@@ -165,7 +165,9 @@ class DataModule(LightningDataModule):
         """
         samples = len(self.plan(epochs))
         if samples < self.batch_size:
-            raise UserError(f"batch_size={self.batch_size}: there are {samples} training samples, choose no more")
+            raise UserError(
+                f"batch_size={self.batch_size}: there are only {samples} training samples; choose batch_size={samples} or less"
+            )
         return samples // self.batch_size
 
     def train_dataloader(self) -> Loader:

@@ -96,7 +96,7 @@ class SequenceSink:
 def _differ(shapes: Counter[tuple[int, ...]], examples: dict[tuple[int, ...], str]) -> str:
     """The message for images of several shapes: sizes, then channels, with what to type."""
     lines = [
-        f"{h}x{w} pixels, {c} channel(s): {n} image(s), e.g. {examples[c, h, w]}"
+        f"{w}x{h} pixels, {c} channel(s): {n} image(s), e.g. {examples[c, h, w]}"
         for (c, h, w), n in shapes.most_common()
     ]
     sizes = {shape[1:] for shape in shapes}
