@@ -166,7 +166,8 @@ class DataModule(LightningDataModule):
         samples = len(self.plan(epochs))
         if samples < self.batch_size:
             raise UserError(
-                f"batch_size={self.batch_size}: there are only {samples} training samples; choose batch_size={samples} or less"
+                f"batch_size={self.batch_size}: there are only {samples} training samples; "
+                f"choose batch_size={samples} or less"
             )
         return samples // self.batch_size
 
