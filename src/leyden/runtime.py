@@ -50,8 +50,12 @@ def prepare(threads: int | None) -> int:
         UserError: a known broken combination of torch and torchvision is installed.
     """
     _refuse_broken_torch()
+    import lightning  # noqa: F401 (sets what the next lines unset)
     import torch
 
+    if not torch.cuda.is_available():
+        # Lightning asks torch to look for GPUs through NVML; Adam looks at every step, for 0.2 ms in vain
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     count = threads or available_cores()
     torch.set_num_threads(count)
     for name in ("lightning.pytorch", "lightning.fabric"):

@@ -29,16 +29,43 @@ class Evaluation(NamedTuple):
 
 
 class Tally:
-    """Sums of loss, hits and samples on the device, for the epoch and for the logging interval."""
+    """Sums of loss, hits and samples, for the epoch and for the logging interval.
+
+    A step only keeps its tensors; every FOLD steps they are summed at once, so that a step costs no kernel.
+    """
+
+    FOLD = 32  # steps whose logits are held
 
     def __init__(self) -> None:
         self.epoch = torch.zeros(3)
-        self.interval = torch.zeros(3)
+        self._interval = torch.zeros(3)
+        self._held: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def add(self, loss: Tensor, hits: Tensor, count: int) -> None:
-        """Add a batch: the sum of its losses, how many it got right, how many there are."""
-        sums = torch.stack((loss, hits.to(loss.dtype), torch.full_like(loss, count)))
-        self.interval = self.interval.to(sums.device, sums.dtype).add_(sums)
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch: its mean loss (), logits (B, C) and labels (B,)."""
+        self._held.append((loss, logits, labels))
+        if len(self._held) == self.FOLD:
+            self._fold()
+
+    def _fold(self) -> None:
+        if not self._held:
+            return
+        losses, logits, labels = zip(*self._held, strict=True)
+        self._held = []
+        counts = torch.tensor([len(part) for part in labels], dtype=torch.float32, device=losses[0].device)
+        loss = (torch.stack(losses).float() * counts).sum()
+        hits = (torch.cat(logits).argmax(1) == torch.cat(labels)).sum()
+        self._interval = self._interval.to(loss.device) + torch.stack((loss, hits.float(), counts.sum()))
+
+    @property
+    def interval(self) -> Tensor:
+        """(sum of losses, hits, samples) since the interval began."""
+        self._fold()
+        return self._interval
+
+    @interval.setter
+    def interval(self, sums: Tensor) -> None:
+        self._held, self._interval = [], sums
 
     def read_interval(self) -> dict[str, float]:
         """Mean loss and accuracy since the last call."""
@@ -150,9 +177,7 @@ class Classifier(LightningModule):
         batch = self.prepare(batch)
         logits = self(batch)
         loss = self.losses(logits, batch).mean()
-        with torch.no_grad():
-            count = len(batch.labels)
-            self.tally.add(loss.detach() * count, (logits.argmax(1) == batch.labels).sum(), count)
+        self.tally.add(loss.detach(), logits.detach(), batch.labels)
         return loss + self.l1 * sum(p.abs().sum() for p in decayed(self.net)) if self.l1 else loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
