@@ -34,6 +34,10 @@ def test_cosmetic_keys_and_written_out_defaults_are_the_same_run(tiny: Tiny) -> 
         assert of(tiny(*same)) == base, same
 
 
+def test_of_a_key_given_twice_the_last_counts(tiny: Tiny) -> None:
+    assert of([*tiny("seed=1"), "seed=2"]) == of(tiny("seed=2"))
+
+
 def test_whatever_can_change_the_result_is_another_run(tiny: Tiny) -> None:
     variants = [
         [],

@@ -107,8 +107,8 @@ COMMANDS = [
     Case("train model.net.widths=[1,2", ("'model.net.widths=[1,2' cannot be read", "'[1,2'", "brackets")),
     Case("train seed=1,2", ("seed=1,2", "add -m")),
     Case("train model.net.widths=64,32", ("add -m", "'model.net.widths=[64,32]'")),
+    Case("train data=planted_text model=lstm augment=mixup", ("augment.mixup", "is not for text")),
     Case("train model=cnn model=mlp", ("model is given twice, model=cnn and model=mlp", "-m model=")),
-    Case("train optimizer.lr=0.1 ++optimizer.lr=0.2", ("optimizer.lr is given twice", "keep one")),
     Case("train data/tokenizer=wrd", ("data/tokenizer", "+data/tokenizer=")),
     Case(
         "train data=planted_text model=lstm data/tokenizer=wrd", ("data/tokenizer=wrd", "did you mean 'word'")

@@ -200,7 +200,12 @@ def _one_modality(config: Config) -> None:
     data = getattr(source, "modality", "")
     parts = {"model": config.model.module, **{f"augment.{k}": v for k, v in config.augment.items()}}
     for path, node in parts.items():
-        wanted = getattr(locate(node["_target_"], path), "modality", "any")
+        target = locate(node["_target_"], path)
+        wanted = getattr(target, "modality", "any")
+        if data in getattr(target, "not_for", ()):
+            raise UserError(
+                f"{path}: is not for {data} (data={config.data.name}); leave it out or choose augment=..."
+            )
         if wanted not in ("any", data):
             group = path.partition(".")[0]
             name = f"model={config.model.name}" if path == "model" else path

@@ -14,7 +14,9 @@ from leyden.errors import UserError, nearest
 
 
 def verify(overrides: Sequence[str], sweep: bool, groups: Mapping[str, Sequence[str]]) -> None:
-    """Refuse what does not parse, what is given twice, and several values outside a sweep.
+    """Refuse what does not parse, a group chosen twice, and several values outside a sweep.
+
+    Of a plain key given twice the last counts, as everywhere in Hydra: a script's defaults come before "$@".
 
     Args:
         overrides: as typed.
@@ -35,7 +37,7 @@ def verify(overrides: Sequence[str], sweep: bool, groups: Mapping[str, Sequence[
         if key in groups and not _names_an_option(override):
             raise UserError(f"{line}: expected the name of an option; {nearest(_value(line), groups[key])}")
         first = seen.setdefault(key, line)
-        if _value(first) != _value(line) and not override.is_delete():
+        if key in groups and _value(first) != _value(line) and not override.is_delete():
             raise UserError(
                 f"{key} is given twice, {first} and {line}: keep one (or a sweep: -m {key}=...,...)"
             )

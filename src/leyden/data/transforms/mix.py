@@ -25,6 +25,7 @@ class Mixup(nn.Module):
 
     stage: ClassVar[str] = "features"
     modality: ClassVar[str] = "any"
+    not_for: ClassVar[tuple[str, ...]] = ("text",)  # a mean of two token ids is no token
 
     quantiles: Tensor
 
