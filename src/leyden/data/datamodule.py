@@ -66,6 +66,7 @@ class DataModule(LightningDataModule):
         super().__init__()
         self.source, self.split, self.policy, self._tokenizer = source, split, policy, tokenizer
         self.cache, self.batch_size, self.seed, self.reading = cache.expanduser(), batch_size, seed, reading
+        self._plan: Plan | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -153,9 +154,11 @@ class DataModule(LightningDataModule):
         return torch.from_numpy(self.table.index.labels.astype(np.int64))
 
     def plan(self, epochs: int) -> Plan:
-        """The order of the training samples in every epoch."""
-        labels = self.table.index.labels[self.splits.train]
-        return Plan(labels, self.spec.num_classes, self.policy, self.seed, epochs=epochs)
+        """The order of the training samples in every epoch; sorted by class once, however often it is asked for."""
+        if self._plan is None or self._plan.epochs != epochs:
+            labels = self.table.index.labels[self.splits.train]
+            self._plan = Plan(labels, self.spec.num_classes, self.policy, self.seed, epochs=epochs)
+        return self._plan
 
     def steps_per_epoch(self, epochs: int) -> int:
         """Optimizer steps of an epoch: whole global batches.

@@ -90,16 +90,8 @@ class Stratified:
 
 
 @dataclass(frozen=True)
-class Auto:
+class Auto(Stratified):
     """The data set's own split where it has one, else a stratified one."""
-
-    val: Share = 0.1
-    test: Share = 0.2
-    seed: Seed = 0
-
-    def __post_init__(self) -> None:
-        """Raises UserError for shares that leave nothing to train on."""
-        _check_shares({"val": self.val, "test": self.test})
 
     def __call__(
         self, labels: Labels, given: Codes | None, group: Groups | None, group_names: tuple[str, ...]
