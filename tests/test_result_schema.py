@@ -84,11 +84,13 @@ def pattern(field: str) -> re.Pattern[str]:
 
 
 def fields(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every field of parsed JSON by its path, `a.b` and `a[].b`, with its value."""
+    """Every field of parsed JSON by its path, `a.b` and `a[].b`, with its value; the configuration is one field."""
     if isinstance(value, dict):
         for key, inner in value.items():
             here = f"{path}.{key}" if path else key
             yield here, inner
+            if here == "config":
+                continue
             yield from fields(inner, here)
     elif isinstance(value, list):
         for inner in value:
@@ -126,7 +128,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[dict
         patch.chdir(tmp_path_factory.mktemp("runs"))
         identity = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
         subprocess.run(["git", "init", "-q"], check=True)
-        subprocess.run(["git", *identity, "commit", "-q", "--allow-empty", "-m", "empty"], check=True)
+        Path("notes.txt").write_text("as committed\n", encoding="utf-8")
+        subprocess.run(["git", "add", "notes.txt"], check=True)
+        subprocess.run(["git", *identity, "commit", "-q", "-m", "notes"], check=True)
+        Path("notes.txt").write_text("changed since\n", encoding="utf-8")
         small = ("data=planted_text", "data.source.samples=200", "model=rnn", "logger=none")
         own = (f"model.module._target_={__name__}.Own", "monitor=val/hits", "logger=none")
         yield {
@@ -166,8 +171,8 @@ def test_what_is_there_depends_on_the_status(runs: dict[str, Outcome]) -> None:
         stored = read(outcome, "result.json")
         assert (stored["schema"], stored["status"]) == (SCHEMA, status)
         others = {"interrupted": set(), "failed": {"error"}}
-        top = {field for field in table("result.json") if "." not in field}
-        assert set(stored) == {"schema", "status"} | others.get(status, top)
+        top = [field for field in table("result.json") if "." not in field]
+        assert set(stored) == set(top[: top.index("config") + 1]) | others.get(status, set(top))
         assert (stored.get("error") is not None) == (status == "failed")
     for split in ("val", "test"):
         assert set(read(runs["own"], "result.json")["metrics"][split]) == {"scalars"}

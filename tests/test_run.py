@@ -71,13 +71,15 @@ def test_states_follow_the_files(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     assert run.state() == "new"
     with run.lock(waiting=lambda: None):
-        run.begin({"seed": 1}, {"packages": {}}, {})
-        assert run.state_file() == "new"
-        (run.checkpoints / "last.ckpt").touch()
+        run.begin({"seed": 1}, {"packages": {"leyden": "0"}, "command": ["leyden"], "data": "abc"}, {})
         assert run.state_file() == "interrupted"
         run.finish({"status": "complete"})
     assert run.state() == "complete"
-    assert run.result() == {"schema": SCHEMA, "status": "complete", "folder": str(run.folder)}
+    assert run.result() == {
+        **{"schema": SCHEMA, "status": "complete", "folder": str(run.folder)},
+        **{"command": ["leyden"], "started": None, "data": "abc", "config": {"seed": 1}},
+        "made_with": {"leyden": "0", "torch": None},
+    }
 
 
 def test_a_refused_run_leaves_no_folder(tmp_path: Path) -> None:

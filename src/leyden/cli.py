@@ -27,8 +27,8 @@ VERBS = {
     "list": Verb("leyden.listing", "every model, data set, objective and experiment there is, yours too"),
 }
 
-# Not for people: what the other processes of a data-parallel run are started with.
-_INTERNAL = {"follow": Verb("leyden.ranks", "")}
+# Not for people: what the other processes of a data-parallel run and of a sweep are started with.
+_INTERNAL = {"follow": Verb("leyden.ranks", ""), "work": Verb("leyden.sweeps.worker", "")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,7 +6,6 @@ cfg = compose(["data=mnist", "model.net.width=64"])
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -60,9 +59,8 @@ def run_hydra(job: Callable[[DictConfig], None], arguments: Sequence[str]) -> No
     words = sorted(arguments, key=_is_override)  # argparse wants flags together
     _verify_words(words)
     words = nested_keys_without_plus(words)
-    flags = sum(not _is_override(word) for word in words)
-    with tempfile.TemporaryDirectory(prefix="leyden-") as scratch, explained(conf_dir()):
-        sys.argv = ["leyden", *words[:flags], *_elsewhere(arguments, scratch), *words[flags:]]
+    with explained(conf_dir()):
+        sys.argv = ["leyden", *words]
         try:
             main(job)()
         finally:
@@ -93,13 +91,6 @@ def _own_groups() -> dict[str, list[str]]:
         folder.relative_to(top).as_posix(): sorted(p.stem for p in folder.glob("[!_]*.yaml"))
         for folder in folders
     }
-
-
-def _elsewhere(arguments: Sequence[str], scratch: str) -> list[str]:
-    """Hydra's sweeper always writes a multirun.yaml: into `scratch`, unless a launcher needs a lasting folder."""
-    sweep = bool({"-m", "--multirun"} & set(arguments))
-    launcher = any(argument.startswith("hydra/launcher=") for argument in arguments)
-    return [f"hydra.sweep.dir={scratch}"] if sweep and not launcher else []
 
 
 def find_own_code(config_dirs: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from leyden.callbacks.tensorboard import log_choices, show
 from leyden.config import Config
 from leyden.data.datamodule import DataModule
 from leyden.files import write_text
-from leyden.manifest import manifest
+from leyden.manifest import git_diff, manifest
 from leyden.ranks import following
 from leyden.run import Run
 
@@ -39,6 +39,8 @@ def fit(
     if resume is None:
         place.clear()
     place.begin(plain, manifest(config, data.fingerprint, threads, command), asdict(data.spec))
+    if diff := git_diff(Path.cwd()):
+        write_text(place.folder / "changes.diff", diff)
     if data.tokenizer is not None:
         write_text(place.folder / "tokenizer.json", data.tokenizer.to_json())
     with following(place.folder, resume):

@@ -10,6 +10,7 @@ from typing import Any
 from leyden import source
 from leyden.check import locate, targets
 from leyden.config import Config
+from leyden.run import Run
 from leyden.signatures import parameters_of
 
 # Root keys and keys of `data` that can change a result; targets are taken whole. Not here: where things lie,
@@ -32,6 +33,11 @@ def identity(config: Config, data_fingerprint: str) -> str:
     content["targets"] = {path: _bound(node, path) for path, node, _ in targets(config) if _matters(path)}
     text = json.dumps(content, sort_keys=True, default=repr)
     return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
+
+
+def run_of(config: Config, data_fingerprint: str) -> Run:
+    """The one folder that belongs to this configuration and these data."""
+    return Run(Path(config.runs) / config.experiment / f"{config.name}-{identity(config, data_fingerprint)}")
 
 
 def _matters(path: str) -> bool:

@@ -7,11 +7,13 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from leyden.config import Config
+if TYPE_CHECKING:
+    from leyden.config import Config
 
 SCHEMA = 1  # of result.json and manifest.json; docs/result.md tells what each field means
+_LONGEST_DIFF = 1_000_000  # characters of changes.diff
 _PACKAGES = (
     "leyden",
     "torch",
@@ -29,7 +31,7 @@ def packages() -> dict[str, str]:
     return {name: version(name) for name in _PACKAGES}
 
 
-def manifest(config: Config, data_fingerprint: str, threads: int, command: Sequence[str]) -> dict[str, Any]:
+def manifest(config: "Config", data_fingerprint: str, threads: int, command: Sequence[str]) -> dict[str, Any]:
     """Who, what, where and with what: everything about a run that is not its configuration."""
     import torch
 
@@ -53,15 +55,19 @@ def manifest(config: Config, data_fingerprint: str, threads: int, command: Seque
 
 def git_state(folder: Path) -> dict[str, Any]:
     """Commit of the user's own checkout and whether anything in it is changed; empty outside git."""
+    commit = _git(folder, "rev-parse", "HEAD").strip()
+    return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain"))} if commit else {}
 
-    def ask(*words: str) -> str:
-        done = subprocess.run(
-            ["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=False
-        )
-        return done.stdout.strip() if done.returncode == 0 else ""
 
+def git_diff(folder: Path) -> str:
+    """What of the tracked files is not committed, as a patch; empty outside git, cut where it is very long."""
+    return _git(folder, "diff", "HEAD")[:_LONGEST_DIFF]
+
+
+def _git(folder: Path, *words: str) -> str:
+    """What git answers; nothing where there is no git, no checkout or no answer in time."""
     try:
-        commit = ask("rev-parse", "HEAD")
+        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return {}
-    return {"commit": commit, "changed": bool(ask("status", "--porcelain"))} if commit else {}
+        return ""
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else ""

@@ -2,20 +2,22 @@
 
     runs/<experiment>/<name>-<fingerprint>/
       config.yaml     the composed configuration
-      manifest.json   versions, git, hardware, threads, command, data
+      manifest.json   versions, git, hardware, threads, command, data;  changes.diff: what git had not committed
       spec.json       facts about the data (DataSpec)
       metrics.csv     a row an epoch
-      result.json     status, metrics, best, cost (schema below)
+      result.json     from the start on: status, command, configuration; at the end metrics, best, cost
       checkpoints/    last, previous, best
       predictions/    outputs for val and test
       tensorboard/    event files
 
-States: new, running, interrupted, failed, complete; a complete run recorded with another Leyden or torch is
-also stale: it is shown, and done again only with force=true.
+States: new, running, interrupted, failed, pruned (by a search), complete; a complete run recorded with another
+Leyden or torch is also stale: it is shown, and done again only with force=true. A result.json that says "running"
+while nobody holds the lock is of a process that died: the run is interrupted.
 """
 
 import fcntl
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,14 +27,14 @@ from typing import IO, Any, Literal
 
 import yaml
 
-from leyden.config import Config
 from leyden.errors import UserError, nearest
 from leyden.files import cannot_write, damaged, read_object, write_json, write_text
-from leyden.identity import identity
 from leyden.manifest import SCHEMA, packages
 
-State = Literal["new", "running", "interrupted", "failed", "complete"]
-FINISHED = ("interrupted", "failed", "complete")  # what result.json may say
+State = Literal["new", "running", "interrupted", "failed", "pruned", "complete"]
+STATUSES = ("running", "interrupted", "failed", "pruned", "complete")  # what result.json may say
+_DECIDING = ("leyden", "torch")  # other versions of these make a finished run stale
+_HEADER = ("command", "started", "data", "made_with", "config")  # of result.json, known before training
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,6 @@ class Run:
     """A run's folder, existing or not yet."""
 
     folder: Path
-
-    @classmethod
-    def of(cls, config: Config, data_fingerprint: str) -> "Run":
-        """The one folder that belongs to this configuration and these data."""
-        return cls(
-            Path(config.runs) / config.experiment / f"{config.name}-{identity(config, data_fingerprint)}"
-        )
 
     @property
     def checkpoints(self) -> Path:
@@ -64,7 +59,7 @@ class Run:
             return None
         stored = read_object(path, json.loads)
         schema = stored.get("schema")
-        if schema is None or stored.get("status") not in FINISHED:
+        if schema is None or stored.get("status") not in STATUSES:
             raise damaged(path, "no schema" if schema is None else f"status {stored.get('status')!r}")
         if schema != SCHEMA:
             raise UserError(
@@ -74,14 +69,29 @@ class Run:
 
     def state(self) -> State:
         """What is known of the run without changing anything."""
-        return "running" if self._locked() else self.state_file()
+        return "running" if self.locked() else self.state_file()
 
     def state_file(self) -> State:
         """What the run's files say, whether or not somebody is at work on it now."""
         result = self.result()
         if result is None:
             return "interrupted" if self.resume_point() else "new"
-        return result["status"]
+        return "interrupted" if result["status"] == "running" else result["status"]
+
+    def stamp(self) -> int:
+        """Changes whenever result.json is written: nanoseconds, 0 where there is none."""
+        path = self.folder / "result.json"
+        return path.stat().st_mtime_ns if path.exists() else 0
+
+    def settled(self, known: int, force: bool) -> bool:
+        """Whether nothing is left to do for a command that found the stamp `known` when it began.
+
+        A complete run is done, unless forced; and so is any that another process has brought to its end since.
+        """
+        result = self.result()
+        if result is None or result["status"] in ("running", "interrupted"):
+            return False
+        return self.stamp() != known or (result["status"] == "complete" and not force)
 
     def manifest(self) -> dict[str, Any]:
         """manifest.json; empty if there is none."""
@@ -92,7 +102,7 @@ class Run:
         """What of a finished run's software has changed since: ["torch 2.14.1 -> 2.15.0"]."""
         then = self.manifest().get("packages", {})
         now = packages()
-        return [f"{p} {then[p]} -> {now[p]}" for p in ("leyden", "torch") if p in then and then[p] != now[p]]
+        return [f"{p} {then[p]} -> {now[p]}" for p in _DECIDING if p in then and then[p] != now[p]]
 
     def resume_point(self) -> Path | None:
         """The checkpoint to go on from, if there is one."""
@@ -135,7 +145,8 @@ class Run:
         except OSError as error:
             raise cannot_write(self.folder, error) from error
 
-    def _locked(self) -> bool:
+    def locked(self) -> bool:
+        """Whether another process is at work on the run."""
         path = self.folder / ".lock"
         if not path.exists():
             return False
@@ -150,25 +161,41 @@ class Run:
         """Write what is known before training; drop the result of an earlier try."""
         for name in ("checkpoints", "predictions"):
             (self.folder / name).mkdir(exist_ok=True)
-        (self.folder / "result.json").unlink(missing_ok=True)
         write_text(
             self.folder / "config.yaml", yaml.safe_dump(dict(plain), sort_keys=False, allow_unicode=True)
         )
         write_json(self.folder / "manifest.json", manifest)
         write_json(self.folder / "spec.json", spec)
+        software = {name: manifest.get("packages", {}).get(name) for name in _DECIDING}
+        known = {name: manifest.get(name) for name in ("command", "started", "data")}
+        self._write_result({"status": "running", **known, "made_with": software, "config": _finite(plain)})
 
     def clear(self) -> None:
         """Forget an earlier try wholly: force=true, or a failed run that starts again."""
         for name in ("checkpoints", "predictions", "tensorboard"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        for name in ("result.json", "metrics.csv", "error.txt"):
+        for name in ("result.json", "metrics.csv", "error.txt", "changes.diff"):
             (self.folder / name).unlink(missing_ok=True)
 
     def finish(self, result: Mapping[str, Any]) -> dict[str, Any]:
-        """Write result.json."""
+        """Complete result.json by what came of the run."""
+        stored = self.result() or {}
+        header = {name: stored[name] for name in _HEADER if name in stored}
+        return self._write_result({**header, **result})
+
+    def _write_result(self, result: Mapping[str, Any]) -> dict[str, Any]:
         complete = {"schema": SCHEMA, **result}
         write_json(self.folder / "result.json", complete)
         return {**complete, "folder": str(self.folder)}
+
+
+def _finite(value: Any) -> Any:
+    """A configuration as JSON can hold it: infinities and NaN as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(v) for key, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, list) else value
 
 
 def load_config(folder: Path) -> dict[str, Any]:

@@ -43,6 +43,12 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _omp_threads() -> int:
+    """OMP_NUM_THREADS, 0 where it is not set or no number."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() else 0
+
+
 def prepare(threads: int | None) -> int:
     """Set torch's threads and quiet Lightning; returns the number of threads.
 
@@ -56,7 +62,7 @@ def prepare(threads: int | None) -> int:
     if not torch.cuda.is_available():
         # Lightning asks torch to look for GPUs through NVML; Adam looks at every step, for 0.2 ms in vain
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
-    count = threads or available_cores()
+    count = threads or _omp_threads() or available_cores()
     torch.set_num_threads(count)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -5,18 +5,18 @@ running in another shell -> waits for it and shows what it found.
 """
 
 import errno
+import functools
 import math
 import sys
-import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from leyden.compose import compose, run_hydra, to_plain
+from leyden.compose import compose, config_dirs_of, run_hydra, to_plain
 from leyden.console import console
 from leyden.errors import UserError, refusal
 from leyden.files import cannot_write
@@ -24,8 +24,9 @@ from leyden.runtime import prepare, tune_process
 
 if TYPE_CHECKING:
     from leyden.metrics import Metrics
+    from leyden.sweeps.engine import Sweep
 
-EXIT_STATUS = {"complete": 0, "failed": 1, "refused": 2, "interrupted": 130}
+EXIT_STATUS = {"complete": 0, "pruned": 0, "failed": 1, "refused": 2, "interrupted": 130}
 
 
 @dataclass(frozen=True)
@@ -60,26 +61,59 @@ class Outcome:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The verb `train`: Hydra's command line over `_job`; returns the exit status."""
+    """The verb `train`: Hydra's command line over a `Task`; returns the exit status."""
+    from leyden.sweeps.engine import Sweep, options_of
+
     tune_process()
-    sweep = bool({"-m", "--multirun"} & set(arguments))
-    outcomes: list[Outcome] = []
-    started = time.monotonic()
-
-    def job(cfg: DictConfig) -> None:
-        outcomes.append(_job(cfg, not sweep, ["leyden", "train", *arguments]))
-        if outcomes[-1].status == "interrupted":
-            raise KeyboardInterrupt
-
+    options, words = options_of(arguments)
+    flags = [f"--config-dir={folder}" for folder in config_dirs_of(words)]
+    elsewhere = functools.partial(_elsewhere, flags=tuple(flags))
+    task = Task(Sweep(options.jobs, options.plan, flags, attempt, elsewhere), flags)
     try:
-        run_hydra(job, arguments)
+        run_hydra(task, words)
     except KeyboardInterrupt:
-        if not outcomes:
+        if not (task.outcomes or task.sweep.jobs):
             raise
     finally:
-        if sweep and outcomes:
-            _print_sweep(outcomes, time.monotonic() - started)
-    return max((EXIT_STATUS[o.status] for o in outcomes), default=0)
+        task.sweep.show()
+    if options.multirun:
+        return task.sweep.status()
+    return max((EXIT_STATUS[o.status] for o in task.outcomes), default=0)
+
+
+class Task:
+    """The function that Hydra calls with a single configuration; of a sweep it carries the engine."""
+
+    def __init__(self, sweep: "Sweep", flags: Sequence[str]) -> None:
+        self.sweep, self._flags = sweep, flags
+        self.outcomes: list[Outcome] = []
+
+    def __call__(self, cfg: DictConfig) -> None:
+        """Train it and keep what became of it."""
+        outcome = _guarded(lambda: run(*_composed(cfg, self._flags)))
+        self.outcomes.append(outcome)
+        if outcome.status == "refused":
+            print(f"leyden: {outcome.message}", file=sys.stderr)
+        if outcome.status == "interrupted":
+            raise KeyboardInterrupt
+
+
+def _composed(cfg: DictConfig, flags: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """A job's plain configuration, and the command that trains it alone."""
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra = HydraConfig.get()
+    words = [str(word).lstrip("+") for word in hydra.overrides.task]
+    return to_plain(cfg, hydra.runtime.choices.get("experiment")), ["leyden", "train", *flags, *words]
+
+
+def _elsewhere(cfg: DictConfig, flags: Sequence[str]) -> "Outcome":
+    """A job that another launcher runs, in another process, perhaps on another machine."""
+    from leyden.compose import find_own_code
+
+    tune_process()
+    find_own_code([flag.partition("=")[2] for flag in flags])
+    return _guarded(lambda: run(*_composed(cfg, flags), verbose=False))
 
 
 def train(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> Outcome:
@@ -101,50 +135,51 @@ def train(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> Out
     return replace(outcome, overrides=tuple(overrides))
 
 
-def _job(cfg: DictConfig, verbose: bool, command: Sequence[str]) -> Outcome:
-    """One job of Hydra's. A failure is a result, not an exception, or it would take a sweep down."""
-    from hydra.core.hydra_config import HydraConfig
+def attempt(plain: Mapping[str, Any], command: Sequence[str], known: int | None = None) -> Outcome:
+    """`run` as a job of a sweep, which goes on whatever becomes of it."""
+    return _guarded(lambda: run(plain, command, verbose=False, known=known))
 
-    hydra = HydraConfig.get()
-    overrides = tuple(str(o).lstrip("+") for o in hydra.overrides.task)
-    if not verbose:
-        console.rule(f"job {hydra.job.num + 1}: {' '.join(overrides) or 'defaults'}", align="left")
+
+def _guarded(work: Callable[[], Outcome]) -> Outcome:
+    """A failure is a result, not an exception: Hydra would print it in words of its own and take a sweep down."""
     try:
-        outcome = run(to_plain(cfg, hydra.runtime.choices.get("experiment")), command, verbose)
+        return work()
     except BrokenPipeError:
         raise
     except (UserError, OSError) as error:
-        print(f"leyden: {refusal(error)}", file=sys.stderr)
-        return Outcome("refused", message=refusal(error), overrides=overrides)
-    except Exception as error:  # not foreseen: with its traceback, and the rest of a sweep goes on
+        return Outcome("refused", message=refusal(error))
+    except Exception as error:  # not foreseen: with its traceback, and the rest of the sweep goes on
         traceback.print_exc()
-        return Outcome("failed", message=repr(error), overrides=overrides)
-    return replace(outcome, overrides=overrides)
+        return Outcome("failed", message=repr(error))
 
 
-def run(plain: Mapping[str, Any], command: Sequence[str], verbose: bool = True) -> Outcome:
+def run(
+    plain: Mapping[str, Any], command: Sequence[str], verbose: bool = True, known: int | None = None
+) -> Outcome:
     """Check, build, train, evaluate, record; or show what is recorded already.
 
     Args:
         plain: a composed configuration.
-        command: what asked for it, for the manifest.
+        command: what trains it alone, for the manifest.
         verbose: whether to print the configuration before and the tables after.
+        known: the stamp of what the run's folder held when the command began; None: as it is now.
 
     Raises:
         UserError: the configuration or the data are refused; nothing has been written.
     """
     from leyden import build
     from leyden.check import check
+    from leyden.identity import run_of
     from leyden.ranks import threads_of_a_rank
-    from leyden.run import Run
 
     config = check(plain)
     threads = prepare(threads_of_a_rank(config.threads, config.trainer))
     data = build.data(config)
-    place = Run.of(config, data.fingerprint)
+    place = run_of(config, data.fingerprint)
+    known = place.stamp() if known is None else known
     if verbose:
         _print_config(plain)
-    if not (config.force or _unfinished(place)):
+    if place.settled(known, config.force):
         return _stored(place, verbose)
     build.verify_trainer(config)
     steps_per_epoch = data.steps_per_epoch(int(config.trainer["max_epochs"]))
@@ -154,24 +189,23 @@ def run(plain: Mapping[str, Any], command: Sequence[str], verbose: bool = True) 
     if data.removed:
         console.print(f"left out {data.removed:,} inputs that are identical to another (data.deduplicate)")
     with place.lock(lambda: console.print(f"{place.folder} is running in another process; waiting for it")):
-        if not (config.force or _unfinished(place)):
+        if place.settled(known, config.force):
             return _stored(place, verbose)
         from leyden.fit import fit
 
         return _recorded(place, verbose, lambda: fit(config, plain, data, module, place, threads, command))
 
 
-def _unfinished(place: Any) -> bool:
-    result = place.result()
-    return result is None or result["status"] != "complete"
-
-
 def _stored(place: Any, verbose: bool) -> Outcome:
-    """What an earlier run of this very configuration found."""
+    """What an earlier run of this very configuration found, or one in another shell just now."""
+    result = place.result()
+    if result["status"] != "complete":
+        message = (result.get("error") or {}).get("message", "")
+        print(f"leyden: {place.folder} {result['status']} in another process: {message}", file=sys.stderr)
+        return Outcome(result["status"], result, message)
     changed = place.stale()
     note = f"; stale, since it was made with other software ({', '.join(changed)})" if changed else ""
     console.print(f"finished before{note}: this is its result (force=true trains again)")
-    result = place.result()
     _print_result(result, verbose)
     return Outcome("complete", result)
 
@@ -228,25 +262,3 @@ def _print_result(result: Mapping[str, Any] | None, verbose: bool) -> None:
     best = result.get("best") or {}
     value = best.get("value", math.nan)
     console.print(f"{best.get('monitor', 'metric')} {value:.4f}  {result['folder']}", soft_wrap=True)
-
-
-def _print_sweep(outcomes: Sequence[Outcome], seconds: float) -> None:
-    from leyden.reporting.tables import jobs_table
-
-    bests = [o.result.get("best") or {} for o in outcomes]
-    first: dict[str, Any] = next((best for best in bests if best), {"monitor": "metric"})
-    rows = [
-        {
-            "state": o.status,
-            "overrides": list(o.overrides),
-            "metric": best.get("value"),
-            "seconds": (o.result.get("cost") or {}).get("seconds"),
-            "folder": o.result.get("folder", ""),
-        }
-        for o, best in zip(outcomes, bests, strict=True)
-    ]
-    console.print(jobs_table(rows, first["monitor"], higher=first.get("higher_is_better", True)))
-    done = sum(o.status == "complete" for o in outcomes)
-    console.print(
-        f"{done} of {len(outcomes)} jobs complete in {seconds:.0f} s; the same command does only the rest"
-    )

@@ -133,6 +133,13 @@ class Classifier(LightningModule):
         self.evaluations: dict[str, Evaluation] = {}
         self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As in torch, but not for the name of the hook at work, which Lightning notes some forty times a step."""
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     # --- forward ---
 
     def prepare(self, batch: Batch) -> Batch:

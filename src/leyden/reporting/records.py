@@ -1,0 +1,187 @@
+"""Run folders as records: what `leyden runs`, `leyden report` and a sweep's table read. One JSON file a run, no torch.
+
+    records = find(Path("runs"))
+    records[0].state, records[0].keys["optimizer.lr"], records[0].metric("test", "accuracy")
+
+Curves (metrics.csv) and the manifest are read when asked for. `survey` is `find` for thousands of runs.
+"""
+
+import csv
+import gc
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json
+
+from leyden.errors import UserError, nearest
+from leyden.run import SCHEMA, STATUSES, Run
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run: its folder and what result.json says ({} where the file is damaged: see `problem`)."""
+
+    folder: Path
+    result: Mapping[str, Any]
+    problem: str = ""
+
+    @property
+    def experiment(self) -> str:
+        """The experiment it belongs to."""
+        return str(self.config.get("experiment", self.folder.parent.name))
+
+    @property
+    def name(self) -> str:
+        """The folder's name: the run's own with its fingerprint."""
+        return self.folder.name
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The composed configuration."""
+        found: Mapping[str, Any] = self.result.get("config") or {}
+        return found
+
+    @cached_property
+    def keys(self) -> dict[str, Any]:
+        """The configuration, flat: {"optimizer.lr": 0.1, "init.freeze": [...]}."""
+        return dict(flat(self.config))
+
+    @cached_property
+    def state(self) -> str:
+        """new, running, interrupted, failed, pruned, complete; or damaged."""
+        if self.problem:
+            return "damaged"
+        status = str(self.result.get("status", "new"))
+        if status == "running":
+            return "running" if Run(self.folder).locked() else "interrupted"
+        return status
+
+    @property
+    def best(self) -> Mapping[str, Any]:
+        """The best checkpoint: monitor, value, higher_is_better, epoch, step; {} where there is none."""
+        return self.result.get("best") or {}
+
+    @property
+    def seconds(self) -> float | None:
+        """Of training."""
+        return (self.result.get("cost") or {}).get("seconds")
+
+    def metric(self, split: str, name: str) -> float | None:
+        """A metric of a split; a user's own module has scalars. None where there is none."""
+        found = (self.result.get("metrics") or {}).get(split) or {}
+        value = (found.get("values") or {}).get(name, {}).get("value")
+        return value if value is not None else (found.get("scalars") or {}).get(name)
+
+    def curves(self) -> list[dict[str, float]]:
+        """metrics.csv: a row an epoch, empty cells left out; [] where there is none."""
+        path = self.folder / "metrics.csv"
+        if not path.exists():
+            return []
+        with path.open(encoding="utf-8", newline="") as file:
+            return [{k: float(v) for k, v in row.items() if k and v} for row in csv.DictReader(file)]
+
+    def manifest(self) -> dict[str, Any]:
+        """manifest.json."""
+        return Run(self.folder).manifest()
+
+
+def find(root: Path) -> list[Record]:
+    """Every run at or under `root`, oldest first within a folder's name order.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if not root.is_dir():
+        near = [str(p) for p in root.absolute().parent.glob("*") if p.is_dir()]
+        raise UserError(f"{root}: there is no such folder; {nearest(str(root), near)}")
+    return [read(folder) for folder in sorted(run_folders(root))]
+
+
+def survey(root: Path) -> list[Record]:
+    """As `find`, for thousands of runs: a folder that holds result.json is not listed, and `per_class` is left out.
+
+    pydantic_core's parser takes 0.07 ms for a result of 16 kB, json's 0.18 ms, and shares equal texts between runs.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if not root.is_dir():
+        return find(root)
+    collecting = gc.isenabled()
+    gc.disable()  # nothing here is garbage, and the collector would look at it all again and again
+    try:
+        return sorted(_surveyed(root), key=lambda record: record.folder)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _surveyed(folder: Path) -> Iterator[Record]:
+    try:
+        with open(f"{folder}/result.json", "rb") as file:  # noqa: PTH123 - a Path for each file is 10 us
+            content = file.read()
+    except OSError:
+        yield from _without_result(folder)
+        return
+    record = _lean(folder, content)
+    yield read(folder) if record is None else record
+
+
+def _without_result(folder: Path) -> Iterator[Record]:
+    """A run that has only begun, or a folder of folders."""
+    with os.scandir(folder) as entries:
+        inside = list(entries)
+    if any(entry.name in ("result.json", "config.yaml") for entry in inside):
+        yield read(folder)
+        return
+    for entry in inside:
+        if not entry.name.startswith(".") and entry.is_dir():
+            yield from _surveyed(Path(entry.path))
+
+
+def _lean(folder: Path, content: bytes) -> Record | None:
+    """The record less its classes; None where something is wrong with the file: `read` then says what."""
+    try:
+        result = from_json(content, cache_strings="all")
+    except ValueError:
+        return None
+    known = isinstance(result, dict) and result.get("schema") == SCHEMA and result.get("status") in STATUSES
+    if not known:
+        return None
+    for split in (result.get("metrics") or {}).values():
+        split.pop("per_class", None)
+    result["folder"] = str(folder)
+    return Record(folder, result)
+
+
+def run_folders(root: Path) -> Iterator[Path]:
+    """The folders under `root` that hold a run, without looking inside them for more."""
+    with os.scandir(root) as entries:
+        inside = list(entries)
+    if any(entry.name in ("result.json", "config.yaml") for entry in inside):
+        yield root
+        return
+    for entry in inside:
+        if entry.is_dir() and not entry.name.startswith("."):
+            yield from run_folders(Path(entry.path))
+
+
+def read(folder: Path) -> Record:
+    """One run's record; a damaged file is told by `problem`, so that the others can still be seen."""
+    try:
+        return Record(folder, Run(folder).result() or {})
+    except UserError as error:
+        return Record(folder, {}, str(error))
+
+
+def flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of every leaf; an empty mapping is a leaf."""
+    for key, value in node.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,214 @@
+"""What `leyden train -m` does with the jobs that a sweeper hands it: plan, say what is ahead, do the rest, show all.
+
+The engine is Hydra's launcher (hydra_plugins/leyden_sweeps), for its own grid and for any other sweeper. Another
+launcher that the user has chosen (Slurm, Ray) is given the jobs that are left, and nothing of the finished ones.
+"""
+
+import functools
+import shlex
+import time
+from argparse import ArgumentParser, Namespace
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, open_dict
+from rich.progress import Progress
+
+from leyden.compose import to_plain
+from leyden.console import console
+from leyden.errors import UserError
+from leyden.reporting.records import read
+from leyden.reporting.tables import jobs_table
+from leyden.reporting.words import duration, plural
+from leyden.sweeps.execute import here
+from leyden.sweeps.plan import Estimate, Job, plan
+from leyden.sweeps.pool import Pool
+from leyden.sweeps.watch import Watch
+
+if TYPE_CHECKING:
+    from leyden.train import Outcome
+
+_EXIT_STATUS = {"complete": 0, "pruned": 0, "failed": 1, "refused": 2}  # else: interrupted, or not begun
+
+
+@dataclass
+class Sweep:
+    """One `leyden train -m`: its options, and every job that it has been handed.
+
+    Attributes:
+        at_once: jobs trained at the same time on this machine.
+        plan_only: print what would be done, and stop.
+        flags: the words of the command that every job needs (--config-dir).
+        train: trains one configuration: (plain, command, known) -> Outcome.
+        elsewhere: the function that a foreign launcher calls with a job's configuration, in a process of its own.
+    """
+
+    at_once: int
+    plan_only: bool
+    flags: Sequence[str]
+    train: Callable[[Mapping[str, Any], Sequence[str], int], "Outcome"]
+    elsewhere: Callable[[DictConfig], "Outcome"]
+    jobs: dict[str, Job] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)  # folder -> why there is no record of it
+    started: float = field(default_factory=time.monotonic)
+
+    def launch(
+        self, configs: Iterable[tuple[Sequence[str], DictConfig]], total: int, inner: Any, first: int
+    ) -> list[JobReturn]:
+        """Do what is left of these jobs.
+
+        Args:
+            configs: (overrides, composed) of each, lazily.
+            total: how many.
+            inner: a launcher that the user has chosen, or None for Leyden's own.
+            first: the number of the first job.
+
+        Raises:
+            UserError: a job is a mistake; nothing has been trained.
+            KeyboardInterrupt: interrupted; the state of the jobs at work is saved.
+        """
+        jobs = self._plan(configs, total)
+        self.jobs.update({str(job.run.folder): job for job in jobs})
+        todo = [job for job in jobs if not job.settled()]
+        expected = self._announce(jobs, todo, 1 if inner else self.at_once)
+        if todo and not self.plan_only:
+            self._do(todo, inner, first, expected)
+        return [self._return(job) for job in jobs]
+
+    def _plan(self, configs: Iterable[tuple[Sequence[str], DictConfig]], total: int) -> list[Job]:
+        composed = ((overrides, functools.partial(_plain, cfg)) for overrides, cfg in configs)
+        with Progress(console=console, transient=True, disable=total < 20) as bar:
+            task = bar.add_task("checking the jobs", total=total)
+            return plan(composed, lambda n: bar.update(task, completed=n))
+
+    def _announce(self, jobs: Sequence[Job], todo: Sequence[Job], at_once: int) -> float | None:
+        """Say how many jobs there are, how many are done, and how long the rest will take."""
+        if not todo:
+            console.print(f"{plural(len(jobs), 'job')}, all done before (force=true trains again)")
+            return None
+        estimate = Estimate.of(jobs)
+        expected = estimate.total(todo, min(at_once, len(todo)))
+        if expected is None:
+            cost = "no finished run like these to tell how long they take"
+        else:
+            cost = f"about {duration(expected)}, as {plural(estimate.runs, 'finished run')} took"
+        again = Counter(job.run.state() for job in todo)
+        states = ", ".join(f"{n} {state}" for state, n in again.items())
+        many = f", {at_once} at once" if at_once > 1 else ""
+        done = len(jobs) - len(todo)
+        console.print(
+            f"{plural(len(jobs), 'job')}: {done} done before, {len(todo)} to do ({states}){many}; {cost}"
+        )
+        return expected
+
+    def _do(self, todo: Sequence[Job], inner: Any, first: int, expected: float | None) -> None:
+        if inner is not None:
+            with Watch(todo, expected):
+                inner.launch([list(job.overrides) for job in todo], first)
+        elif self.at_once > 1:
+            with Watch(todo, expected):
+                Pool(self.at_once, self.command_of, self._told).run(todo)
+        else:
+            here(todo, self._train_here)
+
+    def command_of(self, job: Job) -> list[str]:
+        """What trains this job alone."""
+        return ["leyden", "train", *self.flags, *job.overrides]
+
+    def _train_here(self, job: Job) -> "Outcome":
+        outcome = self.train(job.plain, self.command_of(job), job.known)
+        self._told(job, outcome.status, outcome.message)
+        return outcome
+
+    def _told(self, job: Job, status: str, message: str) -> None:
+        """Keep what a run's folder does not say."""
+        if status == "refused" or (status == "interrupted" and message):
+            self.refused[str(job.run.folder)] = message
+            console.print(f"job {job.number} ({job.words}): {message}", style="red", markup=False)
+
+    def _return(self, job: Job) -> JobReturn:
+        """What a sweeper is told: the record of the run. A failure is a result, not an exception."""
+        done = JobReturn(overrides=list(job.overrides), status=JobStatus.COMPLETED)
+        done.return_value = read(job.run.folder)
+        return done
+
+    def states(self) -> dict[str, str]:
+        """folder -> state of every job."""
+        found = {folder: read(job.run.folder).state for folder, job in self.jobs.items()}
+        mistakes = {folder: "refused" for folder in self.refused if found[folder] == "new"}
+        return {**found, **mistakes}
+
+    def status(self) -> int:
+        """The exit status: the gravest of the jobs'."""
+        if self.plan_only:
+            return 0
+        return max((_EXIT_STATUS.get(state, 130) for state in self.states().values()), default=0)
+
+    def show(self) -> None:
+        """The table of all jobs, with the commands that repeat the failed ones."""
+        if not self.jobs:
+            return
+        states = self.states()
+        records = {folder: read(job.run.folder) for folder, job in self.jobs.items()}
+        bests = [record.best for record in records.values() if record.best]
+        first: Mapping[str, Any] = bests[0] if bests else {"monitor": "metric", "higher_is_better": True}
+        rows = [
+            {
+                "state": states[folder],
+                "overrides": list(job.overrides),
+                "metric": records[folder].best.get("value"),
+                "seconds": records[folder].seconds,
+                "folder": folder,
+            }
+            for folder, job in self.jobs.items()
+        ]
+        console.print(jobs_table(rows, first["monitor"], higher=first["higher_is_better"]))
+        self._advise(states)
+
+    def _advise(self, states: Mapping[str, str]) -> None:
+        broken = [job for folder, job in self.jobs.items() if states[folder] in ("failed", "refused")]
+        for job in broken[:5]:
+            console.print(f"again:  {shlex.join(self.command_of(job))}", soft_wrap=True, markup=False)
+        if len(broken) > 5:
+            console.print(f"and {len(broken) - 5} more failed")
+        done = sum(state in ("complete", "pruned") for state in states.values())
+        seconds = duration(time.monotonic() - self.started)
+        console.print(
+            f"{done} of {len(states)} jobs complete in {seconds}; the same command does only the rest"
+        )
+
+
+def options_of(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
+    """Leyden's own flags of a sweep, --jobs and --plan, and the other words.
+
+    Raises:
+        UserError: --jobs is no number of jobs, or either without -m.
+    """
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--jobs", default="1")
+    parser.add_argument("--plan", action="store_true")
+    options, words = parser.parse_known_args(list(arguments))
+    if not options.jobs.isdecimal() or not int(options.jobs):
+        raise UserError(f"--jobs {options.jobs}: expected how many jobs to train at once, such as --jobs 2")
+    options.jobs = int(options.jobs)
+    options.multirun = bool({"-m", "--multirun"} & set(words))
+    if not options.multirun and (options.plan or options.jobs > 1):
+        flag = "--plan" if options.plan else "--jobs"
+        raise UserError(f"{flag} belongs to a sweep: add -m")
+    return options, words
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    return to_plain(cfg, cfg.hydra.runtime.choices.get("experiment"))
+
+
+def composed(loader: Any, config: DictConfig, overrides: Sequence[Sequence[str]], first: int) -> Any:
+    """(overrides, composed configuration) of each job, one at a time."""
+    for number, words in enumerate(overrides, start=first):
+        cfg = loader.load_sweep_config(config, list(words))
+        with open_dict(cfg):
+            cfg.hydra.job.id = cfg.hydra.job.num = number
+        yield [word.lstrip("+") for word in words], cfg

@@ -1,0 +1,132 @@
+"""The jobs of a sweep before any is trained: each composed, checked, its run's folder found, its time estimated.
+
+jobs = plan(configs)            # refuses the whole sweep if one job is a mistake
+estimate = Estimate.of(jobs)
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from leyden.errors import UserError
+from leyden.reporting.records import Record, find, flat
+from leyden.run import Run
+
+_SHOWN = 5  # refused jobs are named up to so many
+_NO_COST = ("seed", "name", "runs", "cache", "data_root", "force", "experiment", "trainer.max_epochs")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One configuration of a sweep. `known` is the stamp of what its folder held when the sweep began."""
+
+    number: int
+    overrides: tuple[str, ...]
+    plain: Mapping[str, Any]
+    run: Run
+    known: int
+    force: bool
+
+    @property
+    def words(self) -> str:
+        """Its overrides as typed."""
+        return " ".join(self.overrides) or "defaults"
+
+    def settled(self) -> bool:
+        """Whether nothing is left to do: complete, or ended otherwise since the sweep began."""
+        return self.run.settled(self.known, self.force)
+
+
+def plan(
+    composed: Iterable[tuple[Sequence[str], Callable[[], Mapping[str, Any]]]],
+    progress: Callable[[int], None],
+) -> list[Job]:
+    """Check every job and find its folder; of jobs that are one run the first alone is kept.
+
+    Args:
+        composed: (overrides, what gives the plain configuration) of each.
+        progress: told how many are done.
+
+    Raises:
+        UserError: some are mistakes; each is named, and nothing has been trained.
+    """
+    place_of = _Places()
+    jobs: dict[Path, Job] = {}
+    refused: list[str] = []
+    number = 0
+    for number, (overrides, made) in enumerate(composed, start=1):
+        progress(number)
+        try:
+            plain = made()
+            run = place_of(plain)
+            jobs.setdefault(
+                run.folder, Job(number, tuple(overrides), plain, run, run.stamp(), bool(plain["force"]))
+            )
+        except UserError as error:
+            refused.append(f"job {number} ({' '.join(overrides)}): {error}")
+    if refused:
+        more = [f"and {len(refused) - _SHOWN} more"] if len(refused) > _SHOWN else []
+        raise UserError("\n  ".join([_refusal(len(refused), number), *refused[:_SHOWN], *more]))
+    return list(jobs.values())
+
+
+def _refusal(refused: int, jobs: int) -> str:
+    return f"{refused} of {jobs} jobs cannot be run, so none has been:"
+
+
+class _Places:
+    """A configuration's run. The content of the data is looked at once for all jobs that read the same."""
+
+    def __init__(self) -> None:
+        self._fingerprints: dict[str, str] = {}
+
+    def __call__(self, plain: Mapping[str, Any]) -> Run:
+        from leyden import build
+        from leyden.check import check
+        from leyden.identity import run_of
+
+        config = check(plain)
+        key = json.dumps([config.data.source, config.cache], sort_keys=True, default=str)
+        if key not in self._fingerprints:
+            self._fingerprints[key] = build.data(config).fingerprint
+        return run_of(config, self._fingerprints[key])
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds that each job is expected to train, from finished runs like it; None where there is none."""
+
+    seconds: Mapping[int, float]
+    runs: int
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job]) -> "Estimate":
+        """From the finished runs in the jobs' own folders: of those that differ least, the median a training epoch."""
+        parents = sorted({job.run.folder.parent for job in jobs if job.run.folder.parent.is_dir()})
+        found = [r for parent in parents for r in find(parent) if r.state == "complete" and r.seconds]
+        guesses = {job.number: _like(job.plain, found) for job in jobs} if found else {}
+        return cls({number: guess for number, guess in guesses.items() if guess is not None}, len(found))
+
+    def total(self, jobs: Sequence[Job], at_once: int) -> float | None:
+        """Seconds for these jobs, so many at once; unknown jobs count like the others' mean."""
+        known = [self.seconds[job.number] for job in jobs if job.number in self.seconds]
+        return sum(known) / len(known) * len(jobs) / max(1, at_once) if known else None
+
+
+def _like(plain: Mapping[str, Any], found: Sequence[Record]) -> float | None:
+    own = _costly(dict(flat(plain)))
+    epochs = plain["trainer"].get("max_epochs", 1)
+    distance: dict[int, list[float]] = {}
+    for record in found:
+        other = _costly(record.keys)
+        apart = sum(own.get(key) != other.get(key) for key in own.keys() | other.keys())
+        per_epoch = (record.seconds or 0) / max(1, record.keys.get("trainer.max_epochs", 1))
+        distance.setdefault(apart, []).append(per_epoch * epochs)
+    return median(distance[min(distance)]) if distance else None
+
+
+def _costly(keys: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in keys.items() if k not in _NO_COST}

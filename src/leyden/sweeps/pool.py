@@ -1,0 +1,167 @@
+"""Jobs of a sweep in worker processes on this machine: the cores divided among them, one GPU each where there are GPUs.
+
+A worker imports torch once and trains many jobs. One that dies (out of memory, a crash in compiled code) takes
+only its job with it: the job stays broken off, to be resumed, and another worker takes the next.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from typing import IO, Any
+
+from leyden.runtime import available_cores
+from leyden.sweeps.execute import next_of
+from leyden.sweeps.plan import Job
+
+Told = Callable[[Job, str, str], None]  # (job, status, message) of a job that ended
+_LAST_WORDS = 2000  # characters of a dead worker's stderr
+
+
+class Pool:
+    """`at_once` workers over one list of jobs.
+
+    Args:
+        at_once: how many processes.
+        command: of a job, for its manifest.
+        told: called, from several threads, with what became of each job.
+    """
+
+    def __init__(self, at_once: int, command: Callable[[Job], list[str]], told: Told) -> None:
+        self._at_once, self._command, self._told = at_once, command, told
+        self._guard = threading.Lock()
+        self._workers: dict[int, _Worker] = {}
+        self._stopping = False
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Train all; Ctrl-C lets the workers save and stop, a second one kills them.
+
+        Raises:
+            KeyboardInterrupt: after the workers have stopped.
+        """
+        waiting = list(jobs)
+        threads = [
+            threading.Thread(target=self._serve, args=(slot, waiting), daemon=True)
+            for slot in range(min(self._at_once, len(jobs)))
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            _join(threads)
+        except KeyboardInterrupt:
+            self._stop(signal.SIGTERM)
+            try:
+                _join(threads)
+            except KeyboardInterrupt:
+                self._stop(signal.SIGKILL)
+                _join(threads)
+            raise
+        finally:
+            self._stop(signal.SIGKILL)
+
+    def _serve(self, slot: int, waiting: list[Job]) -> None:
+        """What one slot does: take a job, have it trained, until none is left."""
+        while (job := self._take(slot, waiting)) is not None:
+            worker = self._workers[slot]
+            answer = worker.train({"plain": job.plain, "command": self._command(job), "known": job.known})
+            self._told(job, answer["status"], answer["message"])
+        self._workers[slot].close()
+
+    def _take(self, slot: int, waiting: list[Job]) -> Job | None:
+        with self._guard:
+            if slot not in self._workers or self._workers[slot].gone():
+                if self._stopping:
+                    return None
+                self._workers[slot] = _Worker(slot, self._at_once)
+            return None if self._stopping else next_of(waiting)
+
+    def _stop(self, number: int) -> None:
+        with self._guard:
+            self._stopping = True
+            for worker in self._workers.values():
+                worker.signal(number)
+
+
+def _join(threads: Sequence[threading.Thread]) -> None:
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(0.5)  # with a limit: else a signal is not seen
+
+
+class _Worker:
+    """One `leyden work`, in a session of its own, so that Ctrl-C reaches it through us alone."""
+
+    def __init__(self, slot: int, at_once: int) -> None:
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the worker lives)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "leyden", "work"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env={**os.environ, **_share(slot, at_once)},
+            start_new_session=True,
+        )
+
+    def gone(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
+
+    def train(self, request: dict[str, Any]) -> dict[str, str]:
+        """Have one job trained; a worker that dies over it is an answer, too."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(request, default=str) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if line:
+            answer: dict[str, str] = json.loads(line)
+            return answer
+        return {"status": "interrupted", "message": self._death()}
+
+    def _death(self) -> str:
+        code = self._process.wait()
+        by = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+        self._errors.seek(0)
+        words = self._errors.read().decode(errors="replace")[-_LAST_WORDS:].strip()
+        return f"its process was {by}{hint}" + (f": {words}" if words and code != -signal.SIGTERM else "")
+
+    def signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if not self.gone():
+            self._process.send_signal(number)
+
+    def close(self) -> None:
+        """No more jobs: it ends by itself."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait()
+        self._errors.close()
+
+
+def _share(slot: int, at_once: int) -> dict[str, str]:
+    """The environment of a worker: its share of the cores, its GPU, and where to find the user's own code."""
+    threads = {"OMP_NUM_THREADS": str(max(1, available_cores() // at_once))}
+    gpus = _gpus()
+    own = {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}
+    return {**threads, **own, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name for name in given.split(",") if name]
+    import torch
+
+    return [str(i) for i in range(torch.cuda.device_count())]

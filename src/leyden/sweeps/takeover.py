@@ -1,0 +1,22 @@
+"""The Hydra callback that puts Leyden's launcher around the configured one, and its grid in place of the basic one."""
+
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, open_dict
+
+_BASIC = "hydra._internal.core_plugins.basic_"
+
+
+class TakeOver(Callback):
+    """At the start of a sweep; a single run is not touched."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Rewrite hydra.launcher and hydra.sweeper before Hydra makes them."""
+        hydra = config.hydra
+        with open_dict(config):
+            inner = None if hydra.launcher._target_.startswith(_BASIC) else hydra.launcher
+            engine = "hydra_plugins.leyden_sweeps.Engine"
+            hydra.launcher = {"_target_": engine, "_recursive_": False, "inner": inner}
+            if hydra.sweeper._target_.startswith(_BASIC):
+                hydra.sweeper._target_ = "hydra_plugins.leyden_sweeps.Grid"
