@@ -18,10 +18,13 @@ from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
+from leyden import loops, tasks
 from leyden.callbacks.checkpoint import Checkpoint
 from leyden.callbacks.history import History
 from leyden.callbacks.interrupt import Interrupt
 from leyden.callbacks.progress import ProgressBar
+from leyden.callbacks.pruning import Pruning
+from leyden.callbacks.tensorboard import Events
 from leyden.check import locate
 from leyden.config import Config
 from leyden.console import console
@@ -63,9 +66,9 @@ def _refusal(path: str, node: Mapping[str, Any], cause: BaseException) -> str:
 
 def data(config: Config, tokenizer: Tokenizer | None = None) -> DataModule:
     """The data layer; nothing is read yet. `tokenizer` is a fitted one, from a run's folder."""
-    node = config.data.tokenizer
-    if tokenizer is None and node is not None:
-        tokenizer = provide("data.tokenizer", node, {})
+    if tokenizer is None and config.data.tokenizer is not None:
+        own = config.model.tokenizer
+        tokenizer = provide("model.tokenizer" if own else "data.tokenizer", own or config.data.tokenizer, {})
     return DataModule(
         source=provide("data.source", config.data.source, {}),
         split=provide("split", config.split, {}),
@@ -209,10 +212,23 @@ def trainer(config: Config, folder: Path, resumed_step: int | None = None) -> Tr
     }
     loggers = [provide(f"logger.{name}", node, offered) for name, node in config.logger.items()]
     own = [provide(f"callbacks.{name}", node, offered) for name, node in config.callbacks.items()]
-    checkpoint = Checkpoint(folder / "checkpoints", config.monitor, higher, config.checkpoint_minutes)
+    checkpoint = Checkpoint(
+        folder / "checkpoints", config.monitor, higher, config.checkpoint_minutes, config.checkpoint_steps
+    )
     bar = ProgressBar(console, config.monitor)
-    ours = [History(folder / "metrics.csv"), *own, checkpoint, Interrupt(checkpoint), bar]
-    return _quiet_trainer(config.trainer, ours, loggers, folder)
+    search = [Pruning(config.trial, config.monitor)] if config.trial else []
+    ours = [
+        History(folder / "metrics.csv"),
+        *own,
+        Events(folder),
+        checkpoint,
+        *search,
+        Interrupt(checkpoint),
+        bar,
+    ]
+    made = _quiet_trainer(config.trainer, ours, loggers, folder)
+    loops.install(made)
+    return made
 
 
 def _quiet_trainer(
@@ -232,6 +248,7 @@ def _quiet_trainer(
             ),  # by ours: Lightning adds its own only where there is none
             "use_distributed_sampler": False,
             "num_sanity_val_steps": 0,
+            **({"plugins": plugins} if (plugins := tasks.environment()) and "plugins" not in node else {}),
         },
     )
     return made

@@ -27,6 +27,7 @@ PROVIDED: dict[str, tuple[str, ...]] = {
     "split": (),
     "sampling": (),
     "augment.*": FACTS,
+    "model.tokenizer": (),
     "model.frontend": FACTS,
     "model.net": (*FACTS, *FRONTEND_FACTS),
     "objective": FACTS,
@@ -69,7 +70,7 @@ def check_data(plain: Mapping[str, Any]) -> Config:
     """As `check`, for a command that looks at the data alone: the model may be of another modality."""
     config = _typed(plain)
     for path, node, provided in targets(config):
-        if path in ("data.source", "data.tokenizer", "split", "sampling"):
+        if path in ("data.source", "data.tokenizer", "model.tokenizer", "split", "sampling"):
             bind(path, node, provided)
     return config
 

@@ -163,6 +163,10 @@ def to_plain(cfg: DictConfig, experiment: str | None) -> Plain:
     job = OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"])
     if "experiment" in job:
         raise UserError(f"experiment={experiment}: an experiment begins with the line '# @package _global_'")
+    if "sweep" in job:
+        raise UserError(
+            "sweep=... is a search, which is a sweep: leyden train -m sweep=optuna ...; choose one of them"
+        )
     try:
         missing = sorted(OmegaConf.missing_keys(job))
         plain: Any = OmegaConf.to_container(job, resolve=not missing)

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 Target = dict[str, Any]  # a node with `_target_` and its arguments
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
     """`name` becomes part of a folder's name, and must not lead out of its place."""
     if "/" in name or name in (".", ".."):
         raise PydanticCustomError(
@@ -49,10 +49,14 @@ class Data(Node):
 
 
 class Model(Node):
-    """Group `model`: a LightningModule, the frontend that makes the net's input, and the net."""
+    """Group `model`: a LightningModule, the frontend that makes the net's input, and the net.
+
+    A model may read texts by a tokenizer of its own, in place of the data's; other data take none.
+    """
 
     name: str
     module: Target
+    tokenizer: Target | None = None
     frontend: Target = {}
     net: Target = {}
 
@@ -67,12 +71,13 @@ class Init(Node):
 class Config(Node):
     """A whole run. `batch_size` is global: ranks and accumulation divide it."""
 
-    name: Annotated[str, Field(min_length=1), AfterValidator(_file_name)]
+    name: Annotated[str, Field(min_length=1), AfterValidator(file_name)]
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     batch_size: Annotated[int, Field(ge=1)]
     monitor: str
     threads: Annotated[int, Field(ge=1)] | None
     checkpoint_minutes: Annotated[float, Field(gt=0)]
+    checkpoint_steps: Annotated[int, Field(ge=1)] | None
     data: Data
     split: Target
     sampling: Target
@@ -90,3 +95,4 @@ class Config(Node):
     runs: Annotated[str, Field(min_length=1)]
     experiment: str
     force: bool
+    trial: str | None = None

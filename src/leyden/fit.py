@@ -1,6 +1,5 @@
 """Train a built experiment in its run's folder and evaluate its best checkpoint: the work between lock and result."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,14 +10,16 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from leyden import build, metrics
+from leyden import build, metrics, resume
 from leyden.callbacks.checkpoint import Checkpoint
-from leyden.callbacks.tensorboard import log_choices, show
+from leyden.callbacks.pruning import Pruned
+from leyden.callbacks.tensorboard import log_choices, rewind, show
 from leyden.config import Config
 from leyden.data.datamodule import DataModule
 from leyden.files import write_text
 from leyden.manifest import git_diff, manifest
 from leyden.ranks import following
+from leyden.resume import State
 from leyden.run import Run
 
 
@@ -35,17 +36,22 @@ def fit(
 
     The test split is read once, at the end, with the checkpoint that was best on the validation split.
     """
-    resume = place.resume_point() if place.state_file() == "interrupted" and not config.force else None
-    if resume is None:
+    goes_on = place.state_file() in ("interrupted", "pruned") and not config.force
+    state = resume.find(place.checkpoints) if goes_on else None
+    if state is None:
         place.clear()
+    else:
+        resume.tidy(place.folder)
+        rewind(place.folder, state.content.get("events", {}))
     place.begin(plain, manifest(config, data.fingerprint, threads, command), asdict(data.spec))
     if diff := git_diff(Path.cwd()):
         write_text(place.folder / "changes.diff", diff)
     if data.tokenizer is not None:
         write_text(place.folder / "tokenizer.json", data.tokenizer.to_json())
-    with following(place.folder, resume):
-        trained = train(config, data, module, place, resume)
-    result = {
+    with following(place.folder, None if state is None else state.path):
+        trained = train(config, data, module, place, state)
+    result: dict[str, Any] = {
+        "status": "pruned" if trained.pruned else "complete",
         "metrics": trained.metrics,
         "best": trained.best,
         "cost": _cost(module, trained, config.batch_size),
@@ -54,8 +60,11 @@ def fit(
     }
     for logger in trained.trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            show(logger.experiment, result, data, place.folder / "predictions", trained.trainer.global_step)
-            log_choices(logger, plain, result)
+            if not trained.pruned:
+                show(
+                    logger.experiment, result, data, place.folder / "predictions", trained.trainer.global_step
+                )
+                log_choices(logger, plain, result)
             logger.finalize("success")
     return result
 
@@ -66,42 +75,41 @@ class Trained(NamedTuple):
     trainer: Trainer
     metrics: dict[str, Any]
     best: dict[str, Any]
-    seconds: float
-    resumed: int  # optimizer steps that were done before: the seconds are not theirs
+    seconds: float  # of training, with those before it was resumed
+    pruned: bool  # stopped by a search: not evaluated
 
 
 def train(
-    config: Config, data: DataModule, module: LightningModule, place: Run, resume: Path | None
+    config: Config, data: DataModule, module: LightningModule, place: Run, state: State | None
 ) -> Trained:
     """What every rank does: fit the frontend, train, take the best weights, evaluate val and test."""
     frontend: Any = getattr(module, "frontend", None)
     if hasattr(frontend, "fit"):
         frontend.fit(data.fit_batches())
-    resumed = _steps(resume) if resume else 0
-    first = resumed + 1 if resume else None  # event files drop what they hold from there
+    first = None if state is None else state.step + 1  # event files drop what they hold from there
     trainer = build.trainer(config, place.folder, first)
-    started = time.monotonic()
-    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=False if resume else None)
-    seconds = time.monotonic() - started
+    trainer.strategy.checkpoint_io = resume.Files(state)
+    path, pruned = None if state is None else state.path, False
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=False if path else None)
+    except Pruned:
+        pruned = True
     checkpoint = next(c for c in trainer.checkpoint_callbacks if isinstance(c, Checkpoint))
+    best, seconds = {**checkpoint.best, "checkpoint": "checkpoints/best.ckpt"}, checkpoint.seconds
+    if pruned:
+        return Trained(trainer, {}, best, seconds, pruned)
     trainer.strategy.barrier()  # the first rank has linked the best checkpoint
     module.load_state_dict(
         torch.load(checkpoint.best_path, map_location="cpu", weights_only=False)["state_dict"]
     )
     predictions = place.folder / "predictions" if trainer.is_global_zero else None
     found = metrics_of(trainer, module, data, predictions=predictions)
-    best = {**checkpoint.best, "checkpoint": "checkpoints/best.ckpt"}
-    return Trained(trainer, found, best, seconds, resumed)
-
-
-def _steps(checkpoint: Path) -> int:
-    """How many optimizer steps led to a checkpoint."""
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=False)["global_step"])
+    return Trained(trainer, found, best, seconds, pruned)
 
 
 def _cost(module: LightningModule, trained: Trained, batch_size: int) -> dict[str, Any]:
     steps, seconds = trained.trainer.global_step, trained.seconds
-    samples = (steps - trained.resumed) * batch_size
+    samples = steps * batch_size
     return {
         "seconds": round(seconds, 3),
         "samples_per_second": round(samples / seconds, 1) if seconds else None,

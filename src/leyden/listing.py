@@ -19,7 +19,7 @@ from leyden.errors import UserError, nearest
 # The order in which a person composes an experiment.
 GROUPS = (
     *("experiment", "data", "data/tokenizer", "split", "sampling", "augment", "model", "objective"),
-    *("optimizer", "schedule", "trainer", "callbacks", "logger"),
+    *("optimizer", "schedule", "trainer", "callbacks", "logger", "sweep"),
 )
 
 

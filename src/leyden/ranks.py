@@ -6,6 +6,8 @@ script again in each of them, so for the time of the fit the command line become
     python -m leyden follow FOLDER [CHECKPOINT]
 
 which reads the configuration from the run's folder, trains along and writes nothing.
+
+Where Slurm has started all of them with the same command (`tasks`), the others wait for these words instead.
 """
 
 import importlib.util
@@ -17,17 +19,24 @@ from pathlib import Path
 
 from lightning.pytorch import Trainer
 
-_ASK_EVERY = 20  # batches between two agreements of the ranks: each is a synchronisation
+from leyden import tasks
+
+_ASK_EVERY = 20  # steps between two agreements of the ranks: each is a synchronisation
 
 
 @contextmanager
 def following(folder: Path, resume: Path | None) -> Iterator[None]:
-    """Let the processes that Lightning starts follow the run in `folder` from the checkpoint `resume`."""
+    """Let the other processes follow the run in `folder` from the checkpoint `resume`."""
     from hydra.core.hydra_config import HydraConfig
 
+    words = [str(folder), *([str(resume)] if resume else [])]
+    if tasks.count() > 1:
+        tasks.tell({"words": words, "path": sys.path, "cwd": str(Path.cwd())})
+        yield
+        return
     main, hydra = sys.modules["__main__"], HydraConfig.instance()
     kept = sys.argv, getattr(main, "__spec__", None), hydra.cfg, os.environ.get("PYTHONPATH")
-    sys.argv = ["leyden", "follow", str(folder), *([str(resume)] if resume else [])]
+    sys.argv = ["leyden", "follow", *words]
     main.__spec__ = importlib.util.find_spec("leyden")
     hydra.cfg = None  # else Lightning repeats Hydra's command
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
@@ -40,7 +49,8 @@ def following(folder: Path, resume: Path | None) -> Iterator[None]:
 
 def main(arguments: Sequence[str]) -> int:
     """`leyden follow FOLDER [CHECKPOINT]`: train along as the rank that the environment names."""
-    from leyden import build, fit
+    from leyden import build, fit, resume
+    from leyden.callbacks.interrupt import Interrupted
     from leyden.check import check
     from leyden.console import console
     from leyden.run import Run, load_config
@@ -53,7 +63,10 @@ def main(arguments: Sequence[str]) -> int:
     prepare(threads_of_a_rank(config.threads, config.trainer))
     data = build.data(config)
     module = build.module(config, data.spec, data.steps_per_epoch(int(config.trainer["max_epochs"])))
-    fit.train(config, data, module, Run(folder), checkpoint[0] if checkpoint else None)
+    try:
+        fit.train(config, data, module, Run(folder), resume.read(checkpoint[0]) if checkpoint else None)
+    except Interrupted:
+        return 130
     return 0
 
 
@@ -67,10 +80,10 @@ def threads_of_a_rank(threads: int | None, trainer: dict[str, object]) -> int | 
     return threads
 
 
-def agreed(trainer: Trainer, wish: bool, batch_idx: int) -> bool:
-    """Whether any rank wishes it, the same answer on all; several ranks are asked every so many batches only."""
+def agreed(trainer: Trainer, wish: bool) -> bool:
+    """Whether any rank wishes it, the same answer on all; several ranks are asked every so many steps only."""
     if trainer.world_size == 1:
         return wish
-    if (batch_idx + 1) % _ASK_EVERY:
+    if trainer.global_step % _ASK_EVERY:
         return False
     return bool(trainer.strategy.reduce_boolean_decision(wish, all=False))

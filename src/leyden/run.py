@@ -171,11 +171,14 @@ class Run:
         self._write_result({"status": "running", **known, "made_with": software, "config": _finite(plain)})
 
     def clear(self) -> None:
-        """Forget an earlier try wholly: force=true, or a failed run that starts again."""
-        for name in ("checkpoints", "predictions", "tensorboard"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+        """Forget an earlier try wholly: force=true, or a failed run that starts again.
+
+        The result goes first: killed half-way, the run must not look complete.
+        """
         for name in ("result.json", "metrics.csv", "error.txt", "changes.diff"):
             (self.folder / name).unlink(missing_ok=True)
+        for name in ("checkpoints", "predictions", "tensorboard"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def finish(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """Complete result.json by what came of the run."""

@@ -25,6 +25,7 @@ _CHATTER = (
     ".*GPU available but not used.*",
     ".*overridden `transfer_batch_to_device` in `LightningModule`.*",
     ".*isinstance.treespec, LeafSpec.* is deprecated.*",
+    ".*`srun` command is available on your system but is not used.*",  # a login node, or one process of a job
     ".*infer the `batch_size` from an ambiguous collection.*",  # a Batch's first tensor has the right one
 )
 

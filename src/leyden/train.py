@@ -7,6 +7,7 @@ running in another shell -> waits for it and shows what it found.
 import errno
 import functools
 import math
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from leyden import tasks
 from leyden.compose import compose, config_dirs_of, run_hydra, to_plain
 from leyden.console import console
 from leyden.errors import UserError, refusal
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from leyden.metrics import Metrics
     from leyden.sweeps.engine import Sweep
 
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)  # by which Slurm and submitit announce that a job's time is over
 EXIT_STATUS = {"complete": 0, "pruned": 0, "failed": 1, "refused": 2, "interrupted": 130}
 
 
@@ -37,6 +40,7 @@ class Outcome:
     result: dict[str, Any] = field(default_factory=dict, repr=False)
     message: str = ""
     overrides: tuple[str, ...] = ()
+    signal: int = 0  # of an interrupted one: what it was asked by
 
     @property
     def folder(self) -> Path:
@@ -62,10 +66,22 @@ class Outcome:
 
 def main(arguments: Sequence[str]) -> int:
     """The verb `train`: Hydra's command line over a `Task`; returns the exit status."""
+    tune_process()
+    if tasks.another():
+        return tasks.follow()
+    with tasks.leading():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str]) -> int:
     from leyden.sweeps.engine import Sweep, options_of
 
-    tune_process()
     options, words = options_of(arguments)
+    if options.multirun and tasks.count() > 1:
+        raise UserError(
+            f"-m under srun with {tasks.count()} tasks: a sweep runs as one task (srun --ntasks=1), "
+            "or as jobs of their own: hydra/launcher=submitit_slurm outside srun"
+        )
     flags = [f"--config-dir={folder}" for folder in config_dirs_of(words)]
     elsewhere = functools.partial(_elsewhere, flags=tuple(flags))
     task = Task(Sweep(options.jobs, options.plan, flags, attempt, elsewhere), flags)
@@ -102,8 +118,10 @@ def _composed(cfg: DictConfig, flags: Sequence[str]) -> tuple[dict[str, Any], li
     """A job's plain configuration, and the command that trains it alone."""
     from hydra.core.hydra_config import HydraConfig
 
+    from leyden.sweeps.trial import words_of
+
     hydra = HydraConfig.get()
-    words = [str(word).lstrip("+") for word in hydra.overrides.task]
+    words = [word.lstrip("+") for word in words_of(hydra.overrides.task)]
     return to_plain(cfg, hydra.runtime.choices.get("experiment")), ["leyden", "train", *flags, *words]
 
 
@@ -112,8 +130,16 @@ def _elsewhere(cfg: DictConfig, flags: Sequence[str]) -> "Outcome":
     from leyden.compose import find_own_code
 
     tune_process()
+    if tasks.another():
+        return Outcome("complete" if tasks.follow() == 0 else "interrupted")
     find_own_code([flag.partition("=")[2] for flag in flags])
-    return _guarded(lambda: run(*_composed(cfg, flags), verbose=False))
+    with tasks.leading():
+        outcome = _guarded(lambda: run(*_composed(cfg, flags), verbose=False))
+    if outcome.signal in WARNINGS and callable(signal.getsignal(outcome.signal)):
+        signal.raise_signal(
+            outcome.signal
+        )  # the state is saved: now submitit may put the job into the queue again
+    return outcome
 
 
 def train(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> Outcome:
@@ -181,6 +207,7 @@ def run(
         _print_config(plain)
     if place.settled(known, config.force):
         return _stored(place, verbose)
+    tasks.verify(config.trainer)
     build.verify_trainer(config)
     steps_per_epoch = data.steps_per_epoch(int(config.trainer["max_epochs"]))
     module = build.module(config, data.spec, steps_per_epoch)
@@ -215,18 +242,19 @@ def _recorded(place: Any, verbose: bool, work: Any) -> Outcome:
     from leyden.callbacks.interrupt import Interrupted
 
     try:
-        result = place.finish({"status": "complete", "error": None, **work()})
+        result = place.finish({"error": None, **work()})
     except UserError:
         raise
-    except (Interrupted, KeyboardInterrupt, SystemExit):  # Lightning exits at a second Ctrl-C
+    except (Interrupted, KeyboardInterrupt, SystemExit) as why:  # Lightning exits at a second Ctrl-C
         console.print(f"interrupted; the same command resumes from {place.resume_point() or 'the start'}")
-        return Outcome("interrupted", place.finish({"status": "interrupted"}))
+        by = why.signal if isinstance(why, Interrupted) else 0
+        return Outcome("interrupted", place.finish({"status": "interrupted"}), signal=by)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise cannot_write(place.folder, error) from error
         return _failed(place, error)
     _print_result(result, verbose)
-    return Outcome("complete", result)
+    return Outcome(result["status"], result)
 
 
 def _failed(place: Any, error: Exception) -> Outcome:
@@ -256,9 +284,10 @@ def _print_result(result: Mapping[str, Any] | None, verbose: bool) -> None:
 
     if result is None:
         return
-    if verbose:
+    if verbose and result["status"] == "complete":
         console.print(result_table(dict(result)))
         return
     best = result.get("best") or {}
     value = best.get("value", math.nan)
-    console.print(f"{best.get('monitor', 'metric')} {value:.4f}  {result['folder']}", soft_wrap=True)
+    pruned = "pruned  " if result["status"] == "pruned" else ""
+    console.print(f"{pruned}{best.get('monitor', 'metric')} {value:.4f}  {result['folder']}", soft_wrap=True)

@@ -18,6 +18,11 @@ class History(LastCallback):
         self._path = path
         self.rows: list[dict[str, float]] = []
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A resumed run drops the rows that were written after its state."""
+        if trainer.is_global_zero and (self.rows or self._path.exists()):
+            self._write()
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -34,7 +39,10 @@ class History(LastCallback):
         metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         self.rows.append({"epoch": trainer.current_epoch + 1, "step": trainer.global_step, **metrics})
         if trainer.is_global_zero:
-            write_text(self._path, table(self.rows))
+            self._write()
+
+    def _write(self) -> None:
+        write_text(self._path, table(self.rows))
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far."""

@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM: finish the step, save, leave a state that resumes. A second Ctrl-C leaves at once."""
+"""Ctrl-C, SIGTERM, and the warnings of a cluster: finish the step, save, leave a state that resumes.
+
+A second Ctrl-C leaves at once.
+"""
 
 import signal
 from types import FrameType
@@ -7,44 +10,48 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LastCallback
 
-from leyden.callbacks.checkpoint import Checkpoint, at_safe_point
+from leyden.callbacks.checkpoint import Checkpoint
 from leyden.ranks import agreed
+
+# Slurm warns of a job's end by the signal of sbatch --signal, submitit by USR2; unhandled, they would kill.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Interrupted(BaseException):
     """The run was asked to stop and has saved its state. Not an Exception: nobody should swallow it."""
 
+    def __init__(self, signal: int = 0) -> None:
+        self.signal = signal  # 0: another rank was asked
+
 
 class Interrupt(LastCallback):
-    """Turns the first SIGINT or SIGTERM into a checkpoint and `Interrupted` at the end of the step."""
+    """Turns the first signal into a checkpoint and `Interrupted` at the end of the step."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
-        self._asked = False
+        self._asked = 0
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the signals over (after Lightning's own connector has set its handlers)."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             self._before[number] = signal.signal(number, self._ask)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self._give_back()  # the next signal does what it did before: leave at once
-        self._asked = True
+        self._asked = number
         print("\nleyden: stopping after this step; once more to stop at once", flush=True)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_step_done(self, trainer: Trainer) -> None:
         """The place where a run can stop and go on exactly."""
-        if at_safe_point(trainer, batch_idx) and agreed(trainer, self._asked, batch_idx):
+        if agreed(trainer, bool(self._asked)):
             self._checkpoint.save(trainer)
-            raise Interrupted
+            raise Interrupted(self._asked)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_epoch_done(self, trainer: Trainer) -> None:
         """Asked on the last batch or during the validation: this epoch's checkpoint has just been written."""
-        if trainer.strategy.reduce_boolean_decision(self._asked, all=False):
-            raise Interrupted
+        if trainer.strategy.reduce_boolean_decision(bool(self._asked), all=False):
+            raise Interrupted(self._asked)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Give the signals back."""

@@ -4,17 +4,20 @@ IMAGES: confusion, recall by class, precision-recall curves, reliability, and th
 TEXT: the tables. AUDIO: the worst errors, to be listened to. HPARAMS: the run's choices beside its result.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from leyden import pictures
 from leyden.data.datamodule import DataModule
 from leyden.reporting import figures, markdown
 
+_SAVING = ("checkpoint_minutes", "checkpoint_steps")  # no choice of what is computed
 _WORST = 16  # errors shown: the wrong answers of which the model was surest
 
 
@@ -23,6 +26,40 @@ def tensorboard_logger(folder: Path, resumed_step: int | None = None) -> TensorB
     return TensorBoardLogger(
         str(folder), name="", version="tensorboard", default_hp_metric=False, purge_step=resumed_step
     )
+
+
+class Events(Callback):
+    """Keeps how long each event file is at a checkpoint: what is written later belongs to no state.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Write out what TensorBoard still holds in memory (for up to two minutes), then measure."""
+        for logger in trainer.loggers if trainer.is_global_zero else ():
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.flush()
+        checkpoint["events"] = {name: path.stat().st_size for name, path in _event_files(self._folder)}
+
+
+def rewind(folder: Path, sizes: Mapping[str, int]) -> None:
+    """Cut the event files of the run in `folder` back to what they held at a checkpoint."""
+    for name, path in _event_files(folder):
+        if name not in sizes:
+            path.unlink()
+        elif path.stat().st_size > sizes[name]:
+            os.truncate(path, sizes[name])
+
+
+def _event_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """(name, path) of TensorBoard's files of a run."""
+    return ((path.name, path) for path in sorted((folder / "tensorboard").glob("events.out.tfevents.*")))
 
 
 def log_choices(logger: TensorBoardLogger, plain: Mapping[str, Any], result: Mapping[str, Any]) -> None:
@@ -39,7 +76,7 @@ def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
     for key, value in node.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{path}{key}.")
-        elif path or key not in ("name", "data_root", "cache", "runs", "force"):
+        elif path or key not in ("name", "data_root", "cache", "runs", "force", "trial", *_SAVING):
             yield f"{path}{key}", value if isinstance(value, bool | int | float | str) else str(value)
 
 

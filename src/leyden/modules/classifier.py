@@ -40,22 +40,47 @@ class Tally:
         self.epoch = torch.zeros(3)
         self._interval = torch.zeros(3)
         self._held: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._rows = torch.zeros(0, 3)  # (loss, hits, samples) of steps held when the state was saved
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add a batch: its mean loss (), logits (B, C) and labels (B,)."""
         self._held.append((loss, logits, labels))
-        if len(self._held) == self.FOLD:
+        if len(self._rows) + len(self._held) == self.FOLD:
             self._fold()
 
     def _fold(self) -> None:
-        if not self._held:
+        if not self._held and not len(self._rows):
             return
-        losses, logits, labels = zip(*self._held, strict=True)
+        losses, hits, counts = (part.to(self._device) for part in self._rows.T)
+        if self._held:
+            loss, logits, labels = zip(*self._held, strict=True)
+            sizes = torch.tensor([len(part) for part in labels], dtype=torch.float32, device=self._device)
+            losses, counts = torch.cat([losses, torch.stack(loss).float()]), torch.cat([counts, sizes])
+            right = (torch.cat(logits).argmax(1) == torch.cat(labels)).sum()
+            hits = torch.cat([hits, right.float()[None]])
+        self._held, self._rows = [], torch.zeros(0, 3)
+        sums = torch.stack(((losses * counts).sum(), hits.sum(), counts.sum()))
+        self._interval = self._interval.to(self._device) + sums
+
+    @property
+    def _device(self) -> torch.device:
+        return self._held[0][0].device if self._held else self._interval.device
+
+    def state(self) -> Tensor:
+        """(2 + m, 3): the sums, and the m steps held. Nothing is folded: another order of adding rounds otherwise."""
+        device = self._device
+        held = [
+            torch.stack(
+                (loss.float(), (logits.argmax(1) == labels).sum().float(), loss.new_tensor(len(labels)))
+            )
+            for loss, logits, labels in self._held
+        ]
+        return torch.stack([*(x.to(device) for x in (self.epoch, self._interval, *self._rows)), *held])
+
+    def load(self, state: Tensor) -> None:
+        """Go on from what `state` returned."""
+        self.epoch, self._interval, self._rows = state[0].clone(), state[1].clone(), state[2:].clone()
         self._held = []
-        counts = torch.tensor([len(part) for part in labels], dtype=torch.float32, device=losses[0].device)
-        loss = (torch.stack(losses).float() * counts).sum()
-        hits = (torch.cat(logits).argmax(1) == torch.cat(labels)).sum()
-        self._interval = self._interval.to(loss.device) + torch.stack((loss, hits.float(), counts.sum()))
 
     @property
     def interval(self) -> Tensor:
@@ -65,7 +90,7 @@ class Tally:
 
     @interval.setter
     def interval(self, sums: Tensor) -> None:
-        self._held, self._interval = [], sums
+        self._held, self._rows, self._interval = [], torch.zeros(0, 3), sums
 
     def read_interval(self) -> dict[str, float]:
         """Mean loss and accuracy since the last call."""
@@ -249,12 +274,13 @@ class Classifier(LightningModule):
         return self
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The sums of the unfinished epoch belong to an exact resume."""
-        checkpoint["tally"] = {"epoch": self.tally.epoch, "interval": self.tally.interval}
+        """The sums of the unfinished epoch belong to an exact resume: those of every rank."""
+        checkpoint["tally"] = _from_all_ranks(self.tally.state()[None], self)
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Take the sums up again."""
-        self.tally.epoch, self.tally.interval = (checkpoint["tally"][k] for k in ("epoch", "interval"))
+        ranks = checkpoint["tally"]
+        self.tally.load(ranks[self.trainer.global_rank % len(ranks)])
 
 
 def _from_all_ranks(x: Tensor, module: LightningModule) -> Tensor:

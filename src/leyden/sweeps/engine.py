@@ -11,13 +11,14 @@ from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, open_dict
 from rich.progress import Progress
 
-from leyden.compose import to_plain
+from leyden.compose import nested_keys_without_plus, to_plain
 from leyden.console import console
 from leyden.errors import UserError
 from leyden.reporting.records import read
@@ -26,6 +27,7 @@ from leyden.reporting.words import duration, plural
 from leyden.sweeps.execute import here
 from leyden.sweeps.plan import Estimate, Job, plan
 from leyden.sweeps.pool import Pool
+from leyden.sweeps.submitted import each_to_its_end
 from leyden.sweeps.watch import Watch
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ class Sweep:
     jobs: dict[str, Job] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)  # folder -> why there is no record of it
     started: float = field(default_factory=time.monotonic)
+    closing: Callable[[], None] | None = None  # called after the table
+    broken_off: bool = False  # interrupted with jobs that nobody had asked for yet
 
     def launch(
         self, configs: Iterable[tuple[Sequence[str], DictConfig]], total: int, inner: Any, first: int
@@ -78,6 +82,43 @@ class Sweep:
             self._do(todo, inner, first, expected)
         return [self._return(job) for job in jobs]
 
+    def stream(self, ask: Callable[[], Job | None], tell: Callable[[Job], None], inner: Any) -> None:
+        """Do jobs that are asked for one at a time, each when there is a place for it, as a search does.
+
+        Args:
+            ask: the next job; None: there is none to begin. Called by one thread at a time.
+            tell: called with each job that has ended, however, perhaps from several threads.
+            inner: a launcher that the user has chosen: it is given `at_once` in a batch.
+
+        Raises:
+            KeyboardInterrupt: interrupted; the state of the jobs at work is saved.
+        """
+
+        def following() -> Job | None:
+            job = ask()
+            if job is not None:
+                self.jobs[str(job.run.folder)] = job
+            return job
+
+        def told(job: Job, status: str, message: str) -> None:
+            self._told(job, status, message)
+            tell(job)
+
+        try:
+            if inner is None and self.at_once > 1:
+                Pool(self.at_once, self.command_of, told).stream(following)
+                return
+            while batch := list(islice(iter(following, None), self.at_once)):
+                if inner is not None:
+                    self._do(batch, inner, batch[0].number, None)
+                elif self._train_here(batch[0]).status == "interrupted":
+                    raise KeyboardInterrupt
+                for job in batch:
+                    tell(job)
+        except KeyboardInterrupt:
+            self.broken_off = True
+            raise
+
     def _plan(self, configs: Iterable[tuple[Sequence[str], DictConfig]], total: int) -> list[Job]:
         composed = ((overrides, functools.partial(_plain, cfg)) for overrides, cfg in configs)
         with Progress(console=console, transient=True, disable=total < 20) as bar:
@@ -94,20 +135,24 @@ class Sweep:
         if expected is None:
             cost = "no finished run like these to tell how long they take"
         else:
-            cost = f"about {duration(expected)}, as {plural(estimate.runs, 'finished run')} took"
+            like = plural(estimate.runs, "finished run")
+            cost = f"about {duration(expected)} of training, to judge by {like}"
         again = Counter(job.run.state() for job in todo)
         states = ", ".join(f"{n} {state}" for state, n in again.items())
         many = f", {at_once} at once" if at_once > 1 else ""
         done = len(jobs) - len(todo)
         console.print(
-            f"{plural(len(jobs), 'job')}: {done} done before, {len(todo)} to do ({states}){many}; {cost}"
+            f"{plural(len(jobs), 'job')}: {done} done before, {len(todo)} to do ({states}){many}; {cost}",
+            soft_wrap=True,
         )
         return expected
 
     def _do(self, todo: Sequence[Job], inner: Any, first: int, expected: float | None) -> None:
         if inner is not None:
             with Watch(todo, expected):
-                inner.launch([list(job.overrides) for job in todo], first)
+                words = [nested_keys_without_plus([*job.overrides, *job.hidden]) for job in todo]
+                with each_to_its_end(inner):
+                    inner.launch(words, first)
         elif self.at_once > 1:
             with Watch(todo, expected):
                 Pool(self.at_once, self.command_of, self._told).run(todo)
@@ -143,8 +188,8 @@ class Sweep:
 
     def status(self) -> int:
         """The exit status: the gravest of the jobs'."""
-        if self.plan_only:
-            return 0
+        if self.plan_only or self.broken_off:
+            return 130 if self.broken_off else 0
         return max((_EXIT_STATUS.get(state, 130) for state in self.states().values()), default=0)
 
     def show(self) -> None:
@@ -167,8 +212,15 @@ class Sweep:
         ]
         console.print(jobs_table(rows, first["monitor"], higher=first["higher_is_better"]))
         self._advise(states)
+        if self.closing is not None:
+            self.closing()
 
     def _advise(self, states: Mapping[str, str]) -> None:
+        if self.plan_only:
+            console.print(
+                "this is the plan: nothing has been trained; the same command without --plan does it"
+            )
+            return
         broken = [job for folder, job in self.jobs.items() if states[folder] in ("failed", "refused")]
         for job in broken[:5]:
             console.print(f"again:  {shlex.join(self.command_of(job))}", soft_wrap=True, markup=False)
@@ -177,7 +229,7 @@ class Sweep:
         done = sum(state in ("complete", "pruned") for state in states.values())
         seconds = duration(time.monotonic() - self.started)
         console.print(
-            f"{done} of {len(states)} jobs complete in {seconds}; the same command does only the rest"
+            f"{done} of {len(states)} jobs complete, {seconds}; the same command does only what is left"
         )
 
 

@@ -6,7 +6,7 @@ estimate = Estimate.of(jobs)
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,12 +16,33 @@ from leyden.reporting.records import Record, find, flat
 from leyden.run import Run
 
 _SHOWN = 5  # refused jobs are named up to so many
-_NO_COST = ("seed", "name", "runs", "cache", "data_root", "force", "experiment", "trainer.max_epochs")
+_NO_COST = (
+    "seed",
+    "name",
+    "runs",
+    "cache",
+    "data_root",
+    "force",
+    "experiment",
+    "trial",
+    "trainer.max_epochs",
+)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One configuration of a sweep. `known` is the stamp of what its folder held when the sweep began."""
+    """One configuration of a sweep.
+
+    Attributes:
+        number: its place, from 1.
+        overrides: as typed.
+        plain: the composed configuration.
+        run: its folder.
+        known: the stamp of what the folder held when the sweep began.
+        force: whether a finished run is trained again.
+        hidden: overrides that belong to the sweep, not to the run: they are in no command that repeats it.
+        own: those of the overrides that not every job of the sweep has.
+    """
 
     number: int
     overrides: tuple[str, ...]
@@ -29,11 +50,13 @@ class Job:
     run: Run
     known: int
     force: bool
+    hidden: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
-        """Its overrides as typed."""
-        return " ".join(self.overrides) or "defaults"
+        """What sets it apart."""
+        return " ".join(self.own or self.overrides) or "defaults"
 
     def settled(self) -> bool:
         """Whether nothing is left to do: complete, or ended otherwise since the sweep began."""
@@ -53,7 +76,7 @@ def plan(
     Raises:
         UserError: some are mistakes; each is named, and nothing has been trained.
     """
-    place_of = _Places()
+    place_of = Places()
     jobs: dict[Path, Job] = {}
     refused: list[str] = []
     number = 0
@@ -70,20 +93,22 @@ def plan(
     if refused:
         more = [f"and {len(refused) - _SHOWN} more"] if len(refused) > _SHOWN else []
         raise UserError("\n  ".join([_refusal(len(refused), number), *refused[:_SHOWN], *more]))
-    return list(jobs.values())
+    shared = set.intersection(*(set(job.overrides) for job in jobs.values()))
+    return [replace(job, own=tuple(w for w in job.overrides if w not in shared)) for job in jobs.values()]
 
 
 def _refusal(refused: int, jobs: int) -> str:
     return f"{refused} of {jobs} jobs cannot be run, so none has been:"
 
 
-class _Places:
+class Places:
     """A configuration's run. The content of the data is looked at once for all jobs that read the same."""
 
     def __init__(self) -> None:
         self._fingerprints: dict[str, str] = {}
 
     def __call__(self, plain: Mapping[str, Any]) -> Run:
+        """The run of a composed configuration; UserError if it is a mistake."""
         from leyden import build
         from leyden.check import check
         from leyden.identity import run_of

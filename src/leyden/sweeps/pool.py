@@ -37,6 +37,7 @@ class Pool:
         self._guard = threading.Lock()
         self._workers: dict[int, _Worker] = {}
         self._stopping = False
+        self._errors: list[Exception] = []
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Train all; Ctrl-C lets the workers save and stop, a second one kills them.
@@ -45,9 +46,22 @@ class Pool:
             KeyboardInterrupt: after the workers have stopped.
         """
         waiting = list(jobs)
+        self.stream(lambda: next_of(waiting), len(jobs))
+
+    def stream(self, following: Callable[[], Job | None], most: int | None = None) -> None:
+        """As `run`, for jobs that come one at a time.
+
+        Args:
+            following: asked for the next job when a worker is free; None: there are no more.
+            most: workers that can be of use.
+
+        Raises:
+            KeyboardInterrupt: after the workers have stopped.
+            Exception: what `following` or `told` raised, once the other workers' jobs have ended.
+        """
         threads = [
-            threading.Thread(target=self._serve, args=(slot, waiting), daemon=True)
-            for slot in range(min(self._at_once, len(jobs)))
+            threading.Thread(target=self._serve, args=(slot, following), daemon=True)
+            for slot in range(min(self._at_once, most or self._at_once))
         ]
         for thread in threads:
             thread.start()
@@ -63,22 +77,30 @@ class Pool:
             raise
         finally:
             self._stop(signal.SIGKILL)
+        if self._errors:
+            raise self._errors[0]
 
-    def _serve(self, slot: int, waiting: list[Job]) -> None:
+    def _serve(self, slot: int, following: Callable[[], Job | None]) -> None:
         """What one slot does: take a job, have it trained, until none is left."""
-        while (job := self._take(slot, waiting)) is not None:
-            worker = self._workers[slot]
-            answer = worker.train({"plain": job.plain, "command": self._command(job), "known": job.known})
-            self._told(job, answer["status"], answer["message"])
-        self._workers[slot].close()
+        try:
+            while (job := self._take(slot, following)) is not None:
+                worker = self._workers[slot]
+                answer = worker.train({"plain": job.plain, "command": self._command(job), "known": job.known})
+                self._told(job, answer["status"], answer["message"])
+        except Exception as error:  # for the thread that waits for this one
+            self._errors.append(error)
+        if slot in self._workers:
+            self._workers[slot].close()
 
-    def _take(self, slot: int, waiting: list[Job]) -> Job | None:
+    def _take(self, slot: int, following: Callable[[], Job | None]) -> Job | None:
         with self._guard:
             if slot not in self._workers or self._workers[slot].gone():
                 if self._stopping:
                     return None
+                if slot in self._workers:
+                    self._workers[slot].close()
                 self._workers[slot] = _Worker(slot, self._at_once)
-            return None if self._stopping else next_of(waiting)
+            return None if self._stopping or self._errors else following()
 
     def _stop(self, number: int) -> None:
         with self._guard:
@@ -142,10 +164,8 @@ class _Worker:
 
     def close(self) -> None:
         """No more jobs: it ends by itself."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._process.wait()
+        with contextlib.suppress(BrokenPipeError), self._process:
+            pass  # closes the pipes and waits
         self._errors.close()
 
 

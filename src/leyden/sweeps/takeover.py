@@ -1,4 +1,4 @@
-"""The Hydra callback that puts Leyden's launcher around the configured one, and its grid in place of the basic one."""
+"""The Hydra callback that puts Leyden's launcher around the configured one, its grid or search for the basic one."""
 
 from typing import Any
 
@@ -18,5 +18,7 @@ class TakeOver(Callback):
             inner = None if hydra.launcher._target_.startswith(_BASIC) else hydra.launcher
             engine = "hydra_plugins.leyden_sweeps.Engine"
             hydra.launcher = {"_target_": engine, "_recursive_": False, "inner": inner}
-            if hydra.sweeper._target_.startswith(_BASIC):
+            if "sweep" in config:
+                hydra.sweeper = {"_target_": "hydra_plugins.leyden_sweeps.Search"}
+            elif hydra.sweeper._target_.startswith(_BASIC):
                 hydra.sweeper._target_ = "hydra_plugins.leyden_sweeps.Grid"

@@ -68,8 +68,10 @@ class Watch:
     def _tell(self, job: Job) -> None:
         record = read(job.run.folder)
         self._failed += record.state == "failed"
-        value = f"{number(record.best['value'])}  " if record.best else ""
-        console.print(f"{record.state}  {value}{duration(record.seconds)}  {job.words}", soft_wrap=True)
+        error = record.result.get("error") or {}
+        found = number(record.best["value"]) if record.best else error.get("message", "")
+        took = f"  {duration(record.seconds)}" if record.seconds is not None else ""
+        console.print(f"{record.state}  {job.words}  {found}{took}", soft_wrap=True, markup=False)
 
     def _left(self, done: int) -> str:
         gone = time.monotonic() - self._started

@@ -1,0 +1,43 @@
+"""A classifier that is not trained: it goes through the ordinary loop once, at learning rate zero, and is evaluated."""
+
+from typing import Any
+
+from leyden.batch import Batch
+from leyden.modules.classifier import Classifier
+
+
+class Untrained(Classifier):
+    """Evaluates the net as it was made. For a baseline of any modality that has nothing to learn.
+
+    The loop, the checkpoint and the result are those of every run. What is different: the learning rate is zero
+    whatever `optimizer.lr` says (no optimizer of torch then changes a weight), and the run ends after one epoch
+    whatever `trainer.max_epochs` says. Batches go through the net once, for the training loss, as they are:
+    no augmentation.
+    """
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The net's input."""
+        made: Batch = self.frontend(batch)
+        return made
+
+    def configure_optimizers(self) -> Any:
+        """As a Classifier's, at rate zero from the first step on: a schedule multiplies it."""
+        make = self._optimizer
+
+        def still(groups: Any) -> Any:
+            optimizer = make(groups)
+            for group in optimizer.param_groups:
+                group["lr"] = 0.0
+            return optimizer
+
+        self._optimizer = still
+        return super().configure_optimizers()
+
+    def on_train_start(self) -> None:
+        """A run that died between its epoch and its result has nothing left to do."""
+        self.trainer.should_stop = self.trainer.current_epoch > 0
+
+    def on_train_epoch_end(self) -> None:
+        """One epoch is enough."""
+        super().on_train_epoch_end()
+        self.trainer.should_stop = True

@@ -1,0 +1,1 @@
+"""`leyden report`: runs compared. `assessment` says what; terminal, exports and page how it looks."""
