@@ -21,7 +21,7 @@ ALLOWED = {
     "data/transforms": ("leyden.batch", "leyden.errors", "leyden.data.transforms"),
     "modules": ("leyden.batch", "leyden.metrics", "leyden.modules"),
     "metrics": ("leyden.metrics",),
-    "reporting": ("leyden.reporting", "leyden.errors", "leyden.metrics", "leyden.run"),
+    "reporting": ("leyden.reporting", "leyden.errors", "leyden.metrics", "leyden.run", "leyden.files"),
     "batch.py": (),
     "errors.py": (),
 }

@@ -14,7 +14,9 @@ from leyden.train import train
 FILES = sorted(p.relative_to(conf_dir()).as_posix() for p in conf_dir().rglob("*.yaml"))
 EXPERIMENTS = sorted(p.stem for p in (conf_dir() / "experiment").glob("*.yaml"))
 OPTIONS = [
-    f for f in FILES if "/" in f and not Path(f).name.startswith("_") and not f.startswith("experiment")
+    f
+    for f in FILES
+    if "/" in f and not Path(f).name.startswith("_") and not f.startswith(("experiment", "sweep/"))
 ]
 
 # What an option needs beside it to make a valid whole.

@@ -21,6 +21,7 @@ FACTS = {
     "vocab_size": 30,
     "bins": 20,
     "sample_rate": 8000,
+    "class_counts": (4, 3, 2, 1, 0),
 }
 LENGTHS = {"text": [7, 3, 1, 5], "logmel": [40, 17, 1, 33], "wave": [2000, 801, 1, 1333]}
 

@@ -1,0 +1,465 @@
+"""`leyden report` on generated run folders: groups, tests, remarks, files, and what it refuses."""
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from leyden.cli import main
+from leyden.reporting.comparison import assessment, remarks
+from leyden.reporting.groups import Metric
+from leyden.reporting.records import find, survey
+
+SEEDS = (1, 2, 3)
+Run = Callable[..., Path]
+
+
+def estimate(value: float) -> dict[str, Any]:
+    return {"value": value, "low": value - 0.01, "high": min(value + 0.01, 1.0), "method": "Wilson"}
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """make(accuracy, model="mlp", seed=1, ...) writes a run's folder under tmp_path/runs; the test runs in tmp_path."""
+    monkeypatch.chdir(tmp_path)
+    count = iter(range(10**6))
+
+    def write(accuracy: float = 0.9, **given: Any) -> Path:
+        number, model, seed = next(count), given.get("model", "mlp"), given.get("seed", 1)
+        config = {
+            "experiment": given.get("experiment", "default"),
+            "data": {"name": "digits", "source": {"_target_": "a.Digits", "root": f"/somewhere/{number}"}},
+            "split": given.get("split", {"_target_": "leyden.data.split.Auto"}),
+            "model": {"name": model, "net": {"_target_": f"nets.{model.upper()}"}},
+            "optimizer": {"_target_": "torch.optim.Adam", "lr": given.get("lr", 0.001)},
+            "trainer": {"_target_": "Trainer", "max_epochs": 3, "enable_progress_bar": bool(number % 2)},
+            "logger": {} if number % 2 else {"tensorboard": {"_target_": "x"}},
+            "checkpoint_minutes": number,
+            "runs": f"runs{number}",
+            "name": f"digits-{model}-seed{seed}",
+            "seed": seed,
+        }
+        status = given.get("status", "complete")
+        result = {
+            "schema": 1,
+            "status": status,
+            "command": ["leyden", "train", f"model={model}", f"seed={seed}", "note=a b<c>"],
+            "started": given.get("started", "2026-01-01T00:00:00+0000"),
+            "data": given.get("data", "d1"),
+            "made_with": {"leyden": "0.1.0", "torch": given.get("torch", "2.14.1")},
+            "config": config,
+            "error": {"type": "ValueError", "message": "no <good>", "where": "x.py:1"}
+            if status == "failed"
+            else None,
+        }
+        if status == "complete":
+            hits = given.get("hits", round(accuracy * 100))
+            of_test = {
+                "n": 100,
+                "values": {"accuracy": estimate(accuracy), "log_loss": estimate(1 - accuracy)},
+                "per_class": [],
+                "confusion": [[hits, 100 - hits], [0, 0]],
+            }
+            result["metrics"] = {"test": of_test, "val": of_test}
+            result["best"] = {
+                "monitor": "val/accuracy",
+                "value": accuracy,
+                "higher_is_better": True,
+                "epoch": 2,
+            }
+            cost = {"mlp": 100, "cnn": 5000, "linear": 10, "majority": 0}.get(model, 1000)
+            result["cost"] = {"seconds": 1.0 + cost / 1000, "parameters": cost}
+        folder = tmp_path / "runs" / config["experiment"] / f"{config['name']}-{number:010x}"
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps(result))
+        rows = [f"{epoch},{epoch},{accuracy - 0.1 / epoch}" for epoch in (1, 2, 3)]
+        (folder / "metrics.csv").write_text("\n".join(["epoch,step,val/accuracy", *rows]) + "\n")
+        return folder
+
+    return write
+
+
+def three(make: Run, mean: float, spread: float = 0.01, **given: Any) -> None:
+    for seed, away in zip(SEEDS, (-spread, 0.0, spread), strict=True):
+        make(mean + away, seed=seed, **given)
+
+
+def assess(**given: Any) -> assessment.Report:
+    return assessment.assess(survey(Path("runs")), **given)
+
+
+def words_of(report: assessment.Report) -> str:
+    return "\n".join(word for part in report.parts for word in remarks.of_part(part))
+
+
+def test_runs_that_differ_in_seed_paths_and_looks_are_one_group(make: Run) -> None:
+    three(make, 0.9)
+    three(make, 0.95, model="cnn")
+    (part,) = assess().parts
+    assert part.columns == ("model.name",)
+    assert [(row.values, len(row.group.runs)) for row in part.rows] == [(("cnn",), 3), (("mlp",), 3)]
+    best = part.rows[0].summary
+    assert best is not None
+    assert best.mean == pytest.approx(0.95)
+    half = stats.t.isf(0.025, 2) * 0.01 / 3**0.5
+    assert (best.low, best.high) == pytest.approx((0.95 - half, 0.95 + half))
+
+
+def test_runs_on_other_data_are_never_one_group(make: Run) -> None:
+    three(make, 0.9, data="d1")
+    three(make, 0.8, data="d2")
+    report = assess()
+    assert [len(part.rows) for part in report.parts] == [1, 1]
+    means = [part.rows[0].summary.mean for part in report.parts if part.rows[0].summary]
+    assert sorted(means) == pytest.approx([0.8, 0.9])
+
+
+def test_the_comparison_is_the_paired_test_with_holm(make: Run) -> None:
+    values = {"mlp": (0.90, 0.91, 0.93), "cnn": (0.94, 0.96, 0.965), "rnn": (0.90, 0.92, 0.925)}
+    for model, found in values.items():
+        for seed, value in zip(SEEDS, found, strict=True):
+            make(value, model=model, seed=seed)
+    (part,) = assess(baseline=["model=mlp"]).parts
+    tests = {row.values[0]: row.comparison for row in part.rows if row.comparison}
+    ps = {model: stats.ttest_rel(values[model], values["mlp"]).pvalue for model in ("cnn", "rnn")}
+    assert set(tests) == {"cnn", "rnn"}
+    for model, p in ps.items():
+        assert tests[model].p == pytest.approx(p)
+        assert tests[model].pairs == 3
+    low, high = sorted(ps, key=lambda model: ps[model])
+    assert tests[low].adjusted == pytest.approx(min(1, 2 * ps[low]))
+    assert tests[high].adjusted == pytest.approx(max(min(1, 2 * ps[low]), ps[high]))
+    assert part.baseline is not None
+    assert "baseline" in part.baseline.marks
+
+
+def test_the_report_claims_nothing_of_noise_and_something_of_a_difference(make: Run) -> None:
+    three(make, 0.9)
+    three(make, 0.9, spread=-0.01, model="rnn")
+    for seed in SEEDS:
+        make(0.95 + 0.01 * (seed - 2) + 0.0005 * (seed == 1), model="cnn", seed=seed)
+    (part,) = assess(baseline=["model=mlp"]).parts
+    assert {row.values[0]: row.comparison.shown for row in part.rows if row.comparison} == {
+        "cnn": True,
+        "rnn": False,
+    }
+
+
+def test_unfinished_runs_are_named_and_not_averaged(make: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    three(make, 0.9)
+    failed = make(seed=4, status="failed")
+    make(seed=5, status="pruned")
+    make(seed=6, status="running")  # nobody holds its lock
+    damaged = make(seed=7)
+    (damaged / "result.json").write_text("{")
+    report = assess()
+    (row,) = report.parts[0].rows
+    assert row.group.counted == "3"
+    assert row.group.states() == {"failed": 1, "pruned": 1, "interrupted": 1}
+    assert main(["report"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Not averaged, 1 failed, 1 pruned, 1 interrupted" in out
+    assert failed.name in out
+    assert "is damaged" in out
+
+
+def test_one_seed_has_no_interval_and_no_test(make: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    make(0.9)
+    make(0.95, model="cnn")
+    (part,) = assess(baseline=["model=mlp"]).parts
+    assert [row.interval for row in part.rows] == [None, None]
+    assert part.rows[0].comparison is not None
+    assert (part.rows[0].comparison.p, part.rows[0].comparison.shown) == (None, False)
+    assert main(["report", "--baseline", "model=mlp"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "1 group not tested: one seed alone" in out
+    assert "One seed has no interval" in out
+
+
+def test_folds_are_pooled_like_seeds(make: Run) -> None:
+    def split(fold: int) -> dict[str, Any]:
+        return {"_target_": "leyden.data.split.KFold", **({"fold": fold} if fold else {})}
+
+    for seed in (1, 2):
+        for fold in range(5):
+            make(0.9 + 0.01 * fold, seed=seed, split=split(fold), hits=90 + fold)
+    (row,) = assess().parts[0].rows
+    assert (row.group.counted, row.group.seeds, row.group.folds) == ("10 (2x5)", 2, 5)
+    assert row.pooled is not None
+    assert row.pooled.value == pytest.approx(0.92)
+    assert row.pooled.low is None, "each sample is tested by two seeds: Wilson's interval would be too narrow"
+    assert row.summary is not None
+    assert row.summary.sd is not None
+    assert row.summary.error == pytest.approx(row.summary.sd * (1 / 10 + 1 / 4) ** 0.5)
+
+
+def test_pooled_folds_of_one_seed_have_wilsons_interval(make: Run) -> None:
+    for fold in range(5):
+        make(0.9, split={"_target_": "leyden.data.split.KFold", "fold": fold}, hits=90)
+    (row,) = assess().parts[0].rows
+    assert row.pooled is not None
+    wilson = stats.binomtest(450, 500).proportion_ci(method="wilson")
+    assert (row.pooled.low, row.pooled.high) == pytest.approx((wilson.low, wilson.high))
+
+
+def test_software_that_differs_is_remarked(make: Run) -> None:
+    make(seed=1)
+    make(seed=2, torch="2.15.0")
+    assert "1 run by leyden 0.1.0 torch 2.14.1; 1 run by leyden 0.1.0 torch 2.15.0" in words_of(assess())
+
+
+def test_of_two_runs_of_one_seed_the_newer_counts(make: Run) -> None:
+    make(0.8, started="2026-01-01T00:00:00+0000")
+    make(0.9, started="2026-01-02T00:00:00+0000")
+    report = assess()
+    (row,) = report.parts[0].rows
+    assert row.summary is not None
+    assert (row.summary.n, row.summary.mean) == (1, 0.9)
+    assert "Same configuration and seed as a newer run" in words_of(report)
+
+
+def test_trivial_models_are_shown_whatever_the_query_and_flag_what_does_not_beat_them(make: Run) -> None:
+    three(make, 0.90, model="linear")
+    three(make, 0.10, model="majority", spread=0)
+    three(make, 0.89, model="mlp")
+    three(make, 0.95, model="cnn", spread=0.001)
+    for seed, value in zip(SEEDS, (0.99, 0.85, 0.9), strict=True):
+        make(value, model="rnn", seed=seed)
+    from leyden.report import _records
+
+    report = assessment.assess(_records(["model=cnn,mlp,rnn"]))
+    marks = {row.values[0]: row.marks for row in report.parts[0].rows}
+    assert marks["mlp"] == ("does not beat linear",)
+    assert marks["rnn"] == ("not shown to beat linear",)
+    assert marks["cnn"] == ("best", "simplest")
+    assert marks["linear"] == marks["majority"] == ("trivial",)
+    assert "What is there to beat?" not in words_of(report)
+
+
+def test_where_there_is_no_trivial_model_it_says_how_to_make_one(make: Run) -> None:
+    make(experiment="fsdd")
+    assert "leyden train -m experiment=fsdd model=majority,linear" in words_of(assess())
+    make(model="majority", experiment="fsdd")
+    assert "leyden train experiment=fsdd model=linear" in words_of(assess())
+
+
+def test_by_averages_over_other_keys_but_not_over_trivial_models(make: Run) -> None:
+    for lr in (0.1, 0.01):
+        three(make, 0.9, lr=lr)
+        three(make, 0.95, model="cnn", lr=lr)
+    three(make, 0.2, model="majority", lr=0.1)
+    (part,) = assess(by=["optimizer.lr"]).parts
+    assert part.columns == ("optimizer.lr", "model.name")
+    expected = {("0.01", "-"): 6, ("0.1", "-"): 6, ("-", "majority"): 3}
+    assert {row.values: len(row.group.runs) for row in part.rows} == expected
+
+
+def test_what_matters_is_found(make: Run) -> None:
+    for lr, shift in ((0.1, 0.0), (0.01, 0.0001)):
+        three(make, 0.9 + shift, lr=lr)
+        three(make, 0.95 + shift, model="cnn", lr=lr)
+    found = assess().parts[0].effects
+    assert [key.names for key in found.keys] == [("model",), ("optimizer.lr",)]
+    assert found.keys[0].p is not None
+    assert found.keys[0].p < 0.001
+    assert found.keys[1].p is not None
+    assert found.keys[1].p > 0.5
+
+
+def test_lower_is_better_of_a_loss(make: Run) -> None:
+    three(make, 0.9)
+    three(make, 0.95, model="cnn")
+    report = assess(metric=Metric("test", "log_loss"))
+    assert not report.higher
+    assert report.parts[0].rows[0].values == ("cnn",)
+
+
+def test_the_terminal_stays_in_80_columns(make: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for lr in (0.1, 0.01):
+        three(make, 0.9, lr=lr)
+        three(make, 0.95, model="a_model_with_a_rather_long_name", lr=lr)
+    assert main(["report", "--baseline", "model=mlp", "optimizer.lr=0.1"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "a_model" in out
+    assert "which keys matter" in out
+
+
+def test_a_folder_may_stand_behind_the_baseline(make: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    three(make, 0.9)
+    three(make, 0.95, model="cnn")
+    assert main(["report", "--baseline", "model=mlp", "runs"]) == 0
+    assert "against the baseline" in capsys.readouterr().out
+
+
+def test_csv_has_a_row_a_group_and_every_digit(make: Run) -> None:
+    three(make, 0.9)
+    three(make, 0.95, model="cnn")
+    assert main(["report", "--baseline", "model=mlp", "--csv", "r.csv"]) == 0
+    with Path("r.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["n"], row["metric"]) for row in rows] == [
+        ("cnn", "3", "test/accuracy"),
+        ("mlp", "3", "test/accuracy"),
+    ]
+    (part,) = assess(baseline=["model=mlp"]).parts
+    assert part.rows[0].summary is not None
+    assert float(rows[0]["mean"]) == part.rows[0].summary.mean
+    assert float(rows[0]["baseline_difference"]) == pytest.approx(0.05)
+    assert len(rows[0]["folders"].split()) == 3
+
+
+def test_markdown_is_made_of_whole_tables(make: Run) -> None:
+    for lr in (0.1, 0.01):
+        three(make, 0.9, lr=lr)
+        three(make, 0.95, model="cnn", lr=lr)
+    assert main(["report", "--baseline", "model=mlp", "optimizer.lr=0.1", "--markdown", "r.md"]) == 0
+    text = Path("r.md").read_text()
+    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    assert len(tables) == 3
+    for table in tables:
+        assert len({line.count(" | ") for line in table.splitlines()}) == 1, table
+
+
+class Page(HTMLParser):
+    """Ids, links, addresses of anything loaded, and whether each tag is closed."""
+
+    VOID = ("meta", "line", "circle", "path", "rect", "wbr", "br", "img", "link")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.bare: list[str] = []  # numbers in a numeric cell that lead nowhere
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [str(given["id"])] if "id" in given else []
+        self.links += [str(given["href"])] if "href" in given else []
+        assert "src" not in given
+        if tag not in self.VOID:
+            self.open.append(tag if tag != "td" or "n" not in str(given.get("class", "")).split() else "td-n")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop().removesuffix("-n") == tag
+
+    def handle_data(self, data: str) -> None:
+        if "td-n" in self.open and "a" not in self.open and re.search(r"\d", data):
+            self.bare.append(data)
+
+
+@pytest.fixture
+def page(make: Run) -> tuple[str, Page]:
+    for lr in (0.1, 0.01):
+        three(make, 0.9, lr=lr)
+        three(make, 0.95, model="cnn", lr=lr)
+    make(seed=9, status="failed")
+    Path("pages").mkdir()
+    assert main(["report", "--baseline", "model=mlp", "optimizer.lr=0.1", "--html", "pages/r.html"]) == 0
+    text = Path("pages/r.html").read_text()
+    return text, Page(text)
+
+
+def test_the_page_needs_nothing_from_elsewhere(page: tuple[str, Page]) -> None:
+    text, parsed = page
+    assert not parsed.open
+    assert not {"script", "link", "img", "iframe"} & set(parsed.tags)
+    assert not re.search(r"https?:|url\(|@import", text)
+    assert parsed.tags.count("svg") >= 3
+
+
+def test_every_number_of_the_page_leads_to_its_runs(page: tuple[str, Page]) -> None:
+    _, parsed = page
+    assert not parsed.bare
+    assert len(set(parsed.ids)) == len(parsed.ids)
+    inner = {link[1:] for link in parsed.links if link.startswith("#")}
+    assert inner <= set(parsed.ids)
+    runs = [name for name in parsed.ids if name.startswith("r-")]
+    assert len(runs) == 13
+    assert set(runs) <= inner
+    files = [link for link in parsed.links if not link.startswith("#")]
+    assert len(files) >= 3 * 13
+    for link in files:
+        assert (Path("pages") / link).exists(), link
+
+
+def test_the_page_has_each_runs_command_and_escapes_it(page: tuple[str, Page]) -> None:
+    text, _ = page
+    assert text.count("leyden train model=cnn seed=1 &#x27;note=a b&lt;c&gt;&#x27;") == 2
+    assert "ValueError: no &lt;good&gt;" in text
+    assert "prefers-color-scheme: dark" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--metric", "test/acuracy"], "did you mean 'test/accuracy'"),
+        (["nowhere"], "there is no such folder"),
+        (["empty"], "there are no runs in it"),
+        (["model=transformer"], "no run matches, of 6"),
+        (["modle=cnn"], "did you mean 'model'"),
+        (["--baseline", "model=lstm"], "no group with a complete run matches"),
+        (["--baseline", "data=digits"], "2 groups of default on digits match (cnn; mlp)"),
+        (["--baseline", "modle=cnn"], "--baseline modle=cnn: no run here has the key modle"),
+        (["--baseline", "mlp"], "expected key=value"),
+        (["--by", "modle"], "did you mean 'model'"),
+        (["--html", "nowhere/r.html"], "there is no folder nowhere"),
+        (["--html", "empty"], "is a folder"),
+        (["--html", "r", "--csv", "r"], "two outputs in one file"),
+        (["--metrc", "x"], "did you mean '--metric'"),
+    ],
+)
+def test_mistakes_are_one_message_and_nothing_is_written(
+    make: Run, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    three(make, 0.9)
+    three(make, 0.95, model="cnn")
+    Path("empty").mkdir()
+    before = sorted(map(str, Path().rglob("*")))
+    assert main(["report", "--markdown", "out.md", *arguments]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("leyden: ")
+    assert message in said.err
+    assert len(said.err.strip().splitlines()) == 1
+    assert sorted(map(str, Path().rglob("*"))) == before
+
+
+def test_nothing_complete_is_said(make: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    make(status="failed")
+    assert main(["report"]) == 2
+    assert "none of these runs is complete (1 failed)" in capsys.readouterr().err
+
+
+def test_a_module_of_the_users_own_has_scalars(make: Run) -> None:
+    for seed in SEEDS:
+        file = make(0.9, seed=seed) / "result.json"
+        result = json.loads(file.read_text())
+        result["metrics"] = {"val": {"scalars": {"distance": 0.1 * seed}}}
+        result["best"] = {"monitor": "val/distance", "value": 0.1, "higher_is_better": False}
+        file.write_text(json.dumps(result))
+    report = assess()
+    assert str(report.metric) == "val/distance"
+    assert not report.higher
+    assert report.parts[0].rows[0].summary is not None
+    assert report.parts[0].rows[0].summary.mean == pytest.approx(0.2)
+
+
+def test_a_survey_says_what_find_says(make: Run) -> None:
+    three(make, 0.9)
+    make(status="failed", seed=5)
+    slow, fast = find(Path("runs")), survey(Path("runs"))
+    assert [record.folder for record in slow] == [record.folder for record in fast]
+    assert [record.state for record in slow] == [record.state for record in fast]
+    assert [record.keys for record in slow] == [record.keys for record in fast]

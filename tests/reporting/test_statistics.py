@@ -1,0 +1,243 @@
+"""The report's statistics against independent formulas, and what they claim of simulated runs."""
+
+import math
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from leyden.reporting.effects import effects
+from leyden.reporting.pareto import front, simplest
+from leyden.reporting.statistics import Comparison, against, compare, detectable, holm, summarise
+
+FAMILIES, COMPARISONS, SEEDS = 1000, 4, 5
+# 5 % of 1,000 families, and 80 % of them, with the 99 % allowance of the binomial distribution
+MOST_CLAIMS = int(stats.binom.ppf(0.99, FAMILIES, 0.05))
+FOUND = stats.binom.ppf([0.005, 0.995], FAMILIES, 0.8)
+
+
+def runs(values: NDArray[np.float64], first: int = 0) -> dict[Any, float]:
+    return {first + seed: float(value) for seed, value in enumerate(values)}
+
+
+def test_the_allowance_is_the_issues() -> None:
+    assert MOST_CLAIMS == 67
+
+
+@pytest.mark.parametrize("first", [0, SEEDS], ids=["paired", "welch"])
+@pytest.mark.parametrize("draw", ["normal", "accuracy"])
+def test_no_difference_is_claimed_in_few_families(first: int, draw: str) -> None:
+    """Five groups of five seeds, all of one distribution; a seed has its own luck that its runs share."""
+    rng = np.random.default_rng(20 + first)
+    claims = 0
+    for _ in range(FAMILIES):
+        luck = rng.normal(0, 0.01, SEEDS)
+        values = 0.9 + luck + rng.normal(0, 0.01, (COMPARISONS + 1, SEEDS))
+        if draw == "accuracy":
+            values = rng.binomial(1000, np.clip(values, 0, 1)) / 1000
+        if first:
+            values[1:] += rng.normal(0, 0.01, SEEDS) - luck
+        found = against([runs(group, first) for group in values[1:]], runs(values[0]))
+        assert {test.test for test in found} == {"Welch's t" if first else "paired t"}
+        claims += any(test.shown for test in found)
+    assert claims <= MOST_CLAIMS
+    assert claims >= 5, "a test that never claims anything has no power"
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 10])
+def test_intervals_cover(n: int) -> None:
+    rng = np.random.default_rng(n)
+    found = [summarise(list(row)) for row in rng.normal(0.9, 0.01, (2000, n))]
+    covered = np.mean([s.low is not None and s.high is not None and s.low <= 0.9 <= s.high for s in found])
+    assert 0.93 <= covered <= 0.97
+
+
+@pytest.mark.parametrize("first", [0, SEEDS], ids=["paired", "welch"])
+def test_intervals_of_differences_cover(first: int) -> None:
+    rng = np.random.default_rng(7 + first)
+    covered = 0
+    for one, two in rng.normal(0, 1, (2000, 2, SEEDS)) * np.array([[1.0], [2.0]]):
+        test = compare(runs(one + 0.5, first), runs(two))
+        covered += test.low is not None and test.high is not None and test.low <= 0.5 <= test.high
+    assert 0.93 <= covered / 2000 <= 0.97
+
+
+@pytest.mark.parametrize("first", [0, 50], ids=["paired", "welch"])
+@pytest.mark.parametrize("others", [0, COMPARISONS - 1])
+@pytest.mark.parametrize("seeds", [3, SEEDS, 10])
+def test_a_difference_of_the_stated_size_is_found_at_the_stated_power(
+    seeds: int, others: int, first: int
+) -> None:
+    """Stated by one experiment, planted in the next of as many seeds: one true difference in 1 + others."""
+    rng = np.random.default_rng(100 * others + seeds + first)
+
+    def family(planted: float) -> Comparison:
+        values = 0.9 + rng.normal(0, 0.01, (others + 2, seeds))
+        values[1] += planted
+        return against([runs(group, first) for group in values[1:]], runs(values[0]))[0]
+
+    found = 0
+    for _ in range(FAMILIES):
+        stated = family(0.0).detectable
+        assert stated is not None
+        found += family(stated).shown
+    # Welch's approximate degrees of freedom make it a little careful with three seeds
+    assert FOUND[0] - 30 * bool(first) <= found <= FOUND[1] + 30 * bool(first)
+
+
+@pytest.mark.parametrize(("freedom", "family"), [(2, 1), (4, 4), (9, 3), (30, 10)])
+def test_the_detectable_size_equals_the_noncentral_ts(freedom: int, family: int) -> None:
+    """The mean of the noncentral t's power over the spread's chi distribution, by another quadrature."""
+    stated = detectable(1.0, freedom, family)
+    assert stated is not None
+    critical = stats.t.isf(0.05 / family / 2, freedom)
+    spread = stats.chi(freedom, scale=1 / math.sqrt(freedom))
+    nodes, weights = np.polynomial.legendre.leggauss(80)
+    at = (nodes + 1) / 2 * spread.isf(1e-9)
+    power = stats.nct.sf(critical, freedom, stated * at) @ (weights * spread.pdf(at)) * spread.isf(1e-9) / 2
+    assert power == pytest.approx(0.8, abs=2e-3)
+
+
+def test_many_seeds_need_the_textbooks_difference() -> None:
+    assert detectable(1.0, 1e6, 1) == pytest.approx(1.959964 + 0.841621, abs=1e-2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_paired_equals_scipys(seed: int) -> None:
+    one, two = np.random.default_rng(seed).normal(0.9, 0.02, (2, 6))
+    ours = compare({**runs(one), 99: 5.0}, {**runs(two), 98: -5.0})
+    theirs = stats.ttest_rel(one, two)
+    interval = theirs.confidence_interval()
+    assert (ours.test, ours.pairs, ours.measure) == ("paired t", 6, "d_z")
+    assert ours.p == pytest.approx(theirs.pvalue)
+    assert (ours.low, ours.high) == pytest.approx((interval.low, interval.high))
+    assert ours.effect == pytest.approx(theirs.statistic / math.sqrt(6))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_welch_equals_scipys(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    one, two = rng.normal(0.9, 0.02, 4), rng.normal(0.9, 0.05, 7)
+    ours, theirs = compare(runs(one, 50), runs(two)), stats.ttest_ind(one, two, equal_var=False)
+    interval = theirs.confidence_interval()
+    assert (ours.test, ours.pairs, ours.measure) == ("Welch's t", 0, "g")
+    assert ours.p == pytest.approx(theirs.pvalue)
+    assert ours.freedom == pytest.approx(theirs.df)
+    assert (ours.low, ours.high) == pytest.approx((interval.low, interval.high))
+    pooled = math.sqrt((3 * one.var(ddof=1) + 6 * two.var(ddof=1)) / 9)
+    factor = math.gamma(4.5) / (math.sqrt(4.5) * math.gamma(4))
+    assert ours.effect == pytest.approx(factor * (one.mean() - two.mean()) / pooled)
+
+
+def test_a_mean_equals_scipys() -> None:
+    values = [0.91, 0.93, 0.92, 0.95]
+    ours = summarise(values)
+    interval = stats.ttest_1samp(values, 0).confidence_interval()
+    assert (ours.low, ours.high) == pytest.approx((interval.low, interval.high))
+    assert ours.sd == pytest.approx(np.std(values, ddof=1))
+
+
+def test_overlapping_training_data_widen_the_error() -> None:
+    """Nadeau and Bengio (2003): sd^2 (1/n + n_test / n_train); of 5 folds 1/4."""
+    values = [0.91, 0.93, 0.92, 0.95, 0.9]
+    sd = np.std(values, ddof=1)
+    assert summarise(values, 1 / 4).error == pytest.approx(sd * math.sqrt(1 / 5 + 1 / 4))
+    plain, corrected = (compare(runs(np.array(values)), runs(np.full(5, 0.9)), s) for s in (0.0, 0.25))
+    assert plain.p is not None
+    assert corrected.p is not None
+    assert corrected.p > plain.p
+
+
+def test_one_run_has_no_interval() -> None:
+    one = summarise([0.9])
+    assert (one.n, one.mean, one.sd, one.low, one.high, one.half) == (1, 0.9, None, None, None, None)
+
+
+def test_no_spread_is_no_certainty() -> None:
+    same = summarise([0.3 * 3, 0.9, 0.9])
+    assert (same.sd, same.low) == (0.0, None)
+    assert compare({1: 0.9, 2: 0.8}, {1: 0.8, 2: 0.7}).why.startswith("every pair differs by the same")
+    assert compare({1: 0.9, 2: 0.9}, {3: 0.8, 4: 0.8}).p is None
+    assert compare({1: 0.9}, {1: 0.8}).why.startswith("one seed alone")
+
+
+def test_holm_equals_its_definition() -> None:
+    """H of the k-th smallest p is rejected at a if p_(j) <= a / (m - j + 1) for every j <= k."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        ps = list(rng.uniform(0, 0.2, 5))
+        adjusted = holm(ps)
+        for level in (0.01, 0.05, 0.1, 0.3):
+            passed = set()
+            for rank, place in enumerate(np.argsort(ps)):
+                if ps[place] > level / (len(ps) - rank):
+                    break
+                passed.add(place)
+            assert passed == {i for i, p in enumerate(adjusted) if p is not None and p <= level}
+
+
+def test_holm_does_not_count_what_was_not_tested() -> None:
+    assert holm([0.04, None, 0.01]) == pytest.approx([0.04, None, 0.02])
+
+
+def test_effects_of_a_balanced_design_equal_the_means() -> None:
+    """Two-way analysis of variance by its textbook sums of squares."""
+    rng = np.random.default_rng(5)
+    table = 0.9 + np.array([0.0, 0.02, 0.05])[:, None, None] + rng.normal(0, 0.01, (3, 2, 4))
+    cells = list(product(range(3), range(2), range(4)))
+    found = effects(
+        [{"model": f"m{i}", "lr": f"l{j}"} for i, j, _ in cells], [float(table[cell]) for cell in cells]
+    )
+    total = ((table - table.mean()) ** 2).sum()
+    of_model = table.mean((1, 2)) - table.mean()
+    of_lr = table.mean((0, 2)) - table.mean()
+    cell_means = table.mean(2) - table.mean() - of_model[:, None] - of_lr
+    squares = {"model": 8 * (of_model**2).sum(), "lr": 12 * (of_lr**2).sum()}
+    by_name = {key.names[0]: key for key in found.keys}
+    for name, square in squares.items():
+        assert by_name[name].share == pytest.approx(square / total)
+    assert found.pairs[0].share == pytest.approx(4 * (cell_means**2).sum() / total)
+    assert [level.difference for level in by_name["model"].levels] == pytest.approx(list(of_model))
+    within = ((table - table.mean(2, keepdims=True)) ** 2).sum()
+    half = stats.t.isf(0.025, 18) * math.sqrt(within / 18 / 24 * 2)  # of a mean of 8 less the mean of 24
+    assert by_name["model"].levels[0].high - of_model[0] == pytest.approx(half)
+    p = stats.f.sf(squares["model"] / 2 / (within / 18), 2, 18)
+    assert by_name["model"].p == pytest.approx(3 * p)  # the smallest of three, by Holm
+    assert found.residual == pytest.approx(within / total)
+
+
+def test_effects_of_nothing_are_rarely_claimed() -> None:
+    rng = np.random.default_rng(8)
+    cells = [{"a": f"{i}", "b": f"{j}"} for i, j, _ in product(range(2), range(3), range(3))]
+    claims = 0
+    for _ in range(400):
+        found = effects(cells, list(rng.normal(0, 1, len(cells))))
+        claims += any(share.p is not None and share.p < 0.05 for share in (*found.keys, *found.pairs))
+    assert claims <= stats.binom.ppf(0.99, 400, 0.05)
+
+
+def test_effects_need_two_keys_that_vary_on_their_own() -> None:
+    assert effects([{"a": "1", "b": "1"}, {"a": "2", "b": "2"}], [0.1, 0.2]).why
+    assert effects([{"a": "1", "b": "1"}, {"a": "2", "b": "1"}], [0.1, 0.2]).why
+
+
+def test_the_front_is_what_nothing_dominates() -> None:
+    rng = np.random.default_rng(2)
+    costs, values = rng.integers(0, 8, 60).tolist(), rng.integers(0, 8, 60).tolist()
+    for higher in (True, False):
+        sign = 1 if higher else -1
+        points = [(cost, -sign * value) for cost, value in zip(costs, values, strict=True)]
+        expected = [not any(o[0] <= p[0] and o[1] <= p[1] and o != p for o in points) for p in points]
+        assert front(costs, values, higher) == expected
+    assert front([None, 1.0], [9.0, 1.0], True) == [False, True]
+
+
+def test_the_simplest_is_within_one_standard_error_of_the_best() -> None:
+    costs = [(100.0, 1.0), (50.0, 1.0), (10.0, 1.0), (50.0, 0.5)]
+    assert simplest(costs, [0.95, 0.94, 0.90, 0.941], [0.01] * 4, True) == 3
+    assert simplest(costs, [0.95, 0.94, 0.90, 0.90], [0.001] * 4, True) == 0
+    assert simplest(costs, [0.05, 0.06, 0.10, 0.9], [0.01] * 4, False) == 1
+    assert simplest(costs, [0.95, 0.94, 0.90, 0.94], [None] * 4, True) is None
