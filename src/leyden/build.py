@@ -260,6 +260,11 @@ def verify_trainer(config: Config) -> None:
     Raises:
         UserError: devices, precision, strategy or limits that cannot be had here.
     """
+    if config.trainer.get("fast_dev_run"):
+        raise UserError(
+            "trainer.fast_dev_run: would be recorded as a complete run; a quick look is trainer.max_epochs=1 "
+            "trainer.limit_train_batches=1 trainer.limit_val_batches=1 trainer.limit_test_batches=1"
+        )
     try:
         _quiet_trainer(config.trainer, [], [], Path(config.runs))
     except UserError as error:

@@ -53,7 +53,8 @@ class FitLoop(_FitLoop):
         _tell(self.trainer, "on_ready", self.trainer.lightning_module)
 
     def on_advance_end(self) -> None:
-        """After everything that Lightning does at an epoch's end: done."""
+        """After everything that Lightning does at an epoch's end, of a resumed epoch too: done."""
+        self._restarting = False  # else ReduceLROnPlateau is passed over
         super().on_advance_end()
         _tell(self.trainer, "on_epoch_done")
 

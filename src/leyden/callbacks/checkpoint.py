@@ -88,8 +88,6 @@ class Checkpoint(LastCallback):
             UserError: the monitor was not logged.
             NonFinite: it is NaN or infinite.
         """
-        if self._unseen(trainer):
-            return False
         if self.monitor not in trainer.callback_metrics:
             raise UserError(
                 f"monitor={self.monitor}: not there after epoch {trainer.current_epoch}"
@@ -109,13 +107,6 @@ class Checkpoint(LastCallback):
             "step": trainer.global_step,
         }
         return True
-
-    def _unseen(self, trainer: Trainer) -> bool:
-        """Whether this epoch had no validation, as `check_val_every_n_epoch` wishes, and another has or will."""
-        every = trainer.check_val_every_n_epoch
-        if not every or trainer.current_epoch % every == 0 or not self.monitor.startswith("val/"):
-            return False
-        return bool(self.best) or trainer.current_epoch < (trainer.max_epochs or 0)
 
     def save(self, trainer: Trainer) -> None:
         """Write last.ckpt atomically; the one before it becomes previous.ckpt.

@@ -10,6 +10,7 @@ resume starts at its batch without replaying any.
 """
 
 import os
+import signal
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
@@ -216,6 +217,15 @@ def _unchanged(batch: Any) -> Any:
     return batch
 
 
+def _leave_signals_to_the_run(worker: int) -> None:
+    """A terminal's Ctrl-C, and a cluster's warnings, reach all processes: a worker that dies of one fails the run.
+
+    It ends when the run does: torch's workers watch for that.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _decoded(source: _Batches, wanted: range, workers: int) -> Iterator[Gathered]:
     """The batches `wanted`, in order, gathered by worker processes."""
     loader = DataLoader(
@@ -224,6 +234,7 @@ def _decoded(source: _Batches, wanted: range, workers: int) -> Iterator[Gathered
         sampler=wanted,
         num_workers=workers,
         collate_fn=_unchanged,
+        worker_init_fn=_leave_signals_to_the_run,
         generator=torch.Generator(),  # else each epoch would draw from the global one: dropout would differ
     )
     with warnings.catch_warnings():
