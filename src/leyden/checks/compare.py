@@ -64,10 +64,8 @@ def _predictions(folder: Path) -> Any:
 
 def _result(folder: Path) -> Any:
     stored = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    return {
-        **{name: stored[name] for name in ("status", "metrics", "best")},
-        "steps": stored["cost"]["steps"],
-    }
+    steps = stored.get("cost", {}).get("steps")
+    return {**{name: stored.get(name) for name in ("status", "metrics", "best")}, "steps": steps}
 
 
 _READERS = {
