@@ -93,7 +93,6 @@ MORE = [
     ["trainer.val_check_interval=1", "logger=tensorboard"],
     ["trainer.max_steps=17"],
     ["trainer.precision=bf16-mixed", "trainer.gradient_clip_val=0.5", "optimizer.fused=false"],
-    ["trainer.precision=16-mixed", "optimizer.lr=0.01"],
     ["trainer.limit_train_batches=7", "sampling=balanced", "logger=tensorboard"],
     ["optimizer=rmsprop", "schedule=step", "augment=crop_flip"],
     ["callbacks=early_stopping", "callbacks.early_stopping.patience=1", "trainer.max_epochs=9"],
