@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -110,6 +112,28 @@ def test_every_setting_resumes_exactly(short: Tiny, options: list[str]) -> None:
     end = 7 if "limit_train" in options[0] else EPOCH // (2 if "accumulate" in options[0] else 1)
     kills = [("step", 3), ("backward", 5), ("epoch", end)]
     assert differences(straight, broken(short(*options, OFTEN, "runs=broken"), *kills).folder) == []
+
+
+def test_the_precision_scaler_goes_on(short: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half precision is for GPUs; here Lightning's plugin for it, with a scale that doubles every third step."""
+    made = build.trainer
+
+    def scaled(*arguments: Any) -> Trainer:
+        trainer = made(*arguments)
+        scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=3)
+        trainer.strategy.precision_plugin = MixedPrecision("16-mixed", "cpu", scaler)
+        return trainer
+
+    monkeypatch.setattr(build, "trainer", scaled)
+    straight = train(short("optimizer.fused=false")).folder
+    outcome = broken(short("optimizer.fused=false", OFTEN, "runs=broken"), ("step", 5), ("step", EPOCH + 6))
+    assert differences(straight, outcome.folder) == []
+    lasts = [
+        torch.load(f / "checkpoints" / "last.ckpt", weights_only=False) for f in (straight, outcome.folder)
+    ]
+    scalers = [last["MixedPrecision"] for last in lasts]
+    assert scalers[0] == scalers[1]
+    assert scalers[0]["scale"] > 8
 
 
 class Logs(ImageClassifier):
@@ -422,7 +446,8 @@ def test_a_second_ctrl_c_leaves_at_once(short: Tiny, monkeypatch: pytest.MonkeyP
             raise AssertionError("the step went on")
         return original(self, *arguments)
 
-    before = signal.getsignal(signal.SIGINT)
+    # a shell starts what runs in the background with the signal ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr(ImageClassifier, "training_step", impatient)
     assert main(["train", *short()]) == 130
     signal.signal(signal.SIGINT, before)  # Lightning leaves it ignored

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from leyden import cli
+from leyden.console import console
 from leyden.reporting.choice import one
 from leyden.reporting.page import size
 from leyden.run import Run
@@ -26,7 +27,7 @@ HOLD = (
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Six runs under runs/, in a working folder of their own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(console, "_width", 100)  # it has read COLUMNS when it was made
     runs = tmp_path / "runs"
     write(runs, model="cnn", seed=1, accuracy=0.91, started="2026-01-03T12:00:00+0000")
     write(runs, model="cnn", seed=2, accuracy=0.93, started="2026-01-01T12:00:00+0000")

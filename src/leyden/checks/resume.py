@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from leyden.arguments import Arguments
 from leyden.compose import compose
@@ -96,7 +97,7 @@ def _tortured(words: Sequence[str], runs: Path, steps: Sequence[int], rng: rando
             break
     if victim.train([*words, f"runs={runs}"], log) == 0:
         return next(runs.glob("*/*/result.json")).parent
-    console.print(f"[red]the resumed run fails:[/]\n{_tail(log)}", markup=True)
+    console.print(f"the resumed run fails:\n{_tail(log)}", style="red", markup=False)
     return None
 
 
@@ -108,18 +109,19 @@ def _tail(log: Path) -> str:
 def _verdict(parts: Sequence[Any]) -> int:
     table = Table("straight and resumed", "values", "", box=None, pad_edge=False)
     for part in parts:
-        table.add_row(
-            part.name, str(part.values), f"[red]{part.difference}[/]" if part.difference else "equal"
-        )
+        told = Text(part.difference, style="red") if part.difference else "equal"
+        table.add_row(part.name, str(part.values), told)
     console.print(table)
-    differing = [part for part in parts if part.difference]
-    if not differing:
+    first = next((part for part in parts if part.difference), None)
+    if first is None:
         console.print("this configuration resumes exactly")
         return 0
     console.print(
-        f"[red]it does not resume exactly:[/] {differing[0].name}: {differing[0].difference}\n"
+        f"it does not resume exactly: {first.name}: {first.difference}\n"
         "A state outside of state_dict, or random numbers from a generator of one's own, are the usual reason: "
         "save them in on_save_checkpoint, take them up in on_load_checkpoint (docs/resume.md).",
+        style="red",
+        markup=False,
         soft_wrap=True,
     )
     return 1
