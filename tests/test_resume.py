@@ -514,6 +514,21 @@ def test_check_resume_names_the_first_difference(short: Tiny, capfd: pytest.Capt
     assert "straight" in printed
 
 
+class Breaks(ImageClassifier):
+    """Cannot be resumed at all."""
+
+    def on_load_checkpoint(self, checkpoint: Any) -> None:
+        raise RuntimeError("no way back")
+
+
+@pytest.mark.slow
+def test_check_resume_does_not_hide_a_run_that_fails(short: Tiny, capfd: pytest.CaptureFixture[str]) -> None:
+    """Tried once more it would start again, and end like the straight one."""
+    words = short("model.module._target_=test_resume.Breaks")
+    assert main(["check", "resume", *words, "--kills=2"]) == 1
+    assert "no way back" in capfd.readouterr().out
+
+
 def test_a_check_that_does_not_exist_is_named() -> None:
     with pytest.raises(UserError, match="did you mean 'resume'"):
         checks.main(["resme"])

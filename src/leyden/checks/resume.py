@@ -93,9 +93,13 @@ def _tortured(words: Sequence[str], runs: Path, steps: Sequence[int], rng: rando
         status = victim.train([*words, f"runs={runs}", "checkpoint_steps=1"], log, kill)
         if status == victim.KILLED:
             console.print(f"killed at step {step} ({kill.moment}), resumed")
-        elif status != 0:
+        elif status == 0:
+            console.print(f"ended before the kill at step {step} ({kill.moment})")
+        else:  # trained once more it would start again, and so hide what is wrong
             break
-    if victim.train([*words, f"runs={runs}"], log) == 0:
+    else:
+        status = victim.train([*words, f"runs={runs}"], log)
+    if status == 0:
         return next(runs.glob("*/*/result.json")).parent
     console.print(f"the resumed run fails:\n{_tail(log)}", style="red", markup=False)
     return None
