@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,22 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.environ["LEYDEN_CACHE"] = str(folder)
     yield folder
     os.environ.pop("LEYDEN_CACHE") if before is None else os.environ.update(LEYDEN_CACHE=before)
+
+
+@pytest.fixture
+def saved_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The optimizer steps at which runs of the test save a state, as they do."""
+    from leyden.callbacks import checkpoint
+
+    steps: list[int] = []
+    original = checkpoint.Checkpoint.save
+
+    def noted(self: checkpoint.Checkpoint, trainer: Any) -> None:
+        steps.append(trainer.global_step)
+        original(self, trainer)
+
+    monkeypatch.setattr(checkpoint.Checkpoint, "save", noted)
+    return steps
 
 
 @pytest.fixture

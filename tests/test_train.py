@@ -47,19 +47,9 @@ def test_the_seed_reaches_everything(tiny: Tiny) -> None:
     assert first != history("seed=2")
 
 
-def test_no_state_is_saved_where_it_could_not_be_taken_up(
-    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    saved = []
-    original = checkpoints.Checkpoint.save
-
-    def noted(self: Any, trainer: Any) -> None:
-        saved.append(trainer.global_step)
-        original(self, trainer)
-
-    monkeypatch.setattr(checkpoints.Checkpoint, "save", noted)
+def test_no_state_is_saved_where_it_could_not_be_taken_up(tiny: Tiny, saved_steps: list[int]) -> None:
     train(tiny("checkpoint_minutes=1e-9", "data.source.samples=230", "trainer.accumulate_grad_batches=2"))
-    assert saved == [
+    assert saved_steps == [
         *range(1, 11),
         *range(11, 21),
     ]  # the 10th and 20th are the epochs' own, after the validation

@@ -154,7 +154,12 @@ def compose(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Plain:
     verify(overrides, sweep=False, groups=_own_groups())
     with config_loader(config_dirs):
         cfg = hydra_compose("config", nested_keys_without_plus(overrides), return_hydra_config=True)
-        return to_plain(cfg, cfg.hydra.runtime.choices.get("experiment"))
+        return plain_of(cfg)
+
+
+def plain_of(cfg: DictConfig) -> Plain:
+    """A composed configuration that still has Hydra's node, as `to_plain` makes it."""
+    return to_plain(cfg, cfg.hydra.runtime.choices.get("experiment"))
 
 
 def to_plain(cfg: DictConfig, experiment: str | None) -> Plain:

@@ -1,5 +1,6 @@
 """The small files of a run's folder: written atomically; a damaged one is named when it is read."""
 
+import fcntl
 import json
 import os
 from collections.abc import Callable
@@ -32,6 +33,18 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write as indented JSON; NaN is an error, it is not JSON."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False, default=str) + "\n")
+
+
+def held(path: Path) -> bool:
+    """Whether another process holds the POSIX record lock (lockf) of a file; not if there is none."""
+    if not path.exists():
+        return False
+    with path.open("r+") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def read_object(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:

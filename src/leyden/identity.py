@@ -10,15 +10,13 @@ from typing import Any
 from leyden import source
 from leyden.check import locate, targets
 from leyden.config import Config
-from leyden.run import Run
+from leyden.run import SHOWN, Run
 from leyden.signatures import parameters_of
 
 # Root keys and keys of `data` that can change a result; targets are taken whole. Not here: where things lie,
 # what is shown, and how the data are read where that changes no batch (workers, limit_gb, eval_batch_size).
 _SCALARS = ("seed", "batch_size", "monitor", "threads")
 _READING = ("deduplicate", "on_bad", "bucket")
-# Arguments of the Trainer that say what is shown, not what is computed.
-_SHOWN = ("log_every_n_steps", "profiler", "num_sanity_val_steps", "default_root_dir")
 
 
 def identity(config: Config, data_fingerprint: str) -> str:
@@ -55,7 +53,7 @@ def _bound(node: Mapping[str, Any], path: str) -> dict[str, Any]:
 
 
 def _counts(name: str) -> bool:
-    return name not in _SHOWN and not name.startswith("enable_")
+    return name not in SHOWN and not name.startswith("enable_")
 
 
 def _is_target(value: Any) -> bool:

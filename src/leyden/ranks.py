@@ -20,6 +20,7 @@ from pathlib import Path
 from lightning.pytorch import Trainer
 
 from leyden import tasks
+from leyden.runtime import module_path
 
 _ASK_EVERY = 20  # steps between two agreements of the ranks: each is a synchronisation
 
@@ -39,7 +40,7 @@ def following(folder: Path, resume: Path | None) -> Iterator[None]:
     sys.argv = ["leyden", "follow", *words]
     main.__spec__ = importlib.util.find_spec("leyden")
     hydra.cfg = None  # else Lightning repeats Hydra's command
-    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    os.environ["PYTHONPATH"] = module_path()
     try:
         yield
     finally:

@@ -28,11 +28,27 @@ from typing import IO, Any, Literal
 import yaml
 
 from leyden.errors import UserError, nearest
-from leyden.files import cannot_write, damaged, read_object, write_json, write_text
+from leyden.files import cannot_write, damaged, held, read_object, write_json, write_text
 from leyden.manifest import SCHEMA, packages
 
 State = Literal["new", "running", "interrupted", "failed", "pruned", "complete"]
 STATUSES = ("running", "interrupted", "failed", "pruned", "complete")  # what result.json may say
+EXIT_STATUS = {
+    "complete": 0,
+    "pruned": 0,
+    "failed": 1,
+    "refused": 2,
+    "interrupted": 130,
+}  # of a command, by state
+
+# Keys that change no result: where things lie, what a run is called, when its state is saved, which search it is of;
+# and arguments of the Trainer that say what is shown, not what is computed.
+COSMETIC = (
+    *("name", "runs", "cache", "data_root", "force", "trial"),
+    *("checkpoint_minutes", "checkpoint_steps"),
+)
+SHOWN = ("log_every_n_steps", "profiler", "num_sanity_val_steps", "default_root_dir")
+
 _DECIDING = ("leyden", "torch")  # other versions of these make a finished run stale
 _HEADER = ("command", "started", "data", "made_with", "config")  # of result.json, known before training
 
@@ -147,15 +163,7 @@ class Run:
 
     def locked(self) -> bool:
         """Whether another process is at work on the run."""
-        path = self.folder / ".lock"
-        if not path.exists():
-            return False
-        with path.open("r+") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        return held(self.folder / ".lock")
 
     def begin(self, plain: Mapping[str, Any], manifest: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
         """Write what is known before training; drop the result of an earlier try."""

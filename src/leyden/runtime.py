@@ -4,6 +4,7 @@ import ctypes
 import logging
 import os
 import platform
+import signal
 import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +19,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 # Between two parallel regions GNU OpenMP's threads spin, by default for ever: where another process wants the
 # core, a step of a small net then takes ten times as long. So many turns are some microseconds.
 _SPINS = "2000"
+
+# By the warnings Slurm (sbatch --signal) and submitit (USR2) announce that a job's time is over; unhandled, they kill.
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
+STOPS = (signal.SIGINT, signal.SIGTERM, *WARNINGS)  # what asks a run to save and stop
 
 _CHATTER = (
     ".*does not have many workers.*",
@@ -42,6 +47,11 @@ def tune_process() -> None:
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def module_path() -> str:
+    """PYTHONPATH for a process that is to find what this one finds, the user's own code too."""
+    return os.pathsep.join(path for path in sys.path if path)
 
 
 def _omp_threads() -> int:

@@ -22,14 +22,12 @@ from leyden.compose import compose, config_dirs_of, run_hydra, to_plain
 from leyden.console import console
 from leyden.errors import UserError, refusal
 from leyden.files import cannot_write
-from leyden.runtime import prepare, tune_process
+from leyden.run import EXIT_STATUS
+from leyden.runtime import WARNINGS, prepare, tune_process
 
 if TYPE_CHECKING:
     from leyden.metrics import Metrics
     from leyden.sweeps.engine import Sweep
-
-WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)  # by which Slurm and submitit announce that a job's time is over
-EXIT_STATUS = {"complete": 0, "pruned": 0, "failed": 1, "refused": 2, "interrupted": 130}
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint as LastCallback
 
 from leyden.callbacks.checkpoint import Checkpoint
 from leyden.ranks import agreed
-
-# Slurm warns of a job's end by the signal of sbatch --signal, submitit by USR2; unhandled, they would kill.
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+from leyden.runtime import STOPS
 
 
 class Interrupted(BaseException):
@@ -34,7 +32,7 @@ class Interrupt(LastCallback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the signals over (after Lightning's own connector has set its handlers)."""
-        for number in _SIGNALS:
+        for number in STOPS:
             self._before[number] = signal.signal(number, self._ask)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:

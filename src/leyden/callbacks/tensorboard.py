@@ -16,8 +16,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from leyden import pictures
 from leyden.data.datamodule import DataModule
 from leyden.reporting import figures, markdown
+from leyden.reporting.records import flat
+from leyden.run import COSMETIC
 
-_SAVING = ("checkpoint_minutes", "checkpoint_steps")  # no choice of what is computed
 _WORST = 16  # errors shown: the wrong answers of which the model was surest
 
 
@@ -68,16 +69,14 @@ def log_choices(logger: TensorBoardLogger, plain: Mapping[str, Any], result: Map
     values = {name: estimate["value"] for name, estimate in found.get("values", {}).items()}
     values |= found.get("scalars", {})
     defined = {f"result/{name}": value for name, value in values.items() if value is not None}
-    logger.log_hyperparams(dict(_leaves(plain)), defined)
+    logger.log_hyperparams(dict(_choices(plain)), defined)
 
 
-def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+def _choices(plain: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """(dotted key, value) of everything in a configuration that says what is computed."""
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{path}{key}.")
-        elif path or key not in ("name", "data_root", "cache", "runs", "force", "trial", *_SAVING):
-            yield f"{path}{key}", value if isinstance(value, bool | int | float | str) else str(value)
+    for key, value in flat(plain):
+        if key not in COSMETIC and not isinstance(value, Mapping):  # an empty one chooses nothing
+            yield key, value if isinstance(value, bool | int | float | str) else str(value)
 
 
 def show(writer: Any, result: Mapping[str, Any], data: DataModule, predictions: Path, step: int) -> None:

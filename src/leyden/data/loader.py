@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from leyden.batch import Batch
 from leyden.data.sampling import Order
 from leyden.errors import UserError
+from leyden.runtime import STOPS
 
 Gathered = Tensor | tuple[Tensor, Tensor]
 
@@ -222,7 +223,7 @@ def _leave_signals_to_the_run(worker: int) -> None:
 
     It ends when the run does: torch's workers watch for that.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+    for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -13,23 +13,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from leyden.reporting.records import Record
+from leyden.run import COSMETIC, SHOWN
 
-# What a group's runs may differ in: their luck, where things lie, what is shown, how fast data are read.
-# data.source is told by the data's fingerprint. tests/reporting/test_groups.py holds these against identity.py.
+# What a group's runs may differ in: their luck, what changes no result, how fast data are read.
+# data.source is told by the data's fingerprint.
 _LUCK = ("seed", "split.seed")
-_PLACES = (
-    "name",
-    "runs",
-    "cache",
-    "data_root",
-    "force",
-    "checkpoint_minutes",
-    "checkpoint_steps",
-    "experiment",
-)
 _READING = ("data.workers", "data.limit_gb", "data.eval_batch_size")
-_BELOW = ("logger", "data.source", "trial", "sweep")
-SHOWN = ("log_every_n_steps", "profiler", "num_sanity_val_steps", "default_root_dir")
+_BELOW = ("logger", "data.source", "sweep")
 # split by class -> the keys that say which part of the data is tested
 _PARTS = {"KFold": ("split.fold",), "LeaveOneGroupOut": ("split.test_group", "split.val_group")}
 FOLDS = 5  # KFold's default
@@ -209,7 +199,7 @@ def _counting(keys: tuple[str, ...], parts: tuple[str, ...]) -> list[str]:
 
 def _counts(key: str) -> bool:
     if (
-        key in (*_LUCK, *_PLACES, *_READING)
+        key in (*_LUCK, *COSMETIC, "experiment", *_READING)
         or key.partition(".")[0] in _BELOW
         or key.startswith("data.source.")
     ):

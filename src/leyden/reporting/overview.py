@@ -16,7 +16,7 @@ from rich.console import Group, RenderableType
 
 from leyden.reporting.layout import note, plain_table, text
 from leyden.reporting.query import stale
-from leyden.reporting.records import Record
+from leyden.reporting.records import Record, metric_name
 from leyden.reporting.words import UNKNOWN, duration, number, plural
 
 Order = Literal["metric", "age", "cost"]
@@ -62,7 +62,7 @@ class Row:
             monitor=monitor,
             value=best.get("value"),
             higher_is_better=bool(best.get("higher_is_better", True)),
-            test=record.metric("test", _metric(monitor)),
+            test=record.metric("test", metric_name(monitor)),
             seconds=record.seconds,
             parameters=(record.result.get("cost") or {}).get("parameters"),
             config=dict(record.config),
@@ -80,12 +80,6 @@ def _time(record: Record) -> float | None:
         return datetime.fromisoformat(str(started)).timestamp()
     except ValueError:
         return record.folder.stat().st_mtime if record.folder.exists() else None
-
-
-def _metric(monitor: str) -> str:
-    """The name under which a result has what is monitored: val/loss is the validation split's log_loss."""
-    name = monitor.rpartition("/")[2]
-    return "log_loss" if name == "loss" else name
 
 
 def sorted_by(rows: Sequence[Row], order: Order) -> list[Row]:

@@ -92,6 +92,12 @@ class Record:
         return Run(self.folder).manifest()
 
 
+def metric_name(monitor: str) -> str:
+    """The name under which a result has what is monitored: val/loss is the validation split's log_loss."""
+    name = monitor.rpartition("/")[2]
+    return "log_loss" if name == "loss" else name
+
+
 def find(root: Path) -> list[Record]:
     """Every run at or under `root`, oldest first within a folder's name order.
 
@@ -143,14 +149,12 @@ def _surveyed(folder: Path) -> Iterator[Record]:
 
 def _without_result(folder: Path) -> Iterator[Record]:
     """A run that has only begun, or a folder of folders."""
-    with os.scandir(folder) as entries:
-        inside = list(entries)
-    if any(entry.name in ("result.json", "config.yaml") for entry in inside):
+    below = _below(folder)
+    if below is None:
         yield read(folder)
         return
-    for entry in inside:
-        if not entry.name.startswith(".") and entry.is_dir():
-            yield from _surveyed(Path(entry.path))
+    for inside in below:
+        yield from _surveyed(inside)
 
 
 def _lean(folder: Path, content: bytes) -> Record | None:
@@ -185,14 +189,21 @@ def _without_classes(content: bytes) -> bytes:
 
 def run_folders(root: Path) -> Iterator[Path]:
     """The folders under `root` that hold a run, without looking inside them for more."""
-    with os.scandir(root) as entries:
-        inside = list(entries)
-    if any(entry.name in ("result.json", "config.yaml") for entry in inside):
+    below = _below(root)
+    if below is None:
         yield root
         return
-    for entry in inside:
-        if entry.is_dir() and not entry.name.startswith("."):
-            yield from run_folders(Path(entry.path))
+    for folder in below:
+        yield from run_folders(folder)
+
+
+def _below(folder: Path) -> list[Path] | None:
+    """The folders in one that may hold runs; None: it is itself a run's."""
+    with os.scandir(folder) as entries:
+        inside = list(entries)
+    if any(entry.name in ("result.json", "config.yaml") for entry in inside):
+        return None
+    return [Path(entry.path) for entry in inside if not entry.name.startswith(".") and entry.is_dir()]
 
 
 def read(folder: Path) -> Record:

@@ -18,12 +18,13 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, open_dict
 from rich.progress import Progress
 
-from leyden.compose import nested_keys_without_plus, to_plain
+from leyden.compose import nested_keys_without_plus, plain_of
 from leyden.console import console
 from leyden.errors import UserError
-from leyden.reporting.records import read
+from leyden.reporting.records import Record, read
 from leyden.reporting.tables import jobs_table
 from leyden.reporting.words import duration, plural
+from leyden.run import EXIT_STATUS
 from leyden.sweeps.execute import here
 from leyden.sweeps.plan import Estimate, Job, plan
 from leyden.sweeps.pool import Pool
@@ -32,8 +33,6 @@ from leyden.sweeps.watch import Watch
 
 if TYPE_CHECKING:
     from leyden.train import Outcome
-
-_EXIT_STATUS = {"complete": 0, "pruned": 0, "failed": 1, "refused": 2}  # else: interrupted, or not begun
 
 
 @dataclass
@@ -120,7 +119,7 @@ class Sweep:
             raise
 
     def _plan(self, configs: Iterable[tuple[Sequence[str], DictConfig]], total: int) -> list[Job]:
-        composed = ((overrides, functools.partial(_plain, cfg)) for overrides, cfg in configs)
+        composed = ((overrides, functools.partial(plain_of, cfg)) for overrides, cfg in configs)
         with Progress(console=console, transient=True, disable=total < 20) as bar:
             task = bar.add_task("checking the jobs", total=total)
             return plan(composed, lambda n: bar.update(task, completed=n))
@@ -180,9 +179,13 @@ class Sweep:
         done.return_value = read(job.run.folder)
         return done
 
-    def states(self) -> dict[str, str]:
+    def records(self) -> dict[str, Record]:
+        """folder -> what is recorded now of every job."""
+        return {folder: read(job.run.folder) for folder, job in self.jobs.items()}
+
+    def states(self, records: Mapping[str, Record]) -> dict[str, str]:
         """folder -> state of every job."""
-        found = {folder: read(job.run.folder).state for folder, job in self.jobs.items()}
+        found = {folder: record.state for folder, record in records.items()}
         mistakes = {folder: "refused" for folder in self.refused if found[folder] == "new"}
         return {**found, **mistakes}
 
@@ -190,14 +193,15 @@ class Sweep:
         """The exit status: the gravest of the jobs'."""
         if self.plan_only or self.broken_off:
             return 130 if self.broken_off else 0
-        return max((_EXIT_STATUS.get(state, 130) for state in self.states().values()), default=0)
+        states = self.states(self.records()).values()  # one that has not begun was cut off by an interruption
+        return max((EXIT_STATUS.get(state, EXIT_STATUS["interrupted"]) for state in states), default=0)
 
     def show(self) -> None:
         """The table of all jobs, with the commands that repeat the failed ones."""
         if not self.jobs:
             return
-        states = self.states()
-        records = {folder: read(job.run.folder) for folder, job in self.jobs.items()}
+        records = self.records()
+        states = self.states(records)
         bests = [record.best for record in records.values() if record.best]
         first: Mapping[str, Any] = bests[0] if bests else {"monitor": "metric", "higher_is_better": True}
         rows = [
@@ -251,10 +255,6 @@ def options_of(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
         flag = "--plan" if options.plan else "--jobs"
         raise UserError(f"{flag} belongs to a sweep: add -m")
     return options, words
-
-
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    return to_plain(cfg, cfg.hydra.runtime.choices.get("experiment"))
 
 
 def composed(loader: Any, config: DictConfig, overrides: Sequence[Sequence[str]], first: int) -> Any:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from leyden.files import held
+
 
 class Owners:
     """The processes at work in a study's folder; `name` is this one's.
@@ -53,13 +55,10 @@ class Owners:
         path = self._folder / name
         if name == self.name:
             return True
-        if not name or not path.exists():
+        if not name:
             return False
-        with path.open("r+") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
+        if held(path):
+            return True
         path.unlink(missing_ok=True)
         return False
 

@@ -13,20 +13,10 @@ from typing import Any
 
 from leyden.errors import UserError
 from leyden.reporting.records import Record, find, flat
-from leyden.run import Run
+from leyden.run import COSMETIC, Run
 
 _SHOWN = 5  # refused jobs are named up to so many
-_NO_COST = (
-    "seed",
-    "name",
-    "runs",
-    "cache",
-    "data_root",
-    "force",
-    "experiment",
-    "trial",
-    "trainer.max_epochs",
-)
+_NO_COST = (*COSMETIC, "seed", "experiment", "trainer.max_epochs")
 
 
 @dataclass(frozen=True)
@@ -92,13 +82,10 @@ def plan(
             refused.append(f"job {number} ({' '.join(overrides)}): {error}")
     if refused:
         more = [f"and {len(refused) - _SHOWN} more"] if len(refused) > _SHOWN else []
-        raise UserError("\n  ".join([_refusal(len(refused), number), *refused[:_SHOWN], *more]))
+        head = f"{len(refused)} of {number} jobs cannot be run, so none has been:"
+        raise UserError("\n  ".join([head, *refused[:_SHOWN], *more]))
     shared = set.intersection(*(set(job.overrides) for job in jobs.values()))
     return [replace(job, own=tuple(w for w in job.overrides if w not in shared)) for job in jobs.values()]
-
-
-def _refusal(refused: int, jobs: int) -> str:
-    return f"{refused} of {jobs} jobs cannot be run, so none has been:"
 
 
 class Places:

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import IO, Any
 
-from leyden.runtime import available_cores
+from leyden.runtime import available_cores, module_path
 from leyden.sweeps.execute import next_of
 from leyden.sweeps.plan import Job
 
@@ -174,7 +174,7 @@ def _share(slot: int, at_once: int) -> dict[str, str]:
     threads = {"OMP_NUM_THREADS": str(max(1, available_cores() // at_once))}
     gpus = _gpus()
     own = {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}
-    return {**threads, **own, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return {**threads, **own, "PYTHONPATH": module_path()}
 
 
 def _gpus() -> list[str]:

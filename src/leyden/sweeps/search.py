@@ -15,14 +15,14 @@ from typing import Any, Protocol
 
 from omegaconf import DictConfig, OmegaConf
 
-from leyden.compose import nested_keys_without_plus, to_plain
+from leyden.compose import nested_keys_without_plus, plain_of
 from leyden.console import console
 from leyden.errors import UserError
 from leyden.reporting import study as reporting
 from leyden.reporting.records import Record, read
 from leyden.reporting.words import number as in_words
 from leyden.reporting.words import plural
-from leyden.run import Run
+from leyden.run import COSMETIC, Run
 from leyden.sweeps.command import divided
 from leyden.sweeps.engine import Sweep
 from leyden.sweeps.parameters import word
@@ -33,10 +33,7 @@ from leyden.sweeps.space import Space, Values
 from leyden.sweeps.study import Study
 
 # Of a configuration, what says nothing of what is computed: a study goes on whatever these are.
-_COSMETIC = (
-    *("name", "runs", "cache", "data_root", "force", "trial", "checkpoint_minutes", "checkpoint_steps"),
-    *("logger", "hydra"),
-)
+_COSMETIC = (*COSMETIC, "logger", "hydra", "sweep")
 _EVERY = 1.0  # seconds between two looks at trials of other processes
 
 
@@ -118,7 +115,7 @@ class Search:
     @property
     def folder(self) -> Path:
         """Of the study. Its digits change with the space, the goals and the configuration that is searched around."""
-        kept = [str(key) for key in self._config if key not in (*_COSMETIC, "sweep")]
+        kept = [str(key) for key in self._config if key not in _COSMETIC]
         around = OmegaConf.to_container(OmegaConf.masked_copy(self._config, kept), resolve=False)
         content = [self._params, [tuple(goal) for goal in self.goals], around]
         digits = hashlib.blake2b(json.dumps(content, sort_keys=True, default=str).encode(), digest_size=5)
@@ -200,8 +197,7 @@ class Search:
         return [*self._fixed, *nested_keys_without_plus([word(key, value) for key, value in values.items()])]
 
     def _plain(self, words: Sequence[str]) -> Mapping[str, Any]:
-        cfg = self._launcher.compose(words, 0)
-        return to_plain(cfg, cfg.hydra.runtime.choices.get("experiment"))
+        return plain_of(self._launcher.compose(words, 0))
 
     def _tell(self, job: Job) -> None:
         """What became of a job; one that was broken off stays the study's, to be taken up again."""

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from leyden.config import Node, file_name
 from leyden.errors import UserError, nearest
-from leyden.reporting.records import Record
+from leyden.reporting.records import Record, metric_name
 from leyden.signatures import as_typed, reason
 
 Direction = Literal["maximize", "minimize"]
@@ -29,8 +29,7 @@ class Goal(NamedTuple):
             return float(record.best["value"])
         if self.name.startswith("cost."):
             return (record.result.get("cost") or {}).get(self.name.removeprefix("cost."))
-        split, _, name = self.name.partition("/")
-        return record.metric(split, "log_loss" if name == "loss" else name)
+        return record.metric(self.name.partition("/")[0], metric_name(self.name))
 
 
 class Settings(Node):
