@@ -286,7 +286,8 @@ def shell(tiny: Tiny) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        with process:  # closes the pipe, also one that the test has read to its end
+            pass
 
 
 def table(output: str) -> list[str]:
