@@ -27,6 +27,7 @@ _BY_COUNTS = ("balanced_accuracy", "macro_f1", "mcc")
 _BY_RANK = ("auroc", "average_precision")
 # Work bounds, each a few seconds on one core at most for 100,000 samples of 10 classes.
 _COUNT_RESAMPLES, _COUNT_WORK = (200, 1000), 4_000_000  # work: resamples * cells that are not empty
+_AT_ONCE = 100_000  # weights that stay in a processor's cache
 _SAMPLE_RESAMPLES, _SAMPLE_WORK = (25, 200), 200_000_000  # work: resamples * samples * classes
 
 
@@ -112,16 +113,15 @@ class _Split:
             **{name: float(value) for name, value in self.counts.values().items()},
             "log_loss": float(self.losses.mean()),
             "ece": float(calibration.error(self.gaps, self.n)),
-            **dict(zip(_BY_RANK, self._areas(ones), strict=True)),
+            **dict(zip(_BY_RANK, self._areas(ones).tolist(), strict=True)),
         }
         return {name: found[name] for name in METRICS}
 
-    def _areas(self, weights: NDArray) -> tuple[float, float]:
-        """Macro (AUROC, average precision) over the classes that have them."""
-        areas = np.array([ranking.areas(ranked, weights) for ranked in self.ranked])
+    def _areas(self, weights: NDArray) -> NDArray[np.float64]:
+        """Macro AUROC and average precision (..., 2) of weights (..., N), over the classes that have them."""
+        areas = np.array([ranking.areas(ranked, weights) for ranked in self.ranked])  # (classes, 2, ...)
         defined = ~np.isnan(areas)
-        auroc, precision = counts.divide(np.where(defined, areas, 0.0).sum(0), defined.sum(0))
-        return float(auroc), float(precision)
+        return np.moveaxis(counts.divide(np.where(defined, areas, 0.0).sum(0), defined.sum(0)), 0, -1)
 
     def intervals(
         self, values: dict[str, float], rng: np.random.Generator
@@ -142,15 +142,21 @@ class _Split:
     def _by_samples(self, values: dict[str, float], rng: np.random.Generator) -> dict[str, Estimate]:
         """Log loss, ECE, AUROC and average precision: each resample weights every sample."""
         times = int(np.clip(_SAMPLE_WORK // (self.n * self.classes), *_SAMPLE_RESAMPLES))
-        rows = np.empty((times, 3))
-        gaps = np.empty((times, calibration.BINS))
-        for r in range(times):
-            weights = np.bincount(rng.integers(0, self.n, self.n), minlength=self.n).astype(np.uint8)
-            rows[r] = (weights @ self.losses / self.n, *self._areas(weights))
-            gaps[r] = calibration.binned_gaps(self.confidence, self.correct, weights)
+        at_once = max(1, _AT_ONCE // self.n)
+        rows, gaps = [], []
+        for first in range(0, times, at_once):
+            weights = self._draw(min(at_once, times - first), rng)
+            rows.append(np.column_stack([weights @ self.losses / self.n, self._areas(weights)]))
+            gaps += [calibration.binned_gaps(self.confidence, self.correct, w) for w in weights]
         names = ("log_loss", *_BY_RANK)
-        found = {name: percentiles(values[name], rows[:, i]) for i, name in enumerate(names)}
-        return {**found, "ece": calibration.interval(self.gaps, gaps, self.n)}
+        found = {name: percentiles(values[name], np.concatenate(rows)[:, i]) for i, name in enumerate(names)}
+        return {**found, "ece": calibration.interval(self.gaps, np.stack(gaps), self.n)}
+
+    def _draw(self, times: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """How often each sample is in each resample: (times, N)."""
+        drawn = rng.integers(0, self.n, (times, self.n)) + self.n * np.arange(times)[:, None]
+        counted = np.bincount(drawn.ravel(), minlength=times * self.n)
+        return counted.reshape(times, self.n).astype(np.uint8)
 
 
 def _per_class(split: _Split, class_names: Sequence[str], f1: list[Estimate]) -> list[ClassMetrics]:

@@ -27,9 +27,9 @@ class Ranked:
 
 
 def _running(weights: NDArray) -> NDArray[np.int32]:
-    """Cumulative sums with a leading 0; int32 holds them exactly up to 2 billion samples, and is fastest."""
-    out = np.zeros(len(weights) + 1, dtype=np.int32)
-    np.cumsum(weights, dtype=np.int32, out=out[1:])
+    """Cumulative sums (..., N + 1) with a leading 0; int32 is exact up to 2 billion samples, and is fastest."""
+    out = np.zeros((*weights.shape[:-1], weights.shape[-1] + 1), dtype=np.int32)
+    np.cumsum(weights, axis=-1, dtype=np.int32, out=out[..., 1:])
     return out
 
 
@@ -45,26 +45,26 @@ def rank(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> Ranked:
     return Ranked(order, order[hits], above, until, first=seen[above], last=seen[until])
 
 
-def areas(ranked: Ranked, weights: NDArray[np.integer]) -> tuple[float, float]:
-    """(AUROC, average precision) where sample i counts weights[i] times; NaN where undefined.
+def areas(ranked: Ranked, weights: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(AUROC, average precision), each (...), where sample i counts weights[..., i] times; NaN where undefined.
 
     AUROC is the probability that a positive outranks a negative, ties counting one half (Mann and Whitney
     1947); it needs both. Average precision is the mean over the positives of the precision at their score,
     without interpolation; it needs a positive.
     """
-    total, hits = _running(weights[ranked.order]), _running(weights[ranked.positives])
-    positives, negatives = int(hits[-1]), int(total[-1]) - int(hits[-1])
-    if not positives:
-        return np.nan, np.nan
-    counts = weights[ranked.positives].astype(np.float64)
-    called, true = total[ranked.until], hits[ranked.last]
+    own = weights.take(ranked.positives, -1)
+    total, hits = _running(weights.take(ranked.order, -1)), _running(own)
+    positives = hits[..., -1].astype(np.float64)
+    negatives = total[..., -1] - positives
+    called, true = total.take(ranked.until, -1), hits.take(ranked.last, -1)
     precision = true / np.maximum(called, 1)  # called is 0 only where the positive itself counts 0
-    average_precision = float(counts @ precision) / positives
-    if not negatives:
-        return np.nan, average_precision
-    not_below = (called - true) + (total[ranked.above] - hits[ranked.first]).astype(np.float64)
-    lost = float(counts @ not_below) / 2
-    return 1 - lost / positives / negatives, average_precision
+    not_below = (called - true) + (total.take(ranked.above, -1) - hits.take(ranked.first, -1)).astype(
+        np.float64
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0: there is none, and so says NaN
+        average_precision = np.vecdot(own, precision) / positives
+        lost = np.vecdot(own, not_below) / 2 / positives / negatives
+    return 1 - lost, average_precision
 
 
 def one_vs_rest(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> list[Ranked]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
@@ -16,19 +17,28 @@ from numpy.typing import ArrayLike, NDArray
 from leyden.metrics.calibration import BINS
 from leyden.metrics.intervals import wilson
 from leyden.metrics.ranking import Ranked, areas, one_vs_rest
-from leyden.reporting.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, blank, short
-from leyden.reporting.grids import image_grid, spectrogram_grid, waveform_grid
+from leyden.reporting.canvas import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PLAIN,
+    PURPLE,
+    SKY,
+    SMALL,
+    VERMILION,
+    Margins,
+    blank,
+    breadth,
+    lines_of,
+    name_axes,
+    short,
+)
+from leyden.reporting.grids import image_grid, waveform_grid
 from leyden.reporting.words import count, number
 
-__all__ = [
-    "confusion_matrix",
-    "image_grid",
-    "pr_curves",
-    "recall_bars",
-    "reliability",
-    "spectrogram_grid",
-    "waveform_grid",
-]
+__all__ = ["confusion_matrix", "image_grid", "pr_curves", "recall_bars", "reliability", "waveform_grid"]
 
 _MOST_PRINTED = 20  # classes up to which counts are printed into the cells
 _MOST_NAMED = 60  # classes up to which every one is named on an axis
@@ -36,6 +46,8 @@ _MOST_BARS = 40
 # Dashes are a second cue beside colour.
 _LINES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (VERMILION, ":"), (PURPLE, "-"), (BLACK, "--"))
 _MOST_POINTS = 1000  # of a curve: more than the figure has pixels for
+_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+_FLOOR = -0.36  # of a reliability diagram, whose counts stand below its zero
 
 
 def confusion_matrix(confusion: ArrayLike, class_names: Sequence[str], title: str = "") -> Figure:
@@ -43,27 +55,38 @@ def confusion_matrix(confusion: ArrayLike, class_names: Sequence[str], title: st
     counts = np.asarray(confusion)
     classes = len(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = 3.0 + 0.5 * classes if classes <= _MOST_PRINTED else 10.0
-    figure = blank(side + 0.8, side)
-    axes = figure.add_subplot()
-    # of many classes a confusion takes a small share: the root makes it visible
-    norm = PowerNorm(1.0 if classes <= _MOST_PRINTED else 0.5, vmin=0, vmax=1)
-    image = axes.imshow(shares, cmap="Blues", norm=norm, interpolation="nearest")
-    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
+    few = classes <= _MOST_PRINTED
+    side, size = (max(2.0, 0.45 * classes), PLAIN) if few else (8.0, 7)
     places = range(0, classes, math.ceil(classes / _MOST_NAMED))
     names = [short(class_names[c], 18) for c in places]
-    size = 9 if classes <= _MOST_PRINTED else 7
-    axes.set_xticks(places, names, rotation=90, fontsize=size)
-    axes.set_yticks(places, names, fontsize=size)
-    axes.set(xlabel="predicted", ylabel="true", title=short(title, 60))
-    if classes <= _MOST_PRINTED:
+    room = breadth(names, size) + 0.1
+    words = lines_of(1, PLAIN) + 0.1
+    figure, axes = blank(side, side, Margins(room + words, room + words), title)
+    # of many classes a confusion takes a small share: the root makes it visible
+    norm = PowerNorm(1.0 if few else 0.5, vmin=0, vmax=1)
+    axes.imshow(shares, cmap="Blues", norm=norm, interpolation="nearest", aspect="auto")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    away = 0.05 / side  # from the axes, as a share of them
+    for place, name in zip(places, names, strict=True):
+        along = (place + 0.5) / classes
+        _beside(axes, along, -away, name, size, ha="center", va="top", rotation=90)
+        _beside(axes, -away, 1 - along, name, size, ha="right", va="center")
+    _beside(axes, 0.5, -(room + 0.05) / side, "predicted", PLAIN, ha="center", va="top")
+    _beside(axes, -(room + 0.05) / side, 0.5, "true", PLAIN, ha="right", va="center", rotation=90)
+    if few:
         _print_counts(axes, counts, shares)
     return figure
 
 
+def _beside(axes: Axes, x: float, y: float, words: str, size: float, **how: Any) -> None:
+    """Text at a place given in shares of the axes: a fifth of what a tick costs."""
+    axes.text(x, y, words, fontsize=size, transform=axes.transAxes, **how)
+
+
 def _print_counts(axes: Axes, counts: NDArray[Any], shares: NDArray[Any]) -> None:
     """Zeros are left blank: what is there is what was confused."""
-    size = 9 if counts.max() < 10_000 else 7
+    size = PLAIN if counts.max() < 10_000 else 7
     for row, column in np.argwhere(counts):
         colour = "white" if shares[row, column] > 0.55 else "black"
         cell = f"{counts[row, column]}"
@@ -81,27 +104,42 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> F
     n, hits = np.bincount(bins, minlength=BINS), np.bincount(bins, right, BINS)
     mean = np.bincount(bins, confident, BINS) / np.maximum(n, 1)
     ece = np.abs(hits - mean * n).sum() / max(len(confident), 1)
-    filled, centres = np.flatnonzero(n), (np.arange(BINS) + 0.5) / BINS
-    figure = blank(5.5, 6.2)
-    top, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    top.bar(centres, hits / np.maximum(n, 1), 1 / BINS, color=SKY, edgecolor="white", label="accuracy")
-    _whiskers(top, mean[filled], hits[filled], n[filled])
-    top.plot((0, 1), (0, 1), "--", color=BLACK, lw=1, label="perfectly calibrated")
+    filled, edges = np.flatnonzero(n), np.arange(BINS) / BINS
     heading = f"{short(title, 40)}: " if title else ""
-    top.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
-    top.set_title(f"{heading}ECE {number(ece)}, n = {count(len(confident))}")
-    top.legend(loc="upper left", fontsize=9)
-    below.bar(centres, n, 1 / BINS, color=GREY, edgecolor="white")
-    below.set(xlabel="confidence", ylabel="samples")
+    heading += f"ECE {number(ece)}, n = {count(len(confident))}"
+    figure, axes = blank(4.8, 4.6, Margins(0.6, 0.5), heading)
+    heights, share = hits / np.maximum(n, 1), n / max(n.max(), 1)
+    axes.add_collection(
+        PolyCollection(_bars(edges, 1 / BINS, heights), facecolor=SKY, edgecolor="white", label="accuracy")
+    )
+    # how many samples: a panel of its own to look at, but one axes, which costs half of two
+    axes.add_collection(
+        PolyCollection(_bars(edges, 1 / BINS, 0.25 * share, _FLOOR), facecolor=GREY, edgecolor="white")
+    )
+    axes.text(0.01, _FLOOR + 0.27, f"samples, at most {count(int(n.max()))} a bin", fontsize=SMALL)
+    axes.axhline(0, color=BLACK, lw=0.8)
+    _whiskers(axes, mean[filled], hits[filled], n[filled])
+    axes.plot((0, 1), (0, 1), "--", color=BLACK, lw=1, label="perfectly calibrated")
+    axes.set(xlim=(0, 1), ylim=(_FLOOR, 1.02), xticks=_SHARES, yticks=_SHARES)
+    name_axes(axes, "confidence", "accuracy")
+    axes.legend(loc="upper left", fontsize=SMALL)
     return figure
+
+
+def _bars(
+    left: NDArray[Any], width: float, height: NDArray[Any], base: float = 0.0
+) -> list[NDArray[np.float64]]:
+    """The corners, n times (4, 2), of bars that stand on a base: one artist for all, where `bar` makes one for each."""
+    x = np.stack([left, left, left + width, left + width], axis=1)
+    y = np.stack([np.zeros(len(height)), height, height, np.zeros(len(height))], axis=1) + base
+    return list(np.stack([x, y], axis=2))
 
 
 def _whiskers(axes: Axes, x: NDArray[Any], hits: NDArray[Any], n: NDArray[Any]) -> None:
     ends = [wilson(int(k), int(m)) for k, m in zip(hits, n, strict=True)]
-    share = hits / n
-    low = share - [e.low or 0.0 for e in ends]
-    high = [e.high or 0.0 for e in ends] - share
-    axes.errorbar(x, share, (low, high), fmt="o", ms=4, capsize=2, lw=1, color=BLUE, label="95 % interval")
+    low, high = [e.low or 0.0 for e in ends], [e.high or 0.0 for e in ends]
+    axes.vlines(x, low, high, color=BLUE, lw=1, label="95 % interval")
+    axes.plot(x, hits / n, "o", ms=4, color=BLUE)
 
 
 def pr_curves(
@@ -120,17 +158,19 @@ def pr_curves(
         if len(ranked.positives)
     ]
     curves.sort(key=lambda curve: curve[0])
-    figure = blank(6.4, 5.8)
-    axes = figure.add_subplot()
+    rows = math.ceil(min(len(curves), len(_LINES) + 1) / 2)
+    legend = lines_of(rows, SMALL) * 1.35 + 0.15 if rows else 0.0
+    figure, axes = blank(5.0, 4.2, Margins(0.6, 0.5 + legend), title)
     for i, (_, _, ranked) in enumerate(curves[len(_LINES) :]):
         label = f"{len(curves) - len(_LINES)} better classes" if i == 0 else None
         axes.plot(*_curve(ranked), color=GREY, lw=0.8, label=label)
     for (area, name, ranked), (colour, dashes) in reversed(list(zip(curves, _LINES, strict=False))):
         axes.plot(*_curve(ranked), dashes, color=colour, lw=1.6, label=f"{short(name)}  AP {area:.3f}")
-    axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision", title=short(title, 60))
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xticks=_SHARES, yticks=_SHARES)
     axes.grid(alpha=0.3)
+    name_axes(axes, "recall", "precision")
     if curves:
-        figure.legend(fontsize=9, loc="outside lower center", ncols=2)
+        figure.legend(fontsize=SMALL, loc="lower center", ncols=2)
     return figure
 
 
@@ -151,19 +191,20 @@ def recall_bars(per_class: Sequence[Mapping[str, Any]], title: str = "") -> Figu
     recall, low, high = (
         np.array([c["recall"][key] or 0.0 for c in shown]) for key in ("value", "low", "high")
     )
-    figure = blank(7.0, 1.4 + 0.28 * max(len(shown), 2))
-    axes = figure.add_subplot()
-    places = np.arange(len(shown))
-    axes.barh(places, recall, color=SKY, height=0.75)
-    axes.errorbar(
-        recall, places, xerr=(recall - low, high - recall), fmt="none", ecolor=BLUE, capsize=3, lw=1.4
-    )
-    for place, c in enumerate(shown):
-        axes.text(1.015, place, f"n = {count(c['n'])}", va="center", fontsize=9)
-    axes.set_yticks(places, [short(c["name"]) for c in shown])
-    axes.set(xlim=(0, 1), xlabel="recall, 95 % interval")
-    axes.set_ylim(max(len(shown), 1) - 0.4, -0.6)
+    names, sizes = [short(c["name"]) for c in shown], [f"n = {count(c['n'])}" for c in shown]
     left_out = f" (the worst {len(shown)} of {len(present)})" if len(shown) < len(present) else ""
-    axes.set_title(f"{short(title, 50)}{left_out}")
+    margins = Margins(breadth(names, PLAIN) + 0.2, 0.5, breadth(sizes, PLAIN) + 0.2)
+    figure, axes = blank(4.5, 0.28 * max(len(shown), 2), margins, f"{short(title, 40)}{left_out}")
+    places = np.arange(len(shown))
+    axes.add_collection(
+        PolyCollection([bar[:, ::-1] for bar in _bars(places - 0.4, 0.8, recall)], facecolor=SKY)
+    )
+    axes.hlines(places, low, high, color=BLUE, lw=1.4)
+    axes.plot(np.append(low, high), np.append(places, places), "|", color=BLUE, ms=6)
+    for place, name, size in zip(places.tolist(), names, sizes, strict=True):
+        axes.text(-0.015, place, name, ha="right", va="center", fontsize=PLAIN)
+        axes.text(1.015, place, size, va="center", fontsize=PLAIN)
+    axes.set(xlim=(0, 1), ylim=(max(len(shown), 1) - 0.4, -0.6), xticks=_SHARES, yticks=[])
+    name_axes(axes, "recall, 95 % interval")
     axes.spines[["top", "right"]].set_visible(False)
     return figure

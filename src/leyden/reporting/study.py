@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from leyden.errors import UserError
 from leyden.files import read_object, write_text
-from leyden.reporting.canvas import BLUE, GREY, ORANGE, VERMILION, blank, short
+from leyden.reporting.canvas import BLUE, GREY, ORANGE, VERMILION, laid_out, short
 from leyden.reporting.words import number, plural
 
 SCHEMA = 1
@@ -93,7 +93,7 @@ def figures(study: Mapping[str, Any]) -> dict[str, str]:
 def history(study: Mapping[str, Any]) -> Figure:
     """Each goal by trial, with the best so far as a line; pruned trials at their last value."""
     goals = study["goals"]
-    figure = blank(7.5, 2.8 * len(goals))
+    figure = laid_out(7.5, 2.8 * len(goals))
     for place, goal in enumerate(goals):
         axes = figure.add_subplot(len(goals), 1, place + 1)
         done = [(trial["number"], trial["values"][place]) for trial in _complete(study)]
@@ -116,7 +116,7 @@ def importance(study: Mapping[str, Any]) -> Figure:
     """The share of each parameter in what the values of a goal differ by."""
     known = study["importance"]
     most = max(map(len, known.values()))
-    figure = blank(7.5, (0.8 + 0.35 * most) * len(known))
+    figure = laid_out(7.5, (0.8 + 0.35 * most) * len(known))
     for place, (goal, shares) in enumerate(known.items()):
         axes = figure.add_subplot(len(known), 1, place + 1)
         ordered = sorted(shares.items(), key=lambda item: item[1])
@@ -129,7 +129,7 @@ def slices(study: Mapping[str, Any]) -> Figure:
     """Each goal over each parameter; the colour is the trial's number, later ones are darker."""
     goals, keys = study["goals"], list(study["params"])
     rows_each = -(-len(keys) // _COLUMNS)
-    figure = blank(7.5, 2.6 * rows_each * len(goals))
+    figure = laid_out(7.5, 2.6 * rows_each * len(goals))
     for place, goal in enumerate(goals):
         for i, key in enumerate(keys):
             row, column = place * rows_each + i // _COLUMNS, i % _COLUMNS
