@@ -31,7 +31,7 @@ VERBS = {
 }
 
 # Not for people: what the other processes of a data-parallel run and of a sweep are started with.
-_INTERNAL = {"follow": Verb("leyden.ranks", ""), "work": Verb("leyden.sweeps.worker", "")}
+_INTERNAL = {"follow": Verb("leyden.ranks", "")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

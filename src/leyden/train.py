@@ -72,9 +72,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _main(arguments: Sequence[str]) -> int:
+    from leyden.sweeps import pool
     from leyden.sweeps.engine import Sweep, options_of
 
     options, words = options_of(arguments)
+    if options.jobs > 1 and not options.plan:
+        pool.warm_up()
     if options.multirun and tasks.count() > 1:
         raise UserError(
             f"-m under srun with {tasks.count()} tasks: a sweep runs as one task (srun --ntasks=1), "

@@ -1,26 +1,35 @@
 """Jobs of a sweep in worker processes on this machine: the cores divided among them, one GPU each where there are GPUs.
 
-A worker imports torch once and trains many jobs. One that dies (out of memory, a crash in compiled code) takes
-only its job with it: the job stays broken off, to be resumed, and another worker takes the next.
+Workers are forked from a server that imports torch and Lightning once, while the sweep is being planned
+(multiprocessing's forkserver), and train many jobs each. One that dies (out of memory, a crash in compiled code)
+takes only its job with it: the job stays broken off, to be resumed, and another worker takes the next.
 """
 
-import contextlib
-import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from typing import IO, Any
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Any
 
-from leyden.runtime import available_cores, module_path
+from leyden.runtime import available_cores
+from leyden.sweeps import worker
 from leyden.sweeps.execute import next_of
 from leyden.sweeps.plan import Job
 
 Told = Callable[[Job, str, str], None]  # (job, status, message) of a job that ended
 _LAST_WORDS = 2000  # characters of a dead worker's stderr
+_CONTEXT = multiprocessing.get_context("forkserver")
+
+
+def warm_up() -> None:
+    """Let the server begin its imports, which take as long as the planning of a sweep."""
+    _CONTEXT.set_forkserver_preload(["leyden.fit", "leyden.train"])
+    forkserver.ensure_running()
 
 
 class Pool:
@@ -116,65 +125,58 @@ def _join(threads: Sequence[threading.Thread]) -> None:
 
 
 class _Worker:
-    """One `leyden work`, in a session of its own, so that Ctrl-C reaches it through us alone."""
+    """One process of `worker.serve`, in a session of its own, so that Ctrl-C reaches it through us alone."""
 
     def __init__(self, slot: int, at_once: int) -> None:
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the worker lives)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "leyden", "work"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            env={**os.environ, **_share(slot, at_once)},
-            start_new_session=True,
+        descriptor, name = tempfile.mkstemp(prefix="leyden-worker-")
+        os.close(descriptor)
+        self._words = Path(name)
+        self._pipe, theirs = _CONTEXT.Pipe()
+        share = _share(slot, at_once)
+        self._process = _CONTEXT.Process(
+            target=worker.serve, args=(theirs, self._words, share, Path.cwd(), sys.path), daemon=False
         )
+        self._process.start()
+        theirs.close()
 
     def gone(self) -> bool:
         """Whether it has ended."""
-        return self._process.poll() is not None
+        return not self._process.is_alive()
 
     def train(self, request: dict[str, Any]) -> dict[str, str]:
         """Have one job trained; a worker that dies over it is an answer, too."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         try:
-            self._process.stdin.write(json.dumps(request, default=str) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if line:
-            answer: dict[str, str] = json.loads(line)
-            return answer
-        return {"status": "interrupted", "message": self._death()}
+            self._pipe.send(request)
+            answer: dict[str, str] = self._pipe.recv()
+        except (EOFError, OSError):
+            return {"status": "interrupted", "message": self._death()}
+        return answer
 
     def _death(self) -> str:
-        code = self._process.wait()
+        self._process.join()
+        code = self._process.exitcode or 0
         by = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
         hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-        self._errors.seek(0)
-        words = self._errors.read().decode(errors="replace")[-_LAST_WORDS:].strip()
+        words = self._words.read_text(errors="replace")[-_LAST_WORDS:].strip()
         return f"its process was {by}{hint}" + (f": {words}" if words and code != -signal.SIGTERM else "")
 
     def signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
         if not self.gone():
-            self._process.send_signal(number)
+            os.kill(self._process.pid or 0, number)
 
     def close(self) -> None:
         """No more jobs: it ends by itself."""
-        with contextlib.suppress(BrokenPipeError), self._process:
-            pass  # closes the pipes and waits
-        self._errors.close()
+        self._pipe.close()
+        self._process.join()
+        self._words.unlink(missing_ok=True)
 
 
 def _share(slot: int, at_once: int) -> dict[str, str]:
-    """The environment of a worker: its share of the cores, its GPU, and where to find the user's own code."""
+    """The environment of a worker: its share of the cores, and its GPU."""
     threads = {"OMP_NUM_THREADS": str(max(1, available_cores() // at_once))}
     gpus = _gpus()
-    own = {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}
-    return {**threads, **own, "PYTHONPATH": module_path()}
+    return {**threads, **({"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {})}
 
 
 def _gpus() -> list[str]:

@@ -1,34 +1,55 @@
-"""A process that trains jobs of a sweep, one after another: `leyden work`, started by `pool`.
+"""A process that trains jobs of a sweep, one after another, as `pool` starts it.
 
-A line of JSON comes in for each job (its configuration), a line goes out for what became of it. When the input ends,
-the sweep has gone: the job at work is told to save and stop, so that no orphan trains on.
+A request comes in for each job (its configuration), an answer goes out for what became of it. When there are no more
+requests to come, the sweep has gone: the job at work is told to save and stop, so that no orphan trains on.
 """
 
-import json
 import os
 import queue
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Serve until the input ends."""
+def serve(
+    pipe: Connection, words: Path, environment: Mapping[str, str], folder: Path, path: Sequence[str]
+) -> None:
+    """Train until the other end closes.
+
+    Args:
+        pipe: brings requests, takes answers.
+        words: the file that everything printed goes to.
+        environment: variables of this process alone.
+        folder: to work in.
+        path: where Python finds modules, the user's own too.
+    """
     from leyden.runtime import tune_process
 
+    os.setsid()
+    os.chdir(folder)
+    os.environ.update(environment)
+    sys.path[:] = path
+    with words.open("ab", buffering=0) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
     tune_process()
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a job prints is no answer
-    requests: queue.Queue[str | None] = queue.Queue()
+    sys.exit(_serve(pipe))
+
+
+def _serve(pipe: Connection) -> int:
+    requests: queue.Queue[dict[str, Any] | None] = queue.Queue()
     busy = threading.Event()
-    threading.Thread(target=_listen, args=(requests, busy), daemon=True).start()
-    while (line := requests.get()) is not None:
+    threading.Thread(target=_listen, args=(pipe, requests, busy), daemon=True).start()
+    while (request := requests.get()) is not None:
         busy.set()
-        answer = _train(line)
+        answer = _train(request)
         busy.clear()
         try:
-            print(json.dumps(answer), file=answers, flush=True)
+            pipe.send(answer)
         except BrokenPipeError:
             return 0
         if answer["status"] == "interrupted":
@@ -36,19 +57,20 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _listen(requests: "queue.Queue[str | None]", busy: threading.Event) -> None:
-    for line in sys.stdin:
-        requests.put(line)
-    requests.put(None)
+def _listen(pipe: Connection, requests: "queue.Queue[dict[str, Any] | None]", busy: threading.Event) -> None:
+    try:
+        while True:
+            requests.put(pipe.recv())
+    except (EOFError, OSError):
+        requests.put(None)
     if busy.is_set():
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _train(line: str) -> dict[str, str]:
+def _train(request: Mapping[str, Any]) -> dict[str, str]:
     from leyden.console import console
     from leyden.train import attempt
 
     console.quiet = True
-    request = json.loads(line)
     outcome = attempt(request["plain"], request["command"], known=request["known"])
     return {"status": outcome.status, "message": outcome.message}
