@@ -53,6 +53,7 @@ def test_every_option_composes_and_binds(option: str) -> None:
     }
     key = {**mandatory, "audio_manifest": "csv"}.get(name)
     extra = [f"data.source.{key}=somewhere"] if group == "data" and key else []
+    extra += ["long_tail.name=7", "long_tail.share=0.01"] if option == "long_tail/share.yaml" else []
     extra += ["split.test_group=x"] if name == "leave_one_group_out" else []
     assert isinstance(check(compose([*company, f"{group}={name}", *extra])), Config)
 

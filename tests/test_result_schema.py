@@ -38,6 +38,8 @@ PLACEHOLDERS = {
     "<split>": "(val|test)",
     "<metric>": f"({'|'.join(METRICS)})",
     "<rate>": "(precision|recall|f1)",
+    "<group>": "(many|medium|few)",
+    "<part>": "(sampling|weights|offsets)",
     "<package>": "[^.]+",
     "<name>": "[^.]+",
 }
@@ -137,6 +139,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[dict
         yield {
             "complete": train(last_of_each([*DIGITS, "trainer.max_epochs=2"])),
             "text": train([*small, *QUICK]),
+            "corrected": train(
+                [*small, *QUICK, "operating=macro_f1", "long_tail=exponential", "long_tail.ratio=3"]
+            ),
             "own": train([*DIGITS, *own]),
             "failed": broken(patch, ValueError("broken on purpose")),
             "interrupted": broken(patch, Interrupted()),

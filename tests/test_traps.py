@@ -15,7 +15,8 @@ from lightning.pytorch.trainer.states import RunningStage
 from torch import Tensor
 
 from leyden.data.loader import Loader
-from leyden.data.sampling import Instance, Plan, Power
+from leyden.data.policies import Instance, Power
+from leyden.data.sampling import Plan
 from leyden.train import train
 
 TESTS = Path(__file__).parent

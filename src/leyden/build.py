@@ -29,11 +29,13 @@ from leyden.check import locate
 from leyden.config import Config
 from leyden.console import console
 from leyden.data.datamodule import DataModule, reading
+from leyden.data.ledger import Correction, Ledger
 from leyden.data.spec import DataSpec
 from leyden.data.tokenizers import Tokenizer
 from leyden.errors import UserError, nearest
 from leyden.metrics import METRICS, higher_is_better
-from leyden.modules.parameters import freeze, transfer
+from leyden.modules.parameters import freeze, names_of, transfer
+from leyden.nets import heads
 from leyden.signatures import parameters_of
 
 
@@ -45,8 +47,13 @@ def provide(path: str, node: Mapping[str, Any], offered: Mapping[str, Any]) -> A
     """
     parameters = parameters_of(locate(node["_target_"], path))
     given = {name: value for name, value in offered.items() if name in parameters}
+    parts = {
+        name: provide(f"{path}.{name}", part, offered)
+        for name, part in node.items()
+        if isinstance(part, Mapping) and "_target_" in part
+    }
     try:
-        return instantiate(dict(node), **given, _convert_="all")
+        return instantiate({**node, **dict.fromkeys(parts)}, **{**given, **parts}, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, UserError):
@@ -72,6 +79,7 @@ def data(config: Config, tokenizer: Tokenizer | None = None) -> DataModule:
     return DataModule(
         source=provide("data.source", config.data.source, {}),
         split=provide("split", config.split, {}),
+        long_tail=provide("long_tail", config.long_tail, {}),
         policy=provide("sampling", config.sampling, {}),
         tokenizer=tokenizer,
         cache=Path(config.cache),
@@ -90,6 +98,9 @@ def module(config: Config, spec: DataSpec, steps_per_epoch: int) -> LightningMod
     )
     facts |= getattr(frontend, "facts", dict)()
     net = provide("model.net", config.model.net, facts) if config.model.net else nn.Identity()
+    if not isinstance(maker := provide("head", config.head, {}), heads.Plain):
+        heads.replace(net, spec.num_classes, maker)
+    facts |= {"epochs": int(config.trainer["max_epochs"])}
     times = {
         "steps_per_epoch": steps_per_epoch,
         "total_steps": steps_per_epoch * config.trainer["max_epochs"],
@@ -105,8 +116,38 @@ def module(config: Config, spec: DataSpec, steps_per_epoch: int) -> LightningMod
         "monitor": config.monitor,
     }
     built: LightningModule = provide("model.module", config.model.module, {**facts, **times, **parts})
-    start(built, config)
+    start(built, config, spec.num_classes)
     return built
+
+
+def ledger(config: Config, data: DataModule, module: LightningModule) -> Ledger:
+    """The class prior that the loss sees in every epoch.
+
+    Raises:
+        UserError: sampling and objective both correct it, and `allow_stacking` is not set.
+    """
+    epochs = int(config.trainer["max_epochs"])
+    objective = getattr(module, "objective", None)
+    made = Ledger.of(
+        data.spec.class_counts, data.plan(epochs).prior, functools.partial(_correction, objective), epochs
+    )
+    if not config.allow_stacking:
+        names = {"sampling": _named("sampling", config.sampling)}
+        names |= dict.fromkeys(("weights", "offsets"), _named("objective", config.objective))
+        made.refuse_stacking(names, data.spec.class_names)
+    return made
+
+
+def _correction(objective: Any, epoch: int) -> Correction | None:
+    """What the objective in force in an epoch imposes, as NumPy arrays; None: nothing."""
+    now = objective.at(epoch) if hasattr(objective, "at") else objective
+    found = now.correction() if hasattr(now, "correction") else None
+    return None if found is None else (found[0].double().cpu().numpy(), found[1].double().cpu().numpy())
+
+
+def _named(group: str, node: Mapping[str, Any]) -> str:
+    """A part by its group and what it is made by."""
+    return f"{group}={node['_target_'].rpartition('.')[2]}"
 
 
 def remarks(config: Config) -> Iterator[str]:
@@ -145,23 +186,27 @@ def _scheduler(config: Config, times: Mapping[str, int], optimizer: torch.optim.
         raise UserError(f"schedule: {error}") from error
 
 
-def start(built: LightningModule, config: Config) -> None:
-    """Take over weights (`init.from`) and freeze (`init.freeze`).
+def start(built: LightningModule, config: Config, num_classes: int) -> None:
+    """Take over weights (`init.from`, less `init.redraw`) and freeze (`init.freeze`).
 
     Raises:
         UserError: no such file or run, no weight fits, or a pattern matches nothing.
     """
+    named = {"head", "backbone"} & {*config.init.redraw, *config.init.freeze}
+    head = f"net.{heads.find(built.net, num_classes)}." if named else ""  # type: ignore[arg-type]
     if config.init.source is not None:
         path = weight_file(Path(config.init.source))
         try:
-            copied, left = transfer(built, weights(path))
+            redrawn = names_of(built, config.init.redraw, head)
+            kept = {name: value for name, value in weights(path).items() if name not in redrawn}
+            copied, left = transfer(built, kept)
         except ValueError as error:
             raise UserError(f"init.from={config.init.source}: {error}") from error
         console.print(
             f"init.from: {len(copied)} tensors taken from {path}; left as drawn: {', '.join(left) or 'none'}"
         )
     try:
-        frozen = freeze(built, config.init.freeze)
+        frozen = freeze(built, names_of(built, config.init.freeze, head))
     except ValueError as error:
         raise UserError(f"init.freeze: {error}") from error
     if frozen:

@@ -25,12 +25,14 @@ PROVIDED: dict[str, tuple[str, ...]] = {
     "data.source": (),
     "data.tokenizer": (),
     "split": (),
+    "long_tail": (),
     "sampling": (),
     "augment.*": FACTS,
     "model.tokenizer": (),
     "model.frontend": FACTS,
     "model.net": (*FACTS, *FRONTEND_FACTS),
-    "objective": FACTS,
+    "head": (),
+    "objective": (*FACTS, "epochs"),
     "model.module": (
         *FACTS,
         *("net", "objective", "frontend", "augment", "optimizer", "schedule", "seed", "monitor"),
@@ -38,6 +40,7 @@ PROVIDED: dict[str, tuple[str, ...]] = {
     ),
     "optimizer": ("params",),
     "schedule": (),
+    "operating": (),
     "trainer": (
         *("callbacks", "logger", "default_root_dir", "enable_progress_bar", "enable_model_summary"),
         *("enable_checkpointing", "use_distributed_sampler", "num_sanity_val_steps"),
@@ -45,6 +48,9 @@ PROVIDED: dict[str, tuple[str, ...]] = {
     "callbacks.*": ("monitor", "higher_is_better", "folder"),
     "logger.*": ("folder", "resumed_step"),
 }
+
+
+EPOCH = "epoch"  # monitor=epoch: no epoch is chosen, the last one counts
 
 
 def check(plain: Mapping[str, Any]) -> Config:
@@ -70,7 +76,7 @@ def check_data(plain: Mapping[str, Any]) -> Config:
     """As `check`, for a command that looks at the data alone: the model may be of another modality."""
     config = _typed(plain)
     for path, node, provided in targets(config):
-        if path in ("data.source", "data.tokenizer", "model.tokenizer", "split", "sampling"):
+        if path in ("data.source", "data.tokenizer", "model.tokenizer", "split", "long_tail", "sampling"):
             bind(path, node, provided)
     return config
 
@@ -101,7 +107,7 @@ def bind(path: str, node: Mapping[str, Any], provided: tuple[str, ...] = ()) -> 
     hints = {**hints_of(target), **RANGES.get(path, {})}
     for name, value in given.items():
         if isinstance(value, Mapping) and "_target_" in value:
-            bind(f"{path}.{name}", value)
+            bind(f"{path}.{name}", value, provided)
         elif name in hints:
             verify_type(f"{path}.{name}", value, hints[name])
 
@@ -224,7 +230,13 @@ def _monitor(config: Config) -> None:
     from leyden.metrics import METRICS
 
     names = [f"val/{name}" for name in ("loss", *METRICS)]
-    if is_ours(config.model.module["_target_"]) and config.monitor not in names:
+    if config.monitor == EPOCH:
+        if config.callbacks or config.trial or "Plateau" in config.schedule["_target_"]:
+            raise UserError(
+                f"monitor={EPOCH} takes the last epoch for the best, and early stopping, schedule=plateau and a search "
+                "cannot go by that: choose val/accuracy or another metric"
+            )
+    elif is_ours(config.model.module["_target_"]) and config.monitor not in names:
         raise UserError(f"monitor={config.monitor}: {nearest(config.monitor, names)}")
 
 

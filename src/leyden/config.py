@@ -62,9 +62,13 @@ class Model(Node):
 
 
 class Init(Node):
-    """Where the weights start: `from` a run's folder or a weight file; `freeze` by parameter name (globs)."""
+    """Where the weights start: `from` a run's folder or a weight file; `redraw` and `freeze` by parameter name.
+
+    Names may be globs; `head` is the net's last layer, `backbone` all else.
+    """
 
     source: str | None = Field(default=None, alias="from")
+    redraw: list[str] = []
     freeze: list[str] = []
 
 
@@ -80,12 +84,17 @@ class Config(Node):
     checkpoint_steps: Annotated[int, Field(ge=1)] | None
     data: Data
     split: Target
+    long_tail: Target
     sampling: Target
     augment: dict[str, Target]
     model: Model
+    head: Target
     objective: Target
     optimizer: Target
     schedule: Target
+    operating: Target
+    imbalance: Literal["none", "auto"]
+    allow_stacking: bool
     trainer: Target
     callbacks: dict[str, Target]
     logger: dict[str, Target]

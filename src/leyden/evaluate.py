@@ -2,6 +2,7 @@
 
 leyden evaluate runs/default/digits-cnn-seed1-0123456789
 leyden evaluate RUN --split test data.source.root=other/folder
+leyden evaluate RUN --operating macro_f1          # thresholds for another aim, without training again
 """
 
 import json
@@ -15,6 +16,7 @@ from omegaconf import OmegaConf
 from leyden.arguments import Arguments
 from leyden.console import console
 from leyden.errors import UserError, nearest
+from leyden.files import read_object
 from leyden.overrides import parse
 
 if TYPE_CHECKING:
@@ -35,9 +37,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--split", choices=("train", "val", "test"), action="append", help="default: val and test"
     )
+    parser.add_argument(
+        "--operating",
+        metavar="OPTION",
+        help="choose another operating point on the validation split (`leyden list operating`); "
+        "its keys can be overridden: operating.temperature=true",
+    )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
     given = parser.parse_args(arguments)
-    found = evaluate(given.run, given.overrides, tuple(given.split or ("val", "test")))
+    found = evaluate(given.run, given.overrides, tuple(given.split or ("val", "test")), given.operating)
     if given.json:
         print(json.dumps(found, indent=1))
         return 0
@@ -48,28 +56,48 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def evaluate(
-    folder: Path, overrides: Sequence[str] = (), splits: tuple[str, ...] = ("val", "test")
+    folder: Path,
+    overrides: Sequence[str] = (),
+    splits: tuple[str, ...] = ("val", "test"),
+    operating: str | None = None,
 ) -> dict[str, Any]:
     """Metrics of each split by the run's best checkpoint; the run's folder is not changed.
+
+    Args:
+        folder: of the run.
+        overrides: of its configuration.
+        splits: to evaluate.
+        operating: an option of group `operating`, chosen anew on the validation split; None: the run's own point.
 
     Raises:
         UserError: not a finished run, or data that its model was not built for.
     """
     from leyden import build, fit
-    from leyden.check import check
+    from leyden.check import bind, check
+    from leyden.compose import compose
+    from leyden.data.ledger import Prior
     from leyden.restore import restore
     from leyden.runtime import prepare, tune_process
 
     tune_process()
     restored = restore(folder)
     prepare(restored.config.threads)  # as in training: other threads, other rounding
-    config = check(_overridden(restored.config.model_dump(by_alias=True), overrides))
-    _verify_effect(overrides)
+    chosen = [word for word in overrides if word.startswith("operating.")] if operating else []
+    rest = [word for word in overrides if word not in chosen]
+    config = check(_overridden(restored.config.model_dump(by_alias=True), rest))
+    _verify_effect(rest)
     data = build.data(config, restored.tokenizer)
     _verify_facts(config, data.spec, restored.spec)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = build.evaluator(config, Path(scratch))
-        return fit.metrics_of(trainer, restored.module, data, splits)
+        point = restored.point
+        if operating is not None:
+            node = compose([f"operating={operating}", *chosen])["operating"]
+            prior = read_object(folder / "result.json", json.loads)["prior"]
+            choice = config.model_copy(update={"operating": node})
+            bind("operating", node)
+            point = fit.operating_point(choice, trainer, restored.module, data, Prior.of(prior))
+        return fit.metrics_of(trainer, restored.module, data, point, splits)
 
 
 def _verify_effect(overrides: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from leyden.signatures import parameters_of
 
 # Root keys and keys of `data` that can change a result; targets are taken whole. Not here: where things lie,
 # what is shown, and how the data are read where that changes no batch (workers, limit_gb, eval_batch_size).
-_SCALARS = ("seed", "batch_size", "monitor", "threads")
+_SCALARS = ("seed", "batch_size", "monitor", "threads", "imbalance")
 _READING = ("deduplicate", "on_bad", "bucket")
 
 
@@ -27,7 +27,7 @@ def identity(config: Config, data_fingerprint: str) -> str:
     """
     content: dict[str, Any] = {key: getattr(config, key) for key in _SCALARS}
     content["data"] = [data_fingerprint, *(getattr(config.data, key) for key in _READING)]
-    content["init"] = [_content_of(config.init.source), config.init.freeze]
+    content["init"] = [_content_of(config.init.source), config.init.redraw, config.init.freeze]
     content["targets"] = {path: _bound(node, path) for path, node, _ in targets(config) if _matters(path)}
     text = json.dumps(content, sort_keys=True, default=repr)
     return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()

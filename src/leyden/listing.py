@@ -18,8 +18,8 @@ from leyden.errors import UserError, nearest
 
 # The order in which a person composes an experiment.
 GROUPS = (
-    *("experiment", "data", "data/tokenizer", "split", "sampling", "augment", "model", "objective"),
-    *("optimizer", "schedule", "trainer", "callbacks", "logger", "sweep"),
+    *("experiment", "data", "data/tokenizer", "split", "long_tail", "sampling", "augment", "model", "head"),
+    *("objective", "operating", "optimizer", "schedule", "trainer", "callbacks", "logger", "sweep"),
 )
 
 

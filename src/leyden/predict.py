@@ -31,7 +31,7 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run says of one input: the most probable classes, the first is the answer."""
+    """What a run says of one input: its answer at its operating point, then the most probable other classes."""
 
     name: str
     classes: tuple[str, ...]
@@ -77,9 +77,14 @@ def predict(folder: Path, files: Sequence[str], top: int = 1) -> Iterator[Predic
         batch = _batch(restored, inputs[start : start + _BATCH])
         with torch.inference_mode():
             logits = _logits(restored, batch)
-        probabilities, order = logits.softmax(1).topk(min(top, restored.spec.num_classes))
-        for name, p, places in zip(names[start:], probabilities.tolist(), order.tolist(), strict=False):
-            yield Prediction(name, tuple(restored.spec.class_names[i] for i in places), tuple(p))
+        log_p = restored.point.log_probabilities(logits.numpy())
+        answers = restored.point.decide(log_p)
+        for name, row, answer in zip(names[start:], np.exp(log_p), answers, strict=False):
+            ranked = np.argsort(-row, kind="stable")
+            places = [answer, *ranked[ranked != answer]][:top]
+            yield Prediction(
+                name, tuple(restored.spec.class_names[i] for i in places), tuple(row[places].tolist())
+            )
 
 
 def _logits(restored: "Restored", batch: "Batch") -> "Tensor":

@@ -54,6 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     from leyden.callbacks.interrupt import Interrupted
     from leyden.check import check
     from leyden.console import console
+    from leyden.recipes import resolved
     from leyden.run import Run, load_config
     from leyden.runtime import prepare, tune_process
 
@@ -63,9 +64,12 @@ def main(arguments: Sequence[str]) -> int:
     config = check(load_config(folder))
     prepare(threads_of_a_rank(config.threads, config.trainer))
     data = build.data(config)
+    config, _ = resolved(config, data.spec)
     module = build.module(config, data.spec, data.steps_per_epoch(int(config.trainer["max_epochs"])))
+    prior = build.ledger(config, data, module).prior
+    state = resume.read(checkpoint[0]) if checkpoint else None
     try:
-        fit.train(config, data, module, Run(folder), resume.read(checkpoint[0]) if checkpoint else None)
+        fit.train(config, data, module, Run(folder), prior, state)
     except Interrupted:
         return 130
     return 0

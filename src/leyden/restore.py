@@ -20,6 +20,8 @@ from leyden.data.spec import DataSpec
 from leyden.data.tokenizers import Tokenizer
 from leyden.errors import UserError
 from leyden.files import read_object
+from leyden.operating import OperatingPoint
+from leyden.recipes import resolved
 from leyden.run import Run, load_config
 
 
@@ -32,6 +34,7 @@ class Restored:
     spec: DataSpec
     tokenizer: Tokenizer | None
     module: LightningModule
+    point: OperatingPoint
 
 
 def restore(folder: Path) -> Restored:
@@ -47,6 +50,7 @@ def restore(folder: Path) -> Restored:
     if not weights.exists():
         raise UserError(f"{folder} has no best checkpoint yet: finish it with `leyden train` first")
     spec = DataSpec.from_dict(read_object(folder / "spec.json", json.loads))
+    config, _ = resolved(config, spec)
     module = build.module(config, spec, steps_per_epoch=1)
     try:
         module.load_state_dict(build.weights(weights))
@@ -54,7 +58,9 @@ def restore(folder: Path) -> Restored:
         raise UserError(f"{weights} does not fit the net that the code builds today: {error}") from error
     text = folder / "tokenizer.json"
     tokenizer = tokenizers.load(text.read_text(encoding="utf-8")) if text.exists() else None
-    return Restored(Run(folder), config, spec, tokenizer, module.eval())
+    stored = folder / "operating_point.json"
+    point = OperatingPoint.from_dict(read_object(stored, json.loads))
+    return Restored(Run(folder), config, spec, tokenizer, module.eval(), point)
 
 
 def _find_own_code(manifest: Mapping[str, Any]) -> None:

@@ -198,6 +198,7 @@ def run(
     from leyden.check import check
     from leyden.identity import run_of
     from leyden.ranks import threads_of_a_rank
+    from leyden.recipes import resolved
 
     config = check(plain)
     threads = prepare(threads_of_a_rank(config.threads, config.trainer))
@@ -208,11 +209,14 @@ def run(
         _print_config(plain)
     if place.settled(known, config.force):
         return _stored(place, verbose)
+    config, recipe = resolved(config, data.spec)
     tasks.verify(config.trainer)
     build.verify_trainer(config)
     steps_per_epoch = data.steps_per_epoch(int(config.trainer["max_epochs"]))
     module = build.module(config, data.spec, steps_per_epoch)
-    for remark in build.remarks(config):
+    ledger = build.ledger(config, data, module)
+    chosen = [f"imbalance=auto, {recipe.name}: {recipe.why}"] if recipe else []
+    for remark in (*build.remarks(config), *chosen, *ledger.lines(data.spec.class_names)):
         console.print(remark)
     if data.removed:
         console.print(f"left out {data.removed:,} inputs that are identical to another (data.deduplicate)")
@@ -221,7 +225,9 @@ def run(
             return _stored(place, verbose)
         from leyden.fit import fit
 
-        return _recorded(place, verbose, lambda: fit(config, plain, data, module, place, threads, command))
+        return _recorded(
+            place, verbose, lambda: fit(config, plain, data, module, place, ledger, threads, command)
+        )
 
 
 def _stored(place: Any, verbose: bool) -> Outcome:

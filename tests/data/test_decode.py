@@ -112,6 +112,7 @@ def test_damaged_images_are_bad_inputs(tmp_path: Path) -> None:
         decode_image(tmp_path / "gone.png")
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow warns of metadata that it can do without
 @settings(max_examples=60, deadline=None)
 @given(st.data())

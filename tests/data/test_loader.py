@@ -15,7 +15,8 @@ from torch import Tensor
 
 from leyden.batch import Batch
 from leyden.data.loader import Loader
-from leyden.data.sampling import Bucketed, Instance, Order, Plan, Policy, Power, Sequential
+from leyden.data.policies import Instance, Policy, Power
+from leyden.data.sampling import Bucketed, Order, Plan, Sequential
 from leyden.errors import UserError
 
 N, TABLE = 130, 200  # training rows; rows of the table

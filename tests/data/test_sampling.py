@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leyden.data.sampling import Bucketed, Instance, Plan, Policy, Power, Sequential, bucketed
+from leyden.data.policies import Instance, Policy, Power
+from leyden.data.sampling import Bucketed, Plan, Sequential, bucketed
 from leyden.errors import UserError
 
 CIFAR10_LT = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]  # Cao et al. 2019, imbalance 100: 12,406
@@ -167,7 +168,7 @@ def test_mistakes_are_named() -> None:
 
 def test_state_names_the_settings() -> None:
     plan = Plan(labels_of([3, 3]), 2, Power(0.5), seed=4)
-    assert plan.state() == {"sampling": "Power(q=0.5)", "seed": 4, "length": 6}
+    assert plan.state() == {"sampling": "Power(length_of='samples', q=0.5)", "seed": 4, "length": 6}
     assert Bucketed(plan, np.ones(6), 2, 3, seed=4).state()["window"] == 3
     np.testing.assert_array_equal(Sequential(5).epoch(9), np.arange(5))
 

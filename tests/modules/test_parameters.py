@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from leyden.modules.parameters import decay_groups, decayed, freeze, transfer
+from leyden.modules.parameters import decay_groups, decayed, freeze, names_of, transfer
 
 
 def net() -> nn.Module:
@@ -24,10 +24,18 @@ def test_decay_spares_norms_and_biases() -> None:
 
 def test_freeze_by_name_counts_values_and_takes_them_from_the_optimizer() -> None:
     model = net()
-    assert freeze(model, ["0.*"]) == 2 * 9 + 2
+    assert freeze(model, names_of(model, ["0.*"], "3.")) == 2 * 9 + 2
     assert sum(len(g["params"]) for g in decay_groups(model, everything=False)) == 4
     with pytest.raises(ValueError, match=r"'9\.\*' matches no parameter"):
-        freeze(model, ["9.*"])
+        names_of(model, ["9.*"], "3.")
+
+
+def test_head_and_backbone_are_all_parameters() -> None:
+    model = net()
+    head, backbone = names_of(model, ["head"], "3."), names_of(model, ["backbone"], "3.")
+    assert head == {"3.weight", "3.bias"}
+    assert head | backbone == {name for name, _ in model.named_parameters()}
+    assert not head & backbone
 
 
 def test_transfer_takes_what_fits_and_says_what_does_not() -> None:

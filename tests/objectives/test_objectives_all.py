@@ -11,7 +11,7 @@ from leyden.check import PROVIDED, bind
 from leyden.compose import conf_dir
 
 OPTIONS = sorted((conf_dir() / "objective").glob("*.yaml"))
-FACTS = {"num_classes": 5, "class_counts": (50, 40, 30, 20, 10), "class_names": tuple("abcde")}
+FACTS = {"num_classes": 5, "class_counts": (50, 40, 30, 20, 10), "class_names": tuple("abcde"), "epochs": 10}
 
 
 def test_the_scan_finds_every_loss() -> None:

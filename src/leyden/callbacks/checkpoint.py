@@ -13,6 +13,7 @@ logged its epoch: hence the base class, here and in history, progress and interr
 import math
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from lightning.pytorch.callbacks import Checkpoint as LastCallback
 from torch import Tensor, nn
 
 from leyden.callbacks import transient
+from leyden.check import EPOCH
 from leyden.errors import UserError, nearest
 from leyden.ranks import agreed
 
@@ -88,13 +90,14 @@ class Checkpoint(LastCallback):
             UserError: the monitor was not logged.
             NonFinite: it is NaN or infinite.
         """
-        if self.monitor not in trainer.callback_metrics:
+        found: Mapping[str, Any] = {EPOCH: float(trainer.current_epoch), **trainer.callback_metrics}
+        if self.monitor not in found:
             raise UserError(
                 f"monitor={self.monitor}: not there after epoch {trainer.current_epoch}"
                 f"{', which trainer.max_steps ended' if 0 <= trainer.max_steps <= trainer.global_step else ''}; "
                 f"{nearest(self.monitor, trainer.callback_metrics)}"
             )
-        value = float(trainer.callback_metrics[self.monitor])
+        value = float(found[self.monitor])
         if not math.isfinite(value):
             raise NonFinite(f"{self.monitor} is {value} after epoch {trainer.current_epoch}")
         if self.best and self.sign * value <= self.sign * self.best["value"]:

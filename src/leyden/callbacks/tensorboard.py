@@ -109,7 +109,7 @@ def _show_split(
     step: int,
 ) -> None:
     names, probabilities, labels = data.spec.class_names, outputs["probabilities"], outputs["labels"]
-    confidence, answer = probabilities.max(1), probabilities.argmax(1)
+    confidence, answer = probabilities.max(1), outputs["answers"]
     drawn = {
         "confusion": figures.confusion_matrix(found["confusion"], names, f"{split}: confusion"),
         "recall": figures.recall_bars(found["per_class"], f"{split}: recall by class"),

@@ -15,7 +15,9 @@ from leyden.batch import Batch
 from leyden.data import columns, tokens
 from leyden.data.columns import Dense, Files, Ragged, Source, Table
 from leyden.data.loader import Loader
-from leyden.data.sampling import Bucketed, Order, Plan, Policy, Sequential
+from leyden.data.long_tail import Thinning
+from leyden.data.policies import Policy
+from leyden.data.sampling import Bucketed, Order, Plan, Sequential
 from leyden.data.spec import DataSpec
 from leyden.data.split import Split, Splits, deduplicate
 from leyden.data.tokenizers import Tokenizer
@@ -44,6 +46,7 @@ class DataModule(LightningDataModule):
     Args:
         source: where the inputs come from.
         split: makes train, val and test of its rows.
+        long_tail: chooses which training rows are kept.
         policy: how training samples are drawn.
         tokenizer: for text; fitted on the training rows unless it is ready.
         cache: folder of the columns.
@@ -56,6 +59,7 @@ class DataModule(LightningDataModule):
         self,
         source: Source,
         split: Split,
+        long_tail: Thinning,
         policy: Policy,
         tokenizer: Tokenizer | None,
         cache: Path,
@@ -64,7 +68,8 @@ class DataModule(LightningDataModule):
         reading: Reading,
     ) -> None:
         super().__init__()
-        self.source, self.split, self.policy, self._tokenizer = source, split, policy, tokenizer
+        self.source, self.split, self.long_tail = source, split, long_tail
+        self.policy, self._tokenizer = policy, tokenizer
         self.cache, self.batch_size, self.seed, self.reading = cache.expanduser(), batch_size, seed, reading
         self._plan: Plan | None = None
 
@@ -105,7 +110,9 @@ class DataModule(LightningDataModule):
         given = None if index.split is None else index.split[kept]
         group = None if index.group is None else index.group[kept]
         found = self.split(index.labels[kept], given, group, index.group_names)
-        return Splits(*(kept[rows] for rows in found))
+        train, val, test = (kept[rows] for rows in found)
+        thinned = self.long_tail(index.labels[train], index.class_names)
+        return Splits(train[thinned], val, test)
 
     @cached_property
     def _encoded(self) -> tuple[Tokenizer, Ragged]:
@@ -198,7 +205,10 @@ class DataModule(LightningDataModule):
 
     def evaluation_loader(self, split: str) -> Loader:
         """Every sample of a split once, the short ones first (rows tell which is which)."""
-        rows = self.splits[SPLITS.index(split)]
+        return self.rows_loader(self.splits[SPLITS.index(split)])
+
+    def rows_loader(self, rows: np.ndarray) -> Loader:
+        """As `evaluation_loader`, of any rows (n,) of the table."""
         if self.lengths is not None:
             rows = rows[np.argsort(self.lengths[rows], kind="stable")]
         size = self.reading.eval_batch_size

@@ -1,7 +1,7 @@
 """Which sample stands at (seed, epoch, position): pure functions of the labels, NumPy only.
 
-A *policy* gives the share of each class in an epoch; a *plan* turns the shares into whole numbers and the
-numbers into an order. Inside a class every sample is used once before any is used again, also across
+A *policy* (`policies`) gives the share of each class in an epoch; a *plan* turns the shares into whole numbers and
+the numbers into an order. Inside a class every sample is used once before any is used again, also across
 epochs. No generator's state is kept, so an epoch can be rebuilt anywhere: on each rank, after a resume.
 
     plan = Plan(labels, num_classes=10, policy=Power(q=0.5), seed=1)
@@ -11,61 +11,17 @@ NumPy promises its streams only within one release, so a run is resumed with the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from annotated_types import Interval
 from numpy.typing import NDArray
 
+from leyden.data.policies import Policy
 from leyden.errors import UserError
 
 _SHUFFLE, _EXTRAS, _WITHIN, _BATCHES = range(4)  # streams: each use of random numbers has a key of its own
 _BLOCK = 1024  # passes over a small class share one generator until they hold this many draws
 _SNAP = 1e-6  # a quota this close to a whole number is meant to be whole: far above float64's error
-
-
-class Policy(Protocol):
-    """How often each class is drawn. A user's own is any object with these two methods."""
-
-    def prior(self, counts: NDArray[np.int64], epoch: int, epochs: int) -> NDArray[np.float64]:
-        """Shares of the classes (C,) in `epoch` of `epochs`; 0 where `counts` (C,) is 0. Any positive sum."""
-
-    def length(self, counts: NDArray[np.int64]) -> int:
-        """Samples in one epoch."""
-
-
-@dataclass(frozen=True)
-class Power:
-    """Class c is drawn with probability n_c^q / sum n_i^q; an epoch has as many draws as samples.
-
-    q = 1 is instance sampling, 0.5 square-root, 0 class-balanced. Kang et al.: Decoupling representation
-    and classifier for long-tailed recognition, ICLR 2020 (arXiv 1910.09217).
-    """
-
-    q: Annotated[float, Interval(ge=0, le=1)]
-
-    def prior(self, counts: NDArray[np.int64], epoch: int, epochs: int) -> NDArray[np.float64]:
-        """The shares (C,), the same in every epoch."""
-        weights = np.where(counts > 0, counts.astype(np.float64) ** self.q, 0.0)
-        return weights / weights.sum()
-
-    def length(self, counts: NDArray[np.int64]) -> int:
-        """As many as there are samples."""
-        return int(counts.sum())
-
-
-@dataclass(frozen=True)
-class Instance:
-    """Plain shuffling: an epoch is a permutation of the samples."""
-
-    def prior(self, counts: NDArray[np.int64], epoch: int, epochs: int) -> NDArray[np.float64]:
-        """The data's own shares (C,)."""
-        return counts / counts.sum()
-
-    def length(self, counts: NDArray[np.int64]) -> int:
-        """As many as there are samples."""
-        return int(counts.sum())
 
 
 class Order(Protocol):
@@ -184,7 +140,7 @@ class Plan:
 
     def epoch(self, epoch: int) -> NDArray[np.int64]:
         """Indices (L,) into the training rows: the global order of this epoch."""
-        quotas, before = self.quotas(epoch), self._drawn(epoch)
+        quotas, before = self.quotas(epoch), self.drawn(epoch)
         order = np.empty(self._length, dtype=np.int64)
         end = 0
         for c in np.flatnonzero(quotas).tolist():
@@ -196,7 +152,7 @@ class Plan:
     def _rng(self, *key: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, *key])
 
-    def _drawn(self, epoch: int) -> NDArray[np.int64]:
+    def drawn(self, epoch: int) -> NDArray[np.int64]:
         """Draws of each class (C,) in all epochs before this one."""
         done, total = self._before if self._before[0] <= epoch else (0, np.zeros_like(self.counts))
         for earlier in range(done, epoch):

@@ -7,7 +7,7 @@ what needs the confidence in `calibration`; `intervals` says how sure they are; 
 result.json. Arithmetic is NumPy's, in float64; nothing here imports torch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 
 from leyden.metrics import calibration, counts, ranking
 from leyden.metrics.intervals import number, percentiles, wilson, within
-from leyden.metrics.results import METRICS, ClassMetrics, Estimate, Metrics, higher_is_better
+from leyden.metrics.results import METRICS, ClassMetrics, Estimate, Group, Metrics, higher_is_better
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["METRICS", "ClassMetrics", "Estimate", "Metrics", "evaluate", "higher_is_better"]
+__all__ = ["METRICS", "ClassMetrics", "Estimate", "Group", "Metrics", "evaluate", "higher_is_better"]
 
 _RANGES = {"mcc": (-1.0, 1.0), "log_loss": (0.0, np.inf)}  # the rest lie in 0 .. 1
 _BY_COUNTS = ("balanced_accuracy", "macro_f1", "mcc")
 _BY_RANK = ("auroc", "average_precision")
+_MANY, _FEW = 100, 20  # training samples, as Liu et al. 2019 (arXiv 1904.05160) group classes
 # Work bounds, each a few seconds on one core at most for 100,000 samples of 10 classes.
 _COUNT_RESAMPLES, _COUNT_WORK = (200, 1000), 4_000_000  # work: resamples * cells that are not empty
 _AT_ONCE = 100_000  # weights that stay in a processor's cache
@@ -36,12 +37,16 @@ def evaluate(
     labels: "Tensor",
     class_names: Sequence[str],
     *,
+    decisions: NDArray[np.int64] | None = None,
+    class_counts: Sequence[int] = (),
     intervals: bool = True,
     seed: int = 0,
 ) -> Metrics:
     """Every metric of one split. logits: float (N, C), any device and dtype; labels: int64 (N,).
 
-    The predicted class is the one of the largest logit, the first of them in a tie. Averages over classes
+    The answer is the class of the largest logit, the first of them in a tie, or decisions (N,) where an operating
+    point has decided; confidence is the probability of the answer. With class_counts (C,), those of training, recall
+    is given for the classes with many, a medium number of and few samples, too. Averages over classes
     are over those that they are defined for: balanced accuracy and macro F1 over the classes that have
     samples, AUROC and average precision (one against the rest; for two classes those of class 1) over the
     classes that have positives, and for AUROC negatives. What is undefined is None.
@@ -54,15 +59,25 @@ def evaluate(
     that are not finite: a metric must not hide those.
     """
     scores, truth = _checked(logits, labels, len(class_names))
-    split = _Split(scores, truth)
+    split = _Split(scores, truth, scores.argmax(axis=1) if decisions is None else decisions)
+    members = _members(class_counts)
     values = split.values()
     if intervals:
-        estimates, f1 = split.intervals(values, np.random.default_rng(seed))
+        estimates, f1, groups = split.intervals(values, members, np.random.default_rng(seed))
     else:
         estimates = {name: Estimate(number(value)) for name, value in values.items()}
         f1 = [Estimate(number(value)) for value in split.counts.f1()]
+        groups = {name: Estimate(number(r)) for name, r in split.group_recalls(members).items()}
     per_class = _per_class(split, class_names, f1)
-    return Metrics(split.n, estimates, per_class, split.confusion.tolist())
+    found = {name: Group(int(of.sum()), groups[name]) for name, of in members.items()}
+    return Metrics(split.n, estimates, per_class, split.confusion.tolist(), found)
+
+
+def _members(class_counts: Sequence[int]) -> dict[str, NDArray[np.bool_]]:
+    """Which classes (C,) have many, a medium number of, few training samples; groups without classes are left out."""
+    n = np.asarray(class_counts)
+    groups = {"many": n > _MANY, "medium": (n >= _FEW) & (n <= _MANY), "few": n < _FEW}
+    return {name: of for name, of in groups.items() if of.any()}
 
 
 def _checked(logits: "Tensor", labels: "Tensor", classes: int) -> tuple[NDArray, NDArray]:
@@ -93,15 +108,16 @@ def _log_softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 class _Split:
     """What the metrics of one evaluation share: scores (N, C), labels (N,)."""
 
-    def __init__(self, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> None:
+    def __init__(
+        self, scores: NDArray[np.float64], labels: NDArray[np.int64], answers: NDArray[np.int64]
+    ) -> None:
         self.n, self.classes = scores.shape
         log_probabilities = _log_softmax(scores)
         probabilities = np.exp(log_probabilities)
-        predicted = scores.argmax(axis=1)
         self.losses = -log_probabilities[labels, np.arange(self.n)]
-        self.confidence = probabilities.max(axis=0)
-        self.correct = predicted == labels
-        self.confusion = counts.confusion_matrix(labels, predicted, self.classes)
+        self.confidence = probabilities[answers, np.arange(self.n)]
+        self.correct = answers == labels
+        self.confusion = counts.confusion_matrix(labels, answers, self.classes)
         self.counts = counts.Counts.of(self.confusion)
         self.ranked = ranking.one_vs_rest(probabilities, labels)
         self.gaps = calibration.binned_gaps(self.confidence, self.correct)
@@ -123,10 +139,17 @@ class _Split:
         defined = ~np.isnan(areas)
         return np.moveaxis(counts.divide(np.where(defined, areas, 0.0).sum(0), defined.sum(0)), 0, -1)
 
+    def group_recalls(self, members: Mapping[str, NDArray[np.bool_]]) -> dict[str, float]:
+        """Mean recall of each group of classes; NaN where none of them has samples."""
+        return {name: float(self.counts.balanced_accuracy(of)) for name, of in members.items()}
+
     def intervals(
-        self, values: dict[str, float], rng: np.random.Generator
-    ) -> tuple[dict[str, Estimate], list[Estimate]]:
-        """(estimate by name, estimate of F1 by class)."""
+        self,
+        values: dict[str, float],
+        members: Mapping[str, NDArray[np.bool_]],
+        rng: np.random.Generator,
+    ) -> tuple[dict[str, Estimate], list[Estimate], dict[str, Estimate]]:
+        """(estimate by name, estimate of F1 by class, estimate of recall by group)."""
         drawn = counts.resample(self.confusion, self._count_resamples(), rng)
         matrix_metrics = drawn.values()
         found = {name: percentiles(values[name], matrix_metrics[name]) for name in _BY_COUNTS}
@@ -134,7 +157,11 @@ class _Split:
         found["accuracy"] = wilson(int(self.correct.sum()), self.n)
         ordered = {name: within(found[name], *_RANGES.get(name, (0.0, 1.0))) for name in METRICS}
         f1 = [percentiles(f, r) for f, r in zip(self.counts.f1(), drawn.f1().T, strict=True)]
-        return ordered, f1
+        groups = {
+            name: within(percentiles(value, drawn.balanced_accuracy(members[name])), 0.0, 1.0)
+            for name, value in self.group_recalls(members).items()
+        }
+        return ordered, f1, groups
 
     def _count_resamples(self) -> int:
         return int(np.clip(_COUNT_WORK // np.count_nonzero(self.confusion), *_COUNT_RESAMPLES))

@@ -52,13 +52,13 @@ class Counts:
         """(..., C): 2 hits / (support + predicted), NaN where both are 0."""
         return divide(2 * self.hits, self.support + self.predicted)
 
-    def _over_present(self, per_class: Floats) -> Floats:
-        present = self.support > 0
+    def _over_present(self, per_class: Floats, among: NDArray[np.bool_] | bool = True) -> Floats:
+        present = (self.support > 0) & among
         return divide(np.where(present, per_class, 0.0).sum(-1), present.sum(-1))
 
-    def balanced_accuracy(self) -> Floats:
-        """Mean recall (...) over the classes present (Brodersen et al. 2010)."""
-        return self._over_present(self.recall())
+    def balanced_accuracy(self, among: NDArray[np.bool_] | bool = True) -> Floats:
+        """Mean recall (...) over the classes present (Brodersen et al. 2010), of those `among` (C,)."""
+        return self._over_present(self.recall(), among)
 
     def macro_f1(self) -> Floats:
         """Mean of the classes' F1 (...) over the classes present."""

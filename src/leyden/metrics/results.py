@@ -1,6 +1,6 @@
 """What an evaluation found, as plain values that go through JSON unchanged."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 # In the order in which they are shown. `monitor: val/<name>` takes these, and val/loss.
@@ -55,13 +55,26 @@ class ClassMetrics:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Classes with many, a medium number of, or few training samples: how many there are, and their mean recall."""
+
+    classes: int
+    recall: Estimate
+
+
+@dataclass(frozen=True)
 class Metrics:
-    """Everything known of one evaluation. n: samples; confusion: (C, C) counts, rows are the true classes."""
+    """Everything known of one evaluation. n: samples; confusion: (C, C) counts, rows are the true classes.
+
+    groups: by "many" (more than 100 training samples), "medium" and "few" (fewer than 20), where it has classes; empty
+    where the training counts are not known.
+    """
 
     n: int
     values: dict[str, Estimate]
     per_class: list[ClassMetrics]
     confusion: list[list[int]]
+    groups: dict[str, Group] = field(default_factory=dict)
 
     def scalars(self) -> dict[str, float]:
         """The defined values alone, by name: what a logger or a monitor takes."""
@@ -86,4 +99,8 @@ class Metrics:
                 for c in stored["per_class"]
             ],
             confusion=stored["confusion"],
+            groups={
+                name: Group(g["classes"], Estimate(**g["recall"]))
+                for name, g in stored.get("groups", {}).items()
+            },
         )

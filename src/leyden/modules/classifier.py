@@ -192,9 +192,11 @@ class Classifier(LightningModule):
 
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
         """Loss (B,) of each sample; of a mixed batch, the weighted sum of both labels' losses."""
-        losses: Tensor = self.objective(logits, batch.labels)
+        whole: Any = self.objective
+        objective = whole.at(batch.epoch) if hasattr(whole, "at") else whole
+        losses: Tensor = objective(logits, batch.labels)
         if batch.mix is not None:
-            partner = self.objective(logits, batch.mix.partner)
+            partner = objective(logits, batch.mix.partner)
             losses = batch.mix.weight * losses + (1 - batch.mix.weight) * partner
         return losses
 

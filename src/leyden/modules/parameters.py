@@ -1,6 +1,6 @@
 """Which parameters are decayed, frozen or taken from elsewhere."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from typing import Any
 
@@ -24,21 +24,32 @@ def decay_groups(module: nn.Module, everything: bool) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
-def freeze(module: nn.Module, patterns: Sequence[str]) -> int:
-    """Freeze the parameters whose names match any glob; returns how many values that are.
+def names_of(module: nn.Module, patterns: Sequence[str], head: str) -> set[str]:
+    """The parameters that globs name; "head" stands for those whose names begin with `head`, "backbone" for all others.
 
     Raises:
         ValueError: a pattern matches no parameter.
     """
-    frozen = 0
+    everything = [name for name, _ in module.named_parameters()]
+    meant = {"head": {n for n in everything if n.startswith(head)}}
+    meant["backbone"] = set(everything) - meant["head"]
+    found: set[str] = set()
     for pattern in patterns:
-        matching = [p for name, p in module.named_parameters() if fnmatch(name, pattern)]
+        matching = meant.get(pattern) or {name for name in everything if fnmatch(name, pattern)}
         if not matching:
-            names = ", ".join(
-                sorted({n.rpartition(".")[0] + ".*" for n, _ in module.named_parameters()})[:20]
+            there = sorted({name.rpartition(".")[0] + ".*" for name in everything})[:20]
+            raise ValueError(
+                f"{pattern!r} matches no parameter; there are: head, backbone, {', '.join(there)}"
             )
-            raise ValueError(f"{pattern!r} matches no parameter; there are: {names}")
-        for parameter in matching:
+        found |= matching
+    return found
+
+
+def freeze(module: nn.Module, names: Collection[str]) -> int:
+    """Freeze the parameters of these names; returns how many values that are."""
+    frozen = 0
+    for name, parameter in module.named_parameters():
+        if name in names:
             frozen += parameter.numel() if parameter.requires_grad else 0
             parameter.requires_grad = False
     return frozen

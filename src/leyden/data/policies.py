@@ -1,0 +1,171 @@
+"""How often each class is drawn: sampling policies, from class counts to shares. Pure functions, NumPy only.
+
+Whatever the shares, `sampling.Plan` uses every sample of a class once before it uses any again, also across epochs;
+so over-sampling repeats as evenly as can be, under-sampling shows all samples of a large class in time, and with
+shares 1/C a plan is class-aware sampling (Shen et al. 2016, arXiv 1512.05830).
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, Protocol
+
+import numpy as np
+from annotated_types import Ge, Gt, Interval, Lt
+from numpy.typing import NDArray
+
+Counts = NDArray[np.int64]
+Shares = NDArray[np.float64]
+
+
+class Policy(Protocol):
+    """How often each class is drawn. A user's own is any object with these two methods."""
+
+    def prior(self, counts: Counts, epoch: int, epochs: int) -> Shares:
+        """Shares of the classes (C,) in `epoch` of `epochs`; 0 where `counts` (C,) is 0. Any positive sum."""
+
+    def length(self, counts: Counts) -> int:
+        """Samples in one epoch, the same in every epoch."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """Plain shuffling: an epoch is a permutation of the samples."""
+
+    def prior(self, counts: Counts, epoch: int, epochs: int) -> Shares:
+        """The data's own shares (C,)."""
+        return counts / counts.sum()
+
+    def length(self, counts: Counts) -> int:
+        """As many as there are samples."""
+        return int(counts.sum())
+
+
+@dataclass(frozen=True)
+class Power:
+    """Class c is drawn with probability n_c^q / sum n_i^q.
+
+    q = 1 is instance sampling, 0.5 square-root, 0 class-balanced. Kang et al.: Decoupling representation
+    and classifier for long-tailed recognition, ICLR 2020 (arXiv 1910.09217).
+
+    Args:
+        q: the power.
+        length_of: "samples" draws as many as there are samples; "largest" as many as if every class had the largest
+            one's count, so that at q = 0 an epoch uses each of that class's samples (class-aware sampling).
+    """
+
+    q: Annotated[float, Interval(ge=0, le=1)]
+    length_of: Literal["samples", "largest"] = "samples"
+
+    def prior(self, counts: Counts, epoch: int, epochs: int) -> Shares:
+        """The shares (C,), the same in every epoch."""
+        weights = np.where(counts > 0, counts.astype(np.float64) ** self.q, 0.0)
+        return weights / weights.sum()
+
+    def length(self, counts: Counts) -> int:
+        """N, or C times the largest count."""
+        if self.length_of == "samples":
+            return int(counts.sum())
+        return int(np.count_nonzero(counts) * counts.max())
+
+
+@dataclass(frozen=True)
+class Progressive:
+    """From instance sampling in the first epoch to class-balanced in the last (Kang et al. 2020).
+
+    p_c(t) = (1 - t/T) n_c/N + (t/T) / C, t from 0 to T = epochs - 1.
+    """
+
+    def prior(self, counts: Counts, epoch: int, epochs: int) -> Shares:
+        """The shares (C,) of this epoch."""
+        done = epoch / max(1, epochs - 1)
+        return (1 - done) * counts / counts.sum() + done * _even(counts)
+
+    def length(self, counts: Counts) -> int:
+        """As many as there are samples."""
+        return int(counts.sum())
+
+
+@dataclass(frozen=True)
+class UnderSampling:
+    """Every class as often as the smallest; which samples of the larger ones, changes with every epoch.
+
+    Buda et al. 2018 (arXiv 1710.05381). Short epochs: an epoch is C times the smallest count.
+    """
+
+    def prior(self, counts: Counts, epoch: int, epochs: int) -> Shares:
+        """1/C each."""
+        return _even(counts)
+
+    def length(self, counts: Counts) -> int:
+        """C times the smallest count."""
+        there = counts[counts > 0]
+        return int(len(there) * there.min())
+
+
+@dataclass(frozen=True)
+class RepeatFactor:
+    """A class with a share f_c below the threshold t is repeated r_c = sqrt(t / f_c) times, the others once.
+
+    Gupta et al.: LVIS, CVPR 2019 (arXiv 1908.03195), section 5, for images of one class each; t is .001 there.
+    """
+
+    threshold: Annotated[float, Gt(0), Lt(1)] = 0.001
+
+    def prior(self, counts: Counts, epoch: int, epochs: int) -> Shares:
+        """n_c r_c, normalised."""
+        repeated = self._repeated(counts)
+        return repeated / repeated.sum()
+
+    def length(self, counts: Counts) -> int:
+        """sum n_c r_c, rounded."""
+        return round(float(self._repeated(counts).sum()))
+
+    def _repeated(self, counts: Counts) -> Shares:
+        shares = np.where(counts > 0, counts / counts.sum(), 1.0)
+        return np.asarray(counts * np.maximum(1.0, np.sqrt(self.threshold / shares)))
+
+
+@dataclass(frozen=True)
+class EffectiveNumber:
+    """Each sample is drawn by the inverse of its class's effective number, (1 - beta) / (1 - beta^n_c).
+
+    Cui et al. 2019 (arXiv 1901.05555), whose weights are used for drawing here.
+    """
+
+    beta: Annotated[float, Ge(0), Lt(1)] = 0.999
+
+    def prior(self, counts: Counts, epoch: int, epochs: int) -> Shares:
+        """n_c / E_c, normalised."""
+        effective = (1 - self.beta ** np.maximum(counts, 1)) / (1 - self.beta)
+        weights = counts / effective
+        return np.asarray(weights / weights.sum())
+
+    def length(self, counts: Counts) -> int:
+        """As many as there are samples."""
+        return int(counts.sum())
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """`first` until the share `start` of the epochs is over, then `then`: deferred re-sampling (DRS).
+
+    Cao et al. 2019 (arXiv 1906.07413): 160 of 200 epochs. The length of an epoch is that of `first` throughout.
+    """
+
+    first: Policy = field(default_factory=Instance)
+    then: Policy = field(default_factory=lambda: Power(0.0))
+    start: Annotated[float, Interval(ge=0, le=1)] = 0.8
+
+    def prior(self, counts: Counts, epoch: int, epochs: int) -> Shares:
+        """That of the policy in force."""
+        now = self.first if epoch < round(self.start * epochs) else self.then
+        return now.prior(counts, epoch, epochs)
+
+    def length(self, counts: Counts) -> int:
+        """That of `first`."""
+        return self.first.length(counts)
+
+
+def _even(counts: Counts) -> Shares:
+    """1/C for each class that has samples."""
+    there = (counts > 0).astype(np.float64)
+    return there / there.sum()

@@ -1,0 +1,88 @@
+"""Heads: which layer they replace, what they keep, and what they compute."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from leyden.build import provide
+from leyden.compose import compose, conf_dir
+from leyden.errors import UserError
+from leyden.nets import heads
+from leyden.nets.heads import Cosine, Plain, Scaled, TauNormalised
+
+FACTS = {
+    **{"num_classes": 7, "in_channels": 1, "image_size": (28, 28), "vocab_size": 50, "sample_rate": 8000},
+    **{"max_length": 4000, "bins": 40, "class_counts": (5,) * 7},
+}
+MODELS = sorted(
+    path.stem
+    for path in (conf_dir() / "model").glob("*.yaml")
+    if path.stem not in ("majority", "torchvision")
+)
+
+
+def net_of(model: str) -> nn.Module:
+    text = {"lstm", "gru", "rnn"}
+    audio = {"crnn", "logmel_cnn", "m5"}
+    data = "planted_text" if model in text else "planted_audio" if model in audio else "planted_images"
+    node = compose([f"data={data}", f"model={model}"])["model"]["net"]
+    net: nn.Module = provide("model.net", node, FACTS)
+    return net
+
+
+def test_there_are_enough_models() -> None:
+    assert len(MODELS) >= 12
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_net_has_a_head_that_can_be_replaced(model: str) -> None:
+    net = net_of(model)
+    name = heads.find(net, 7)
+    linear = net.get_submodule(name)
+    assert isinstance(linear, nn.Linear)
+    last = [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.Conv1d)][-1]
+    assert linear is last
+    keys = set(net.state_dict())
+    heads.replace(net, 7, Scaled())
+    assert set(net.state_dict()) == keys | {f"{name}.factor"}
+    heads.replace(net, 7, Cosine())
+    assert set(net.state_dict()) == keys - {f"{name}.bias"}
+
+
+def test_cosine_is_the_scaled_cosine() -> None:
+    head = Cosine(16.0)(nn.Linear(5, 3))
+    x = torch.randn(20, 5) * 100
+    w = head.weight.detach()
+    expected = 16 * (x @ w.T) / x.norm(dim=1, keepdim=True) / w.norm(dim=1)
+    torch.testing.assert_close(head(x), expected)
+    assert head(x).abs().max() <= 16.001
+    torch.testing.assert_close(w.norm(dim=1), torch.ones(3))
+    assert head(torch.full((1, 5), 6e4, dtype=torch.float16)).isfinite().all()
+
+
+def test_scaled_starts_as_the_plain_head_and_tau_goes_from_it() -> None:
+    linear, x = nn.Linear(5, 3), torch.randn(4, 5)
+    torch.testing.assert_close(Scaled()(linear)(x), linear(x))
+    torch.testing.assert_close(TauNormalised(0.0)(linear)(x), linear(x))
+    w, b = linear.weight.detach(), linear.bias.detach()
+    for tau in (0.5, 1.0):
+        torch.testing.assert_close(
+            TauNormalised(tau)(linear)(x), x @ (w / w.norm(dim=1, keepdim=True) ** tau).T + b
+        )
+    assert Plain()(linear) is linear
+    scaled = Scaled()(linear)
+    with torch.no_grad():
+        scaled.factor.copy_(torch.tensor([1.0, 2.0, 0.5]))  # type: ignore[operator, union-attr]
+    torch.testing.assert_close(scaled(x), linear(x) * torch.tensor([1.0, 2.0, 0.5]))
+
+
+def test_a_net_without_a_head_is_refused() -> None:
+    with pytest.raises(UserError, match="no linear layer with 7 outputs"):
+        heads.find(nn.Sequential(nn.Linear(4, 3)), 7)
+
+
+def test_every_option_is_a_head() -> None:
+    options = sorted(Path(conf_dir() / "head").glob("*.yaml"))
+    assert {o.stem for o in options} == {"linear", "cosine", "scaled", "tau_normalised"}
