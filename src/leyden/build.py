@@ -36,6 +36,7 @@ from leyden.errors import UserError, nearest
 from leyden.metrics import METRICS, higher_is_better
 from leyden.modules.parameters import freeze, names_of, transfer
 from leyden.nets import heads
+from leyden.operating import Choice
 from leyden.signatures import parameters_of
 
 
@@ -52,10 +53,15 @@ def provide(path: str, node: Mapping[str, Any], offered: Mapping[str, Any]) -> A
         for name, part in node.items()
         if isinstance(part, Mapping) and "_target_" in part
     }
+    plain = {name: value for name, value in node.items() if name not in parts}
     try:
-        return instantiate({**node, **dict.fromkeys(parts)}, **{**given, **parts}, _convert_="all")
-    except InstantiationException as error:
-        cause = error.__cause__
+        if not parts:
+            return instantiate(plain, **given, _convert_="all")
+        # made apart: Hydra would turn a part that is a dataclass into a dictionary
+        made = instantiate({**plain, "_partial_": True}, **given, _convert_="all")
+        return functools.partial(made, **parts) if node.get("_partial_") else made(**parts)
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) else error
         if isinstance(cause, UserError):
             raise cause from None
         raise UserError(_refusal(path, node, cause or error)) from cause
@@ -101,6 +107,8 @@ def module(config: Config, spec: DataSpec, steps_per_epoch: int) -> LightningMod
     if not isinstance(maker := provide("head", config.head, {}), heads.Plain):
         heads.replace(net, spec.num_classes, maker)
     facts |= {"epochs": int(config.trainer["max_epochs"])}
+    objective = provide("objective", config.objective, facts)
+    _verify_scale(objective, maker)
     times = {
         "steps_per_epoch": steps_per_epoch,
         "total_steps": steps_per_epoch * config.trainer["max_epochs"],
@@ -108,7 +116,7 @@ def module(config: Config, spec: DataSpec, steps_per_epoch: int) -> LightningMod
     parts = {
         "net": net,
         "frontend": frontend,
-        "objective": provide("objective", config.objective, facts),
+        "objective": objective,
         "augment": [provide(f"augment.{name}", node, facts) for name, node in config.augment.items()],
         "optimizer": functools.partial(_optimizer, config),
         "schedule": functools.partial(_scheduler, config, times),
@@ -118,6 +126,36 @@ def module(config: Config, spec: DataSpec, steps_per_epoch: int) -> LightningMod
     built: LightningModule = provide("model.module", config.model.module, {**facts, **times, **parts})
     start(built, config, spec.num_classes)
     return built
+
+
+def operating(config: Config, spec: DataSpec) -> Choice:
+    """The choice of the operating point, which is made after training.
+
+    Raises:
+        UserError: it names a class that there is not, or needs validation samples that there are not.
+    """
+    choice: Choice = provide("operating", config.operating, {})
+    choice.verify(spec.class_names)
+    if choice.reads_validation and not spec.sizes[1]:
+        raise UserError(
+            "operating: is chosen on validation samples, and the split has none; choose operating=none"
+        )
+    return choice
+
+
+def _verify_scale(objective: nn.Module, head: heads.Head) -> None:
+    """An objective with margins on the cosine needs a head that gives it, of the same scale.
+
+    Raises:
+        UserError: it has another.
+    """
+    scale = next((part.scale for part in objective.modules() if getattr(part, "needs_cosine", False)), None)
+    if scale is None:
+        return
+    if not isinstance(head, heads.Cosine):
+        raise UserError(f"objective: {type(objective).__name__} needs cosine logits: add head=cosine")
+    if head.scale != scale:
+        raise UserError(f"head.scale={head.scale} and the objective's scale={scale} must be the same")
 
 
 def ledger(config: Config, data: DataModule, module: LightningModule) -> Ledger:

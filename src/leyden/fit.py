@@ -23,7 +23,7 @@ from leyden.errors import UserError
 from leyden.files import write_json, write_text
 from leyden.manifest import git_diff, manifest
 from leyden.modules.classifier import Evaluation
-from leyden.operating import Choice, OperatingPoint, neutral
+from leyden.operating import OperatingPoint, neutral
 from leyden.operating.point import log_softmax
 from leyden.ranks import following
 from leyden.recipes import EVEN, ratio
@@ -169,18 +169,16 @@ def operating_point(
     Raises:
         UserError: there is no validation split, or a module of the user's own that keeps no logits.
     """
-    choice: Choice = build.provide("operating", config.operating, {})
+    choice = build.operating(config, data.spec)
     names = data.spec.class_names
     if choice.neutral:
         return neutral(len(names))
     if not choice.reads_validation:
         none = np.zeros((0, len(names)))
         return choice.fit(none, np.zeros(0, np.int64), names, prior.seen, prior.training)
-    outputs = _outputs(trainer, module, data.val_dataloader()) if len(data.splits.val) else None
+    outputs = _outputs(trainer, module, data.val_dataloader())
     if outputs is None:
-        raise UserError(
-            "operating: is chosen on validation logits, and there are none; choose operating=none"
-        )
+        raise UserError("operating: needs logits, which a module of your own does not keep: operating=none")
     logits, labels = outputs.logits.double().numpy(), outputs.labels.numpy()
     return choice.fit(logits, labels, names, prior.seen, prior.training)
 

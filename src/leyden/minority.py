@@ -15,6 +15,7 @@ from leyden.data.sampling import Plan
 from leyden.metrics.intervals import wilson
 
 MOST = 200  # training samples of a class that are looked at
+_LEAST = 5  # validation samples of a class below which nothing is said
 _GAP = 0.2  # of recall, between training and validation: less is what every net has
 
 
@@ -76,7 +77,7 @@ def alarms(
 ) -> Iterator[dict[str, Any]]:
     """A finding for each class that is being memorised: its two recalls are further apart than chance puts them."""
     for row, known, new in zip(rows, train, val, strict=False):
-        if row["gap"] is None or row["gap"] < _GAP or (row["repeats"] or 0) <= 1:
+        if row["gap"] is None or row["gap"] < _GAP or (row["repeats"] or 0) <= 1 or new["n"] < _LEAST:
             continue
         low, high = (wilson(round(part["recall"]["value"] * part["n"]), part["n"]) for part in (known, new))
         if (low.low or 0.0) > (high.high or 1.0):

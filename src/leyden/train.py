@@ -214,6 +214,7 @@ def run(
     build.verify_trainer(config)
     steps_per_epoch = data.steps_per_epoch(int(config.trainer["max_epochs"]))
     module = build.module(config, data.spec, steps_per_epoch)
+    build.operating(config, data.spec)
     ledger = build.ledger(config, data, module)
     chosen = [f"imbalance=auto, {recipe.name}: {recipe.why}"] if recipe else []
     for remark in (*build.remarks(config), *chosen, *ledger.lines(data.spec.class_names)):

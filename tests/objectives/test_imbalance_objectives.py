@@ -107,8 +107,6 @@ def test_deferred_changes_at_epoch_160_of_200() -> None:
     first, then = CrossEntropy(), LogitAdjusted(COUNTS)
     loss = Deferred(first, then, epochs=200)
     assert [loss.at(e) is then for e in (0, 159, 160, 199)] == [False, False, True, True]
-    assert not loss.needs_cosine
-    assert Deferred(LDAM(COUNTS), Weighted(LDAM(COUNTS), COUNTS), epochs=10).needs_cosine
 
 
 EMPTY = (10, 0, 30, 1)

@@ -92,6 +92,8 @@ def show(writer: Any, result: Mapping[str, Any], data: DataModule, predictions: 
         predictions: folder of the outputs.
         step: the optimizer step that everything is filed under.
     """
+    if result["classes"]:
+        writer.add_text("classes", markdown.classes_markdown(result["classes"], result["prior"]), step)
     for split, found in result["metrics"].items():
         writer.add_text(f"{split}/metrics", markdown.metrics_markdown(found), step)
         stored = predictions / f"{split}.npz"

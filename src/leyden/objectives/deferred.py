@@ -29,9 +29,6 @@ class Deferred(nn.Module):
         super().__init__()
         self.first, self.then = first, then
         self.from_epoch = round(start * epochs)
-        self.needs_cosine = any(
-            getattr(part, "needs_cosine", False) for part in self.modules() if part is not self
-        )
 
     def at(self, epoch: int) -> nn.Module:
         """The objective in force in an epoch, counted from 0."""

@@ -107,6 +107,13 @@ class Choice:
         kept = _told(aim, labels, z.argmax(1), (log_p + offsets).argmax(1), len(seen))
         return OperatingPoint(temperature, point.shift, tuple(offsets.tolist()), (), self.aim, kept)
 
+    def verify(self, class_names: Sequence[str]) -> None:
+        """Raises UserError for a class that there is not: before training, not after."""
+        shares = np.full(len(class_names), 1 / len(class_names))
+        self._shift(class_names, shares, shares)
+        self._aim(class_names)
+        self._costs(class_names)
+
     def _shift(self, names: Sequence[str], seen: Floats, training: Floats) -> Floats:
         if self.target_prior == "as_trained":
             return np.zeros(len(names))
@@ -130,6 +137,8 @@ class Choice:
     def _aim(self, names: Sequence[str]) -> tuple[Aim, Sequence[int]]:
         """What is maximised, and the classes whose offsets may move."""
         everything = range(len(names)) if len(names) > 2 else (1,)
+        if self.aim == "cost":
+            return Counts.accuracy, everything
         if self.aim != "recall":
             return getattr(Counts, self.aim), everything
         k = _place(self.of or "", names, "operating.of")

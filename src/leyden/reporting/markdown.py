@@ -12,10 +12,36 @@ def metrics_markdown(metrics: Mapping[str, Any]) -> str:
     values |= {name: number(value) for name, value in (metrics.get("scalars") or {}).items()}
     size = f" (n = {count(metrics['n'])})" if "n" in metrics else ""
     parts = [table(("metric", f"value [95 % interval]{size}"), values.items())]
+    groups = metrics.get("groups") or {}
+    if len(groups) > 1:
+        rows = ((name, count(g["classes"]), estimate(g["recall"])) for name, g in groups.items())
+        parts.append(table(("training samples", "classes", "mean recall"), rows))
     if metrics.get("per_class"):
         header = ("class", "n", "precision", "recall", "F1")
         parts.append(table(header, map(_class_row, metrics["per_class"])))
     return "\n\n".join(parts)
+
+
+def classes_markdown(classes: Sequence[Mapping[str, Any]], prior: Mapping[str, Any]) -> str:
+    """The minority ledger and the prior ledger of a run, class by class: `classes` and `prior` of result.json."""
+    header = (
+        "class",
+        "samples",
+        "share",
+        "share the loss sees",
+        "times each was drawn",
+        "train recall",
+        "gap to val",
+    )
+    seen = prior["phases"][-1]["seen"]
+    rows = (
+        (
+            *(c["name"], count(c["samples"]), number(share), number(after)),
+            *(number(c[key]) for key in ("repeats", "train_recall", "gap")),
+        )
+        for c, share, after in zip(classes, prior["training"], seen, strict=True)
+    )
+    return table(header, rows)
 
 
 def _class_row(c: Mapping[str, Any]) -> Sequence[str]:

@@ -15,6 +15,7 @@ from leyden.reporting.words import count, duration, estimate, interval, number, 
 
 MOST_CLASSES = 30  # above it the worst alone are shown
 WORST = 10
+_GROUPS = {"many": "more than 100", "medium": "20 to 100", "few": "fewer than 20"}
 _SPLITS = {"test": "test", "val": "validation"}
 _STATUS_STYLES = {"complete": "bold green", "failed": "bold red"}
 _COST_WORDS = {"samples_per_second": "samples/s", "parameters": "parameters"}
@@ -26,6 +27,7 @@ def result_table(result: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = list(_trouble(result))
     if splits:
         parts += [_metrics_table(splits), *_notes(splits)]
+    parts += list(_groups(splits))
     detailed = next((key for key in splits if splits[key].get("per_class")), None)
     if detailed:
         parts += list(_class_tables(detailed, splits[detailed]["per_class"]))
@@ -64,6 +66,22 @@ def _metrics_table(splits: Mapping[str, Mapping[str, Any]]) -> Table:
 def _notes(splits: Mapping[str, Mapping[str, Any]]) -> Iterator[RenderableType]:
     if any(interval(stored) for split in splits.values() for stored in (split.get("values") or {}).values()):
         yield note("95 % intervals for the draw of the samples; the seed's luck is not in them.")
+
+
+def _groups(splits: Mapping[str, Mapping[str, Any]]) -> Iterator[RenderableType]:
+    """Recall of the classes with many and with few training samples, where there is more than one such group."""
+    names = dict.fromkeys(name for split in splits.values() for name in split.get("groups") or {})
+    if len(names) < 2:
+        return
+    table = plain_table("recall by training samples of the class", ("", "left"), ("classes", "right"))
+    for key in splits:
+        table.add_column(_SPLITS[key], no_wrap=True)
+    for name in names:
+        found = [(split.get("groups") or {}).get(name) for split in splits.values()]
+        classes = next(group["classes"] for group in found if group)
+        cells = [text(estimate(group["recall"]) if group else "") for group in found]
+        table.add_row(f"{name} ({_GROUPS[name]})", count(classes), *cells)
+    yield table
 
 
 def _class_tables(split: str, classes: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:

@@ -5,7 +5,7 @@ import torch
 from scipy import stats
 
 from leyden.batch import Batch, Draws
-from leyden.data.transforms.mix import KNOTS, Mixup, beta_quantiles
+from leyden.data.transforms.mix import KNOTS, Mixup, Remix, beta_quantiles
 from leyden.errors import UserError
 
 
@@ -71,3 +71,31 @@ def test_tokens_and_mixed_batches_are_refused() -> None:
         Mixup()(batch._replace(inputs=batch.inputs.long()), draws)
     with pytest.raises(UserError, match="once"):
         Mixup()(Mixup()(batch, draws), draws)
+
+
+def test_remix_gives_the_label_to_the_rarer_class() -> None:
+    """The published rule, sample by sample; the inputs are those of mixup."""
+    counts, kappa, tau = (300, 100, 20), 3.0, 0.5
+    batch = floats(2000, 2)._replace(labels=torch.arange(2000) % 3)
+    draws = Draws(0, 0, batch.positions)
+    plain, mixed = Mixup()(batch, draws), Remix(counts, kappa=kappa, tau=tau)(batch, draws)
+    assert plain.mix is not None
+    assert mixed.mix is not None
+    assert torch.equal(mixed.inputs, plain.inputs)
+    kinds = set()
+    for label, partner, before, after in zip(
+        batch.labels.tolist(),
+        plain.mix.partner.tolist(),
+        plain.mix.weight.tolist(),
+        mixed.mix.weight.tolist(),
+        strict=True,
+    ):
+        ratio = counts[label] / counts[partner]
+        expected = before
+        if ratio >= kappa and before < tau:
+            expected = 0.0
+        elif ratio <= 1 / kappa and 1 - before < tau:
+            expected = 1.0
+        kinds.add(expected if expected in (0.0, 1.0) else "kept")
+        assert after == expected
+    assert kinds == {0.0, 1.0, "kept"}

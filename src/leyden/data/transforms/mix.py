@@ -1,9 +1,10 @@
-"""Mixing the samples of a batch with one another: mixup."""
+"""Mixing the samples of a batch with one another: mixup, and Remix for imbalanced classes."""
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 import torch
-from annotated_types import Gt
+from annotated_types import Gt, Interval
 from torch import Tensor, nn
 
 from leyden.batch import Batch, Draws, Mix
@@ -65,6 +66,48 @@ class Mixup(nn.Module):
         knot = place.long().clamp_(max=KNOTS - 2)
         low = torch.lerp(self.quantiles[knot], self.quantiles[knot + 1], place - knot)
         return torch.where(u < 0.5, low, 1 - low)
+
+
+class Remix(nn.Module):
+    """Mixup whose label goes to the rarer class of a pair where the frequent one makes up less than tau of the input.
+
+    Chou et al. 2020 (arXiv 2007.03943, equation 7), with w the share of sample i: its label weighs 0 if n_i / n_j >=
+    kappa and w < tau; 1 if n_i / n_j <= 1 / kappa and 1 - w < tau; w otherwise.
+
+    Args:
+        class_counts: training samples of each class (C,).
+        alpha: of mixup.
+        kappa: ratio of counts from which the rarer class is favoured.
+        tau: share of the input below which the frequent class gives up its label.
+    """
+
+    stage: ClassVar[str] = "features"
+    modality: ClassVar[str] = "any"
+    not_for: ClassVar[tuple[str, ...]] = Mixup.not_for
+
+    counts: Tensor
+
+    def __init__(
+        self,
+        class_counts: Sequence[int],
+        alpha: Annotated[float, Gt(0)] = 1.0,
+        kappa: Annotated[float, Gt(1)] = 3.0,
+        tau: Annotated[float, Interval(ge=0, le=1)] = 0.5,
+    ) -> None:
+        super().__init__()
+        self.mixup, self.kappa, self.tau = Mixup(alpha), kappa, tau
+        self.register_buffer("counts", torch.tensor(class_counts, dtype=torch.float32), persistent=False)
+
+    def forward(self, batch: Batch, draws: Draws) -> Batch:
+        """As `Mixup`, with other label weights."""
+        mixed = self.mixup(batch, draws)
+        partner, weight = mixed.mix
+        ratio = self.counts[batch.labels] / self.counts[partner].clamp_min(1)
+        to_partner = (ratio >= self.kappa) & (weight < self.tau)
+        to_own = (ratio <= 1 / self.kappa) & (1 - weight < self.tau)
+        favoured = weight.masked_fill(to_partner, 0.0).masked_fill(to_own, 1.0)
+        remixed: Batch = mixed._replace(mix=Mix(partner, favoured))
+        return remixed
 
 
 def beta_quantiles(alpha: float) -> Tensor:
