@@ -75,7 +75,7 @@ def fit(
                 show(
                     logger.experiment, result, data, place.folder / "predictions", trained.trainer.global_step
                 )
-                log_choices(logger, plain, result)
+                log_choices(logger, plain, command, result)
             logger.finalize("success")
     return result
 

@@ -6,7 +6,7 @@ TEXT: the tables. AUDIO: the worst errors, to be listened to. HPARAMS: the run's
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from leyden.reporting import figures, markdown
 from leyden.reporting.records import flat
 from leyden.run import COSMETIC
 
+_ALWAYS = ("data.name", "model.name", "optimizer.lr", "batch_size", "seed")
+_NO_CHOICE = {*COSMETIC, "threads", "trainer", "data", "model"}  # or said by another key
 _WORST = 16  # errors shown: the wrong answers of which the model was surest
 
 
@@ -66,20 +68,33 @@ def _event_files(folder: Path) -> Iterator[tuple[str, Path]]:
     return ((path.name, path) for path in sorted((folder / "tensorboard").glob("events.out.tfevents.*")))
 
 
-def log_choices(logger: TensorBoardLogger, plain: Mapping[str, Any], result: Mapping[str, Any]) -> None:
-    """The HPARAMS tab: every choice of the configuration beside the test metrics of the run."""
+def log_choices(
+    logger: TensorBoardLogger, plain: Mapping[str, Any], command: Sequence[str], result: Mapping[str, Any]
+) -> None:
+    """The HPARAMS tab: what the user chose, beside the test metrics of the run.
+
+    Args:
+        logger: of the run.
+        plain: its configuration.
+        command: the words that made it: what varies in a sweep is typed.
+        result: as in result.json.
+    """
     found = result["metrics"].get("test", {})
     values = {name: estimate["value"] for name, estimate in found.get("values", {}).items()}
     values |= found.get("scalars", {})
     defined = {f"result/{name}": value for name, value in values.items() if value is not None}
-    logger.log_hyperparams(dict(_choices(plain)), defined)
+    logger.log_hyperparams(_choices(plain, command), defined)
 
 
-def _choices(plain: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of everything in a configuration that says what is computed."""
-    for key, value in flat(plain):
-        if key not in COSMETIC and not isinstance(value, Mapping):  # an empty one chooses nothing
-            yield key, value if isinstance(value, bool | int | float | str) else str(value)
+def _choices(plain: Mapping[str, Any], command: Sequence[str]) -> dict[str, Any]:
+    """The few keys that every run has, and those typed: TensorBoard shows the first five of them by name."""
+    keys = dict(flat(plain))
+    chosen = {key: keys[key] for key in _ALWAYS if key in keys}
+    for word in command:
+        key, given, value = word.partition("=")
+        if given and not key.startswith("-") and key not in _NO_CHOICE:
+            chosen[key] = keys.get(key, value)  # of a group, the option's name
+    return {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in chosen.items()}
 
 
 def show(writer: Any, result: Mapping[str, Any], data: DataModule, predictions: Path, step: int) -> None:
