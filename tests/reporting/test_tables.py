@@ -328,3 +328,36 @@ def test_reporting_imports_no_torch() -> None:
     assert {"leyden.reporting.tables", "leyden.reporting.figures"} <= set(modules)
     code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_operating_point_says_what_it_did_and_a_neutral_one_nothing() -> None:
+    neutral = {"temperature": 1.0, "shift": [0.0, 0.0], "decision": [0.0, 0.0], "cost": [], "aim": "accuracy"}
+    assert "operating" not in shown(result_table({"status": "complete", "operating_point": neutral}))
+    chosen = {"split": "val", "n": 100, "before": 0.8, "after": 0.91}
+    moved = neutral | {"temperature": 1.5, "decision": [0.0, 2.0], "aim": "macro_f1", "chosen_on": chosen}
+    moved |= {"shift": [0.0, -1.0]}
+    line = shown(result_table({"status": "complete", "operating_point": moved}), width=120)
+    for words in (
+        "temperature 1.5000",
+        "another class prior",
+        "decisions for macro_f1 (validation 0.8000 -> 0.9100)",
+    ):
+        assert words in line
+
+
+def test_recall_by_training_samples_is_shown_where_there_are_groups() -> None:
+    recall = {"value": 0.5, "low": 0.4, "high": 0.6, "method": ""}
+    groups = {
+        "many": {"classes": 7, "recall": recall},
+        "few": {"classes": 3, "recall": recall | {"value": 0.25}},
+    }
+    for key in ("val", "test"):
+        printed = shown(
+            result_table({"status": "complete", "metrics": {key: {"values": {}, "groups": groups}}})
+        )
+        assert "few (fewer than 20)" in printed
+        assert "0.2500" in printed
+    one = {"many": groups["many"]}
+    assert "many" not in shown(
+        result_table({"status": "complete", "metrics": {"val": {"values": {}, "groups": one}}})
+    )

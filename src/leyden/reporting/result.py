@@ -110,7 +110,12 @@ def _facts(result: Mapping[str, Any]) -> Table:
     table.add_column(overflow="fold")
     status = str(result.get("status", "unknown"))
     table.add_row("status", text(status, _STATUS_STYLES.get(status, "bold yellow")))
-    for word, value in (("best", _best(result)), ("cost", _cost(result.get("cost") or {}))):
+    facts = {
+        "best": _best(result),
+        "operating": _operating(result.get("operating_point") or {}),
+        "cost": _cost(result.get("cost") or {}),
+    }
+    for word, value in facts.items():
         if value:
             table.add_row(word, text(value))
     folder = result.get("folder")
@@ -128,6 +133,18 @@ def _best(result: Mapping[str, Any]) -> str:
     where = f" at {', '.join(at)}" if at else ""
     checkpoint = f": {best['checkpoint']}" if best.get("checkpoint") else ""
     return f"{best['monitor']} {number(best.get('value'))}{where}{checkpoint}"
+
+
+def _operating(point: Mapping[str, Any]) -> str:
+    """What was done to the net's answers after training; empty where nothing was."""
+    parts = [f"temperature {number(point['temperature'])}"] if point.get("temperature", 1) != 1 else []
+    parts += ["another class prior"] if any(point.get("shift") or ()) else []
+    if any(point.get("decision") or ()) or point.get("cost"):
+        chosen = point.get("chosen_on") or {}
+        known = chosen.get("before") is not None and chosen.get("after") is not None
+        gain = f" (validation {number(chosen['before'])} -> {number(chosen['after'])})" if known else ""
+        parts.append(f"decisions for {point['aim']}{gain}")
+    return ", ".join(parts)
 
 
 def _cost(cost: Mapping[str, Any]) -> str:
