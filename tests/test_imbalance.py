@@ -191,8 +191,13 @@ def test_a_class_that_is_learnt_by_heart_is_named() -> None:
     assert rows[2]["repeats"] == pytest.approx(352 * 10 / 3 / 12, rel=0.01)
     assert rows[2]["gap"] == pytest.approx(0.8)
     (found,) = minority.alarms(rows, train_part, val_part)
-    assert found["message"].startswith("'c' is learnt by heart: recall 1.00")
+    assert found["message"].startswith("'c' is learnt by heart: recall 1.00 on its 12 training samples")
+    assert "sampling=square_root" in found["message"]  # it was drawn far more often than the others
     assert not list(minority.alarms(rows, train_part, part([0.93, 0.9, 0.85], 40)))
+    overfit = minority.ledger("abc", plan, 10, train_part, part([0.3, 0.25, 0.2], 40))
+    assert not list(
+        minority.alarms(overfit, train_part, part([0.3, 0.25, 0.2], 40))
+    )  # all alike: plain overfitting
     few = part([0.93, 0.9, 0.5], 2)  # one of two is no evidence
     assert not list(minority.alarms(rows, train_part, few))
     assert minority.ledger("abc", plan, 10, train_part, [])[0]["gap"] is None
@@ -238,6 +243,7 @@ def test_bad_input_is_refused_in_one_line(here: Path, capsys: Any) -> None:
         (["sampling.q=2", "sampling=balanced"], "sampling.q=2"),
         (["operating=recall"], "operating.of must be given"),
         (["operating=recall", "operating.of=nobody"], "operating.of: there is no class 'nobody'"),
+        (["sampling=balanced", "objective=class_balanced", *TAIL], "sampling=instance instead of sampling=balanced"),
         (["imbalance=yes"], "imbalance='yes': there are: auto, none"),
         (["objective=weighted", "objective.scheme=invers"], "inverse"),
         (["objective=weighted", "objective.objective.label_smoothin=0.1"], "label_smoothing"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch import LightningModule, Trainer, seed_everything
@@ -26,6 +27,7 @@ from leyden.callbacks.progress import ProgressBar
 from leyden.callbacks.pruning import Pruning
 from leyden.callbacks.tensorboard import Events
 from leyden.check import locate
+from leyden.compose import conf_dir
 from leyden.config import Config
 from leyden.console import console
 from leyden.data.datamodule import DataModule, reading
@@ -169,7 +171,7 @@ def ledger(config: Config, data: DataModule, module: LightningModule) -> Ledger:
     made = Ledger.of(
         data.spec.class_counts, data.plan(epochs).prior, functools.partial(_correction, objective), epochs
     )
-    if not config.allow_stacking:
+    if made.stacked() and not config.allow_stacking:
         names = {"sampling": _named("sampling", config.sampling)}
         names |= dict.fromkeys(("weights", "offsets"), _named("objective", config.objective))
         made.refuse_stacking(names, data.spec.class_names)
@@ -184,7 +186,10 @@ def _correction(objective: Any, epoch: int) -> Correction | None:
 
 
 def _named(group: str, node: Mapping[str, Any]) -> str:
-    """A part by its group and what it is made by."""
+    """A part as it is chosen on the command line; one that is no option as it stands, by its class."""
+    for path in sorted((conf_dir() / group).glob("*.yaml")):
+        if yaml.safe_load(path.read_text(encoding="utf-8")) == node:
+            return f"{group}={path.stem}"
     return f"{group}={node['_target_'].rpartition('.')[2]}"
 
 

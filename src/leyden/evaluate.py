@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         "its keys can be overridden: operating.temperature=true",
     )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     found = evaluate(given.run, given.overrides, tuple(given.split or ("val", "test")), given.operating)
     if given.json:
         print(json.dumps(found, indent=1))
@@ -104,6 +104,10 @@ def _verify_effect(overrides: Sequence[str]) -> None:
     """Refuse a key that training is over with."""
     for override in parse(overrides):
         root = override.key_or_group.partition(".")[0]
+        if root == "operating":
+            raise UserError(
+                f"{override.input_line}: say which point to begin from: --operating OPTION, see `leyden list operating`"
+            )
         if root not in _USED:
             raise UserError(
                 f"{override.key_or_group}: has no effect on a finished run; {nearest(root, _USED)}"

@@ -16,6 +16,8 @@ from leyden.metrics.intervals import wilson
 
 MOST = 200  # training samples of a class that are looked at
 _LEAST = 5  # validation samples of a class below which nothing is said
+_ABOVE = 0.1  # over the usual gap
+_MOST_NAMED = 5
 _GAP = 0.2  # of recall, between training and validation: less is what every net has
 
 
@@ -75,18 +77,38 @@ def alarms(
     train: Sequence[Mapping[str, Any]],
     val: Sequence[Mapping[str, Any]],
 ) -> Iterator[dict[str, Any]]:
-    """A finding for each class that is being memorised: its two recalls are further apart than chance puts them."""
-    for row, known, new in zip(rows, train, val, strict=False):
-        if row["gap"] is None or row["gap"] < _GAP or (row["repeats"] or 0) <= 1 or new["n"] < _LEAST:
-            continue
-        low, high = (wilson(round(part["recall"]["value"] * part["n"]), part["n"]) for part in (known, new))
-        if (low.low or 0.0) > (high.high or 1.0):
-            yield {
-                "id": "memorised_class",
-                "level": "warning",
-                "message": (
-                    f"{row['name']!r} is learnt by heart: recall {known['recall']['value']:.2f} on its training "
-                    f"samples, each seen {row['repeats']:.0f} times, {new['recall']['value']:.2f} on validation "
-                    f"(n = {new['n']}); try more augmentation, or sampling=square_root in place of a balanced one"
-                ),
-            }
+    """A finding for each class that is being memorised, the worst first, at most five.
+
+    Its recall on training samples is further above that on validation than chance puts it, and further than those of
+    the other classes are (where all are, the net overfits, which is no matter of imbalance).
+    """
+    gaps = [row["gap"] for row in rows if row["gap"] is not None]
+    usual = float(np.median(gaps)) if gaps else 0.0
+    found = [
+        (row, known, new)
+        for row, known, new in zip(rows, train, val, strict=False)
+        if row["gap"] is not None
+        and row["gap"] >= max(_GAP, usual + _ABOVE)
+        and (row["repeats"] or 0) > 1
+        and new["n"] >= _LEAST
+        and _apart(known, new)
+    ]
+    repeats = float(np.median([row["repeats"] for row in rows if row["repeats"]] or [1]))
+    for row, known, new in sorted(found, key=lambda each: -each[0]["gap"])[:_MOST_NAMED]:
+        drawn = row["repeats"] > 1.5 * repeats
+        advice = "sampling=square_root in place of a balanced one, or " if drawn else ""
+        yield {
+            "id": "memorised_class",
+            "level": "warning",
+            "message": (
+                f"{row['name']!r} is learnt by heart: recall {known['recall']['value']:.2f} on its {row['samples']} "
+                f"training samples, each drawn {row['repeats']:.0f} times, {new['recall']['value']:.2f} on validation "
+                f"(n = {new['n']}); try {advice}more augmentation"
+            ),
+        }
+
+
+def _apart(known: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether the 95 % intervals of two recalls have nothing in common, the first above the second."""
+    above, below = (wilson(round(part["recall"]["value"] * part["n"]), part["n"]) for part in (known, new))
+    return (above.low or 0.0) > (below.high or 1.0)

@@ -355,7 +355,7 @@ def test_recall_by_training_samples_is_shown_where_there_are_groups() -> None:
         printed = shown(
             result_table({"status": "complete", "metrics": {key: {"values": {}, "groups": groups}}})
         )
-        assert "few (fewer than 20)" in printed
+        assert "few (< 20)" in printed
         assert "0.2500" in printed
     one = {"many": groups["many"]}
     assert "many" not in shown(

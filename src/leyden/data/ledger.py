@@ -116,12 +116,12 @@ class Ledger:
         parts = list(dict.fromkeys(names[part] for part in _active(phase.degrees)))
         rare = int(np.argmin(np.where(self.training > 0, self.training, np.inf)))
         when = "" if len(self.phases) == 1 else f" from epoch {phase.first} on"
-        undone = " or ".join(f"instead of {part} {_PLAIN[part.partition('=')[0]]}" for part in parts)
+        undone = ", or ".join(f"{_PLAIN[part.partition('=')[0]]} instead of {part}" for part in parts)
         raise UserError(
             f"{' and '.join(parts)} correct the same class prior twice{when}: {classes[rare]!r} is "
             f"{_percent(self.training[rare])} of the training samples, and the loss would see it as "
             f"{_percent(phase.seen[rare])}; uniform is {_percent(1 / np.count_nonzero(self.training))}. "
-            f"Choose {undone}; allow_stacking=true insists"
+            f"Take {undone}; allow_stacking=true insists"
         )
 
     def lines(self, classes: Sequence[str]) -> Iterator[str]:

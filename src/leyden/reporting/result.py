@@ -15,7 +15,7 @@ from leyden.reporting.words import count, duration, estimate, interval, number, 
 
 MOST_CLASSES = 30  # above it the worst alone are shown
 WORST = 10
-_GROUPS = {"many": "more than 100", "medium": "20 to 100", "few": "fewer than 20"}
+_GROUPS = {"many": "> 100", "medium": "20 - 100", "few": "< 20"}  # training samples
 _SPLITS = {"test": "test", "val": "validation"}
 _STATUS_STYLES = {"complete": "bold green", "failed": "bold red"}
 _COST_WORDS = {"samples_per_second": "samples/s", "parameters": "parameters"}
