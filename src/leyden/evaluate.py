@@ -72,7 +72,7 @@ def evaluate(
     Raises:
         UserError: not a finished run, or data that its model was not built for.
     """
-    from leyden import build, fit
+    from leyden import build, measure
     from leyden.check import bind, check
     from leyden.compose import compose
     from leyden.data.ledger import Prior
@@ -96,8 +96,8 @@ def evaluate(
             prior = read_object(folder / "result.json", json.loads)["prior"]
             choice = config.model_copy(update={"operating": node})
             bind("operating", node)
-            point = fit.operating_point(choice, trainer, restored.module, data, Prior.of(prior))
-        return fit.metrics_of(trainer, restored.module, data, point, splits)
+            point = measure.operating_point(choice, trainer, restored.module, data, Prior.of(prior))
+        return measure.metrics_of(trainer, restored.module, data, point, splits)
 
 
 def _verify_effect(overrides: Sequence[str]) -> None:

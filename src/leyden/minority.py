@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from leyden.data.sampling import Plan
 from leyden.metrics.intervals import wilson
 
-MOST = 200  # training samples of a class that are looked at
+MOST = 50  # training samples of a class that are looked at: enough for a recall, and under 1 % of an epoch
 _LEAST = 5  # validation samples of a class below which nothing is said
 _ABOVE = 0.1  # over the usual gap
 _MOST_NAMED = 5
