@@ -214,7 +214,8 @@ class Sweep:
             }
             for folder, job in self.jobs.items()
         ]
-        console.print(jobs_table(rows, first["monitor"], higher=first["higher_is_better"]))
+        monitors = " or ".join(dict.fromkeys(best["monitor"] for best in bests)) or first["monitor"]
+        console.print(jobs_table(rows, monitors, higher=first["higher_is_better"]))
         self._advise(states)
         if self.closing is not None:
             self.closing()
