@@ -243,7 +243,10 @@ def test_bad_input_is_refused_in_one_line(here: Path, capsys: Any) -> None:
         (["sampling.q=2", "sampling=balanced"], "sampling.q=2"),
         (["operating=recall"], "operating.of must be given"),
         (["operating=recall", "operating.of=nobody"], "operating.of: there is no class 'nobody'"),
-        (["sampling=balanced", "objective=class_balanced", *TAIL], "sampling=instance instead of sampling=balanced"),
+        (
+            ["sampling=balanced", "objective=class_balanced", *TAIL],
+            "sampling=instance instead of sampling=balanced",
+        ),
         (["imbalance=yes"], "imbalance='yes': there are: auto, none"),
         (["objective=weighted", "objective.scheme=invers"], "inverse"),
         (["objective=weighted", "objective.objective.label_smoothin=0.1"], "label_smoothing"),

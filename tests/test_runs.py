@@ -199,6 +199,18 @@ def test_show(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert part in shown, part
 
 
+def test_show_begins_with_what_differs_from_the_defaults(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = said(capsys, "show", "digits-mlp")
+    chosen, _, whole = shown.partition("unlike the defaults")[2].partition("configuration")
+    keys = {line.split()[0]: line.split()[1] for line in chosen.splitlines() if len(line.split()) == 2}
+    assert keys["model.name"] == "mlp"
+    assert keys["optimizer.lr"] == "0.01"
+    assert not {"seed", "data.name", "monitor", "force"} & keys.keys()
+    assert "seed: 1" in whole
+
+
 def test_show_of_one_that_failed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = said(capsys, "show", "digits-gru")
     assert "ValueError: it broke" in shown

@@ -69,6 +69,7 @@ def _parser() -> Arguments:
     )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row a group")
+    parser.add_argument("--csv-runs", type=Path, metavar="FILE", help="write a row a run")
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="write one page with figures; works offline"
     )
@@ -91,12 +92,13 @@ def _sort_words(given: Namespace) -> None:
 
 def _targets(given: Namespace) -> "dict[Path, Callable[[Report], str]]":
     """The files to be written; a folder that is not there is told before any work."""
-    from leyden.reporting.comparison import exports
+    from leyden.reporting.comparison import exports, rows
     from leyden.reporting.comparison.page import page
 
     wanted: list[Form] = [
         (given.markdown, exports.markdown),
         (given.csv, exports.table),
+        (given.csv_runs, rows.runs),
         (given.html, lambda report: page(report, given.html.absolute().parent, _studies(given.words))),
     ]
     found: dict[Path, Callable[[Report], str]] = {}

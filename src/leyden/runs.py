@@ -20,7 +20,7 @@ from leyden.errors import UserError, nearest
 from leyden.removal import remove
 from leyden.reporting.choice import is_run, named, one
 from leyden.reporting.query import folder_and_terms, is_term, matching
-from leyden.reporting.records import Record, read, survey
+from leyden.reporting.records import Record, flat, read, survey
 
 _TERMS = """Terms choose runs; all must hold. A key is one of the configuration, a group, or state, folder, experiment,
 seconds, or a metric of a split:
@@ -108,6 +108,7 @@ def _records(root: Path) -> list[Record]:
 
 def _show(arguments: Sequence[str]) -> int:
     """Print one run's page."""
+    from leyden.compose import compose
     from leyden.reporting.page import page
 
     parser = _parser(
@@ -116,7 +117,8 @@ def _show(arguments: Sequence[str]) -> int:
     parser.add_argument("run", metavar="RUN", help=_RUN)
     _add_root(parser)
     given = parser.parse_args(arguments)
-    console.print(page(one(given.run, given.runs), time.time()))
+    record = one(given.run, given.runs)
+    console.print(page(record, time.time(), dict(flat(compose([])))))
     return 0
 
 

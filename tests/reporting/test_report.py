@@ -315,6 +315,29 @@ def test_csv_has_a_row_a_group_and_every_digit(make: Run) -> None:
     assert len(rows[0]["folders"].split()) == 3
 
 
+def test_csv_of_runs_has_each_once_whatever_became_of_it(make: Run) -> None:
+    three(make, 0.9)
+    folder = make(1 / 3, model="cnn", lr=1.23456789e-5)
+    make(model="cnn", seed=2, lr=1.23456789e-5, status="failed")
+    make(0.8, seed=2, started="2025-01-01T00:00:00+0000")  # repeated: not averaged
+    assert main(["report", "--by", "optimizer.lr", "--csv-runs", "r.csv"]) == 0
+    with Path("r.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["folder"] for row in rows}) == len(rows) == 6
+    assert list(rows[0])[:6] == ["experiment", "data", "model", "optimizer.lr", "seed", "state"]
+    (one,) = (row for row in rows if row["folder"].endswith(folder.name))
+    assert (one["model"], float(one["optimizer.lr"]), one["seed"]) == ("cnn", 1.23456789e-5, "1")
+    assert (float(one["test/accuracy"]), float(one["val/log_loss"])) == (1 / 3, 1 - 1 / 3)
+    assert (one["state"], one["parameters"], one["seconds"]) == ("complete", "5000", "6.0")
+    (failed,) = (row for row in rows if row["state"] == "failed")
+    assert (failed["model"], failed["seed"], failed["test/accuracy"], failed["seconds"]) == (
+        "cnn",
+        "2",
+        "",
+        "",
+    )
+
+
 def test_markdown_is_made_of_whole_tables(make: Run) -> None:
     for lr in (0.1, 0.01):
         three(make, 0.9, lr=lr)

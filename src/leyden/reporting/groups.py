@@ -191,6 +191,11 @@ def _settings(keys: Mapping[str, Any]) -> dict[str, Any]:
     return {key: keys[key] for key in kept}
 
 
+def computing(record: Record) -> dict[str, Any]:
+    """The flat configuration of one run that can change its result: a group's settings, seeds and fold with them."""
+    return {key: value for key, value in record.keys.items() if key in _LUCK or _counts(key)}
+
+
 @cache
 def _counting(keys: tuple[str, ...], parts: tuple[str, ...]) -> list[str]:
     """The keys that make a group; most runs have the same keys."""

@@ -1,6 +1,6 @@
 """`leyden runs show RUN`: everything known of one run: state, command, circumstances, configuration, metrics, files.
 
-page(record, time.time())
+page(record, time.time(), defaults)
 """
 
 import shlex
@@ -17,6 +17,7 @@ from leyden.reporting.query import stale
 from leyden.reporting.records import Record
 from leyden.reporting.tables import config_tree, result_table
 from leyden.reporting.words import plural
+from leyden.run import COSMETIC
 
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 _RESUMES = {
@@ -26,11 +27,11 @@ _RESUMES = {
 }
 
 
-def page(record: Record, now: float) -> RenderableType:
-    """What to print; `now` in seconds since 1970."""
+def page(record: Record, now: float, defaults: Mapping[str, Any]) -> RenderableType:
+    """What to print; `now` in seconds since 1970; `defaults` the flat configuration of a run without arguments."""
     parts: list[RenderableType] = [_circumstances(record, now)]
     if record.config:
-        parts += [text(""), config_tree(record.config)]
+        parts += [text(""), _chosen(record, defaults), text(""), config_tree(record.config)]
     if record.state == "complete":
         parts += [text(""), result_table({**record.result, "folder": str(record.folder)})]
     return Group(*parts, text(""), _two_columns([("files", _files(record.folder))]))
@@ -45,6 +46,15 @@ def _circumstances(record: Record, now: float) -> Table:
     rows += [("git", _git(record, manifest)), ("software", _software(result, manifest))]
     rows += [("machine", _machine(manifest)), ("data", str(result.get("data") or ""))]
     return _two_columns(rows, {"state": STYLES.get("stale" if stale(record) else record.state, "")})
+
+
+def _chosen(record: Record, defaults: Mapping[str, Any]) -> RenderableType:
+    """The keys that are not as in a run without arguments: of some hundred, the few that one looks for."""
+    own = {key: value for key, value in record.keys.items() if key not in COSMETIC}
+    other = [(key, value) for key, value in own.items() if key not in defaults or defaults[key] != value]
+    if not other:
+        return text("chosen: nothing; all is as by default", "dim")
+    return Group(text("chosen, unlike the defaults", "bold"), _two_columns([(k, str(v)) for k, v in other]))
 
 
 def _two_columns(rows: Sequence[tuple[str, str]], styles: Mapping[str, str] | None = None) -> Table:

@@ -5,6 +5,7 @@ packages of today exclude. This is the part of it that a sweep needs.
 """
 
 import os
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,8 @@ from omegaconf import DictConfig
 
 from leyden.console import console
 from leyden.errors import UserError
+
+_PATIENCE = 20.0  # seconds for a cluster to answer; Ray 2.60 itself was still trying after eight minutes
 
 
 def launch(configs: Sequence[DictConfig], task: Any, options: dict[str, Any]) -> list[JobReturn]:
@@ -64,12 +67,20 @@ def _connect(ray: Any, options: dict[str, Any]) -> bool:
     address = options["address"] or os.environ.get("RAY_ADDRESS")
     own = {} if address else {"num_cpus": options["num_cpus"], "include_dashboard": False}
     try:
+        _reach(address or "")
         ray.init(address=address, configure_logging=False, log_to_driver=False, **own)
-    except (ConnectionError, ValueError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         raise UserError(
             f"hydra.launcher.address={address}: no Ray cluster there ({error}); `ray start --head` starts one"
         ) from None
     return True
+
+
+def _reach(address: str) -> None:
+    """Raise an OSError if nobody listens at host:port; auto and local are Ray's to find."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
 
 
 def _resources(options: dict[str, Any]) -> dict[str, Any]:
