@@ -107,6 +107,29 @@ def test_every_sampling_trains_text(option: str, here: Path) -> None:
     assert run("text", f"sampling={option}", *batch).status == "complete"
 
 
+def test_a_deferred_objective_changes_in_the_midst_of_training(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step asks for the objective of its own epoch, also after a resume: the batch knows its epoch."""
+    from leyden.objectives.cross_entropy import CrossEntropy
+    from leyden.objectives.weighted import Weighted
+
+    calls: list[str] = []
+    for cls in (CrossEntropy, Weighted):
+        plain = cls.forward
+
+        def counted(self: Any, logits: Any, labels: Any, plain: Any = plain, name: str = cls.__name__) -> Any:
+            calls.append(name)
+            return plain(self, logits, labels)
+
+        monkeypatch.setattr(cls, "forward", counted)
+    outcome = run("image", "objective=drw", "objective.start=0.5", "trainer.max_epochs=4")
+    steps = outcome.result["cost"]["steps"] // 4
+    assert calls[: 2 * steps] == ["CrossEntropy"] * 2 * steps
+    assert calls[2 * steps :] == ["Weighted", "CrossEntropy"] * 2 * steps
+    assert [p["epochs"] for p in outcome.result["prior"]["phases"]] == [[0, 1], [2, 3]]
+
+
 def test_ldam_needs_its_head(here: Path) -> None:
     for objective in ("ldam", "ldam_drw"):
         with pytest.raises(UserError, match="add head=cosine"):

@@ -1,7 +1,7 @@
 """`imbalance=auto`: look at the class counts of the training split and take a documented recipe, or leave all as it is.
 
 The recipe is a pure function of the configuration and the counts, so a run stays its configuration: the same data
-give the same recipe again. docs/imbalance.md has the measurements behind it.
+give the same recipe again, on every rank and after a resume. docs/imbalance.md has the measurements behind it.
 """
 
 from collections.abc import Sequence

@@ -21,7 +21,6 @@ from leyden.data.tokenizers import Tokenizer
 from leyden.errors import UserError
 from leyden.files import read_object
 from leyden.operating import OperatingPoint
-from leyden.recipes import resolved
 from leyden.run import Run, load_config
 
 
@@ -50,7 +49,6 @@ def restore(folder: Path) -> Restored:
     if not weights.exists():
         raise UserError(f"{folder} has no best checkpoint yet: finish it with `leyden train` first")
     spec = DataSpec.from_dict(read_object(folder / "spec.json", json.loads))
-    config, _ = resolved(config, spec)
     module = build.module(config, spec, steps_per_epoch=1)
     try:
         module.load_state_dict(build.weights(weights))

@@ -79,6 +79,9 @@ def test_scaled_starts_as_the_plain_head_and_tau_goes_from_it() -> None:
 
 
 def test_a_net_without_a_head_is_refused() -> None:
+    assert (
+        heads.find(nn.Sequential(nn.Linear(4, 7), nn.ReLU(), nn.Linear(7, 7)), 7) == "2"
+    )  # not the hidden one
     with pytest.raises(UserError, match="no linear layer with 7 outputs"):
         heads.find(nn.Sequential(nn.Linear(4, 3)), 7)
 
