@@ -92,9 +92,12 @@ def test_a_broken_run_resumes_to_the_same_weights_and_history(
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """(step, value) of every scalar in the event files, as TensorBoard shows them."""
+    """(step, value) of every scalar in the event files, by step.
+
+    The files' names end in a number that counts a process's files; TensorBoard reads file 10 before file 9.
+    """
     events = EventAccumulator(str(folder / "tensorboard")).Reload()
-    found = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    found = {tag: sorted((e.step, e.value) for e in events.Scalars(tag)) for tag in events.Tags()["scalars"]}
     assert len(found) > 5
     return found
 

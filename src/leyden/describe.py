@@ -16,7 +16,7 @@ from leyden.arguments import Arguments
 from leyden.compose import compose
 from leyden.console import console
 from leyden.errors import UserError
-from leyden.recipes import EVEN, effective_classes, ratio
+from leyden.recipes import at_stake
 
 if TYPE_CHECKING:
     from leyden.data.datamodule import DataModule
@@ -77,29 +77,13 @@ def _facts(data: "DataModule") -> Iterator[str]:
         yield f"{spec.modality} of {_spread(data.lengths / (spec.sample_rate or 1))} {unit}"
     if spec.vocab_size:
         yield f"a vocabulary of {spec.vocab_size:,}"
-    yield from _at_stake(data)
+    yield from at_stake(spec.class_counts, spec.class_names)
     if index.group_names:
         yield f"{len(index.group_names)} groups: {', '.join(index.group_names[:12])}"
     if data.removed:
         yield f"left out: {data.removed:,} inputs that are identical to another (data.deduplicate)"
     if data.table.skipped:
         yield f"left out: {len(data.table.skipped)} bad files: " + "; ".join(data.table.skipped.lines()[:5])
-
-
-def _at_stake(data: "DataModule") -> Iterator[str]:
-    """How unequal the classes are, and what that does to a plain model."""
-    counts, names = data.spec.class_counts, data.spec.class_names
-    present = [c for c, n in enumerate(counts) if n]
-    often, rare = max(present, key=lambda c: counts[c]), min(present, key=lambda c: counts[c])
-    yield (
-        f"imbalance ratio {ratio(counts):.3g} in training, as if there were {effective_classes(counts):.2g} classes"
-    )
-    if ratio(counts) >= EVEN:
-        share = counts[often] / sum(counts)
-        yield (
-            f"at stake: always answering {names[often]!r} is right for {100 * share:.1f} % of the training samples and "
-            f"finds no {names[rare]!r}; look at balanced accuracy, macro F1 and recall by class; try imbalance=auto"
-        )
 
 
 def _spread(values: np.ndarray) -> str:

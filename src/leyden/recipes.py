@@ -4,7 +4,7 @@ The recipe is a pure function of the configuration and the counts, so a run stay
 give the same recipe again, on every rank and after a resume. docs/imbalance.md has the measurements behind it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +36,24 @@ def effective_classes(counts: Sequence[int]) -> float:
     shares = np.array([n for n in counts if n], dtype=np.float64)
     shares /= shares.sum()
     return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def at_stake(counts: Sequence[int], names: Sequence[str]) -> Iterator[str]:
+    """How unequal the classes are, and what that does to a plain model: a line each.
+
+    Args:
+        counts: training samples (C,).
+        names: of the classes.
+    """
+    present = [c for c, n in enumerate(counts) if n]
+    often, rare = max(present, key=lambda c: counts[c]), min(present, key=lambda c: counts[c])
+    yield f"imbalance ratio {ratio(counts):.3g} in training, as if there were {effective_classes(counts):.2g} classes"
+    if ratio(counts) >= EVEN:
+        share = counts[often] / sum(counts)
+        yield (
+            f"at stake: always answering {names[often]!r} is right for {100 * share:.1f} % of the training samples and "
+            f"finds no {names[rare]!r}; look at balanced accuracy, macro F1 and recall by class; try imbalance=auto"
+        )
 
 
 def choose(counts: Sequence[int]) -> Recipe:

@@ -18,6 +18,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from leyden import pictures
 from leyden.data.datamodule import DataModule
+from leyden.recipes import at_stake
 from leyden.reporting import figures, markdown
 from leyden.reporting.records import flat
 from leyden.run import COSMETIC
@@ -107,8 +108,10 @@ def show(writer: Any, result: Mapping[str, Any], data: DataModule, predictions: 
         predictions: folder of the outputs.
         step: the optimizer step that everything is filed under.
     """
+    lines = list(at_stake(data.spec.class_counts, data.spec.class_names))
     if result["classes"]:
-        writer.add_text("classes", markdown.classes_markdown(result["classes"], result["prior"]), step)
+        lines.append(markdown.classes_markdown(result["classes"], result["prior"]))
+    writer.add_text("classes", "\n\n".join(lines), step)
     for split, found in result["metrics"].items():
         writer.add_text(f"{split}/metrics", markdown.metrics_markdown(found), step)
         stored = predictions / f"{split}.npz"
