@@ -200,6 +200,9 @@ def test_exposure_is_what_the_orders_show(policy: Policy) -> None:
         drawn = np.concatenate([plan.epoch(e) for e in range(epochs)])
         draws, unique = minority.exposure(plan, epochs)
         assert draws.tolist() == np.bincount(labels[drawn], minlength=3).tolist()
+        rows = minority.ledger("abc", plan, epochs, [], [])
+        of_epochs = [np.bincount(labels[plan.epoch(e)], minlength=3).tolist() for e in (0, epochs - 1)]
+        assert [row["epoch_draws"] for row in rows] == [list(pair) for pair in zip(*of_epochs, strict=True)]
         assert unique.tolist() == [len(set(drawn[labels[drawn] == c])) for c in range(3)]
 
 
@@ -213,6 +216,8 @@ def test_a_class_that_is_learnt_by_heart_is_named() -> None:
     rows = minority.ledger("abc", plan, 10, train_part, val_part)
     assert rows[2]["repeats"] == pytest.approx(352 * 10 / 3 / 12, rel=0.01)
     assert rows[2]["gap"] == pytest.approx(0.8)
+    assert rows[2]["unique"] == 12
+    assert rows[2]["epoch_draws"] == [int(plan.quotas(0)[2]), int(plan.quotas(9)[2])]
     (found,) = minority.alarms(rows, train_part, val_part)
     assert found["message"].startswith("'c' is learnt by heart: recall 1.00 on its 12 training samples")
     assert "sampling=square_root" in found["message"]  # it was drawn far more often than the others

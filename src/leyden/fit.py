@@ -57,7 +57,7 @@ def fit(
         "metrics": trained.metrics,
         "best": trained.best,
         "cost": _cost(module, trained, config.batch_size),
-        "prior": ledger.to_dict(),
+        "prior": {**ledger.to_dict(), "samples_per_epoch": len(data.plan(int(config.trainer["max_epochs"])))},
         "operating_point": trained.point,
         "classes": list(trained.classes),
         "doctor": list(trained.findings),

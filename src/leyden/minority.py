@@ -56,6 +56,7 @@ def ledger(
         val: per_class of those of the validation split; empty: there is none.
     """
     draws, unique = exposure(plan, epochs)
+    first, last = plan.quotas(0), plan.quotas(max(0, epochs - 1))
     rows = []
     for c, name in enumerate(names):
         known, new = (part[c]["recall"]["value"] if part else None for part in (train, val))
@@ -64,6 +65,8 @@ def ledger(
                 "name": name,
                 "samples": int(plan.counts[c]),
                 "draws": int(draws[c]),
+                "unique": int(unique[c]),
+                "epoch_draws": [int(first[c]), int(last[c])],
                 "repeats": round(float(draws[c] / unique[c]), 3) if unique[c] else None,
                 "train_recall": known,
                 "gap": None if known is None or new is None else known - new,
