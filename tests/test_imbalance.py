@@ -180,9 +180,10 @@ def test_tau_normalisation_of_a_trained_run_changes_its_answers(here: Path) -> N
     assert np.abs(probabilities[0] - probabilities[1]).max() > 0.01
 
 
-def test_the_last_epoch_counts_where_no_metric_chooses(here: Path) -> None:
+def test_the_last_epoch_counts_where_no_metric_chooses(here: Path, capsys: Any) -> None:
     outcome = run("image", "monitor=epoch", "trainer.max_epochs=3")
     assert outcome.result["best"]["epoch"] == 3
+    assert "more is taken for better" not in capsys.readouterr().out
     with pytest.raises(UserError, match="takes the last epoch for the best"):
         run("image", "monitor=epoch", "callbacks=early_stopping")
 

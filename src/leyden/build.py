@@ -26,7 +26,7 @@ from leyden.callbacks.interrupt import Interrupt
 from leyden.callbacks.progress import ProgressBar
 from leyden.callbacks.pruning import Pruning
 from leyden.callbacks.tensorboard import Events
-from leyden.check import locate
+from leyden.check import EPOCH, locate
 from leyden.compose import conf_dir
 from leyden.config import Config
 from leyden.console import console
@@ -204,7 +204,7 @@ def remarks(config: Config) -> Iterator[str]:
     unused = [name for name, node in chosen.items() if node and name not in asked]
     if unused:
         yield f"{module.__name__} asks for no {', '.join(unused)}: what is configured there has no effect"
-    known = config.monitor.removeprefix("val/") in ("loss", *METRICS)
+    known = config.monitor.removeprefix("val/") in ("loss", *METRICS, EPOCH)
     if not known and config.monitor not in getattr(module, "lower_is_better", ()):
         yield f"{config.monitor}: more is taken for better, as {module.__name__}.lower_is_better does not list it"
 
