@@ -259,6 +259,69 @@ def test_what_does_not_fit_is_refused(shape: tuple[int, int], labels: list[int],
         evaluate(torch.zeros(shape), torch.tensor(labels, dtype=torch.int64), names(3))
 
 
+def test_decisions_replace_the_most_probable_class() -> None:
+    logits, labels = sample(500, 4, 20, skew=0.8)
+    plain = evaluate(logits, labels, names(4))
+    assert evaluate(logits, labels, names(4), decisions=logits.numpy().argmax(1)) == plain
+    answers = (logits + torch.tensor([0.0, 0.5, 1.0, 1.5])).numpy().argmax(1)
+    found = evaluate(logits, labels, names(4), decisions=answers)
+    expected = sk.confusion_matrix(labels, answers, labels=range(4))
+    np.testing.assert_array_equal(found.confusion, expected)
+    assert found.values["macro_f1"].value == pytest.approx(sk.f1_score(labels, answers, average="macro"))
+    for name in ("log_loss", "auroc", "average_precision"):
+        assert found.values[name].value == plain.values[name].value
+    confidence = special.softmax(logits.numpy(), axis=1)[np.arange(500), answers]
+    gaps = calibration.binned_gaps(confidence, answers == labels.numpy())
+    assert found.values["ece"].value == pytest.approx(calibration.error(gaps, 500))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"decisions": np.zeros(9, np.int64)}, r"expected decisions: integers \(10,\)"),
+        ({"decisions": np.zeros(10)}, "got float64"),
+        ({"decisions": np.full(10, 3)}, r"decisions must lie in 0 \.\. 2"),
+        ({"decisions": np.full(10, -1)}, r"decisions must lie in 0 \.\. 2"),
+        ({"class_counts": (5, 5)}, "expected 3 class_counts, got 2"),
+    ],
+)
+def test_decisions_and_counts_that_do_not_fit_are_refused(given: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluate(*sample(10, 3, 21), names(3), **given)
+
+
+def test_groups_by_training_samples() -> None:
+    """Bounds as published: more than 100, 20 to 100, fewer than 20; a class without test samples has no recall."""
+    logits, labels = sample(600, 7, 22)
+    there = labels != 6
+    logits, labels = logits[there], labels[there]
+    trained = (101, 5000, 100, 20, 19, 0, 1)
+    found = evaluate(logits, labels, names(7), class_counts=trained)
+    recall = [c.recall.value for c in found.per_class]
+    expected = {"many": (2, recall[:2]), "medium": (2, recall[2:4]), "few": (3, recall[4:6])}
+    assert list(found.groups) == list(expected)
+    for name, (classes, recalls) in expected.items():
+        group = found.groups[name]
+        assert group.classes == classes
+        assert group.recall.value == pytest.approx(np.mean(recalls))
+        assert 0 <= group.recall.low < group.recall.value < group.recall.high <= 1
+        deviation = np.sqrt(sum(r * (1 - r) / (len(labels) / 6) for r in recalls)) / len(recalls)
+        assert group.recall.high - group.recall.low == pytest.approx(2 * 1.96 * deviation, rel=0.25)
+    everything = evaluate(logits, labels, names(7), class_counts=[500] * 7)
+    assert everything.groups["many"].recall == everything.values["balanced_accuracy"]
+    fast = evaluate(logits, labels, names(7), class_counts=trained, intervals=False)
+    assert fast.groups["few"].recall.value == found.groups["few"].recall.value
+    assert Metrics.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_results_stored_before_there_were_groups_are_read() -> None:
+    found = evaluate(*sample(50, 3, 23), names(3))
+    assert found.groups == {}
+    stored = found.to_dict()
+    del stored["groups"]
+    assert Metrics.from_dict(stored) == found
+
+
 def test_half_precision_and_large_logits_are_exact_in_float64() -> None:
     logits = torch.tensor([[1000.0, 0.0], [0.0, 1000.0]], dtype=torch.bfloat16, requires_grad=True)
     found = evaluate(logits, torch.tensor([0, 0]), names(2), intervals=False)

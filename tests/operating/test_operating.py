@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score, recall_score
 
@@ -14,7 +18,6 @@ from leyden.data.policies import Power
 from leyden.data.sampling import Plan
 from leyden.errors import UserError
 from leyden.metrics.calibration import binned_gaps, error
-from leyden.metrics.restated import restated
 from leyden.operating import Choice, OperatingPoint, neutral
 from leyden.operating.point import log_softmax
 
@@ -38,20 +41,62 @@ def fit(choice: Choice, z: np.ndarray, y: np.ndarray, seen: Sequence[float]) -> 
     return choice.fit(z, y, names, np.array(seen), np.array(seen))
 
 
-def test_balanced_accuracy_on_two_gaussians_is_the_known_optimum() -> None:
-    """Its threshold lies half-way between the means, x = 1, whatever the prior."""
-    x, y = gaussians(200_000, 0.02, 0)
-    z = bayes_logits(x, 0.02)
-    point = fit(Choice(aim="balanced_accuracy"), z, y, (0.98, 0.02))
-    grid = np.linspace(-1, 3, 4001)
-    answers = point.decide(point.log_probabilities(bayes_logits(grid, 0.02)))
-    found = grid[np.argmax(answers == 1)]
-    assert found == pytest.approx(
-        1.0, abs=0.1
-    )  # the maximum is flat: 1/sqrt(n_1) of 4,000 positives is .016 of recall
-    value = point.chosen_on["after"]
-    assert value == pytest.approx(0.8413, abs=0.008)  # Phi(1)
-    assert point.chosen_on["before"] < 0.7
+def tolerance(curvature: float, noise: float) -> float:
+    """99 % bound of the distance of a criterion's empirical maximum from its true one.
+
+    Where the criterion falls as curvature/2 * d^2 and its empirical error is a random walk of variance noise * d, the
+    distance is (noise / (curvature/2)^2)^(1/3) * Z with Chernoff's distribution, whose 99.5 % point is 1.17
+    (Groeneboom and Wellner 2001). It shrinks with n^(-1/3), not n^(-1/2): the maximum is flat and the steps are rough.
+    """
+    return 1.17 * float((noise / (curvature / 2) ** 2) ** (1 / 3))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("share", [0.02, 0.3])
+def test_balanced_accuracy_on_two_gaussians_is_the_known_optimum(share: float, seed: int) -> None:
+    """Its threshold lies half-way between the means, x = 1, whatever the prior; it is then Phi(1)."""
+    n = 100_000
+    x, y = gaussians(n, share, seed)
+    point = fit(Choice(aim="balanced_accuracy"), bayes_logits(x, share), y, (1 - share, share))
+    per_class = 1 / (n * share) + 1 / (n * (1 - share))
+    # J(t) = (Phi(t) + 1 - Phi(t - 2)) / 2 has J''(1) = -phi(1); its error has slope variance phi(1) (1/n0 + 1/n1) / 4
+    phi = norm.pdf(1)
+    assert threshold(point, share) == pytest.approx(1.0, abs=tolerance(phi, phi * per_class / 4))
+    deviation = np.sqrt(norm.cdf(1) * norm.cdf(-1) * per_class) / 2
+    assert point.chosen_on["after"] == pytest.approx(norm.cdf(1), abs=4 * deviation)
+    assert point.chosen_on["before"] < point.chosen_on["after"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_recall_on_two_gaussians_is_the_known_quantile(seed: int) -> None:
+    """The most precise threshold of recall 90 % is the 10 % point of N(2, 1)."""
+    n, share = 100_000, 0.1
+    x, y = gaussians(n, share, seed)
+    point = fit(Choice(aim="recall", of="spam", at_least=0.9), bayes_logits(x, share), y, (1 - share, share))
+    known = 2 + norm.ppf(0.1)
+    deviation = np.sqrt(0.1 * 0.9 / (n * share)) / norm.pdf(known - 2)  # of a sample's quantile
+    assert threshold(point, share) == pytest.approx(known, abs=4 * deviation)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_macro_f1_on_two_gaussians_is_the_optimum_of_the_population(seed: int) -> None:
+    n, share = 100_000, 0.1
+    x, y = gaussians(n, share, seed)
+    point = fit(Choice(aim="macro_f1"), bayes_logits(x, share), y, (1 - share, share))
+    t = np.linspace(0, 3, 3001)
+    hit, alarm = share * norm.sf(t - 2), (1 - share) * norm.sf(t)
+    right = (1 - share) - alarm
+    f1 = hit / (share + hit + alarm) + right / ((1 - share) + 1 - hit - alarm)
+    deviation = 1 / np.sqrt(n * share)  # of a share of the positives, at the most
+    assert point.chosen_on["after"] == pytest.approx(f1.max(), abs=2 * deviation)
+    reached = np.interp(threshold(point, share), t, f1)
+    assert reached == pytest.approx(f1.max(), abs=deviation / 4)  # and lost to the population: less by far
+
+
+def threshold(point: OperatingPoint, share: float) -> float:
+    """The least x that is answered 1."""
+    grid = np.linspace(-2, 4, 12_001)
+    return float(grid[np.argmax(point.decide(point.log_probabilities(bayes_logits(grid, share))) == 1)])
 
 
 def test_logit_adjustment_needs_no_sample_and_gives_the_same_optimum() -> None:
@@ -187,23 +232,148 @@ def test_mistakes_are_named() -> None:
         Choice(aim="cost")
 
 
-def test_restated_is_what_resampled_data_give() -> None:
-    rng = np.random.default_rng(0)
-    y = rng.choice(3, 6000, p=[0.5, 0.3, 0.2])
-    a = np.where(rng.random(6000) < 0.7, y, rng.integers(0, 3, 6000))
-    confusion = np.zeros((3, 3), int)
-    np.add.at(confusion, (y, a), 1)
-    prior = np.array([0.05, 0.15, 0.8])
-    rows = np.concatenate([rng.choice(np.flatnonzero(y == c), int(400_000 * prior[c])) for c in range(3)])
-    found = restated(confusion, prior)
-    assert found["accuracy"] == pytest.approx((y[rows] == a[rows]).mean(), abs=0.005)
-    assert found["macro_f1"] == pytest.approx(f1_score(y[rows], a[rows], average="macro"), abs=0.005)
-    assert found["macro_precision"] == pytest.approx(
-        precision_score(y[rows], a[rows], average="macro"), abs=0.005
+def coarse(choice: Choice, seed: int, classes: int) -> tuple[np.ndarray, np.ndarray, OperatingPoint]:
+    """Outputs in steps of 1/4, so that many tie, and a point chosen on them."""
+    rng = np.random.default_rng(seed)
+    shares = np.array([0.6, 0.25, 0.1, 0.05])[:classes] / sum([0.6, 0.25, 0.1, 0.05][:classes])
+    y = rng.choice(classes, 120, p=shares)
+    z = rng.normal(size=(120, classes)) + np.log(shares)
+    z[np.arange(120), y] += 1.5
+    z = np.round(z * 4) / 4
+    return z, y, fit(choice, z, y, shares)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from(["macro_f1", "balanced_accuracy", "recall"]),
+    st.sampled_from(["as_trained", "uniform", {"0": 0.1, "1": 0.2, "2": 0.3, "3": 0.4}]),
+)
+def test_validation_is_never_worse_and_what_is_told_is_what_is_answered(
+    seed: int, aim: Any, prior: Any
+) -> None:
+    choice = Choice(aim=aim, target_prior=prior, of="3", at_least=0.6, temperature=seed % 2 == 0)
+    z, y, point = coarse(choice, seed, 4)
+    before, after = (point.chosen_on[key] for key in ("before", "after"))
+    if (y == 3).any():
+        assert after is not None
+        assert before is None or after >= before
+    answers = point.decide(point.log_probabilities(z))
+    if aim == "balanced_accuracy" and prior == "as_trained":
+        hits = [np.mean(answers[y == c] == c) for c in np.unique(y)]
+        assert after == pytest.approx(np.mean(hits))
+    if aim == "recall" and (y == 3).any():
+        assert np.mean(answers[y == 3] == 3) >= 0.6
+
+
+def test_a_shift_does_not_lose_what_the_net_answers_by_itself() -> None:
+    """With one class's offset alone to move, a search from the shifted answers ends lower in one case of six."""
+    shares = {"0": 0.85, "1": 0.05, "2": 0.05, "3": 0.05}
+    choice = Choice(aim="recall", of="3", at_least=0.5, target_prior=shares)
+    compared = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        y = rng.integers(0, 4, 60)
+        z = rng.normal(size=(60, 4))
+        z[np.arange(60), y] += 1.5
+        chosen = fit(choice, z, y, np.full(4, 0.25)).chosen_on
+        if chosen["before"] is not None:
+            compared += 1
+            assert chosen["after"] >= chosen["before"]
+    assert compared > 30
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(["macro_f1", "balanced_accuracy"]))
+def test_ties_too_are_searched_exactly(seed: int, aim: Any) -> None:
+    """Two classes, tied margins: every cut between different margins is tried by hand."""
+    z, y, point = coarse(Choice(aim=aim), seed, 2)
+    margin = z[:, 1] - z[:, 0]
+    values = np.unique(margin)
+    cuts = [values[0] - 1, *((values[1:] + values[:-1]) / 2), values[-1] + 1]
+    f1 = partial(f1_score, average="macro", zero_division=0, labels=np.unique(y))
+    measure = f1 if aim == "macro_f1" else balanced_accuracy_score
+    best = max(measure(y, (margin > cut).astype(int)) for cut in cuts)
+    found = measure(y, point.decide(point.log_probabilities(z)))
+    assert found == pytest.approx(max(best, measure(y, z.argmax(1))), abs=1e-9)
+
+
+def test_twenty_thousand_samples_are_searched_exactly_too() -> None:
+    x, y = gaussians(20_000, 0.002, 0)
+    point = fit(Choice(aim="macro_f1"), np.stack([np.zeros_like(x), x], 1), y, (0.998, 0.002))
+    order, n, found = np.argsort(-x), len(y), y.sum()
+    called = np.arange(1, n + 1)
+    hits = np.cumsum(y[order])
+    right = n - found - (called - hits)
+    best = (hits / (found + called) + right / ((n - found) + (n - called))).max()
+    assert point.chosen_on["after"] == pytest.approx(best, abs=1e-9)
+
+
+def test_nothing_is_moved_without_a_gain() -> None:
+    z = np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    for aim in ("macro_f1", "balanced_accuracy"):
+        assert fit(Choice(aim=aim), z, np.array([0, 0, 1]), (0.7, 0.3)).is_neutral  # type: ignore[arg-type]
+    none = fit(
+        Choice(aim="recall", of="spam"), z, np.zeros(3, np.int64), (0.7, 0.3)
+    )  # there is no spam to find
+    assert none.is_neutral
+    assert none.chosen_on["after"] is None
+
+
+def test_a_stated_prior_is_the_one_that_an_aim_is_measured_under() -> None:
+    """Thresholds for 30 % chosen on samples with 5 % are those of samples with 30 %, and not those for 5 %."""
+    x, y = gaussians(60_000, 0.05, 4)
+    there, truth = gaussians(60_000, 0.3, 5)
+    seen, target = (0.95, 0.05), {"ham": 0.7, "spam": 0.3}
+    stated, silent = (
+        fit(Choice(aim="macro_f1", target_prior=prior), bayes_logits(x, 0.05), y, seen)
+        for prior in (target, "as_trained")
     )
-    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(y, a))
-    own = restated(confusion, confusion.sum(1))
-    assert own["accuracy"] == pytest.approx((y == a).mean())
+    best = fit(Choice(aim="macro_f1"), bayes_logits(there, 0.3), truth, (0.7, 0.3)).chosen_on["after"]
+    f1 = {
+        name: f1_score(truth, p.decide(p.log_probabilities(bayes_logits(there, 0.05))), average="macro")
+        for name, p in (("stated", stated), ("silent", silent))
+    }
+    error = 2 / np.sqrt((y == 1).sum())  # two standard deviations of a share of 3,000 positives, at the most
+    assert f1["stated"] == pytest.approx(best, abs=error / 4)  # near its maximum it is flat
+    assert f1["silent"] < best - 0.02
+    assert stated.chosen_on["after"] == pytest.approx(best, abs=error)
+
+
+def test_a_class_that_training_lacked_changes_nothing_for_the_others() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 3000)
+    z = rng.normal(size=(3000, 3))
+    z[np.arange(3000), y] += 2
+    z[:, 2] -= 8  # never drawn in training
+    seen, training = np.array([0.5, 0.5, 0.0]), np.array([0.9, 0.1, 0.0])
+    target = {"a": 0.2, "b": 0.2, "c": 0.6}
+    for prior in ("training", "uniform", target):
+        point = Choice(temperature=True, target_prior=prior).fit(z, y, ("a", "b", "c"), seen, training)  # type: ignore[arg-type]
+        known = y < 2
+        alone = Choice(temperature=True).fit(z[known][:, :2], y[known], ("a", "b"), seen[:2], training[:2])
+        assert point.temperature == pytest.approx(alone.temperature, rel=1e-2)
+        assert not (point.decide(point.log_probabilities(z)) == 2).any()
+    assert Choice(temperature=True).fit(z[:0], y[:0], ("a", "b", "c"), seen, training).temperature == 1
+
+
+def test_costs_are_told_before_and_after() -> None:
+    x, y = gaussians(20_000, 0.1, 6)
+    point = fit(Choice(aim="cost", cost={"spam": {"ham": 20}}), bayes_logits(x, 0.1), y, (0.9, 0.1))
+    answers = point.decide(point.log_probabilities(bayes_logits(x, 0.1)))
+    mean = np.where(y == answers, 0, np.where(y == 1, 20, 1)).mean()
+    assert point.chosen_on["after"] == pytest.approx(mean)
+    assert point.chosen_on["after"] < point.chosen_on["before"] / 2
+    with pytest.raises(UserError, match=r"operating\.cost\.ham\.spam: expected a number, got inf"):
+        fit(Choice(aim="cost", cost={"ham": {"spam": np.inf}}), bayes_logits(x, 0.1), y, (0.9, 0.1))
+
+
+@pytest.mark.parametrize("share", [-0.1, np.nan])
+def test_shares_that_are_none_are_refused(share: float) -> None:
+    with pytest.raises(UserError, match=r"operating\.target_prior\.spam: expected a share"):
+        Choice(target_prior={"ham": 1.0, "spam": share}).verify(TWO)
+    with pytest.raises(UserError, match="no class that has training samples"):
+        Choice(target_prior={"ham": 0.0, "spam": 0.0}).verify(TWO)
 
 
 # --- in a run ---

@@ -345,6 +345,30 @@ def test_an_operating_point_says_what_it_did_and_a_neutral_one_nothing() -> None
         assert words in line
 
 
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("uniform", "class shares: uniform"),
+        ("training", "class shares: those of training"),
+        ({"ham": 0.9, "spam": 0.1}, "class shares: ham 0.9000, spam 0.1000"),
+        ({f"c{i}": 0.1 for i in range(10)}, "c4 0.1000, ..."),
+    ],
+)
+def test_the_prior_that_the_probabilities_are_for_is_stated(target: Any, words: str) -> None:
+    point = {"temperature": 1.0, "shift": [0.0, -1.0], "decision": [0.0, 0.0], "cost": [], "aim": "accuracy"}
+    config = {"operating": {"target_prior": target}}
+    result = {"status": "complete", "operating_point": point, "config": config}
+    assert words in shown(result_table(result), width=160)
+
+
+def test_recall_by_training_samples_is_in_markdown_too() -> None:
+    recall = {"value": 0.25, "low": 0.2, "high": 0.3, "method": ""}
+    group = {"classes": 7, "recall": recall}
+    text = metrics_markdown({"values": {}, "groups": {"many": group, "few": group | {"classes": 3}}})
+    assert "| few | 3 | 0.2500 [0.2000, 0.3000] |" in text
+    assert "few" not in metrics_markdown({"values": {}, "groups": {"few": group}})
+
+
 def test_recall_by_training_samples_is_shown_where_there_are_groups() -> None:
     recall = {"value": 0.5, "low": 0.4, "high": 0.6, "method": ""}
     groups = {

@@ -45,21 +45,25 @@ def evaluate(
     """Every metric of one split. logits: float (N, C), any device and dtype; labels: int64 (N,).
 
     The answer is the class of the largest logit, the first of them in a tie, or decisions (N,) where an operating
-    point has decided; confidence is the probability of the answer. With class_counts (C,), those of training, recall
-    is given for the classes with many, a medium number of and few samples, too. Averages over classes
-    are over those that they are defined for: balanced accuracy and macro F1 over the classes that have
-    samples, AUROC and average precision (one against the rest; for two classes those of class 1) over the
-    classes that have positives, and for AUROC negatives. What is undefined is None.
+    point has decided; confidence (of ECE) is the probability of the answer, also where another class is more
+    probable. Log loss, AUROC and average precision do not depend on the answer. With class_counts (C,), those of
+    training, recall is given for the classes with many, a medium number of and few samples, too. Averages over
+    classes are over those that they are defined for: balanced accuracy, macro F1 and recall of a group over the
+    classes that have samples, AUROC and average precision (one against the rest; for two classes those of class 1)
+    over the classes that have positives, and for AUROC negatives. What is undefined is None.
 
     Intervals are 95 %: Wilson's for accuracy, recall and precision, a seeded bootstrap for the rest. With
     `intervals=False` (each validation epoch) there are none but those of the classes' recall and precision,
     which cost nothing.
 
-    Raises ValueError for shapes that do not fit, an empty split, labels outside 0 .. C - 1, and logits
-    that are not finite: a metric must not hide those.
+    Raises ValueError for shapes that do not fit, an empty split, labels or decisions outside 0 .. C - 1, and
+    logits that are not finite: a metric must not hide those.
     """
     scores, truth = _checked(logits, labels, len(class_names))
-    split = _Split(scores, truth, scores.argmax(axis=1) if decisions is None else decisions)
+    answers = scores.argmax(axis=1) if decisions is None else _answers(decisions, scores.shape)
+    if len(class_counts) not in (0, len(class_names)):
+        raise ValueError(f"expected {len(class_names)} class_counts, got {len(class_counts)}")
+    split = _Split(scores, truth, answers)
     members = _members(class_counts)
     values = split.values()
     if intervals:
@@ -78,6 +82,16 @@ def _members(class_counts: Sequence[int]) -> dict[str, NDArray[np.bool_]]:
     n = np.asarray(class_counts)
     groups = {"many": n > _MANY, "medium": (n >= _FEW) & (n <= _MANY), "few": n < _FEW}
     return {name: of for name, of in groups.items() if of.any()}
+
+
+def _answers(decisions: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """int64 (N,), or ValueError."""
+    answers, (n, classes) = np.asarray(decisions), shape
+    if answers.shape != (n,) or answers.dtype.kind not in "iu":
+        raise ValueError(f"expected decisions: integers ({n},), got {answers.dtype} {answers.shape}")
+    if answers.min() < 0 or answers.max() >= classes:
+        raise ValueError(f"decisions must lie in 0 .. {classes - 1}, got {answers.min()} .. {answers.max()}")
+    return answers.astype(np.int64)
 
 
 def _checked(logits: "Tensor", labels: "Tensor", classes: int) -> tuple[NDArray, NDArray]:

@@ -1,24 +1,30 @@
 """Group `operating`: which operating point is wanted, and its choice on the validation split.
 
-Which prior belongs to what: a net trained under the prior s (the ledger's) answers log p_s(y | x). Under another
-prior t the classes' likelihoods are the same, so log p_t = log p_s + log t - log s + constant (Saerens et al.
-2002). The temperature is fitted on validation samples, whose prior v is their own shares; so the likelihood that it
-is to maximise is that of softmax(z / T + log v - log s), and not of softmax(z / T): else T would make up for the
-shift between s and v, and be wrong everywhere else.
+Three priors: s, which the net was trained under (the ledger's); v, of the validation samples, which are drawn as the
+evaluation's are (a long tail thins training rows alone); t, the stated one that the model will meet.
+
+- Shift: the net answers log p_s(y | x). Under t the classes' likelihoods are the same, so log p_t = log p_s + log t -
+  log s + constant (Saerens et al. 2002). No sample is needed.
+- Temperature: fitted on samples of prior v, so the likelihood to be maximised is that of softmax(z / T + log v - log s)
+  and not of softmax(z / T): else T would make up for the shift between s and v, and be wrong everywhere else. This
+  rather than weighting the samples by s / v, which leaves the rare classes' few samples to decide.
+- Decisions: an aim is measured under t, a sample of class c counting t_c / v_c, and where none is stated under v.
+  (Recall and so balanced accuracy are the same under any prior; precision and F1 are not.)
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge, Interval
 from numpy.typing import NDArray
 
 from leyden.errors import UserError, nearest
-from leyden.metrics.counts import Counts, divide
+from leyden.operating import aims
+from leyden.operating.aims import Aim
 from leyden.operating.point import Floats, OperatingPoint, log_softmax, neutral
-from leyden.operating.thresholds import Aim, best_offsets, margins
+from leyden.operating.thresholds import best_offsets
 
 _SMALLEST = 1e-6  # share of a class that has none: its logarithm must be finite
 _TEMPERATURES = (0.05, 20.0)
@@ -32,6 +38,7 @@ class Choice:
         temperature: whether to fit one.
         target_prior: the class shares that the model will meet: "as_trained" (no shift), "training" (those of the
             training rows, whatever sampling and objective made of them), "uniform", or a share for each class by name.
+            A class without training samples gets none: how likely it makes an input is not known.
         tau: how far to shift: 1 is Bayes' rule; for uniform this is post-hoc logit adjustment (Menon et al. 2021).
         aim: what the answers are to be best at. recall: the most precise answers that find `at_least` of class `of`;
             cost: the least expected cost.
@@ -88,76 +95,107 @@ class Choice:
             training: class shares (C,) of the training rows.
 
         Raises:
-            UserError: a class that there is not.
+            UserError: a class that there is not, or shares and costs that are none.
         """
         z = np.asarray(logits, dtype=np.float64)
-        start = neutral(len(class_names))
+        target = self._target(class_names, seen, training)
         temperature = _temperature(z, labels, seen) if self.temperature else 1.0
-        shift = self._shift(class_names, seen, training)
-        point = OperatingPoint(temperature, tuple(shift.tolist()), start.decision, (), self.aim)
-        if self.aim == "cost":
-            return OperatingPoint(
-                temperature, point.shift, point.decision, self._costs(class_names), self.aim
-            )
+        shift = np.zeros(len(seen)) if target is None else _shift(target, seen, self.tau)
+        costs = self._costs(class_names) if self.aim == "cost" else ()
+        point = replace(
+            neutral(len(seen)), temperature=temperature, shift=tuple(shift.tolist()), cost=costs, aim=self.aim
+        )
         if not len(labels):
             return point
-        log_p = point.log_probabilities(z)
-        aim, moving = self._aim(class_names)
-        offsets = best_offsets(log_p, labels, aim, moving) if self.aim != "accuracy" else np.zeros(len(seen))
-        kept = _told(aim, labels, z.argmax(1), (log_p + offsets).argmax(1), len(seen))
-        return OperatingPoint(temperature, point.shift, tuple(offsets.tolist()), (), self.aim, kept)
+        weights = _weights(labels, target, len(seen))
+        if self.aim not in ("accuracy", "cost"):
+            aim, moving = self._aim(class_names)
+            starts = (np.zeros(len(seen)), -shift)  # the second: the answers that the net gives by itself
+            offsets = best_offsets(point.log_probabilities(z), labels, weights, aim, moving, starts)
+            point = replace(point, decision=tuple(offsets.tolist()))
+        answers = point.decide(point.log_probabilities(z))
+        before, after = (self._value(class_names, a, labels, weights) for a in (z.argmax(1), answers))
+        return replace(point, chosen_on={"split": "val", "n": len(labels), "before": before, "after": after})
 
     def verify(self, class_names: Sequence[str]) -> None:
         """Raises UserError for a class that there is not: before training, not after."""
         shares = np.full(len(class_names), 1 / len(class_names))
-        self._shift(class_names, shares, shares)
+        self._target(class_names, shares, shares)
         self._aim(class_names)
         self._costs(class_names)
 
-    def _shift(self, names: Sequence[str], seen: Floats, training: Floats) -> Floats:
+    def _target(self, names: Sequence[str], seen: Floats, training: Floats) -> Floats | None:
+        """The shares (C,) that are stated; None: none are."""
         if self.target_prior == "as_trained":
-            return np.zeros(len(names))
+            return None
         if isinstance(self.target_prior, Mapping):
-            unknown = [name for name in self.target_prior if name not in names]
-            missing = [name for name in names if name not in self.target_prior]
-            if unknown or missing:
-                what = (
-                    f"there is no class {unknown[0]!r}; {nearest(unknown[0], names)}"
-                    if unknown
-                    else (f"a share for each class is expected, {missing[0]!r} has none")
-                )
-                raise UserError(f"operating.target_prior: {what}")
-            target = np.array([float(self.target_prior[name]) for name in names])
+            target = _shares(self.target_prior, names)
         else:
-            target = training if self.target_prior == "training" else (training > 0).astype(np.float64)
-        log_target, log_seen = (np.log(np.maximum(p / p.sum(), _SMALLEST)) for p in (target, seen))
-        shift = self.tau * (log_target - log_seen)
-        return np.asarray(shift - shift.max())
+            target = np.asarray(training if self.target_prior == "training" else np.ones(len(names)))
+        target = np.where((seen > 0) & (training > 0), target, 0.0)
+        if not target.sum() > 0:
+            raise UserError(
+                "operating.target_prior: no class that has training samples has a share; give it one"
+            )
+        return np.asarray(target / target.sum())
 
     def _aim(self, names: Sequence[str]) -> tuple[Aim, Sequence[int]]:
         """What is maximised, and the classes whose offsets may move."""
-        everything = range(len(names)) if len(names) > 2 else (1,)
-        if self.aim == "cost":
-            return Counts.accuracy, everything
-        if self.aim != "recall":
-            return getattr(Counts, self.aim), everything
-        k = _place(self.of or "", names, "operating.of")
-
-        def precise(counts: Counts) -> Floats:
-            recall = divide(counts.hits[:, k], counts.support[:, k])
-            return np.where(
-                recall >= self.at_least, divide(counts.hits[:, k], counts.predicted[:, k]), np.nan
-            )
-
-        return precise, (k,)
+        if self.aim == "recall":
+            k = _place(self.of or "", names, "operating.of")
+            return aims.precision_at_recall(k, self.at_least), (k,)
+        by_name = {"macro_f1": aims.macro_f1, "balanced_accuracy": aims.balanced_accuracy}
+        return by_name.get(self.aim, aims.accuracy), range(len(names)) if len(names) > 2 else (1,)
 
     def _costs(self, names: Sequence[str]) -> tuple[tuple[float, ...], ...]:
         table = 1.0 - np.eye(len(names))
         for true, row in (self.cost or {}).items():
             for answer, cost in row.items():
                 at = tuple(_place(name, names, "operating.cost") for name in (true, answer))
+                if not np.isfinite(cost):
+                    raise UserError(f"operating.cost.{true}.{answer}: expected a number, got {cost}")
                 table[at] = float(cost)
         return tuple(map(tuple, table.tolist()))
+
+    def _value(
+        self, names: Sequence[str], answers: NDArray[np.int64], labels: NDArray[np.int64], weights: Floats
+    ) -> float | None:
+        """What the aim is with these answers, of costs their mean; None: what recall asks for is not reached."""
+        if self.aim == "cost":
+            return float(np.average(np.array(self._costs(names))[labels, answers], weights=weights))
+        found = aims.value(self._aim(names)[0], answers, labels, weights, len(names))
+        return found if np.isfinite(found) else None
+
+
+def _shares(given: Mapping[str, float], names: Sequence[str]) -> Floats:
+    unknown = [name for name in given if name not in names]
+    missing = [name for name in names if name not in given]
+    if unknown:
+        raise UserError(
+            f"operating.target_prior: there is no class {unknown[0]!r}; {nearest(unknown[0], names)}"
+        )
+    if missing:
+        raise UserError(
+            f"operating.target_prior: a share for each class is expected, {missing[0]!r} has none"
+        )
+    for name, share in given.items():
+        if not 0 <= share < np.inf:
+            raise UserError(f"operating.target_prior.{name}: expected a share of 0 or more, got {share}")
+    return np.array([float(given[name]) for name in names])
+
+
+def _shift(target: Floats, seen: Floats, tau: float) -> Floats:
+    log_target, log_seen = (np.log(np.maximum(p / p.sum(), _SMALLEST)) for p in (target, seen))
+    shift = tau * (log_target - log_seen)
+    return np.asarray(shift - shift.max())
+
+
+def _weights(labels: NDArray[np.int64], target: Floats | None, classes: int) -> Floats:
+    """What each sample (N,) counts: t_c / v_c, or 1 where no t is stated, or none of its classes has samples."""
+    counts = np.bincount(labels, minlength=classes)
+    if target is None or not target[counts > 0].sum() > 0:
+        return np.ones(len(labels))
+    return np.asarray((target * len(labels) / np.maximum(counts, 1))[labels])
 
 
 def _place(name: str, names: Sequence[str], key: str) -> int:
@@ -167,7 +205,14 @@ def _place(name: str, names: Sequence[str], key: str) -> int:
 
 
 def _temperature(z: Floats, labels: NDArray[np.int64], seen: Floats) -> float:
-    """T of least log loss of softmax(z / T + log v - log s), by golden section over log T."""
+    """T of least log loss of softmax(z / T + log v - log s), by golden section over log T; 1 without samples.
+
+    Samples of a class that training had none of say nothing of T and are left out.
+    """
+    known = seen[labels] > 0
+    if not known.any():
+        return 1.0
+    z, labels = z[known], labels[known]
     shares = np.bincount(labels, minlength=len(seen)) / len(labels)
     log_v, log_s = (np.log(np.maximum(p, _SMALLEST)) for p in (shares, seen))
 
@@ -189,15 +234,3 @@ def _temperature(z: Floats, labels: NDArray[np.int64], seen: Floats) -> float:
             inner[1] = low + ratio * (high - low)
             values[1] = loss(inner[1])
     return float(np.exp((low + high) / 2))
-
-
-def _told(
-    aim: Aim, labels: NDArray[np.int64], before: NDArray[np.int64], after: NDArray[np.int64], classes: int
-) -> dict[str, Any]:
-    """On how many samples it was chosen, and what the aim was without and with it."""
-
-    def value(answers: NDArray[np.int64]) -> float | None:
-        found = float(aim(margins(answers, labels, classes))[0])
-        return None if np.isnan(found) else found
-
-    return {"split": "val", "n": len(labels), "before": value(before), "after": value(after)}

@@ -16,6 +16,7 @@ from leyden.reporting.words import count, duration, estimate, interval, number, 
 MOST_CLASSES = 30  # above it the worst alone are shown
 WORST = 10
 _GROUPS = {"many": "> 100", "medium": "20 - 100", "few": "< 20"}  # training samples
+_SHARES = 5  # of classes that are named
 _SPLITS = {"test": "test", "val": "validation"}
 _STATUS_STYLES = {"complete": "bold green", "failed": "bold red"}
 _COST_WORDS = {"samples_per_second": "samples/s", "parameters": "parameters"}
@@ -112,7 +113,7 @@ def _facts(result: Mapping[str, Any]) -> Table:
     table.add_row("status", text(status, _STATUS_STYLES.get(status, "bold yellow")))
     facts = {
         "best": _best(result),
-        "operating": _operating(result.get("operating_point") or {}),
+        "operating": _operating(result),
         "cost": _cost(result.get("cost") or {}),
     }
     for word, value in facts.items():
@@ -135,16 +136,27 @@ def _best(result: Mapping[str, Any]) -> str:
     return f"{best['monitor']} {number(best.get('value'))}{where}{checkpoint}"
 
 
-def _operating(point: Mapping[str, Any]) -> str:
-    """What was done to the net's answers after training; empty where nothing was."""
+def _operating(result: Mapping[str, Any]) -> str:
+    """What was done to the net's answers after training, and for which class shares; empty where nothing was."""
+    point = result.get("operating_point") or {}
     parts = [f"temperature {number(point['temperature'])}"] if point.get("temperature", 1) != 1 else []
-    parts += ["another class prior"] if any(point.get("shift") or ()) else []
+    parts += [_prior(result)] if any(point.get("shift") or ()) else []
     if any(point.get("decision") or ()) or point.get("cost"):
         chosen = point.get("chosen_on") or {}
         known = chosen.get("before") is not None and chosen.get("after") is not None
         gain = f" (validation {number(chosen['before'])} -> {number(chosen['after'])})" if known else ""
         parts.append(f"decisions for {point['aim']}{gain}")
     return ", ".join(parts)
+
+
+def _prior(result: Mapping[str, Any]) -> str:
+    """The class shares that the probabilities are for: what helps under one prior costs under another."""
+    target = ((result.get("config") or {}).get("operating") or {}).get("target_prior")
+    if isinstance(target, Mapping):
+        shown = [f"{name} {number(share)}" for name, share in list(target.items())[:_SHARES]]
+        return f"class shares: {', '.join(shown)}{', ...' if len(target) > _SHARES else ''}"
+    named = {"uniform": "class shares: uniform", "training": "class shares: those of training"}
+    return named.get(str(target), "another class prior")
 
 
 def _cost(cost: Mapping[str, Any]) -> str:
