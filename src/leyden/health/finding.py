@@ -1,0 +1,39 @@
+"""A finding: what is wrong, where, what shows it, and what to try. Plain values: result.json holds them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Level = Literal["error", "warning", "info"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the doctor has found.
+
+    Args:
+        id: what it is, as docs/health.md lists it: "non_finite", "split_leak", ...
+        level: error: the result is wrong or the run cannot go on; warning: it may be much better; info: good to know.
+        message: one or two sentences with the numbers that show it.
+        where: the layer, file, split, class or batch; empty where it is the whole run.
+        advice: overrides to try, the most promising first: "optimizer.lr=0.0003", "data.deduplicate=true".
+        evidence: numbers behind the message, as JSON can hold them.
+        step: optimizer steps taken when it was found; None: before training.
+    """
+
+    id: str
+    level: Level
+    message: str
+    where: str = ""
+    advice: tuple[str, ...] = ()
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    step: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As result.json and doctor.jsonl hold it."""
+        return {**asdict(self), "advice": list(self.advice), "evidence": dict(self.evidence)}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> "Finding":
+        """What `to_dict` returned."""
+        return cls(**{**stored, "advice": tuple(stored["advice"])})

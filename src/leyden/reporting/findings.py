@@ -1,0 +1,56 @@
+"""The doctor's findings in the terminal and in Markdown: what is wrong, where, and a command line to try."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+
+from leyden.reporting.layout import note, text
+
+_ORDER = ("error", "warning", "info")
+_STYLES = {"error": "bold red", "warning": "yellow", "info": "default"}
+
+Findings = Sequence[Mapping[str, Any]]  # as in result.json
+
+
+def worst_first(findings: Findings) -> list[Mapping[str, Any]]:
+    """By level, and within it in the order found."""
+    return sorted(findings, key=lambda finding: _ORDER.index(finding["level"]))
+
+
+def findings_lines(findings: Findings, command: Sequence[str] = ()) -> Iterator[RenderableType]:
+    """Each finding, worst first: its sentence, its place, and what to paste.
+
+    Args:
+        findings: as in result.json.
+        command: the words that the overrides of the advice are added to; empty: they stand alone.
+    """
+    for finding in worst_first(findings):
+        at = [f"at {finding['where']}"] if finding.get("where") else []
+        at += [f"step {finding['step']}"] if finding.get("step") is not None else []
+        yield text(f"{finding['level']}: {finding['message']}", _STYLES[finding["level"]])
+        if at:
+            yield note(f"  {', '.join(at)}")
+        for override in finding.get("advice") or ():
+            yield note(f"  try: {paste(command, override)}")
+
+
+def paste(command: Sequence[str], override: str) -> str:
+    """A command line: the words, without those that the overrides replace, and the overrides."""
+    new = shlex.split(override)
+    keys = {word.partition("=")[0] for word in new}
+    kept = [word for word in command if word.partition("=")[0] not in keys]
+    return " ".join([*map(shlex.quote, kept), *new])
+
+
+def markdown(findings: Findings, command: Sequence[str] = ()) -> str:
+    """As a list, for TensorBoard."""
+    if not findings:
+        return "The doctor has found nothing."
+    lines = []
+    for finding in worst_first(findings):
+        where = f" (at `{finding['where']}`)" if finding.get("where") else ""
+        lines.append(f"- **{finding['level']}** `{finding['id']}`{where}: {finding['message']}")
+        lines += [f"    - try `{paste(command, override)}`" for override in finding.get("advice") or ()]
+    return "\n".join(lines)
