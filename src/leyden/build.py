@@ -21,6 +21,7 @@ from torch import nn
 
 from leyden import loops, tasks
 from leyden.callbacks.checkpoint import Checkpoint
+from leyden.callbacks.doctor import Doctor
 from leyden.callbacks.history import History
 from leyden.callbacks.interrupt import Interrupt
 from leyden.callbacks.progress import ProgressBar
@@ -35,6 +36,7 @@ from leyden.data.ledger import Correction, Ledger
 from leyden.data.spec import DataSpec
 from leyden.data.tokenizers import Tokenizer
 from leyden.errors import UserError, nearest
+from leyden.health.policy import Policy
 from leyden.metrics import METRICS, higher_is_better
 from leyden.modules.parameters import freeze, names_of, transfer
 from leyden.nets import heads
@@ -289,8 +291,17 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
     return {f"net.{name}": value for name, value in stored.items()}
 
 
-def trainer(config: Config, folder: Path, resumed_step: int | None = None) -> Trainer:
-    """The Trainer with Leyden's callbacks and the user's; it draws no bar and writes no checkpoint of its own."""
+def policy(config: Config) -> Policy:
+    """What the doctor does."""
+    made: Policy = provide("health", config.health, {})
+    return made
+
+
+def trainer(config: Config, folder: Path, resumed_step: int | None = None, exact: bool = False) -> Trainer:
+    """The Trainer with Leyden's callbacks and the user's; it draws no bar and writes no checkpoint of its own.
+
+    exact: whether the doctor reads every step's values, also where that halts a GPU's queue.
+    """
     higher = more_is_better(config)
     offered = {
         "folder": folder,
@@ -305,7 +316,9 @@ def trainer(config: Config, folder: Path, resumed_step: int | None = None) -> Tr
     )
     bar = ProgressBar(console, config.monitor)
     search = [Pruning(config.trial, config.monitor)] if config.trial else []
+    doctor = [Doctor(chosen, folder, exact)] if (chosen := policy(config)).on_bad != "ignore" else []
     ours = [
+        *doctor,
         History(folder / "metrics.csv"),
         *own,
         Events(folder),

@@ -41,6 +41,7 @@ PROVIDED: dict[str, tuple[str, ...]] = {
     "optimizer": ("params",),
     "schedule": (),
     "operating": (),
+    "health": (),
     "trainer": (
         *("callbacks", "logger", "default_root_dir", "enable_progress_bar", "enable_model_summary"),
         *("enable_checkpointing", "use_distributed_sampler", "num_sanity_val_steps"),

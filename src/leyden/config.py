@@ -93,6 +93,7 @@ class Config(Node):
     optimizer: Target
     schedule: Target
     operating: Target
+    health: Target
     imbalance: Literal["none", "auto"]
     allow_stacking: bool
     trainer: Target

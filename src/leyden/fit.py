@@ -9,9 +9,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from leyden import build, resume
-from leyden.callbacks.checkpoint import Checkpoint
-from leyden.callbacks.pruning import Pruned
+from leyden import resume
 from leyden.callbacks.tensorboard import log_choices, rewind, show
 from leyden.config import Config
 from leyden.data.datamodule import DataModule
@@ -19,9 +17,9 @@ from leyden.data.ledger import Ledger, Prior
 from leyden.files import write_json, write_text
 from leyden.manifest import git_diff, manifest
 from leyden.measure import classes_of, metrics_of, operating_point
-from leyden.ranks import following
 from leyden.resume import State
 from leyden.run import Run
+from leyden.treatment import course
 
 
 def fit(
@@ -50,13 +48,12 @@ def fit(
         write_text(place.folder / "changes.diff", diff)
     if data.tokenizer is not None:
         write_text(place.folder / "tokenizer.json", data.tokenizer.to_json())
-    with following(place.folder, None if state is None else state.path):
-        trained = train(config, data, module, place, ledger.prior, state)
+    trained = train(config, data, module, place, ledger.prior, state, leads=True)
     result: dict[str, Any] = {
         "status": "pruned" if trained.pruned else "complete",
         "metrics": trained.metrics,
         "best": trained.best,
-        "cost": _cost(module, trained, config.batch_size),
+        "cost": _cost(trained.module, trained, config.batch_size),
         "prior": {**ledger.to_dict(), "samples_per_epoch": len(data.plan(int(config.trainer["max_epochs"])))},
         "operating_point": trained.point,
         "classes": list(trained.classes),
@@ -77,11 +74,12 @@ class Trained(NamedTuple):
     """What a rank has after training."""
 
     trainer: Trainer
+    module: LightningModule
     metrics: dict[str, Any]
     point: dict[str, Any]  # where it operates: what is done to its logits
     best: dict[str, Any]
     seconds: float  # of training, with those before it was resumed
-    pruned: bool  # stopped by a search: not evaluated
+    pruned: bool = False  # stopped by a search: not evaluated
     classes: Sequence[dict[str, Any]] = ()  # the minority ledger
     findings: Sequence[dict[str, Any]] = ()  # of the training
 
@@ -93,23 +91,20 @@ def train(
     place: Run,
     prior: Prior,
     state: State | None,
+    leads: bool = False,
 ) -> Trained:
-    """What every rank does: fit the frontend, train, take the best weights, evaluate val and test."""
-    frontend: Any = getattr(module, "frontend", None)
-    if hasattr(frontend, "fit"):
-        frontend.fit(data.fit_batches())
-    first = None if state is None else state.step + 1  # event files drop what they hold from there
-    trainer = build.trainer(config, place.folder, first)
-    trainer.strategy.checkpoint_io = resume.Files(state)
-    path, pruned = None if state is None else state.path, False
-    try:
-        trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=False if path else None)
-    except Pruned:
-        pruned = True
-    checkpoint = next(c for c in trainer.checkpoint_callbacks if isinstance(c, Checkpoint))
+    """What every rank does: train, take the best weights, evaluate val and test.
+
+    leads: whether this is the process that starts the others.
+
+    Raises:
+        NonFinite: the run cannot go on.
+    """
+    done = course(config, data, module, place, state, leads)
+    trainer, module, checkpoint = done.trainer, done.module, done.checkpoint
     best, seconds = {**checkpoint.best, "checkpoint": "checkpoints/best.ckpt"}, checkpoint.seconds
-    if pruned:
-        return Trained(trainer, {}, {}, best, seconds, pruned)
+    if done.pruned:
+        return Trained(trainer, module, {}, {}, best, seconds, pruned=True)
     trainer.strategy.barrier()  # the first rank has linked the best checkpoint
     module.load_state_dict(
         torch.load(checkpoint.best_path, map_location="cpu", weights_only=False)["state_dict"]
@@ -120,7 +115,10 @@ def train(
     predictions = place.folder / "predictions" if trainer.is_global_zero else None
     found = metrics_of(trainer, module, data, point, predictions=predictions)
     classes, findings = classes_of(config, trainer, module, data, point, found.get("val", {}))
-    return Trained(trainer, found, point.to_dict(), best, seconds, pruned, classes, findings)
+    all_findings = (*(finding.to_dict() for finding in done.findings), *findings)
+    return Trained(
+        trainer, module, found, point.to_dict(), best, seconds, classes=classes, findings=all_findings
+    )
 
 
 def _cost(module: LightningModule, trained: Trained, batch_size: int) -> dict[str, Any]:

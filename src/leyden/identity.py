@@ -10,6 +10,7 @@ from typing import Any
 from leyden import source
 from leyden.check import locate, targets
 from leyden.config import Config
+from leyden.health.policy import TREATMENT
 from leyden.run import SHOWN, Run
 from leyden.signatures import parameters_of
 
@@ -28,6 +29,8 @@ def identity(config: Config, data_fingerprint: str) -> str:
     content: dict[str, Any] = {key: getattr(config, key) for key in _SCALARS}
     content["data"] = [data_fingerprint, *(getattr(config.data, key) for key in _READING)]
     content["init"] = [_content_of(config.init.source), config.init.redraw, config.init.freeze]
+    if treatment := _treatment(config):
+        content["health"] = treatment
     content["targets"] = {path: _bound(node, path) for path, node, _ in targets(config) if _matters(path)}
     text = json.dumps(content, sort_keys=True, default=repr)
     return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
@@ -39,7 +42,14 @@ def run_of(config: Config, data_fingerprint: str) -> Run:
 
 
 def _matters(path: str) -> bool:
-    return not path.startswith(("logger", "data.source"))
+    return not path.startswith(("logger", "data.source", "health"))
+
+
+def _treatment(config: Config) -> dict[str, Any]:
+    """What the doctor may change in a run; empty where it only looks."""
+    bound = _bound(config.health, "health")
+    treats = bound.get("on_bad") in ("skip", "roll_back")
+    return {name: bound[name] for name in TREATMENT} if treats else {}
 
 
 def _bound(node: Mapping[str, Any], path: str) -> dict[str, Any]:

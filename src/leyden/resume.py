@@ -127,6 +127,23 @@ def _agree(state: State, checkpoints: Path, newer_lost: bool) -> bool:
     return False
 
 
+def back(checkpoints: Path, step: int) -> State | None:
+    """The newest state of `step` or before it, else the oldest there is; None: none is, and all begins anew.
+
+    What is newer is dropped, so that a killed run goes on from the same place.
+    """
+    last, previous = checkpoints / "last.ckpt", checkpoints / "previous.ckpt"
+    states = [state for path in (last, previous) if path.exists() and (state := _whole(path)) is not None]
+    state = next((s for s in states if s.step <= step), states[-1] if states else None)
+    if state is None or not _agree(state, checkpoints, newer_lost=state.path == previous):
+        for path in checkpoints.glob("*.ckpt"):
+            path.unlink()
+        return None
+    if state.path == previous:
+        previous.replace(last)
+    return State(last, state.content)
+
+
 def tidy(folder: Path) -> None:
     """Remove what interrupted writes have left in a run's folder; only under its lock."""
     for path in folder.iterdir():

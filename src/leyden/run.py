@@ -185,7 +185,7 @@ class Run:
         """
         for name in ("result.json", "metrics.csv", "error.txt", "changes.diff"):
             (self.folder / name).unlink(missing_ok=True)
-        for name in ("checkpoints", "predictions", "tensorboard"):
+        for name in ("checkpoints", "predictions", "tensorboard", "blackbox"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def finish(self, result: Mapping[str, Any]) -> dict[str, Any]:

@@ -273,7 +273,8 @@ def _failed(place: Any, error: Exception) -> Outcome:
     kind, story = type(error).__name__, place.folder / "error.txt"
     write_text(story, "".join(traceback.format_exception(error)))
     brief = {"type": kind, "message": str(error), "where": f"{where.filename}:{where.lineno}"}
-    result = place.finish({"status": "failed", "error": brief})
+    findings = [finding.to_dict() for finding in getattr(error, "findings", ())]
+    result = place.finish({"status": "failed", "error": brief, "doctor": findings})
     print(f"leyden: the run failed: {kind}: {error}; the traceback is in {story}", file=sys.stderr)
     return Outcome("failed", result, str(error))
 

@@ -23,15 +23,14 @@ from lightning.pytorch.callbacks import Checkpoint as LastCallback
 from torch import Tensor, nn
 
 from leyden.callbacks import transient
+from leyden.callbacks.quiet import only_own_hooks
 from leyden.check import EPOCH
 from leyden.errors import UserError, nearest
+from leyden.health.finding import NonFinite
 from leyden.ranks import agreed
 
 
-class NonFinite(Exception):
-    """The weights or the monitored metric have become NaN or infinite; the run cannot go on."""
-
-
+@only_own_hooks
 class Checkpoint(LastCallback):
     """Checkpoints at each epoch's end, and within an epoch every `minutes` and every `steps`.
 

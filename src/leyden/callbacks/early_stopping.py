@@ -5,7 +5,10 @@ from typing import Annotated
 from annotated_types import Ge
 from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
 
+from leyden.callbacks.quiet import only_own_hooks
 
+
+@only_own_hooks
 class EarlyStopping(LightningEarlyStopping):
     """Stop when the monitored metric has not improved by `min_delta` for `patience` validations.
 

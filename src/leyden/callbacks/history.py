@@ -8,9 +8,11 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LastCallback
 
+from leyden.callbacks.quiet import only_own_hooks
 from leyden.files import write_text
 
 
+@only_own_hooks
 class History(LastCallback):
     """Keeps the rows (so that a resumed run neither doubles nor loses one) and writes them each epoch."""
 

@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LastCallback
 
 from leyden.callbacks.checkpoint import Checkpoint
+from leyden.callbacks.quiet import only_own_hooks
 from leyden.ranks import agreed
 from leyden.runtime import STOPS
 
@@ -22,6 +23,7 @@ class Interrupted(BaseException):
         self.signal = signal  # 0: another rank was asked
 
 
+@only_own_hooks
 class Interrupt(LastCallback):
     """Turns the first signal into a checkpoint and `Interrupted` at the end of the step."""
 

@@ -18,9 +18,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from leyden.callbacks.quiet import only_own_hooks
+
 _INTERVAL = 0.1  # seconds between two drawings
 
 
+@only_own_hooks
 class ProgressBar(LastCallback):
     """Progress of a fit on the terminal.
 

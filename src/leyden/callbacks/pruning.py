@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LastCallback
 
+from leyden.callbacks.quiet import only_own_hooks
 from leyden.sweeps.trial import RunningTrial
 
 
@@ -16,6 +17,7 @@ class Pruned(Exception):
     """The search has stopped this run: it is no better than others were at this epoch."""
 
 
+@only_own_hooks
 class Pruning(LastCallback):
     """Reports `monitor` after each epoch (after its checkpoint) and raises `Pruned` where the search says so.
 

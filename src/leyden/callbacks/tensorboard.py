@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from leyden import pictures
+from leyden.callbacks.quiet import only_own_hooks
 from leyden.data.datamodule import DataModule
 from leyden.recipes import at_stake
 from leyden.reporting import figures, markdown
@@ -35,6 +36,7 @@ def tensorboard_logger(folder: Path, resumed_step: int | None = None) -> TensorB
     )
 
 
+@only_own_hooks
 class Events(Callback):
     """Keeps how long each event file is at a checkpoint: what is written later belongs to no state.
 

@@ -37,3 +37,15 @@ class Finding:
     def from_dict(cls, stored: Mapping[str, Any]) -> "Finding":
         """What `to_dict` returned."""
         return cls(**{**stored, "advice": tuple(stored["advice"])})
+
+
+class Stopped(Exception):
+    """The doctor has ended the run; what it found is in `findings`."""
+
+    def __init__(self, message: str, findings: "tuple[Finding, ...]" = ()) -> None:
+        super().__init__(message)
+        self.findings = findings
+
+
+class NonFinite(Stopped):
+    """A loss, gradient, weight or monitored metric has become NaN or infinite."""

@@ -29,7 +29,7 @@ class Evaluation(NamedTuple):
 
 
 class Tally:
-    """Sums of loss, hits and samples, for the epoch and for the logging interval.
+    """Sums of loss, hits and samples, for the epoch and for the logging interval; of finite losses.
 
     A step only keeps its tensors; every FOLD steps they are summed at once, so that a step costs no kernel.
     """
@@ -56,8 +56,11 @@ class Tally:
             loss, logits, labels = zip(*self._held, strict=True)
             sizes = torch.tensor([len(part) for part in labels], dtype=torch.float32, device=self._device)
             losses, counts = torch.cat([losses, torch.stack(loss).float()]), torch.cat([counts, sizes])
-            right = (torch.cat(logits).argmax(1) == torch.cat(labels)).sum()
-            hits = torch.cat([hits, right.float()[None]])
+            right = (torch.cat(logits).argmax(1) == torch.cat(labels)).float()
+            of_finite = torch.stack(loss).isfinite().repeat_interleave(sizes.long(), output_size=len(right))
+            hits = torch.cat([hits, (right * of_finite).sum()[None]])
+        counts = counts * losses.isfinite()  # a step that was skipped is no part of a mean
+        losses = losses.nan_to_num(0.0, 0.0, 0.0)
         self._held, self._rows = [], torch.zeros(0, 3)
         sums = torch.stack(((losses * counts).sum(), hits.sum(), counts.sum()))
         self._interval = self._interval.to(self._device) + sums
@@ -71,7 +74,11 @@ class Tally:
         device = self._device
         held = [
             torch.stack(
-                (loss.float(), (logits.argmax(1) == labels).sum().float(), loss.new_tensor(len(labels)))
+                (
+                    loss.float(),
+                    (logits.argmax(1) == labels).sum() * loss.isfinite().float(),
+                    loss.new_tensor(len(labels)),
+                )
             )
             for loss, logits, labels in self._held
         ]

@@ -1,0 +1,285 @@
+"""The doctor at the bedside: looks at every loss and gradient between the backward pass and the step.
+
+What it must do in every step is little: on a CPU one norm over all gradients, whose value is at hand. On a GPU
+reading it would halt the queue, so values are kept on the device and read every so many steps; when one is bad by
+then, the run goes back to its last checkpoint and looks at every step (`leyden.treatment`), so the place is exact.
+
+Gradients of a bad step are dropped before the optimizer sees them: multiplied by 0 a NaN stays NaN, and a gradient of
+zeros still moves Adam.
+"""
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.optim import Optimizer
+
+from leyden.callbacks.quiet import only_own_hooks
+from leyden.callbacks.transient import rng_state
+from leyden.health import blackbox
+from leyden.health.blackbox import BlackBox, Taken
+from leyden.health.policy import Policy
+
+_LAST = 1000  # steps over which the share of bad ones is taken
+_FEWEST = 10  # bad steps of those, before a share means anything
+_READ_EVERY = 16  # steps, on a GPU
+_SCALER_IN_A_ROW = 25  # steps without one that 16-bit floats could hold: the scale has fallen by 2**25
+_WARM_UP = 25  # steps before gradients are clipped by their history
+_EMA = 0.97  # of the gradient's norm (ZClip)
+
+
+class BadStep(Exception):
+    """A step's loss or gradient was not finite, and the run cannot go on as it is.
+
+    Args:
+        step: optimizer steps taken before it, or before it was noticed.
+        exact: whether `step` is the one; else it lies up to `_READ_EVERY` steps back.
+        lasting: it is no single batch: skipping did not help.
+    """
+
+    def __init__(
+        self, what: str, step: int, epoch: int, batch: int, exact: bool, lasting: bool = False
+    ) -> None:
+        super().__init__(f"{what} at step {step}")
+        self.what, self.step, self.epoch, self.batch = what, step, epoch, batch
+        self.exact, self.lasting = exact, lasting
+
+
+@only_own_hooks
+class Doctor(Callback):
+    """Finds what is not finite, keeps the black box, and skips where that is asked for.
+
+    Args:
+        policy: what to do.
+        folder: of the run.
+        exact: whether to look at every step also where that halts the device.
+    """
+
+    def __init__(self, policy: Policy, folder: Path, exact: bool = False) -> None:
+        self.policy, self.folder, self._asked_exact = policy, folder, exact
+        self.exact = True
+        self.skipped: list[dict[str, Any]] = []
+        self.passed: list[tuple[int, int, int]] = []  # (epoch, first batch, last batch) that are passed over
+        self.rollbacks: list[dict[str, Any]] = []
+        self._window: list[Taken] = []
+        self._losses: list[Tensor] = []
+        self._recent: deque[bool] = deque(maxlen=_LAST)
+        self._scaled_away = 0
+        self._norm = (0.0, 0.0, 0)  # running mean and variance of the gradient's norm, and of how many
+        self._waiting: list[tuple[Tensor, Tensor]] = []
+        self._buffers: list[Tensor] = []
+        self._kept: list[Tensor] = []
+
+    # --- Lightning's hooks, in the order of a step ---
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Whether a value can be read without halting a queue; which buffers a bad batch would spoil."""
+        on_cpu = trainer.strategy.root_device.type == "cpu"
+        self.exact = on_cpu or self._asked_exact or self.policy.treats
+        self._buffers = [b for b in pl_module.buffers() if b.numel()] if self.policy.treats else []
+        self._kept = [b.detach().clone() for b in self._buffers]
+        self._window, self._losses, self._waiting = [], [], []
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Note what the step is made of."""
+        if self._buffers and not self._window:
+            torch._foreach_copy_(self._kept, self._buffers)
+        self._window.append(Taken(batch, batch_idx, rng_state()))
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        """Keep the loss of each batch of the step."""
+        self._losses.append(loss.detach())
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Loss and gradient are there, nothing is done with them yet: judge them."""
+        window, losses, self._window, self._losses = self._window, self._losses, [], []
+        loss, norm = _total(losses), gradient_norm(optimizer)
+        if not self.exact:
+            self._later(trainer, loss, norm, window)
+            return
+        self._judge(trainer, pl_module, optimizer, float(loss), float(norm), window)
+
+    def on_ready(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """What a rollback has changed holds from here on; the learning rate is lowered once for each."""
+        changed = blackbox.treatment(self.folder)
+        rollbacks = changed.get("rollbacks", [])
+        for event in rollbacks[len(self.rollbacks) :]:
+            for optimizer in trainer.optimizers:
+                scale_rates(optimizer.param_groups, event["rate_factor"])
+            for config in trainer.lr_scheduler_configs:
+                scale_rates([vars(config.scheduler)], event["rate_factor"])
+        self.rollbacks = rollbacks
+        self.passed = [tuple(stretch) for stretch in changed.get("passed", [])]
+
+    # --- judgement ---
+
+    def _judge(
+        self,
+        trainer: Trainer,
+        module: LightningModule,
+        optimizer: Optimizer,
+        loss: float,
+        norm: float,
+        window: list[Taken],
+    ) -> None:
+        what = "" if math.isfinite(loss) else "loss"
+        if not what and not math.isfinite(norm):
+            what = "" if self._scaler_does(trainer) else "gradient"
+        elif not what:
+            self._scaled_away = 0
+        if trainer.world_size > 1 and trainer.strategy.reduce_boolean_decision(bool(what), all=False):
+            what = what or "another rank's loss"
+        if self._to_be_passed(trainer, window):
+            self._drop(optimizer)
+        elif what:
+            self._bad(trainer, module, optimizer, what, window)
+        else:
+            self._recent.append(False)
+            self._clip(optimizer, norm)
+
+    def _bad(
+        self,
+        trainer: Trainer,
+        module: LightningModule,
+        optimizer: Optimizer,
+        what: str,
+        window: list[Taken],
+    ) -> None:
+        step, epoch, batch = trainer.global_step, trainer.current_epoch, window[-1].index if window else 0
+        if not self.skipped and not what.startswith("another"):
+            weights = {k: v.detach().clone() for k, v in module.state_dict().items()}
+            box = BlackBox(step, epoch, tuple(window), weights, what, trainer.global_rank)
+            blackbox.write(box, self.folder)
+        if not self.policy.treats:
+            raise BadStep(what, step, epoch, batch, exact=True)
+        self._drop(optimizer)
+        self._recent.append(True)
+        self.skipped.append({"step": step, "epoch": epoch, "batch": batch, "what": what})
+        if self._too_many() or not _finite_weights(module):
+            raise BadStep(what, step, epoch, batch, exact=True, lasting=True)
+
+    def _drop(self, optimizer: Optimizer) -> None:
+        """Take no step: without gradients no optimizer moves, nor decays. The buffers become what they were."""
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+        if self._buffers:
+            torch._foreach_copy_(self._buffers, self._kept)
+
+    def _too_many(self) -> bool:
+        row = list(self._recent)[-self.policy.in_a_row :]
+        if len(row) == self.policy.in_a_row and all(row):
+            return True
+        bad = sum(self._recent)
+        return bad >= _FEWEST and bad > self.policy.share * len(self._recent)
+
+    def _to_be_passed(self, trainer: Trainer, window: list[Taken]) -> bool:
+        """Whether the step lies in a stretch that a rollback has left out."""
+        epoch = trainer.current_epoch
+        return any(
+            e == epoch and first <= taken.index <= last for e, first, last in self.passed for taken in window
+        )
+
+    def _scaler_does(self, trainer: Trainer) -> bool:
+        """Whether a gradient scaler is at work, which skips the step by itself and halves the scale."""
+        if getattr(trainer.precision_plugin, "scaler", None) is None:
+            return False
+        self._scaled_away += 1
+        return self._scaled_away < _SCALER_IN_A_ROW
+
+    def _clip(self, optimizer: Optimizer, norm: float) -> None:
+        """Scale down a gradient far above its running mean; then take its norm into the mean."""
+        if self.policy.adaptive_clip is None:
+            return
+        mean, variance, count = self._norm
+        limit = mean + self.policy.adaptive_clip * math.sqrt(variance)
+        if count >= _WARM_UP and norm > limit > 0:
+            # ZClip's reciprocal rule: the further out, the nearer to the mean
+            z = (norm - mean) / max(math.sqrt(variance), 1e-12)
+            target = mean + self.policy.adaptive_clip**2 / z * math.sqrt(variance)
+            torch._foreach_mul_(_gradients(optimizer), target / norm)
+            norm = target
+        keep = _EMA if count >= _WARM_UP else count / (count + 1)
+        mean_now = keep * mean + (1 - keep) * norm
+        variance = keep * variance + (1 - keep) * (norm - mean) * (norm - mean_now)
+        self._norm = (mean_now, max(variance, 0.0), count + 1)
+
+    # --- on a device whose queue should not halt ---
+
+    def _later(self, trainer: Trainer, loss: Tensor, norm: Tensor, window: list[Taken]) -> None:
+        self._waiting.append((loss, norm))
+        if len(self._waiting) < _READ_EVERY:
+            return
+        values = torch.stack([torch.stack(pair) for pair in self._waiting])
+        bad = ~values.isfinite().all()
+        if trainer.world_size > 1:
+            bad = trainer.strategy.reduce(bad.float(), reduce_op="max") > 0
+        self._waiting = []
+        if bool(bad):
+            raise BadStep(
+                "loss or gradient", trainer.global_step, trainer.current_epoch, window[-1].index, exact=False
+            )
+
+    # --- what a resume needs ---
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has been done so far."""
+        return {
+            "skipped": self.skipped,
+            "rollbacks": self.rollbacks,
+            "recent": list(self._recent),
+            "norm": self._norm,
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take that up."""
+        self.skipped = list(state_dict["skipped"])
+        self.rollbacks, self._norm = list(state_dict["rollbacks"]), state_dict["norm"]
+        self._recent = deque(state_dict["recent"], maxlen=_LAST)
+
+
+_RATES = ("lr", "initial_lr", "max_lr", "min_lr", "base_lrs", "min_lrs", "max_lrs", "eta_min", "_last_lr")
+
+
+def scale_rates(holders: list[Any], factor: float) -> None:
+    """Multiply every learning rate that an optimizer's groups or a scheduler holds, its inner schedulers' too."""
+    for held in holders:
+        for name in _RATES:
+            rates = held.get(name)
+            if isinstance(rates, list | tuple):
+                held[name] = [factor * rate for rate in rates]
+            elif rates is not None:
+                held[name] = factor * rates
+        scale_rates([vars(inner) for inner in held.get("_schedulers", [])], factor)
+
+
+def gradient_norm(optimizer: Optimizer) -> Tensor:
+    """L2 norm () of all gradients that an optimizer is about to use; 0 where there is none."""
+    gradients = _gradients(optimizer)
+    if not gradients:
+        return torch.zeros(())
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+
+
+def _gradients(optimizer: Optimizer) -> list[Tensor]:
+    return [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+
+
+def _total(losses: list[Tensor]) -> Tensor:
+    """Sum () of the losses of a step; one that is not finite makes it so."""
+    if len(losses) == 1:
+        return losses[0]
+    return torch.stack([loss.float() for loss in losses]).sum() if losses else torch.zeros(())
+
+
+def _finite_weights(module: LightningModule) -> bool:
+    return all(bool(p.detach().isfinite().all()) for p in module.parameters())

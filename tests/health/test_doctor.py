@@ -1,0 +1,147 @@
+"""A value that is not finite: found at its step, named, and kept away from everything that is stored."""
+
+import csv
+import random
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+from faults import keys_of
+from leyden import build
+from leyden.check import check
+from leyden.compose import compose
+from leyden.train import attempt
+
+NETS = {
+    "image": ["data=planted_images", "model=cnn"],
+    "text": ["data=planted_text", "model=lstm"],
+    "audio": ["data=planted_audio", "model=logmel_cnn"],
+}
+QUICK = [
+    *("data.source.samples=240", "trainer=cpu", "trainer.max_epochs=2", "batch_size=16", "threads=1"),
+    "logger=none",
+]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Prepared(NamedTuple):
+    """A configuration, and what training will be made of."""
+
+    plain: dict[str, Any]
+    module: Any
+    batches: list[Any]  # of the first epoch, in order
+
+
+def prepared(words: list[str]) -> Prepared:
+    """Read the data, build the module, fit its frontend."""
+    plain = compose(words)
+    config = check(plain)
+    data = build.data(config)
+    module: Any = build.module(config, data.spec, 10)
+    if hasattr(module.frontend, "fit"):
+        module.frontend.fit(data.fit_batches())
+    return Prepared(plain, module, first_epoch(data, int(config.trainer["max_epochs"])))
+
+
+def planted(words: list[str], steps: list[int], module: str, **more: Any) -> dict[str, Any]:
+    """The configuration whose net goes wrong in these batches of the first epoch, in a module."""
+    plain, built, batches = prepared(words)
+    found = keys_of(built, [batches[step] for step in steps])
+    plain["model"]["net"] = {
+        "_target_": "faults.Planted",
+        "net": plain["model"]["net"],
+        "module": module,
+        "triggers": [float(of.max()) for of in found],
+        **more,
+    }
+    return plain
+
+
+def first_epoch(data: Any, epochs: int) -> list[Any]:
+    """Batches in the order of training."""
+    loader = data._loader(
+        data.splits.train, data._train_order(epochs), data.batch_size, training=True, accumulate=1
+    )
+    return list(loader)
+
+
+def modules_of(words: list[str]) -> list[str]:
+    """Names of the innermost modules of the net that a training step calls."""
+    _, built, batches = prepared(words)
+    called: list[str] = []
+    for name, part in built.net.named_modules():
+        if name and not any(part.children()):
+            part.register_forward_hook(lambda *_, name=name: called.append(name))
+    built(built.prepare(batches[0]))
+    return called
+
+
+@pytest.mark.parametrize("modality", NETS)
+def test_a_planted_nan_is_named(modality: str, place: Path) -> None:
+    words = [*NETS[modality], *QUICK]
+    rng = random.Random(modality)
+    names = modules_of(words)
+    for _ in range(2):
+        step, module = rng.randrange(1, 4), rng.choice(names)
+        outcome = attempt(planted(words, [step], module), ["leyden", "train"])
+        assert outcome.status == "failed", outcome
+        (finding,) = outcome.result["doctor"]
+        assert (finding["id"], finding["level"], finding["step"]) == ("non_finite", "error", step)
+        assert finding["where"].endswith(module), (finding["where"], module)
+
+
+@pytest.mark.parametrize("modality", NETS)
+def test_a_bad_gradient_is_named(modality: str, place: Path) -> None:
+    words = [*NETS[modality], *QUICK]
+    rng = random.Random(modality)
+    names = modules_of(words)
+    step, module = 2, rng.choice(names[1:])
+    outcome = attempt(planted(words, [step], module, backward=True), ["leyden", "train"])
+    (finding,) = outcome.result["doctor"]
+    assert finding["step"] == step
+    assert "backward" in finding["message"]
+    assert finding["where"].endswith(module), (finding["where"], module)
+
+
+def poisoned(words: list[str], batches: list[int]) -> dict[str, Any]:
+    """As `planted`, in whatever module."""
+    return planted(words, batches, modules_of(words)[0])
+
+
+def test_guard_skips_and_leaves_no_trace(place: Path) -> None:
+    """Each epoch has one bad batch: it is skipped, batch norm's running statistics stay clean, the run is complete."""
+    words = [*NETS["image"], *QUICK, "health=guard", "trainer.max_epochs=3"]
+    outcome = attempt(poisoned(words, [3]), ["leyden", "train"])
+    assert outcome.status == "complete", outcome.message
+    (finding,) = [f for f in outcome.result["doctor"] if f["id"] == "treated"]
+    assert len(finding["evidence"]["skipped"]) == 3
+    rows = (outcome.folder / "metrics.csv").read_text().splitlines()
+    assert not any("nan" in row for row in rows)
+    stored = torch.load(outcome.folder / "checkpoints" / "best.ckpt", weights_only=False)["state_dict"]
+    assert all(v.isfinite().all() for v in stored.values() if v.is_floating_point())
+
+
+def test_guard_stops_where_skipping_does_not_help(place: Path) -> None:
+    words = [*NETS["image"], *QUICK, "health=guard"]
+    outcome = attempt(poisoned(words, [3, 4, 5, 6, 7]), ["leyden", "train"])
+    assert outcome.status == "failed"
+    assert outcome.result["doctor"][0]["id"] == "non_finite"
+
+
+def test_recover_goes_back_and_passes_over(place: Path) -> None:
+    words = [*NETS["image"], *QUICK, "health=recover", "health.margin=3", "trainer.max_epochs=3"]
+    words += ["checkpoint_steps=2"]
+    outcome = attempt(poisoned(words, [5, 6, 7, 8, 9]), ["leyden", "train"])
+    assert outcome.status == "complete", outcome.message
+    (finding,) = [f for f in outcome.result["doctor"] if f["id"] == "treated"]
+    assert finding["evidence"]["rollbacks"]
+    rows = list(csv.DictReader((outcome.folder / "metrics.csv").open()))
+    assert [float(row["lr"]) for row in rows] == [0.0005] * 3
