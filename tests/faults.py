@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
@@ -91,3 +92,23 @@ def keys_of(module: Any, batches: Sequence[Batch]) -> list[Tensor]:
         found = [keys(module.prepare(batch).inputs) for batch in batches]
     module.train()
     return found
+
+
+class SpoilWeights(Callback):
+    """Writes NaN into a weight after so many optimizer steps: an update that went wrong.
+
+    Args:
+        step: after which.
+        name: of the parameter; the first where none is given.
+    """
+
+    def __init__(self, step: int, name: str = "") -> None:
+        self.step, self.name = step, name
+
+    def on_train_batch_end(self, trainer: Trainer, module: Any, *_: Any) -> None:
+        """Spoil it."""
+        if trainer.global_step == self.step:
+            parameters = dict(module.named_parameters())
+            name = self.name or next(iter(parameters))
+            with torch.no_grad():
+                parameters[name].view(-1)[0] = float("nan")

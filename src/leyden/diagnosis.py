@@ -52,6 +52,8 @@ def _replayed(
     before = rng_state()
     module.train()
     try:
+        if not box.taken:
+            return box, Taken(None, -1, {}), births.of_weights(module)
         for taken in box.taken:
             birth = _step(taken, module, plugin)
             if birth is not None:
@@ -80,7 +82,8 @@ def _step(taken: Taken, module: LightningModule, plugin: Any) -> Birth | None:
 
 def _finding(box: BlackBox, taken: Taken, birth: Birth | None, config: Config, data: DataModule) -> Finding:
     value = {"nan": "NaN", "inf": "an infinity"}[birth.kind] if birth else "a value that is not finite"
-    when = f"step {box.step} (epoch {box.epoch + 1}, batch {taken.index + 1})"
+    batch = f", batch {taken.index + 1}" if box.taken else ""
+    when = f"step {box.step} (epoch {box.epoch + 1}{batch})"
     samples = _samples(taken, birth, data)
     rank = f" on rank {box.rank}" if box.rank else ""
     message = f"the {box.what} is not finite at {when}{rank}: {_story(birth, value)}{_for(samples, taken)}"

@@ -274,7 +274,8 @@ def _failed(place: Any, error: Exception) -> Outcome:
     write_text(story, "".join(traceback.format_exception(error)))
     brief = {"type": kind, "message": str(error), "where": f"{where.filename}:{where.lineno}"}
     findings = [finding.to_dict() for finding in getattr(error, "findings", ())]
-    result = place.finish({"status": "failed", "error": brief, "doctor": findings})
+    best = getattr(error, "best", {})
+    result = place.finish({"status": "failed", "error": brief, "best": best, "doctor": findings})
     print(f"leyden: the run failed: {kind}: {error}; the traceback is in {story}", file=sys.stderr)
     return Outcome("failed", result, str(error))
 

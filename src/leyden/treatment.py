@@ -62,6 +62,7 @@ def course(
             return Course(trainer, module, bad is not None, _treated(config, module, trainer, place, data))
         if not leads:
             raise NonFinite(str(bad))
+        _forget_processes()
         policy = build.policy(config)
         doctor = _doctor(trainer)
         if not bad.exact and tasks.count() == 1:
@@ -73,7 +74,6 @@ def course(
             )
         else:
             raise _stopped(config, data, module, trainer, place, bad)
-        _forget_processes(trainer)
         rewind(place.folder, {} if state is None else state.content.get("events", {}))
         module = build.module(config, data.spec, data.steps_per_epoch(int(config.trainer["max_epochs"])))
 
@@ -134,7 +134,7 @@ def _roll_back(
     return state
 
 
-def _forget_processes(trainer: Trainer) -> None:
+def _forget_processes() -> None:
     """The other ranks have ended with the attempt: the next one starts new ones."""
     import torch.distributed
 
@@ -147,7 +147,9 @@ def _stopped(
 ) -> NonFinite:
     """The end, with the diagnosis: what happened, where, and what to try."""
     found = _found(config, module, trainer, place, data)
-    return NonFinite(found.message, (found,))
+    checkpoint = Course(trainer, module, False, ()).checkpoint
+    best = {**checkpoint.best, "checkpoint": "checkpoints/best.ckpt"} if checkpoint.best else {}
+    return NonFinite(found.message, (found,), best)
 
 
 def _treated(

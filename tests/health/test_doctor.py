@@ -73,6 +73,11 @@ def first_epoch(data: Any, epochs: int) -> list[Any]:
     return list(loader)
 
 
+def history(folder: Path) -> list[dict[str, str]]:
+    """The rows of metrics.csv."""
+    return list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
+
+
 def modules_of(words: list[str]) -> list[str]:
     """Names of the innermost modules of the net that a training step calls."""
     _, built, batches = prepared(words)
@@ -143,5 +148,30 @@ def test_recover_goes_back_and_passes_over(place: Path) -> None:
     assert outcome.status == "complete", outcome.message
     (finding,) = [f for f in outcome.result["doctor"] if f["id"] == "treated"]
     assert finding["evidence"]["rollbacks"]
-    rows = list(csv.DictReader((outcome.folder / "metrics.csv").open()))
+    rows = history(outcome.folder)
     assert [float(row["lr"]) for row in rows] == [0.0005] * 3
+
+
+@pytest.mark.parametrize("trainer", ["cpu", "ddp_cpu"])
+@pytest.mark.parametrize("at", [15, 20])  # within an epoch; on its last step, before the validation
+def test_nan_weights_are_never_the_best(
+    trainer: str, at: int, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """95:5 data, weights turn NaN in the second epoch: argmax of NaN is the first class, right in 95 %."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    words = [w for w in [*NETS["image"], *QUICK] if w != "trainer=cpu"]
+    words += [f"trainer={trainer}", "data.source.num_classes=2", "data.source.counts=[228,12]"]
+    plain = compose(words)
+    plain["callbacks"] = {"spoil": {"_target_": "faults.SpoilWeights", "step": at}}
+    outcome = attempt(plain, ["leyden", "train"])
+    assert outcome.status == "failed"
+    (finding,) = outcome.result["doctor"]
+    assert (finding["id"], finding["where"]) == ("non_finite", "net.body.0.0.weight")
+    assert finding["step"] == at
+    checkpoints = sorted((outcome.folder / "checkpoints").glob("*.ckpt"))
+    assert {path.name for path in checkpoints} >= {"best.ckpt", "last.ckpt"}
+    for path in checkpoints:
+        stored = torch.load(path, weights_only=False)
+        assert all(v.isfinite().all() for v in stored["state_dict"].values() if v.is_floating_point())
+    rows = history(outcome.folder)
+    assert outcome.result["best"]["value"] == max(float(row["val/accuracy"]) for row in rows)

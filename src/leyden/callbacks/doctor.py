@@ -108,6 +108,15 @@ class Doctor(Callback):
             return
         self._judge(trainer, pl_module, optimizer, float(loss), float(norm), window)
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The last step before a validation has no other that would notice what it did to the weights."""
+        if trainer.state.fn != "fit" or _finite_weights(pl_module):
+            return
+        step, epoch = trainer.global_step, trainer.current_epoch
+        weights = {k: v.detach().clone() for k, v in pl_module.state_dict().items()}
+        blackbox.write(BlackBox(step, epoch, (), weights, "model", trainer.global_rank), self.folder)
+        raise BadStep("the weights are not finite", step, epoch, 0, exact=True, lasting=True)
+
     def on_ready(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """What a rollback has changed holds from here on; the learning rate is lowered once for each."""
         changed = blackbox.treatment(self.folder)

@@ -164,9 +164,8 @@ def find(
     """
     place = Place()
     watch = Watch(place, batch_size)
-    for name, tensor in (*root.named_parameters(), *root.named_buffers()):
-        if tensor.is_floating_point() and not _finite(tensor):
-            watch.mark(tensor, Birth(_kind(tensor), "", name, "", "weights"))
+    for tensor, birth in _spoilt(root):
+        watch.mark(tensor, birth)
     for tensor in tensors:
         if tensor.is_floating_point() and not _finite(tensor):
             bad = ~tensor.reshape(len(tensor), -1).isfinite().all(1)
@@ -179,6 +178,17 @@ def find(
         if found is None:
             found = _of_gradients(watch, root, loss, outputs)
     return found, float(loss.detach())
+
+
+def of_weights(root: nn.Module) -> Birth | None:
+    """The first parameter or buffer that is not finite; None: all are."""
+    return next((birth for _, birth in _spoilt(root)), None)
+
+
+def _spoilt(root: nn.Module) -> Iterator[tuple[Tensor, Birth]]:
+    for name, tensor in (*root.named_parameters(), *root.named_buffers()):
+        if tensor.is_floating_point() and not _finite(tensor):
+            yield tensor, Birth(_kind(tensor), "", name, "", "weights")
 
 
 @contextmanager

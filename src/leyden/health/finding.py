@@ -40,11 +40,13 @@ class Finding:
 
 
 class Stopped(Exception):
-    """The doctor has ended the run; what it found is in `findings`."""
+    """The doctor has ended the run: what it found, and which epoch was best until then (as in result.json)."""
 
-    def __init__(self, message: str, findings: "tuple[Finding, ...]" = ()) -> None:
+    def __init__(
+        self, message: str, findings: "tuple[Finding, ...]" = (), best: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
-        self.findings = findings
+        self.findings, self.best = findings, dict(best or {})
 
 
 class NonFinite(Stopped):
