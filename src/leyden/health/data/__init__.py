@@ -48,12 +48,13 @@ def looks(data: DataModule, stops: bool = False) -> Iterator[Look]:
     yield splits.classes(data)
     yield splits.shares(data)
     yield splits.groups(data)
+    seen = scan(data)
     rows = np.concatenate(data.splits) if isinstance(table.inputs, Files) else np.arange(len(table))
+    rows = np.setdiff1d(rows, seen.rows[seen.constant])  # empty inputs are alike, but no copies
     keys = duplicates.digests(data, rows)
     used = part_of(data)[rows] >= 0
     leak, _, within = duplicates.copies(data, rows[used], keys[used])
     conflict = duplicates.copies(data, rows, keys)[1]  # also of copies that data.deduplicate leaves out
-    seen = scan(data)
     yield from values.looks(data, seen, stops)
     yield from (conflict, within, leak)
     yield near.near_copies(data, seen, duplicates.leaked(data, rows, keys))
@@ -63,9 +64,17 @@ def looks(data: DataModule, stops: bool = False) -> Iterator[Look]:
 def quick(data: DataModule) -> list[Finding]:
     """The warnings and errors that cost next to nothing: copies, conflicts, classes, groups. Nothing is decoded."""
     found = [*splits.classes(data).findings, *splits.shares(data).findings, *splits.groups(data).findings]
+    from leyden.health.data.values import constant
+
     if not data.reading.deduplicate and _small(data):
         rows = np.concatenate(data.splits)
-        leak, conflict, _ = duplicates.copies(data, rows, duplicates.quick_digests(data, rows))
+        keys = duplicates.quick_digests(data, rows)
+        empty = duplicates.uniform(data, rows[duplicates.repeated(keys)])
+        if len(empty):
+            found += constant(data, empty).findings
+            kept = ~np.isin(rows, empty)
+            rows, keys = rows[kept], keys[kept]
+        leak, conflict, _ = duplicates.copies(data, rows, keys)
         found += [*leak.findings, *conflict.findings]
     return [finding for finding in found if finding.level != "info"]
 

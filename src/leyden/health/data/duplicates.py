@@ -15,7 +15,7 @@ from leyden.data.work import each
 from leyden.health.data.look import KEPT, PARTS, Look, examples, names_of, part_of, percent
 from leyden.health.finding import Finding, Level
 
-LEAK_WARNING, LEAK_ERROR = 0.001, 0.01  # of validation and test rows: methods D19
+LEAK_WARNING, LEAK_ERROR = 0.001, 0.01  # of validation and test rows
 CONFLICT_WARNING = 0.001  # of all rows
 _CHUNK = 256
 _WORDS = 64  # of 8 bytes, of an image, that the quick key is made of: 512 pixels
@@ -96,6 +96,25 @@ def _mixed(columns: list[np.ndarray]) -> np.ndarray:
     return key
 
 
+def uniform(data: DataModule, rows: np.ndarray) -> np.ndarray:
+    """The rows (m,) whose input is one value throughout: black pictures, silence. They are alike, but no copies."""
+    inputs = data.table.inputs
+    if data.source.modality == "text":
+        return rows[:0]
+    if isinstance(inputs, Dense):
+        flat = inputs.values.reshape(len(inputs), -1)
+        some = [flat[rows[start : start + 4096]] for start in range(0, len(rows), 4096)]
+        same = [block.max(axis=1) == block.min(axis=1) for block in some]
+        return rows[np.concatenate(same)] if same else rows[:0]
+    return rows[[bool(np.ptp(piece) == 0) for piece in pieces(inputs, rows)]] if len(rows) else rows
+
+
+def repeated(keys: np.ndarray) -> np.ndarray:
+    """Places (m,) of the keys that occur more than once."""
+    _, group, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    return np.flatnonzero(counts[group] > 1)
+
+
 def copies(data: DataModule, rows: np.ndarray, keys: np.ndarray) -> tuple[Look, Look, Look]:
     """Leaks over the split, conflicting labels, and copies within train.
 
@@ -104,9 +123,8 @@ def copies(data: DataModule, rows: np.ndarray, keys: np.ndarray) -> tuple[Look, 
         rows: int64 (n,) of its table.
         keys: uint64 (n,), equal for identical inputs.
     """
-    _, group, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    several = np.flatnonzero(counts[group] > 1)
-    rows, group = rows[several], np.unique(group[several], return_inverse=True)[1]
+    several = repeated(keys)
+    rows, group = rows[several], np.unique(keys[several], return_inverse=True)[1]
     part = part_of(data)[rows]
     order = np.argsort(part, kind="stable")  # so that the first of a group in a part is found by searching
     return (

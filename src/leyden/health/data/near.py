@@ -12,7 +12,7 @@ from leyden.health.data.scan import Scan
 from leyden.health.data.search import Pairs
 from leyden.health.finding import Finding, Level
 
-WARNING = 0.001  # of validation and test rows, as for identical ones (methods D19); never an error: it is a likeness
+WARNING = 0.001  # of validation and test rows, as for identical ones; never an error: it is a likeness
 
 _LETTERS = 100  # of a text, shown
 
@@ -26,7 +26,7 @@ def near_copies(data: DataModule, scan: Scan, identical: np.ndarray) -> Look:
         identical: int64, rows of validation and test that have an identical copy there: told elsewhere.
     """
     tested = np.setdiff1d(np.concatenate([data.splits.val, data.splits.test]), identical)
-    pairs = _pairs(data, scan, tested)
+    pairs = pairs_of(data, scan, tested)
     rows = np.column_stack([tested[pairs.query], data.splits.train[pairs.key]])[np.argsort(pairs.distance)]
     total = len(data.splits.val) + len(data.splits.test)
     share = len(rows) / total
@@ -39,7 +39,8 @@ def near_copies(data: DataModule, scan: Scan, identical: np.ndarray) -> Look:
     return Look("near copies across the split", told, (_finding(data, rows, share, told, level),))
 
 
-def _pairs(data: DataModule, scan: Scan, tested: np.ndarray) -> Pairs:
+def pairs_of(data: DataModule, scan: Scan, tested: np.ndarray) -> Pairs:
+    """Places in `tested` (n,), rows of the table, and in data.splits.train, of what is almost the same."""
     if data.source.modality == "text":
         rows = np.concatenate([data.splits.train, tested])
         texts = [_words(bytes(text).decode()).encode() for text in pieces(data.table.inputs, rows)]
@@ -49,7 +50,7 @@ def _pairs(data: DataModule, scan: Scan, tested: np.ndarray) -> Pairs:
     if isinstance(scan.thumbs, Waves):
         return near_audio.near(scan.thumbs, queries, keys)
     assert scan.thumbs is not None
-    return near_images.near(scan.thumbs, queries, keys)
+    return near_images.near(scan.thumbs, queries, keys, max(data.spec.image_size) > near_images.SIDE)
 
 
 def _finding(data: DataModule, rows: np.ndarray, share: float, told: str, level: Level) -> Finding:

@@ -19,16 +19,17 @@ from leyden.health.data.search import Pairs, candidates, unit
 SIDE = 32  # pixels of a thumbnail, at most
 RESIDUAL = 4.0  # grey levels, root mean square
 WEAK = 0.1  # 1 - correlation, at most, for (a)
-ISOLATED, CLOSE = 0.06, 0.03  # for (b): of the distance to the third neighbour, and 1 - correlation
+ISOLATED, CLOSE = 0.06, 0.05  # for (b): of the distance to the third neighbour, and 1 - correlation
 SHIFT = 1  # pixel
 _SMOOTH = 16  # pixels: smaller pictures are not smoothed
 _FREQUENCIES = 6  # cycles per picture, each way
+_LUMA = (0.299, 0.587, 0.114)  # red, green, blue: ITU-R BT.601
 _BLOCK = 256
 
 
 def thumbnails(images: Tensor) -> Tensor:
     """uint8 (n, h, w), grey, of at most 32 x 32, slightly smoothed, of images uint8 (n, C, H, W)."""
-    grey = images.float().mean(1, keepdim=True)
+    grey = _grey(images.float())
     height, width = grey.shape[2:]
     if max(height, width) > SIDE:
         grey = F.interpolate(grey, (min(height, SIDE), min(width, SIDE)), mode="area")
@@ -38,13 +39,21 @@ def thumbnails(images: Tensor) -> Tensor:
     return grey[:, 0].round().byte()
 
 
-def near(thumbs: Tensor, queries: Tensor, keys: Tensor) -> Pairs:
+def _grey(images: Tensor) -> Tensor:
+    """(n, 1, H, W): the brightness of colours, which JPEG keeps best; of other channels the mean."""
+    if images.shape[1] != len(_LUMA):
+        return images.mean(1, keepdim=True)
+    return (images * torch.tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
+
+
+def near(thumbs: Tensor, queries: Tensor, keys: Tensor, halves: bool) -> Pairs:
     """Each query's nearest key, where it is a near duplicate.
 
     Args:
         thumbs: uint8 (N, h, w), see `thumbnails`.
         queries: int64 (n,), places in `thumbs`.
         keys: int64 (m,), too; a query that is a key is not compared with itself.
+        halves: shift by half pixels, too: thumbnails of larger pictures, whose pixel is a part of one here.
     """
     if not len(queries) or len(keys) < 2 or min(thumbs.shape[1:]) <= 2 * SHIFT + 1:
         return Pairs.none()
@@ -52,7 +61,7 @@ def near(thumbs: Tensor, queries: Tensor, keys: Tensor) -> Pairs:
     own = torch.full((len(thumbs),), -1)
     own[keys] = torch.arange(len(keys))
     found = candidates(described[queries], described[keys], apart=own[queries])
-    distance, residual = _compared(thumbs, queries, keys[found])
+    distance, residual = _compared(thumbs, queries, keys[found], halves)
     order = distance.argsort(dim=1)
     best, third = order[:, 0], distance.gather(1, order)[:, min(2, order.shape[1] - 1)]
     apart = distance.gather(1, best[:, None])[:, 0]
@@ -81,14 +90,16 @@ def _taper(n: int) -> Tensor:
     return torch.hann_window(n + 2, periodic=False)[1:-1].sqrt()
 
 
-def _compared(thumbs: Tensor, queries: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
+def _compared(thumbs: Tensor, queries: Tensor, found: Tensor, halves: bool) -> tuple[Tensor, Tensor]:
     """(n, k) 1 - correlation at the best shift, and the noise between them in grey levels, root mean square."""
     distances, residuals = [], []
-    shifts = [(a, b) for a in range(2 * SHIFT + 1) for b in range(2 * SHIFT + 1)]
+    steps = [place / 2 for place in range(0, 4 * SHIFT + 1, 1 if halves else 2)]
     height, width = (n - 2 * SHIFT for n in thumbs.shape[1:])
     for some, near_some in zip(queries.split(_BLOCK), found.split(_BLOCK), strict=True):
         picture = thumbs[some].float()
-        moved = torch.stack([picture[:, a : a + height, b : b + width].flatten(1) for a, b in shifts], 1)
+        moved = torch.stack(
+            [_moved(picture, a, b, height, width).flatten(1) for a in steps for b in steps], 1
+        )
         others = thumbs[near_some][:, :, SHIFT : SHIFT + height, SHIFT : SHIFT + width].float().flatten(2)
         moved, others = moved - moved.mean(2, keepdim=True), others - others.mean(2, keepdim=True)
         correlation = torch.bmm(unit(others), unit(moved).transpose(1, 2)).amax(2).clamp(-1, 1)
@@ -98,9 +109,19 @@ def _compared(thumbs: Tensor, queries: Tensor, found: Tensor) -> tuple[Tensor, T
     return torch.cat(distances), torch.cat(residuals)
 
 
+def _moved(pictures: Tensor, down: float, right: float, height: int, width: int) -> Tensor:
+    """(n, height, width) of pictures (n, h, w), from (down, right) on; half a pixel is the mean of two."""
+    top, left = int(down), int(right)
+    rows = pictures[:, top : top + height]
+    if down > top:
+        rows = (rows + pictures[:, top + 1 : top + 1 + height]) / 2
+    cut = rows[:, :, left : left + width]
+    return cut if right == left else (cut + rows[:, :, left + 1 : left + 1 + width]) / 2
+
+
 def images_near(images: np.ndarray, queries: np.ndarray, keys: np.ndarray) -> Pairs:
     """As `near`, of images uint8 (N, C, H, W) in memory."""
     thumbs = torch.cat(
         [thumbnails(torch.from_numpy(images[i : i + 2048])) for i in range(0, len(images), 2048)]
     )
-    return near(thumbs, torch.from_numpy(queries), torch.from_numpy(keys))
+    return near(thumbs, torch.from_numpy(queries), torch.from_numpy(keys), max(images.shape[2:]) > SIDE)

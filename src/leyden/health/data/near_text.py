@@ -17,7 +17,7 @@ ALIKE = 0.6  # of the shingles of either: near duplicates share more
 SHORTEST = 30  # bytes of a normalised text: shorter ones are only compared for identity
 _BANDS, _ROWS = 30, 3  # a pair that is .6 alike agrees in a band with probability .9993, one of .1 with .03
 _PRIME = (1 << 31) - 1  # of the hash functions, a * x + b modulo it
-_MANY = 64  # texts in one bucket: of such, each is compared with so many neighbours only
+_MANY = 16  # neighbours that a text is compared with in a band's bucket: templates make large buckets
 _BLOCK = 1 << 18  # pairs compared at a time
 
 
@@ -81,7 +81,8 @@ def _candidates(
             a, b = rng.integers(1, _PRIME, 2)
             least = np.minimum.reduceat((shingles * a + b) % _PRIME, starts)
             band = band * np.uint64(_PRIME) + least.astype(np.uint64)
-        found.append(_together(band, texts, is_query, is_key))
+        mixed = rng.permutation(len(texts))  # so that a large bucket's neighbours are others in each band
+        found.append(_together(band[mixed], texts[mixed], is_query, is_key))
     both = np.unique(np.concatenate(found))
     return (both >> np.uint64(32)).astype(np.int64), (both & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
@@ -91,7 +92,7 @@ def _together(band: np.ndarray, texts: np.ndarray, is_query: np.ndarray, is_key:
     order = np.argsort(band, kind="stable")
     band, texts = band[order], texts[order]
     found = []
-    for apart in range(1, min(_MANY, len(texts))):
+    for apart in range(1, min(_MANY + 1, len(texts))):
         same = np.flatnonzero(band[apart:] == band[:-apart])
         if not len(same):
             break

@@ -1,5 +1,7 @@
 """Whether validation and test look like training data: in range, and to a classifier that has to tell them apart."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from leyden.data.datamodule import DataModule
@@ -7,7 +9,7 @@ from leyden.health.data.look import PARTS, Look
 from leyden.health.data.scan import Scan
 from leyden.health.finding import Finding
 
-SIGMAS = 3.0  # methods D21
+SIGMAS = 3.0  # of the training samples
 LEAST = 1.0  # grey levels or dB: what varies less is taken to vary by so much
 TELLING = 0.8  # area under the ROC curve by which train and another split are told apart
 _FEWEST, _MOST = 60, 4000  # samples of each split that are looked at for that
@@ -17,7 +19,8 @@ def shift(data: DataModule, scan: Scan) -> Look:
     """Validation or test whose values are of another range, or that can be told from train at a glance."""
     bounds = np.cumsum([len(rows) for rows in data.splits])
     parts = np.split(np.arange(len(scan.rows)), bounds[:2])
-    told, found = [], []
+    told: list[str] = []
+    found: list[Finding] = []
     for code in (1, 2):
         sigmas, dimension = _sigmas(scan.levels[parts[0]], scan.levels[parts[code]])
         new_groups = _disjoint(data, code)
@@ -35,6 +38,10 @@ def shift(data: DataModule, scan: Scan) -> Look:
             found.append(
                 Finding("split_shift", "warning", message, PARTS[code], ("split=stratified",), evidence)
             )
+    if (
+        len({finding.level for finding in found}) == 1 and len(found) == 2
+    ):  # both unlike train: it is one fault
+        found = [replace(found[0], where="val, test")]
     return Look("splits look alike", "; ".join(told), tuple(found))
 
 

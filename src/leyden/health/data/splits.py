@@ -10,7 +10,7 @@ from leyden.data.split import KFold
 from leyden.health.data.look import PARTS, Look, examples, percent
 from leyden.health.finding import Finding, Level
 
-SMALLEST = 5  # training samples of a class: methods D21
+SMALLEST = 5  # training samples of a class
 SELDOM = 0.1  # samples of a class in a batch, expected
 APART = 0.1  # total variation distance of the class shares of validation and test
 CERTAIN = 1e-4  # of the test that they differ at all

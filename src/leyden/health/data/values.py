@@ -16,8 +16,8 @@ BAD_WARNING = 0.01  # of all inputs, where they are left out by data.on_bad=skip
 CONSTANT_WARNING, CONSTANT_ERROR = 0.001, 0.1  # of train, val and test
 CLIPPED_SAMPLES, CLIPPED_WARNING = 0.001, 0.1  # of a recording's samples, of the recordings
 FLAT_CHANNEL = 1.0  # grey levels: standard deviation over all pixels
-CUT_WARNING = 0.1  # of the inputs: methods D21
-UNKNOWN_WARNING = 0.2  # of validation and test tokens: methods D21
+CUT_WARNING = 0.1  # of the inputs
+UNKNOWN_WARNING = 0.2  # of validation and test tokens
 RATE_WARNING = 0.01  # of the recordings have less than the rate they are used at
 ENLARGED_WARNING = 0.1  # of the images are enlarged to more than twice their size
 
@@ -25,7 +25,7 @@ ENLARGED_WARNING = 0.1  # of the images are enlarged to more than twice their si
 def looks(data: DataModule, scan: Scan, stops: bool) -> Iterator[Look]:
     """Every check of values that the modality has."""
     yield bad_files(data, stops)
-    yield constant(data, scan)
+    yield constant(data, scan.rows[scan.constant])
     if data.source.modality == "image":
         yield channels(data, scan)
         yield from sizes(data)
@@ -62,17 +62,17 @@ _NOTHING = {
 }
 
 
-def constant(data: DataModule, scan: Scan) -> Look:
-    """Images of one colour, silent recordings, texts of unknown tokens alone."""
+def constant(data: DataModule, empty: np.ndarray) -> Look:
+    """Images of one colour, silent recordings, texts of unknown tokens alone: the rows `empty` (m,)."""
     identity, name, what = _NOTHING[data.source.modality]
-    empty = scan.rows[scan.constant]
-    told = f"{len(scan.rows) - len(empty):,} of {len(scan.rows):,}"
+    total = sum(map(len, data.splits))
+    told = f"{total - len(empty):,} of {total:,}"
     if not len(empty):
         return Look(name, told)
-    share = len(empty) / len(scan.rows)
+    share = len(empty) / total
     level: Level = "error" if share > CONSTANT_ERROR else "warning" if share > CONSTANT_WARNING else "info"
     names = names_of(data, empty)
-    message = f"{len(empty):,} of {len(scan.rows):,} inputs ({percent(share)}) {what}: {examples(names, len(empty))}."
+    message = f"{len(empty):,} of {total:,} inputs ({percent(share)}) {what}: {examples(names, len(empty))}."
     where = ", ".join(PARTS[p] for p in np.unique(part_of(data)[empty]))
     evidence = {"share": share, "count": len(empty), "names": names}
     return Look(name, told, (Finding(identity, level, message, where, (), evidence),))
