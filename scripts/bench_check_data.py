@@ -3,8 +3,8 @@
 
     taskset -c 0 .venv/bin/python scripts/bench_check_data.py data_root=data
 
-Of the 10,000 items 1,000 are near duplicates, in validation and test, of items of train (tests/near_copies.py says what is
-done to them). They are planted among generated items, and among natural ones where data_root has them: MNIST,
+Of the 10,000 items 1,000 are near duplicates, in validation and test, of items of train (tests/near_copies.py says
+what is done to them). They are planted among generated items, and among natural ones where data_root has them: MNIST,
 CIFAR-10-JPEG, SMS Spam (with generated texts up to 10,000), and FSDD, each recording also played a tenth slower and a
 tenth faster as an item of its own. Whatever is found and was not planted counts as wrong, also what is
 a real near duplicate of the set; "before" says how many of the other validation and test items are found.
@@ -40,6 +40,7 @@ Copy = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def main() -> None:
+    """Print a line for each set of items."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("overrides", nargs="*", help="data_root=...")
     given = parser.parse_args()
@@ -76,6 +77,7 @@ def with_generated(inputs: Inputs) -> Inputs:
 
 
 def report(name: str, kind: str, inputs: Inputs) -> None:
+    """Plant, look, and print what was found."""
     rng = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as cache:
         data, origin = planted(kind, inputs, rng, Path(cache))
@@ -88,10 +90,9 @@ def report(name: str, kind: str, inputs: Inputs) -> None:
     query, key = np.sort(tested)[pairs.query], data.splits.train[pairs.key]
     right = origin[query] == key
     natural = np.count_nonzero(origin[query] < 0)
-    print(
-        f"{name + f' ({len(origin):,})':<44} {right.sum() / PLANTED:6.4f}  {right.mean():9.4f}  {natural:6d}  {seconds:7.1f}",
-        flush=True,
-    )
+    recall, precision = right.sum() / PLANTED, right.mean()
+    title = f"{name} ({len(origin):,})"
+    print(f"{title:<44} {recall:6.4f}  {precision:9.4f}  {natural:6d}  {seconds:7.1f}", flush=True)
 
 
 def planted(

@@ -1,4 +1,4 @@
-"""Near duplicates made on purpose, and a data layer over inputs in memory: for tests and scripts/bench_check_data.py."""
+"""Near duplicates made on purpose, and a data layer over inputs in memory: for tests and a benchmark."""
 
 import hashlib
 import io

@@ -22,6 +22,8 @@ from leyden.reporting.layout import plain_table, text
 from leyden.reporting.words import plural
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from leyden.data.datamodule import DataModule
     from leyden.health.data.look import Look
 
@@ -102,23 +104,39 @@ def _table(looks: Sequence["Look"]) -> Table:
 
 
 def _draw(data: "DataModule", findings: Sequence[dict[str, Any]], path: Path, quiet: bool) -> None:
-    """Pairs of near duplicates side by side."""
-    import numpy as np
-
-    from leyden.pictures import figure
-
-    pairs = [pair for f in findings if f["id"] == "near_duplicates" for pair in f["evidence"]["rows"]][
+    """Pairs of near duplicates, each pair in one place: that of validation or test, and that of train."""
+    found = [pair for f in findings if f["id"] == "near_duplicates" for pair in f["evidence"]["rows"]][
         :_PAIRS
     ]
-    if not pairs:
+    if not found:
         if not quiet:
             console.print("no near duplicates to draw")
         return
-    rows, index = np.array(pairs).ravel(), data.table.index
-    captions = [f"{index.names[row]}\n{index.class_names[index.labels[row]]}" for row in rows.tolist()]
+    index = data.table.index
+    captions = [f"{index.names[tested]}\n{index.names[trained]}" for tested, trained in found]
     try:
-        figure(data, rows, captions, "near duplicates, two by two").savefig(path)
+        _figure(data, found, captions).savefig(path)
     except OSError as error:
         raise UserError(f"--picture {path}: {error.strerror}") from error
     if not quiet:
-        console.print(f"{plural(len(pairs), 'pair')} of near duplicates are drawn in {path}")
+        console.print(f"{plural(len(found), 'pair')} of near duplicates are drawn in {path}")
+
+
+def _figure(data: "DataModule", pairs: Sequence[Sequence[int]], captions: Sequence[str]) -> "Figure":
+    import numpy as np
+
+    from leyden.health.data.duplicates import pieces
+    from leyden.reporting.grids import image_grid, waveform_grid
+
+    title = "near duplicates: of validation or test, and of train"
+    joined = []
+    for pair in pairs:
+        one, other = pieces(data.table.inputs, np.array(pair))
+        if data.source.modality == "image":
+            gap = np.full((*one.shape[:2], max(1, one.shape[2] // 8)), 255, np.uint8)
+            joined.append(np.concatenate([one, gap, other], axis=2))
+        else:
+            joined.append(np.concatenate([one, np.zeros(max(len(one), len(other)) // 8, np.int16), other]))
+    if data.source.modality == "image":
+        return image_grid(np.stack(joined), captions, title)
+    return waveform_grid(joined, data.spec.sample_rate, captions, title)

@@ -1,6 +1,5 @@
 """Planted near duplicates are found and nothing else is; what is only alike is not taken for a copy."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,6 +142,3 @@ def test_a_text_that_all_repeat_costs_no_more_than_many(tmp_path: Path) -> None:
     texts = [b"one and the same long template text number %d" % (n % 7) for n in range(5000)]
     pairs = near_text.near(texts, np.arange(4000, 5000), np.arange(4000))
     assert len(pairs.query) > 900
-
-
-DATA = Path(os.environ.get("LEYDEN_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
