@@ -77,7 +77,12 @@ def test_sets_in_the_layout_of_the_real_ones_are_read(
         main(["check", "data", f"experiment={name}", f"data_root={tmp_path}", *more, *QUICK, "--json"]) == 0
     )
     found = json.loads(capsys.readouterr().out)
-    assert {f["id"] for f in found} <= {"small_class", "class_missing", "near_duplicates", "out_of_vocabulary"}
+    assert {f["id"] for f in found} <= {
+        "small_class",
+        "class_missing",
+        "near_duplicates",
+        "out_of_vocabulary",
+    }
 
 
 def pictures(root: Path) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from leyden.data.columns import Dense
 from leyden.data.datamodule import DataModule, Reading
 from leyden.data.long_tail import Everything
 from leyden.data.policies import Instance
@@ -118,6 +119,17 @@ def test_quick_keys_agree_with_the_digests(shape: tuple[int, int, int], tmp_path
     assert np.array_equal(exact[:, None] == exact, fast[:, None] == fast)
     plain = np.array([[np.array_equal(a, b) for a in inputs[:40]] for b in inputs[:40]])
     assert np.array_equal((exact[:, None] == exact)[:40, :40], plain)
+
+
+def test_quick_keys_tell_different_inputs_apart(tmp_path: Path) -> None:
+    """So that next to nothing is left to be compared value by value."""
+    data = layer("image", images(), LABELS, PART, tmp_path)
+    keys = duplicates._image_keys(data.table.inputs, np.arange(ROWS))  # type: ignore[arg-type]
+    assert len(np.unique(keys)) == ROWS
+    black = np.zeros((64, 1, 8, 8), np.uint8)
+    black.reshape(64, 64)[np.arange(64), np.arange(64)] = 128  # one pixel, of one bit
+    keys = duplicates._image_keys(Dense(black), np.arange(64))
+    assert len(np.unique(keys)) == 64
 
 
 # -- values

@@ -99,6 +99,18 @@ def test_a_copy_is_found_at_any_size(shape: tuple[int, int, int], seed: int) -> 
     assert pairs.query.tolist() == pairs.key.tolist() == list(range(30))
 
 
+def test_alike_is_no_copy() -> None:
+    """Pictures of one kind, as the ones of MNIST: any two correlate by about .97, and none is a copy."""
+    rng = np.random.default_rng(0)
+
+    def smooth(count: int) -> np.ndarray:
+        return rng.normal(0, 1, (count, 1, 7, 7)).repeat(4, 2).repeat(4, 3)
+
+    images = np.clip(128 + 50 * smooth(1) + 8 * smooth(300), 0, 255).astype(np.uint8)
+    assert np.median(np.corrcoef(images.reshape(300, -1))) > 0.95
+    assert not len(images_near(images, np.arange(100), np.arange(100, 300)).query)
+
+
 def test_a_query_that_is_a_key_is_not_its_own_copy() -> None:
     source = PlantedImages(samples=50)
     images = np.stack([source.decode(row) for row in range(50)])
