@@ -144,6 +144,16 @@ def test_jaccard_is_that_of_the_shingles() -> None:
     assert pairs.distance[0] == pytest.approx(1 - len(a & b) / len(a | b))
 
 
+def test_texts_that_are_alike_on_one_side_only() -> None:
+    texts = [
+        b"nothing like it, but a text of some length",
+        *[b"sent to many people in the same words, no %d" % n for n in (1, 2)],
+    ]
+    assert not len(near_text.near(texts, np.array([1, 2]), np.array([0])).query)
+    assert not len(near_text.near(texts, np.array([0]), np.array([1, 2])).query)
+    assert near_text.near(texts, np.array([1, 2]), np.array([0, 1, 2])).key.tolist() == [2, 1]
+
+
 @pytest.mark.parametrize("texts", [[b"", b""], [b"ok", b"ok", b"okay"], [b"no" * 30, b"yes" * 30]])
 def test_short_and_strange_texts_are_no_near_duplicates(texts: list[bytes]) -> None:
     last = len(texts) - 1
