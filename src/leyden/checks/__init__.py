@@ -15,6 +15,9 @@ class Check(NamedTuple):
 
 
 CHECKS = {
+    "data": Check(
+        "leyden.checks.data", "the data before training: copies over the split, bad inputs, groups, ranges"
+    ),
     "resume": Check("leyden.checks.resume", "a run that is killed and resumed ends as one that is not"),
 }
 

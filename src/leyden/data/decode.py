@@ -85,6 +85,17 @@ def decode_image(
     return values[None] if values.ndim == 2 else np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
+def image_size(file: Path | str) -> tuple[int, int] | None:
+    """(width, height) in an image file's header; None where the header cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as opened:
+            return opened.size
+    except (*_DAMAGED, Image.DecompressionBombError):
+        return None
+
+
 def _eight_bit(image: "Image.Image", channels: int | None) -> "Image.Image":
     """The image in mode L or RGB."""
     from PIL import Image

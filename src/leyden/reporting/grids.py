@@ -42,7 +42,8 @@ def image_grid(images: ArrayLike, captions: Sequence[str], title: str = "") -> F
         x += (int(grid.width * DOTS_PER_INCH) - enlarged.shape[1]) // 2
         pixels[y : y + len(enlarged), x : x + enlarged.shape[1]] = enlarged
     left, bottom = (round(inches * DOTS_PER_INCH) for inches in _MARGINS[:2])
-    figure.figimage(pixels, left, bottom, origin="upper")  # pixel by pixel, not resampled
+    # pixel by pixel, not resampled; below the axes, which hold the captions
+    figure.figimage(pixels, left, bottom, origin="upper", zorder=-1)
     axes.set_axis_off()
     return figure
 

@@ -49,14 +49,23 @@ class AudioFolder:
         """The rate given, or the most common one in the files' headers (the higher of two as common)."""
         if self._given_rate is not None:
             return self._given_rate
-        listing = self._listing
-        rates = Counter(
-            each(audio_rate, [listing.path(row) for row in range(len(listing))], "reading headers")
-        )
-        known = [(count, rate) for rate, count in rates.items() if rate is not None]
+        known = [(count, rate) for rate, count in self.rates().items()]
         if not known:
+            listing = self._listing
             raise UserError(f"{listing.where}: no file is readable audio, e.g. {listing.path(0)}")
         return max(known)[1]
+
+    def rates(self) -> dict[int, int]:
+        """How many files have each sample rate (Hz) in their header; damaged ones are left out."""
+        listing = self._listing
+        paths = [listing.path(row) for row in range(len(listing))]
+        found = Counter(each(audio_rate, paths, "reading headers"))
+        return {rate: count for rate, count in found.items() if rate is not None}
+
+    @property
+    def max_seconds(self) -> float | None:
+        """How much of a recording is read at most."""
+        return self._max_seconds
 
     def _arguments(self) -> dict[str, Any]:
         return {"sample_rate": self._given_rate, "max_seconds": self._max_seconds}

@@ -10,12 +10,13 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from annotated_types import Ge
 
-from leyden.data.decode import IMAGE_ENDINGS, decode_image
+from leyden.data.decode import IMAGE_ENDINGS, decode_image, image_size
 from leyden.data.digest import digest_files, fingerprint
 from leyden.data.index import TEST, TRAIN, Index, Numbered, make_index, split_code, verify
 from leyden.data.sources.download import ensure
 from leyden.data.sources.files import Listing, file_at, read_manifest, scan
 from leyden.data.sources.formats import read_cifar_batch, read_idx, read_jpeg_archive
+from leyden.data.work import each
 from leyden.errors import UserError
 
 Size = Annotated[int, Ge(1)]  # pixels
@@ -268,6 +269,13 @@ class ImageFolder:
     def decode(self, row: int) -> np.ndarray:
         """uint8 (C, H, W); BadInput for a damaged file."""
         return decode_image(self._listing.path(row), self._listing.files[row], self._size, self._channels)
+
+    def sizes(self) -> np.ndarray:
+        """int64 (n, 2): width and height of the files, in pixels; damaged ones are left out."""
+        listing = self._listing
+        paths = [listing.path(row) for row in range(len(listing))]
+        found = [size for size in each(image_size, paths, "reading headers") if size is not None]
+        return np.array(found, dtype=np.int64).reshape(-1, 2)
 
     def facts(self) -> dict[str, Any]:
         """None beyond the index."""

@@ -1,0 +1,142 @@
+"""`leyden check data [key=value ...]`: the doctor's look at the data, before anything is trained on it.
+
+leyden check data experiment=sms_spam data.deduplicate=false
+leyden check data --config-dir conf data=mine --picture pairs.png
+leyden check data data=mnist --json
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from leyden.arguments import Arguments
+from leyden.compose import compose
+from leyden.console import console
+from leyden.errors import UserError
+from leyden.reporting.findings import findings_lines, worst_first
+from leyden.reporting.layout import plain_table, text
+from leyden.reporting.words import plural
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from leyden.data.datamodule import DataModule
+    from leyden.health.data.look import Look
+
+_STYLES = {"error": "bold red", "warning": "yellow", "info": "default", "holds": "green"}
+_ENDINGS = (".png", ".svg", ".pdf")
+_PAIRS = 12  # drawn, at most
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print what holds and what does not; exit status 1 if there is an error-level finding."""
+    parser = Arguments(prog="leyden check data", description="Look at the data before training.")
+    parser.add_argument("overrides", nargs="*", default=[], help="key=value, as for leyden train")
+    parser.add_argument(
+        "--config-dir", "-cd", action="append", default=[], help="a folder with your own options"
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument(
+        "--picture", type=Path, help="draw pairs of near duplicates to this file (.png, .svg or .pdf)"
+    )
+    given = parser.parse_intermixed_args(arguments)
+    if given.picture is not None and given.picture.suffix not in _ENDINGS:
+        raise UserError(
+            f"--picture {given.picture}: the name must end in {', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]}"
+        )
+    data, stops = _data(given.overrides, given.config_dir)
+    if given.picture is not None and data.source.modality == "text":
+        raise UserError(f"--picture {given.picture}: texts are printed, not drawn; leave --picture out")
+    looks = _looks(data, stops)
+    findings = [finding.to_dict() for look in looks for finding in look.findings]
+    if given.json:
+        print(json.dumps(worst_first(findings), indent=2))
+    else:
+        flags = [f"--config-dir={folder}" for folder in given.config_dir]
+        _print(looks, findings, ["leyden", "train", *flags, *given.overrides])
+    if given.picture is not None:
+        _draw(data, findings, given.picture, quiet=given.json)
+    return int(any(finding["level"] == "error" for finding in findings))
+
+
+def _data(overrides: Sequence[str], config_dirs: Sequence[str]) -> tuple["DataModule", bool]:
+    """The data layer, which leaves bad inputs out, and whether training would stop at them."""
+    from leyden import build
+    from leyden.check import check_data
+    from leyden.runtime import prepare, tune_process
+
+    tune_process()
+    config = check_data(compose(overrides, config_dirs))
+    prepare(config.threads)
+    data = build.data(config)
+    data.reading = replace(data.reading, on_bad="skip")
+    return data, config.data.on_bad == "stop"
+
+
+def _looks(data: "DataModule", stops: bool) -> list["Look"]:
+    from leyden.health.data import looks
+
+    return list(looks(data, stops))
+
+
+def _print(looks: Sequence["Look"], findings: Sequence[dict[str, Any]], command: Sequence[str]) -> None:
+    console.print(_table(looks))
+    for line in findings_lines(findings, command):
+        console.print(line)
+    counts = {level: sum(f["level"] == level for f in findings) for level in ("error", "warning", "info")}
+    if not findings:
+        console.print("the doctor has found nothing")
+        return
+    console.print(
+        f"{plural(counts['error'], 'error')}, {plural(counts['warning'], 'warning')}, {counts['info']} info"
+    )
+
+
+def _table(looks: Sequence["Look"]) -> Table:
+    table = plain_table("", ("looked at", "left"), ("", "left"), ("found", "left"))
+    for look in looks:
+        table.add_row(text(look.name), text(look.word, _STYLES[look.word]), text(look.told))
+    return table
+
+
+def _draw(data: "DataModule", findings: Sequence[dict[str, Any]], path: Path, quiet: bool) -> None:
+    """Pairs of near duplicates, each pair in one place: that of validation or test, and that of train."""
+    found = [pair for f in findings if f["id"] == "near_duplicates" for pair in f["evidence"]["rows"]][
+        :_PAIRS
+    ]
+    if not found:
+        if not quiet:
+            console.print("no near duplicates to draw")
+        return
+    index = data.table.index
+    captions = [f"{index.names[tested]}\n{index.names[trained]}" for tested, trained in found]
+    try:
+        _figure(data, found, captions).savefig(path)
+    except OSError as error:
+        raise UserError(f"--picture {path}: {error.strerror}") from error
+    if not quiet:
+        console.print(f"{plural(len(found), 'pair')} of near duplicates are drawn in {path}")
+
+
+def _figure(data: "DataModule", pairs: Sequence[Sequence[int]], captions: Sequence[str]) -> "Figure":
+    import numpy as np
+
+    from leyden.health.data.duplicates import pieces
+    from leyden.reporting.grids import image_grid, waveform_grid
+
+    title = "near duplicates: of validation or test, and of train"
+    joined = []
+    for pair in pairs:
+        one, other = pieces(data.table.inputs, np.array(pair))
+        if data.source.modality == "image":
+            gap = np.full((*one.shape[:2], max(1, one.shape[2] // 8)), 255, np.uint8)
+            joined.append(np.concatenate([one, gap, other], axis=2))
+        else:
+            joined.append(np.concatenate([one, np.zeros(max(len(one), len(other)) // 8, np.int16), other]))
+    if data.source.modality == "image":
+        return image_grid(np.stack(joined), captions, title)
+    return waveform_grid(joined, data.spec.sample_rate, captions, title)
