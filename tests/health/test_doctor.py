@@ -149,7 +149,7 @@ def test_recover_goes_back_and_passes_over(place: Path) -> None:
     (finding,) = [f for f in outcome.result["doctor"] if f["id"] == "treated"]
     assert finding["evidence"]["rollbacks"]
     rows = history(outcome.folder)
-    assert [float(row["lr"]) for row in rows] == [0.0005] * 3
+    assert [float(row["lr"]) for row in rows] == pytest.approx([0.0005] * 3)
 
 
 @pytest.mark.parametrize("trainer", ["cpu", "ddp_cpu"])
