@@ -4,14 +4,18 @@ A fault depends on what is in the batch and not on a count of steps, so that the
 """
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from leyden.batch import Batch
+from leyden.data.index import Index
 
 
 def keys(inputs: Tensor) -> Tensor:
@@ -112,3 +116,161 @@ class SpoilWeights(Callback):
             name = self.name or next(iter(parameters))
             with torch.no_grad():
                 parameters[name].view(-1)[0] = float("nan")
+
+
+class _Altered:
+    """A source with something wrong in it; its split is its own: 70 % train, 15 % val, 15 % test.
+
+    Args:
+        source: any source.
+        wrong_labels: share of all labels that are another class.
+        leaked: share of val and test rows whose input is that of a training row of the same class.
+        constant: share of inputs that hold one value.
+        rotated: whether the classes of val and test are shifted by one.
+        inverted: whether the inputs of val and test are another kind of picture.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        wrong_labels: float = 0.0,
+        leaked: float = 0.0,
+        constant: float = 0.0,
+        rotated: bool = False,
+        inverted: bool = False,
+    ) -> None:
+        self.source, self.wrong_labels, self.leaked = source, wrong_labels, leaked
+        self.constant, self.rotated, self.inverted = constant, rotated, inverted
+        self._index: Index = source.index()
+        n = len(self._index)
+        rng = np.random.default_rng(0)
+        self._split = np.zeros(n, dtype=np.int8)
+        places = rng.permutation(n)
+        self._split[places[: int(0.15 * n)]] = 1
+        self._split[places[int(0.15 * n) : int(0.3 * n)]] = 2
+        self._labels = self._index.labels.copy()
+        classes = len(self._index.class_names)
+        wrong = rng.random(n) < wrong_labels
+        self._labels[wrong] = (self._labels[wrong] + rng.integers(1, classes, wrong.sum())) % classes
+        if rotated:
+            self._labels[self._split > 0] = (self._labels[self._split > 0] + 1) % classes
+        self._of = np.arange(n)
+        for row in np.flatnonzero((self._split > 0) & (rng.random(n) < leaked)):
+            alike = np.flatnonzero((self._split == 0) & (self._labels == self._labels[row]))
+            self._of[row] = rng.choice(alike)
+        self._constant = rng.random(n) < constant
+
+    def fingerprint(self, cache: Path) -> str:
+        """Of the source, and of what is wrong."""
+        wrong = (
+            *(self.wrong_labels, self.leaked, self.constant),
+            *(self.rotated, self.inverted),
+        )
+        return f"{self.source.fingerprint(cache)}-{hash(wrong) & 0xFFFFFFFF:08x}"
+
+    def index(self) -> Index:
+        """Of the source, altered."""
+        return replace(self._index, labels=self._labels, split=self._split, truth=None)
+
+    def decode(self, row: int) -> np.ndarray:
+        """Of the source, altered."""
+        value = self.source.decode(int(self._of[row]))
+        if self._constant[row]:
+            return np.full_like(value, 32 if self.modality == "text" else 0)
+        return 255 - value if self.inverted and self._split[row] else value
+
+    modality: ClassVar[str] = "image"
+
+    def facts(self) -> dict[str, Any]:
+        """Of the source."""
+        return dict(self.source.facts())
+
+
+class AlteredImages(_Altered):
+    """Of images."""
+
+
+class AlteredText(_Altered):
+    """Of texts."""
+
+    modality: ClassVar[str] = "text"
+
+
+class AlteredAudio(_Altered):
+    """Of recordings."""
+
+    modality: ClassVar[str] = "audio"
+
+
+class LogOfZero(nn.Module):
+    """Cross-entropy written as people do who have not met its logarithm of 0."""
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(B,)."""
+        chosen = torch.softmax(logits * 400, 1)[torch.arange(len(labels)), labels]
+        return -torch.log(chosen)
+
+
+class OneClass(nn.Module):
+    """A loss that only knows the first class."""
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(B,)."""
+        return nn.functional.cross_entropy(logits, torch.zeros_like(labels), reduction="none")
+
+
+class Half(nn.Module):
+    """A net that computes its features in 16 bits, where 65,504 is the largest number."""
+
+    def __init__(self, net: nn.Module, module: str) -> None:
+        super().__init__()
+        self.net = net
+        net.get_submodule(module).register_forward_hook(lambda m, args, out: (out * 1e6).half().float())
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """As the net."""
+        out: Tensor = self.net(x) if lengths is None else self.net(x, lengths)
+        return out
+
+
+class Shifted(nn.Module):
+    """A net in which a bias starts at -10 (or whatever): no unit behind it ever fires."""
+
+    def __init__(self, net: nn.Module, parameter: str, value: float = -10.0) -> None:
+        super().__init__()
+        self.net = net
+        with torch.no_grad():
+            net.get_parameter(parameter).fill_(value)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """As the net."""
+        out: Tensor = self.net(x) if lengths is None else self.net(x, lengths)
+        return out
+
+
+class Exploding(nn.Module):
+    """A recurrent net without a squashing function whose state grows tenfold at every token."""
+
+    def __init__(self, num_classes: int, vocab_size: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, 16)
+        self.step = nn.Linear(16, 16)
+        with torch.no_grad():
+            self.step.weight.copy_(1e3 * torch.eye(16))
+        self.head = nn.Linear(16, num_classes)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Ids (B, T) -> (B, C)."""
+        state = torch.zeros(len(x), 16)
+        for t in range(x.shape[1]):
+            state = self.step(state) + self.embedding(x[:, t])
+        logits: Tensor = self.head(state)
+        return logits
+
+
+class Frozen(torch.optim.SGD):
+    """An optimizer that was given copies of the parameters."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        copies = [p.detach().clone().requires_grad_() for group in params for p in group["params"]]
+        super().__init__(copies, lr=lr)

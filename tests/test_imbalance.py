@@ -220,8 +220,8 @@ def test_a_class_that_is_learnt_by_heart_is_named() -> None:
     assert rows[2]["unique"] == 12
     assert rows[2]["epoch_draws"] == [int(plan.quotas(0)[2]), int(plan.quotas(9)[2])]
     (found,) = minority.alarms(rows, train_part, val_part)
-    assert found["message"].startswith("'c' is learnt by heart: recall 1.00 on its 12 training samples")
-    assert "sampling=square_root" in found["message"]  # it was drawn far more often than the others
+    assert found.message.startswith("'c' is learnt by heart: recall 1.00 on its 12 training samples")
+    assert "sampling=square_root" in found.message  # it was drawn far more often than the others
     assert not list(minority.alarms(rows, train_part, part([0.93, 0.9, 0.85], 40)))
     overfit = minority.ledger("abc", plan, 10, train_part, part([0.3, 0.25, 0.2], 40))
     assert not list(

@@ -24,8 +24,12 @@ VERBS = {
     "evaluate": Verb("leyden.evaluate", "evaluate a finished run again, or on other data"),
     "predict": Verb("leyden.predict", "classes and probabilities of files, by a finished run"),
     "runs": Verb("leyden.runs", "the runs that are there: list, filter, show, compare, remove"),
+    "doctor": Verb("leyden.doctor", "what is wrong with a run, the worst first, and what to try"),
+    "replay": Verb("leyden.replay", "do a run's bad step again and name where the NaN is born"),
     "report": Verb("leyden.report", "compare runs: means over seeds, tests, costs, a page with figures"),
-    "check": Verb("leyden.checks", "prove on your own configuration that a killed run resumes exactly"),
+    "check": Verb(
+        "leyden.checks", "look at data and model before training; prove that a killed run resumes exactly"
+    ),
     "data": Verb("leyden.describe", "what a data set holds: counts, shapes, lengths, a picture of samples"),
     "list": Verb("leyden.listing", "every model, data set, objective and experiment there is, yours too"),
 }

@@ -109,6 +109,8 @@ def _story(birth: Birth | None, value: str) -> str:
         return f"{birth.module} was not finite before the step: the update before it made it so"
     if birth.phase == "batch":
         return f"{value} came in with the batch"
+    if birth.operation == "norm":
+        return f"the gradients explode: their norm overflows, and that of {birth.module} is the largest"
     place = birth.module or _outside(birth)
     operation = f"{birth.operation} gives {value}" if birth.operation else f"{value} appears"
     line = f" ({birth.line})" if birth.line else ""

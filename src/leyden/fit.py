@@ -5,16 +5,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from leyden import resume
-from leyden.callbacks.tensorboard import log_choices, rewind, show
+from leyden import build, resume
+from leyden.callbacks.tensorboard import log_choices, rewind, show, tell
 from leyden.config import Config
 from leyden.data.datamodule import DataModule
 from leyden.data.ledger import Ledger, Prior
 from leyden.files import write_json, write_text
+from leyden.health.data import quick
+from leyden.health.finding import Finding
+from leyden.health.noise import label_noise
 from leyden.manifest import git_diff, manifest
 from leyden.measure import classes_of, metrics_of, operating_point
 from leyden.resume import State
@@ -48,6 +52,7 @@ def fit(
         write_text(place.folder / "changes.diff", diff)
     if data.tokenizer is not None:
         write_text(place.folder / "tokenizer.json", data.tokenizer.to_json())
+    before = [finding.to_dict() for finding in quick(data)]
     trained = train(config, data, module, place, ledger.prior, state, leads=True)
     result: dict[str, Any] = {
         "status": "pruned" if trained.pruned else "complete",
@@ -57,11 +62,12 @@ def fit(
         "prior": {**ledger.to_dict(), "samples_per_epoch": len(data.plan(int(config.trainer["max_epochs"])))},
         "operating_point": trained.point,
         "classes": list(trained.classes),
-        "doctor": list(trained.findings),
+        "doctor": [*before, *trained.findings],
     }
     for logger in trained.trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             if not trained.pruned:
+                tell(logger.experiment, result["doctor"], command)
                 show(
                     logger.experiment, result, data, place.folder / "predictions", trained.trainer.global_step
                 )
@@ -115,10 +121,24 @@ def train(
     predictions = place.folder / "predictions" if trainer.is_global_zero else None
     found = metrics_of(trainer, module, data, point, predictions=predictions)
     classes, findings = classes_of(config, trainer, module, data, point, found.get("val", {}))
-    all_findings = (*(finding.to_dict() for finding in done.findings), *findings)
+    noise = _label_noise(config, data, place) if predictions else ()
+    all_findings = (*(finding.to_dict() for finding in (*done.findings, *noise)), *findings)
     return Trained(
         trainer, module, found, point.to_dict(), best, seconds, classes=classes, findings=all_findings
     )
+
+
+def _label_noise(config: Config, data: DataModule, place: Run) -> tuple[Finding, ...]:
+    """Labels that look wrong on the validation split, which the model has not trained on."""
+    stored = place.folder / "predictions" / "val.npz"
+    policy = build.policy(config)
+    if policy.on_bad == "ignore" or not stored.exists():
+        return ()
+    with np.load(stored) as outputs:
+        names = [str(data.table.index.names[row]) for row in outputs["rows"]]
+        return tuple(
+            label_noise(outputs["probabilities"].astype(np.float64), outputs["labels"], names, policy)
+        )
 
 
 def _cost(module: LightningModule, trained: Trained, batch_size: int) -> dict[str, Any]:

@@ -136,4 +136,4 @@ def classes_of(
     train, there = known.to_dict()["per_class"], val.get("per_class", [])
     epochs = int(config.trainer["max_epochs"])
     table = minority.ledger(data.spec.class_names, data.plan(epochs), trainer.current_epoch, train, there)
-    return table, list(minority.alarms(table, train, there))
+    return table, [finding.to_dict() for finding in minority.alarms(table, train, there)]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leyden.data.sampling import Plan
+from leyden.health.finding import Finding
 from leyden.metrics.intervals import wilson
 
 MOST = 50  # training samples of a class that are looked at: enough for a recall, and under 1 % of an epoch
@@ -79,7 +80,7 @@ def alarms(
     rows: Sequence[Mapping[str, Any]],
     train: Sequence[Mapping[str, Any]],
     val: Sequence[Mapping[str, Any]],
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Finding]:
     """A finding for each class that is being memorised, the worst first, at most five.
 
     Its recall on training samples is further above that on validation than chance puts it, and further than those of
@@ -100,15 +101,17 @@ def alarms(
     for row, known, new in sorted(found, key=lambda each: -each[0]["gap"])[:_MOST_NAMED]:
         drawn = row["repeats"] > 1.5 * repeats
         advice = "sampling=square_root in place of a balanced one, or " if drawn else ""
-        yield {
-            "id": "memorised_class",
-            "level": "warning",
-            "message": (
+        yield Finding(
+            "memorised_class",
+            "warning",
+            (
                 f"{row['name']!r} is learnt by heart: recall {known['recall']['value']:.2f} on its {row['samples']} "
                 f"training samples, each drawn {row['repeats']:.0f} times, {new['recall']['value']:.2f} on validation "
                 f"(n = {new['n']}); try {advice}more augmentation"
             ),
-        }
+            where=str(row["name"]),
+            advice=("sampling=square_root",) if drawn else (),
+        )
 
 
 def _apart(known: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

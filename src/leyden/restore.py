@@ -42,9 +42,7 @@ def restore(folder: Path) -> Restored:
     Raises:
         UserError: not a run's folder, no checkpoint yet, or one that does not fit the code of today.
     """
-    plain = load_config(folder)
-    _find_own_code(Run(folder).manifest())
-    config = check(plain).model_copy(update={"init": Init()})
+    config = config_of(folder).model_copy(update={"init": Init()})
     weights = folder / "checkpoints" / "best.ckpt"
     if not weights.exists():
         raise UserError(f"{folder} has no best checkpoint yet: finish it with `leyden train` first")
@@ -59,6 +57,17 @@ def restore(folder: Path) -> Restored:
     stored = folder / "operating_point.json"
     point = OperatingPoint.from_dict(read_object(stored, json.loads))
     return Restored(Run(folder), config, spec, tokenizer, module.eval(), point)
+
+
+def config_of(folder: Path) -> Config:
+    """The configuration of a run's folder, checked.
+
+    Raises:
+        UserError: not a run's folder, or a configuration that the code of today refuses.
+    """
+    plain = load_config(folder)
+    _find_own_code(Run(folder).manifest())
+    return check(plain)
 
 
 def _find_own_code(manifest: Mapping[str, Any]) -> None:

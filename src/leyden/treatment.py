@@ -11,6 +11,7 @@ import math
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
+import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 
 from leyden import build, diagnosis, resume, tasks
@@ -22,7 +23,9 @@ from leyden.config import Config
 from leyden.console import console
 from leyden.data.datamodule import DataModule
 from leyden.files import write_json
+from leyden.health.advice import filled
 from leyden.health.blackbox import treatment_file
+from leyden.health.epochs import Facts
 from leyden.health.finding import Finding, NonFinite
 from leyden.health.policy import Policy
 from leyden.ranks import following
@@ -59,7 +62,8 @@ def course(
     while True:
         trainer, bad = _attempt(config, data, module, place, state, exact, leads)
         if not isinstance(bad, BadStep):
-            return Course(trainer, module, bad is not None, _treated(config, module, trainer, place, data))
+            found = () if bad is not None else _findings(config, module, trainer, place, data)
+            return Course(trainer, module, bad is not None, found)
         if not leads:
             raise NonFinite(str(bad))
         _forget_processes()
@@ -152,12 +156,29 @@ def _stopped(
     return NonFinite(found.message, (found,), best)
 
 
+def _findings(
+    config: Config, module: LightningModule, trainer: Trainer, place: Run, data: DataModule
+) -> tuple[Finding, ...]:
+    """What the doctor says of a training that has come to its end."""
+    if not trainer.is_global_zero or build.policy(config).on_bad == "ignore":
+        return ()
+    treated = _treated(config, module, trainer, place, data)
+    found = _doctor(trainer).chart.findings(_facts(data), treated)
+    return tuple(filled(finding, config.optimizer, config.trainer) for finding in found)
+
+
+def _facts(data: DataModule) -> Facts:
+    labels = data.table.index.labels[data.splits.val]
+    counts = np.bincount(labels, minlength=data.spec.num_classes)
+    return Facts((counts / max(1, counts.sum())).tolist(), len(labels), data.spec.class_names)
+
+
 def _treated(
     config: Config, module: LightningModule, trainer: Trainer, place: Run, data: DataModule
 ) -> tuple[Finding, ...]:
     """Of a run that went on: what was skipped and why."""
     doctor = _doctor(trainer)
-    if not doctor.skipped or not trainer.is_global_zero:
+    if not doctor.skipped:
         return ()
     found = _found(config, module, trainer, place, data)
     n, back = len(doctor.skipped), len(doctor.rollbacks)

@@ -116,7 +116,15 @@ def test_a_failed_run_shows_its_error_and_findings() -> None:
             {
                 "status": "failed",
                 "error": {"type": "NonFinite", "message": "nan at step 17", "where": "classifier.py:88"},
-                "doctor": [{"id": "lr", "message": "the learning rate is high"}, "classes collapse"],
+                "doctor": [
+                    {"id": "lr", "level": "warning", "message": "the learning rate is high"},
+                    {
+                        "id": "collapsed",
+                        "level": "error",
+                        "message": "collapse",
+                        "advice": ["imbalance=auto"],
+                    },
+                ],
                 "folder": "runs/a b/c",
             }
         )
@@ -127,6 +135,7 @@ def test_a_failed_run_shows_its_error_and_findings() -> None:
         "classifier.py:88",
         "learning rate is high",
         "collapse",
+        "try: leyden train imbalance=auto",
     ):
         assert words in text
     assert "tensorboard --logdir 'runs/a b/c'" in text

@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint as LastCallback
 from torch import Tensor
 from torch.optim import Optimizer
 
 from leyden.callbacks.quiet import only_own_hooks
 from leyden.callbacks.transient import rng_state
-from leyden.health import blackbox
+from leyden.health import blackbox, series
 from leyden.health.blackbox import BlackBox, Taken
+from leyden.health.chart import Chart
+from leyden.health.epochs import Epoch
 from leyden.health.policy import Policy
 
 _LAST = 1000  # steps over which the share of bad ones is taken
@@ -51,7 +54,7 @@ class BadStep(Exception):
 
 
 @only_own_hooks
-class Doctor(Callback):
+class Doctor(LastCallback):
     """Finds what is not finite, keeps the black box, and skips where that is asked for.
 
     Args:
@@ -74,6 +77,9 @@ class Doctor(Callback):
         self._waiting: list[tuple[Tensor, Tensor]] = []
         self._buffers: list[Tensor] = []
         self._kept: list[Tensor] = []
+        self._chart: Chart | None = None
+        self._stored: dict[str, Any] = {}  # the chart of the state that is resumed
+        self._waited = 0.0
 
     # --- Lightning's hooks, in the order of a step ---
 
@@ -84,6 +90,20 @@ class Doctor(Callback):
         self._buffers = [b for b in pl_module.buffers() if b.numel()] if self.policy.treats else []
         self._kept = [b.detach().clone() for b in self._buffers]
         self._window, self._losses, self._waiting = [], [], []
+        self._chart = Chart(self.policy, pl_module, trainer.gradient_clip_val or None)
+        if self._stored:
+            self._chart.load(self._stored)
+
+    @property
+    def chart(self) -> Chart:
+        """What has been seen. Only of a run that has begun."""
+        assert self._chart is not None
+        return self._chart
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The clock starts."""
+        self._waited = _seconds_of(trainer)
+        self.chart.begin_epoch()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -110,12 +130,53 @@ class Doctor(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The last step before a validation has no other that would notice what it did to the weights."""
-        if trainer.state.fn != "fit" or _finite_weights(pl_module):
+        if trainer.state.fn != "fit":
+            return
+        self.chart.pause()
+        if _finite_weights(pl_module):
             return
         step, epoch = trainer.global_step, trainer.current_epoch
         weights = {k: v.detach().clone() for k, v in pl_module.state_dict().items()}
         blackbox.write(BlackBox(step, epoch, (), weights, "model", trainer.global_rank), self.folder)
         raise BadStep("the weights are not finite", step, epoch, 0, exact=True, lasting=True)
+
+    def on_validation_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Into the first batch the chart looks more closely."""
+        if batch_idx == 0 and trainer.state.fn == "fit":
+            self.chart.open()
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """No more than the first."""
+        if batch_idx == 0 and trainer.state.fn == "fit":
+            self.chart.close()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The epoch's line in the chart; before the checkpoint, which holds it."""
+        scalars = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        waited = _seconds_of(trainer) - self._waited
+        kept = getattr(pl_module, "evaluations", {}).get("val")
+        predicted: list[float] = []
+        if kept is not None:
+            counts = kept.logits.argmax(1).bincount(minlength=kept.logits.shape[1])
+            predicted = (counts / counts.sum()).tolist()
+        epoch = self.chart.end_epoch(trainer.global_step, scalars, predicted, waited)
+        for logger in trainer.loggers:
+            logger.log_metrics(_shown(epoch), step=trainer.global_step)
 
     def on_ready(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """What a rollback has changed holds from here on; the learning rate is lowered once for each."""
@@ -153,7 +214,17 @@ class Doctor(Callback):
             self._bad(trainer, module, optimizer, what, window)
         else:
             self._recent.append(False)
+            rate = max(float(group["lr"]) for group in optimizer.param_groups)
+            if trainer.global_step == 0:
+                self._first(module, loss)
+            self.chart.step(trainer.global_step, loss, norm, rate)
             self._clip(optimizer, norm)
+
+    def _first(self, module: LightningModule, loss: float) -> None:
+        """Of plain cross-entropy the first loss is known beforehand."""
+        plain = type(getattr(module, "objective", None)).__name__ == "CrossEntropy"
+        if plain and not getattr(module, "l1", 0):
+            self.chart.found += series.initial(loss, len(module.class_names), self.policy)  # type: ignore[arg-type]
 
     def _bad(
         self,
@@ -247,11 +318,12 @@ class Doctor(Callback):
             "rollbacks": self.rollbacks,
             "recent": list(self._recent),
             "norm": self._norm,
+            "chart": self.chart.state(),
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take that up."""
-        self.skipped = list(state_dict["skipped"])
+        self.skipped, self._stored = list(state_dict["skipped"]), state_dict["chart"]
         self.rollbacks, self._norm = list(state_dict["rollbacks"]), state_dict["norm"]
         self._recent = deque(state_dict["recent"], maxlen=_LAST)
 
@@ -281,6 +353,19 @@ def gradient_norm(optimizer: Optimizer) -> Tensor:
 
 def _gradients(optimizer: Optimizer) -> list[Tensor]:
     return [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+
+
+def _seconds_of(trainer: Trainer) -> float:
+    """For which steps have waited for their data so far; 0 with a loader of one's own."""
+    return float(getattr(trainer.train_dataloader, "seconds", 0.0))
+
+
+def _shown(epoch: Epoch) -> dict[str, float]:
+    """The chart's line for the loggers."""
+    values = {"health/data_wait": epoch.waiting}
+    values |= {f"health/update_ratio/{layer}": ratio for layer, ratio in epoch.update.items()}
+    values |= {f"health/gradient/{layer}": norm for layer, norm in epoch.gradient.items()}
+    return values | {f"health/dead/{layer}": share for layer, share in epoch.dead.items()}
 
 
 def _total(losses: list[Tensor]) -> Tensor:

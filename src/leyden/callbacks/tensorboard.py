@@ -21,6 +21,7 @@ from leyden.callbacks.quiet import only_own_hooks
 from leyden.data.datamodule import DataModule
 from leyden.recipes import at_stake
 from leyden.reporting import figures, markdown
+from leyden.reporting.findings import markdown as markdown_of
 from leyden.reporting.records import flat
 from leyden.run import COSMETIC
 
@@ -98,6 +99,21 @@ def _choices(plain: Mapping[str, Any], command: Sequence[str]) -> dict[str, Any]
         if given and not key.startswith("-") and key not in _NO_CHOICE:
             chosen[key] = keys.get(key, value)  # of a group, the option's name
     return {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in chosen.items()}
+
+
+def tell(writer: Any, findings: Sequence[Mapping[str, Any]], command: Sequence[str]) -> None:
+    """The doctor's findings: as text, and each as a point at the step where it was found.
+
+    Args:
+        writer: a torch SummaryWriter.
+        findings: as in result.json.
+        command: the words that made the run, which the advice is added to.
+    """
+    last = max((finding["step"] or 0 for finding in findings), default=0)
+    writer.add_text("doctor", markdown_of(findings, command), last)
+    for finding in findings:
+        if finding["step"] is not None:
+            writer.add_scalar(f"doctor/{finding['level']}/{finding['id']}", 1.0, finding["step"])
 
 
 def show(writer: Any, result: Mapping[str, Any], data: DataModule, predictions: Path, step: int) -> None:

@@ -11,6 +11,7 @@ resume starts at its batch without replaying any.
 
 import os
 import signal
+import time
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
@@ -108,6 +109,7 @@ class Loader:
         positions, self._local = shares(len(order), batch_size, rank, world, accumulate, training)
         self._positions = torch.from_numpy(positions)
         self._batches = -(-len(positions) // self._local)
+        self.seconds = 0.0  # that batches have been waited for
         self.epoch = 0
         self.batch = 0  # batches of this epoch handed out: counted here, not in a worker, which runs ahead
 
@@ -139,11 +141,14 @@ class Loader:
         epoch, first = self.epoch, self.batch if self._training else 0
         rows, labels, positions = self._arranged(epoch)
         size = self._local
+        began = time.perf_counter()
         for k, (inputs, lengths) in enumerate(self._gathered(rows, first), first):
+            self.seconds += time.perf_counter() - began
             if self._training:  # a checkpoint written at the last batch must not resume into an empty epoch
                 self.epoch, self.batch = (epoch, k + 1) if k + 1 < self._batches else (epoch + 1, 0)
             part = slice(k * size, (k + 1) * size)
             yield Batch(inputs, lengths, labels[part], rows[part], positions[part], epoch)
+            began = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
         """Where it stands and what must not have changed; the same on every rank."""

@@ -229,7 +229,7 @@ def _of_gradients(
     of_parameters, of_outputs = gradients[: len(trained)], gradients[len(trained) :]
     bad = [(name, g) for (name, _), g in zip(trained, of_parameters, strict=True) if not _clean(g)]
     if not bad:
-        return None
+        return _overflow([(name, g) for (name, _), g in zip(trained, of_parameters, strict=True)])
     dirty = [k for k, g in enumerate(of_outputs) if not _clean(g)]
     # an output's gradient is made by what took it: the module that ran next, or the loss after the last one
     if dirty:
@@ -240,6 +240,15 @@ def _of_gradients(
     first = watch.first_backward
     kind, operation = (first.kind, first.operation) if first else (_kind(bad[-1][1]), "")
     return Birth(kind, operation, module, outputs[dirty[-1]][0] if dirty else "", "backward")
+
+
+def _overflow(gradients: list[tuple[str, Tensor | None]]) -> Birth | None:
+    """Gradients that are finite, but too large for the square of their norm: the largest one's module."""
+    norms = {name: float(g.double().norm()) for name, g in gradients if g is not None}
+    if sum(norm**2 for norm in norms.values()) < torch.finfo(torch.float32).max:
+        return None
+    largest = max(norms, key=lambda name: norms[name])
+    return Birth("inf", "norm", largest.rpartition(".")[0], "", "backward")
 
 
 def _clean(gradient: Tensor | None) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from leyden.reporting.findings import findings_lines
 from leyden.reporting.layout import note, plain_table, text
 from leyden.reporting.words import count, duration, estimate, interval, number, plural
 
@@ -42,9 +43,7 @@ def _trouble(result: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield text(f"{error.get('type', 'error')}: {error.get('message', '')}", "bold red")
         if error.get("where"):
             yield note(f"at {error['where']}")
-    for finding in result.get("doctor") or []:
-        words = finding if isinstance(finding, str) else finding.get("message") or finding.get("id", "")
-        yield text(f"doctor: {words}", "yellow")
+    yield from findings_lines(result.get("doctor") or [], result.get("command") or ("leyden", "train"))
 
 
 def _cells(split: Mapping[str, Any]) -> dict[str, str]:
