@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from leyden.batch import Batch
-from leyden.callbacks.transient import rng_state, set_rng_state
+from leyden.callbacks.transient import rng_state, set_rng_state, set_torch_rng
 from leyden.config import Config
 from leyden.data.datamodule import DataModule
 from leyden.health import births, blackbox
@@ -64,7 +64,7 @@ def _replayed(
 
 
 def _step(taken: Taken, module: LightningModule, plugin: Any) -> Birth | None:
-    set_rng_state(taken.rng)
+    set_torch_rng(taken.rng)
     tensors = [t for t in tree_leaves(taken.batch) if isinstance(t, Tensor)]
 
     def step() -> Tensor:

@@ -21,6 +21,7 @@ from leyden.health.finding import Finding
 from leyden.health.noise import label_noise
 from leyden.manifest import git_diff, manifest
 from leyden.measure import classes_of, metrics_of, operating_point
+from leyden.ranks import forget
 from leyden.resume import State
 from leyden.run import Run
 from leyden.treatment import course
@@ -53,7 +54,10 @@ def fit(
     if data.tokenizer is not None:
         write_text(place.folder / "tokenizer.json", data.tokenizer.to_json())
     before = [finding.to_dict() for finding in quick(data)]
-    trained = train(config, data, module, place, ledger.prior, state, leads=True)
+    try:
+        trained = train(config, data, module, place, ledger.prior, state, leads=True)
+    finally:
+        forget()
     result: dict[str, Any] = {
         "status": "pruned" if trained.pruned else "complete",
         "metrics": trained.metrics,

@@ -12,7 +12,9 @@ Where Slurm has started all of them with the same command (`tasks`), the others 
 
 import importlib.util
 import os
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,9 @@ from leyden import tasks
 from leyden.runtime import module_path
 
 _ASK_EVERY = 20  # steps between two agreements of the ranks: each is a synchronisation
+_NAMES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # that Lightning sets
+_GIVEN = {name: os.environ[name] for name in _NAMES if name in os.environ}
+_GRACE = 10.0  # seconds for the others to end by themselves after this process has failed
 
 
 @contextmanager
@@ -43,9 +48,47 @@ def following(folder: Path, resume: Path | None) -> Iterator[None]:
     os.environ["PYTHONPATH"] = module_path()
     try:
         yield
+    except BaseException:
+        _end_others()
+        raise
     finally:
         sys.argv, main.__spec__, hydra.cfg, path = kept
         os.environ.pop("PYTHONPATH") if path is None else os.environ.update(PYTHONPATH=path)
+
+
+def forget() -> None:
+    """The other ranks have ended: the next fit of this process starts new ones, as the first did.
+
+    Lightning takes a process that has its variables for one that was started by somebody else.
+    """
+    import torch.distributed
+
+    if tasks.count() > 1:
+        return
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    for name in _NAMES:
+        os.environ.pop(name, None)
+    os.environ.update(_GIVEN)
+
+
+def _end_others() -> None:
+    """The fit is over here: end the other ranks, and keep Lightning's watch over them from ending this process.
+
+    The watch kills the leading process with SIGKILL within seconds of another's failure. Where all fail alike, that is
+    in the middle of writing down why, or of the next attempt.
+    """
+    for watch in threading.enumerate():
+        if watch.name != "child-process-observer":
+            continue
+        others: list[subprocess.Popen[bytes]] = getattr(watch, "_child_processes", [])
+        kept, others[:] = list(others), []
+        for other in kept:
+            try:
+                other.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                other.kill()
+                other.wait()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -54,6 +97,7 @@ def main(arguments: Sequence[str]) -> int:
     from leyden.callbacks.interrupt import Interrupted
     from leyden.check import check
     from leyden.console import console
+    from leyden.health.finding import NonFinite
     from leyden.recipes import resolved
     from leyden.run import Run, load_config
     from leyden.runtime import prepare, tune_process
@@ -70,8 +114,8 @@ def main(arguments: Sequence[str]) -> int:
     state = resume.read(checkpoint[0]) if checkpoint else None
     try:
         fit.train(config, data, module, Run(folder), prior, state)
-    except Interrupted:
-        return 130
+    except (Interrupted, NonFinite):
+        return 0  # all ranks end alike, and the leading one says why
     return 0
 
 

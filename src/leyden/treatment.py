@@ -28,7 +28,7 @@ from leyden.health.blackbox import treatment_file
 from leyden.health.epochs import Facts
 from leyden.health.finding import Finding, NonFinite
 from leyden.health.policy import Policy
-from leyden.ranks import following
+from leyden.ranks import following, forget
 from leyden.resume import State
 from leyden.run import Run
 
@@ -66,7 +66,7 @@ def course(
             return Course(trainer, module, bad is not None, found)
         if not leads:
             raise NonFinite(str(bad))
-        _forget_processes()
+        forget()
         policy = build.policy(config)
         doctor = _doctor(trainer)
         if not bad.exact and tasks.count() == 1:
@@ -102,11 +102,11 @@ def _attempt(
     others: AbstractContextManager[None] = (
         following(place.folder, path) if leads else contextlib.nullcontext()
     )
-    with others:
-        try:
+    try:
+        with others:
             trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=False if path else None)
-        except (BadStep, Pruned) as ended:
-            return trainer, ended
+    except (BadStep, Pruned) as ended:
+        return trainer, ended
     return trainer, None
 
 
@@ -136,14 +136,6 @@ def _roll_back(
         f"{bad.batch + behind + 1} of epoch {bad.epoch + 1}, learning rate x {policy.rate_factor:g}"
     )
     return state
-
-
-def _forget_processes() -> None:
-    """The other ranks have ended with the attempt: the next one starts new ones."""
-    import torch.distributed
-
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 def _stopped(

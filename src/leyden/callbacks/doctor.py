@@ -9,6 +9,7 @@ zeros still moves Adam.
 """
 
 import math
+import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from leyden.callbacks.quiet import only_own_hooks
-from leyden.callbacks.transient import rng_state
+from leyden.callbacks.transient import torch_rng
 from leyden.health import blackbox, series
 from leyden.health.blackbox import BlackBox, Taken
 from leyden.health.chart import Chart
@@ -32,6 +33,9 @@ _LAST = 1000  # steps over which the share of bad ones is taken
 _FEWEST = 10  # bad steps of those, before a share means anything
 _READ_EVERY = 16  # steps, on a GPU
 _SCALER_IN_A_ROW = 25  # steps without one that 16-bit floats could hold: the scale has fallen by 2**25
+_ADAPT_AFTER = 32  # steps over which the doctor's own share of the time is taken
+_SHARE = 0.03  # of it, above which gradients are looked at half as often
+_MOST_APART = 16  # steps
 _WARM_UP = 25  # steps before gradients are clipped by their history
 _EMA = 0.97  # of the gradient's norm (ZClip)
 
@@ -77,6 +81,8 @@ class Doctor(LastCallback):
         self._waiting: list[tuple[Tensor, Tensor]] = []
         self._buffers: list[Tensor] = []
         self._kept: list[Tensor] = []
+        self._every, self._last_norm, self._last_checked = 1, 0.0, -1
+        self._own, self._steps, self._since = 0.0, 0, time.perf_counter()
         self._chart: Chart | None = None
         self._stored: dict[str, Any] = {}  # the chart of the state that is resumed
         self._waited = 0.0
@@ -90,6 +96,7 @@ class Doctor(LastCallback):
         self._buffers = [b for b in pl_module.buffers() if b.numel()] if self.policy.treats else []
         self._kept = [b.detach().clone() for b in self._buffers]
         self._window, self._losses, self._waiting = [], [], []
+        self._since = time.perf_counter()
         self._chart = Chart(self.policy, pl_module, trainer.gradient_clip_val or None)
         if self._stored:
             self._chart.load(self._stored)
@@ -111,7 +118,7 @@ class Doctor(LastCallback):
         """Note what the step is made of."""
         if self._buffers and not self._window:
             torch._foreach_copy_(self._kept, self._buffers)
-        self._window.append(Taken(batch, batch_idx, rng_state()))
+        self._window.append(Taken(batch, batch_idx, torch_rng()))
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Keep the loss of each batch of the step."""
@@ -121,12 +128,28 @@ class Doctor(LastCallback):
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         """Loss and gradient are there, nothing is done with them yet: judge them."""
+        began = time.perf_counter()
         window, losses, self._window, self._losses = self._window, self._losses, [], []
-        loss, norm = _total(losses), gradient_norm(optimizer)
+        loss = _total(losses)
         if not self.exact:
-            self._later(trainer, loss, norm, window)
+            self._later(trainer, loss, gradient_norm(optimizer), window)
             return
-        self._judge(trainer, pl_module, optimizer, float(loss), float(norm), window)
+        if self._every == 1 or trainer.global_step % self._every == 0:
+            self._last_norm, self._last_checked = float(gradient_norm(optimizer)), trainer.global_step
+        self._judge(trainer, pl_module, optimizer, float(loss), self._last_norm, window)
+        self._adapt(began)
+
+    def _adapt(self, began: float) -> None:
+        """Where steps are short, look at gradients less often: loss is looked at in every step all the same."""
+        now = time.perf_counter()
+        self._own += now - began
+        self._steps += 1
+        if self._steps < _ADAPT_AFTER:
+            return
+        share = self._own / (now - self._since)
+        if not (self.policy.treats or self._asked_exact or self.policy.adaptive_clip):
+            self._every = min(2 * self._every, _MOST_APART) if share > _SHARE else self._every
+        self._own, self._steps, self._since = 0.0, 0, now
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The last step before a validation has no other that would notice what it did to the weights."""
@@ -240,7 +263,8 @@ class Doctor(LastCallback):
             box = BlackBox(step, epoch, tuple(window), weights, what, trainer.global_rank)
             blackbox.write(box, self.folder)
         if not self.policy.treats:
-            raise BadStep(what, step, epoch, batch, exact=True)
+            unseen = self._last_checked < step - 1 and self._every > 1 and not _finite_weights(module)
+            raise BadStep(what, step, epoch, batch, exact=not unseen)
         self._drop(optimizer)
         self._recent.append(True)
         self.skipped.append({"step": step, "epoch": epoch, "batch": batch, "what": what})

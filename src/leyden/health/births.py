@@ -233,8 +233,10 @@ def _of_gradients(
     dirty = [k for k, g in enumerate(of_outputs) if not _clean(g)]
     # an output's gradient is made by what took it: the module that ran next, or the loss after the last one
     if dirty:
-        behind = (name for name, _ in outputs[dirty[-1] :] if name != outputs[dirty[-1]][0])
-        module = next(behind, "")
+        behind = [name for name, _ in outputs[dirty[-1] :] if name != outputs[dirty[-1]][0]]
+        spoilt = {name.rpartition(".")[0] for name, _ in bad}
+        # of parallel branches the one whose own parameters are spoilt; a module without any is the next in line
+        module = next((name for name in behind if name in spoilt), behind[0] if behind else "")
     else:
         module = bad[-1][0].rpartition(".")[0]  # its output's gradient is clean, its parameter's is not
     first = watch.first_backward

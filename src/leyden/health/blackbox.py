@@ -24,7 +24,7 @@ class Taken:
     Args:
         batch: whatever the loader gives; a `Batch` from Leyden's.
         index: its number in the epoch, on this rank.
-        rng: state of the generators before the step, as `transient.rng_state` returns it.
+        rng: state of torch's generators before the step, as `transient.torch_rng` returns it.
     """
 
     batch: Any

@@ -56,19 +56,26 @@ class Series:
             self.spike_lasts = self._row >= self.policy.spike_lasting
             if self._row == self.policy.spike_lasting:
                 yield self._diverged(step, statistics.fmean(self._calm))
-        start = statistics.median(self._first)
-        far = len(self._last) == self.policy.spike_lasting and min(self._last) > 3 * max(start, 1e-3)
-        if far or (
-            len(self._last) >= _FEWEST and statistics.median(self._last) > 1e4 * max(1.0, self._first[0])
-        ):
+        yield from self._far(step)
+
+    def _far(self, step: int) -> Iterator[Finding]:
+        """Whether the loss has been far above its beginning for long, or for a while beyond all bounds."""
+        least, start = min(self._last), max(self._first[0], 1e-3)
+        if least > 1e4 * max(1.0, start) and len(self._last) >= _FEWEST:
             yield self._diverged(step, start)
+        elif least > 3 * start and len(self._last) == self.policy.spike_lasting:
+            start = statistics.median(self._first)
+            if least > 3 * start:
+                yield self._diverged(step, start)
 
     def _spikes(self, loss: float) -> bool:
         if len(self._calm) < _FEWEST:
             return False
         mean = statistics.fmean(self._calm)
-        spread = statistics.pstdev(self._calm)
-        return loss > self.policy.spike * mean and loss > mean + self.policy.spike_z * spread
+        if loss <= self.policy.spike * mean:
+            return False
+        spread = math.sqrt(statistics.fmean((x - mean) ** 2 for x in self._calm))
+        return loss > mean + self.policy.spike_z * spread
 
     def _spike(self, step: int, loss: float) -> Finding:
         mean = statistics.fmean(self._calm)
