@@ -91,7 +91,7 @@ def fields(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         for key, inner in value.items():
             here = f"{path}.{key}" if path else key
             yield here, inner
-            if here == "config":
+            if here == "config" or path == "doctor[]":  # evidence is each finding's own
                 continue
             yield from fields(inner, here)
     elif isinstance(value, list):

@@ -84,10 +84,14 @@ class Doctor(LastCallback):
         self._every, self._last_norm, self._last_checked = 1, 0.0, -1
         self._own, self._steps, self._since = 0.0, 0, time.perf_counter()
         self._chart: Chart | None = None
-        self._stored: dict[str, Any] = {}  # the chart of the state that is resumed
         self._waited = 0.0
 
     # --- Lightning's hooks, in the order of a step ---
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """An empty chart; a resume fills it, also where nothing is left to train."""
+        if stage == "fit":
+            self._chart = Chart(self.policy, pl_module, trainer.gradient_clip_val or None)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Whether a value can be read without halting a queue; which buffers a bad batch would spoil."""
@@ -97,13 +101,10 @@ class Doctor(LastCallback):
         self._kept = [b.detach().clone() for b in self._buffers]
         self._window, self._losses, self._waiting = [], [], []
         self._since = time.perf_counter()
-        self._chart = Chart(self.policy, pl_module, trainer.gradient_clip_val or None)
-        if self._stored:
-            self._chart.load(self._stored)
 
     @property
     def chart(self) -> Chart:
-        """What has been seen. Only of a run that has begun."""
+        """What has been seen. Only where a fit has begun."""
         assert self._chart is not None
         return self._chart
 
@@ -347,7 +348,8 @@ class Doctor(LastCallback):
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take that up."""
-        self.skipped, self._stored = list(state_dict["skipped"]), state_dict["chart"]
+        self.skipped = list(state_dict["skipped"])
+        self.chart.load(state_dict["chart"])
         self.rollbacks, self._norm = list(state_dict["rollbacks"]), state_dict["norm"]
         self._recent = deque(state_dict["recent"], maxlen=_LAST)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+TIMES = ("health/data_wait",)  # among the scalars
 _STATES = ("optimizer_states", "lr_schedulers")  # of a checkpoint, beside the weights
 
 
@@ -50,11 +51,12 @@ def _history(folder: Path) -> Any:
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """(step, value) of every scalar in the event files, as TensorBoard shows them."""
+    """(step, value) of every scalar in the event files, as TensorBoard shows them, without times."""
     if not (folder / "tensorboard").is_dir():
         return {}
     events = EventAccumulator(str(folder / "tensorboard"), {"scalars": 0}).Reload()
-    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    tags = [tag for tag in events.Tags()["scalars"] if tag not in TIMES]
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags}
 
 
 def _predictions(folder: Path) -> Any:

@@ -86,7 +86,7 @@ def _looks(data: "DataModule", stops: bool) -> list["Look"]:
 def _print(looks: Sequence["Look"], findings: Sequence[dict[str, Any]], command: Sequence[str]) -> None:
     console.print(_table(looks))
     for line in findings_lines(findings, command):
-        console.print(line)
+        console.print(line, soft_wrap=True)
     counts = {level: sum(f["level"] == level for f in findings) for level in ("error", "warning", "info")}
     if not findings:
         console.print("the doctor has found nothing")

@@ -60,7 +60,9 @@ class Chart:
 
     def _read(self, number: int) -> None:
         first = number + 1 - len(self._losses)
-        self.found += self.series.add(first, self._losses, self._norms)
+        for finding in self.series.add(first, self._losses, self._norms):
+            if all(finding.id != known.id for known in self.found):
+                self.found.append(finding)
         self._losses, self._norms = [], []
 
     def begin_epoch(self) -> None:

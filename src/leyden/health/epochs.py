@@ -10,6 +10,7 @@ from leyden.health.policy import Policy
 
 _NAMED = 3  # layers
 _CERTAIN = 3.0  # standard errors
+_FEWEST_CALIBRATION = 500  # samples
 
 
 @dataclass
@@ -61,6 +62,7 @@ def judge(epochs: Sequence[Epoch], facts: Facts, policy: Policy) -> Iterator[Fin
         yield from _classes(epochs, facts, policy)
     yield from _layers(epochs, policy)
     yield from _fit(epochs, facts, policy)
+    yield from _calibration(epochs[-1], facts, policy)
     waits = [epoch.waiting for epoch in epochs]
     if statistics.median(waits) > policy.data_wait:
         yield Finding(
@@ -223,6 +225,19 @@ def _fit(epochs: Sequence[Epoch], facts: Facts, policy: Policy) -> Iterator[Find
             f"accuracy on training samples is {train:.2f}, always answering the largest class gives {chance:.2f}",
             advice=("optimizer.lr={rate*3}", "trainer.max_epochs={epochs*3}"),
             evidence=evidence,
+        )
+
+
+def _calibration(last: Epoch, facts: Facts, policy: Policy) -> Iterator[Finding]:
+    """Probabilities that are not what they say; of few samples the error is large by chance."""
+    error = last.get("val/ece")
+    if error is not None and error > policy.calibration and facts.samples >= _FEWEST_CALIBRATION:
+        yield Finding(
+            "miscalibrated",
+            "info",
+            f"the probabilities are off by {error:.1%} on average (expected calibration error on validation)",
+            advice=("operating=calibrated",),
+            evidence={"ece": error},
         )
 
 
