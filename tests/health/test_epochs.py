@@ -180,8 +180,7 @@ def used() -> Iterator[str]:
     for path in Path(leyden.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding" and node.args:
-                if isinstance(node.args[0], ast.Constant):
-                    yield str(node.args[0].value)
+                yield str(getattr(node.args[0], "value", ""))
 
 
 def test_every_finding_and_threshold_is_documented() -> None:
@@ -189,7 +188,7 @@ def test_every_finding_and_threshold_is_documented() -> None:
     told = set(re.findall(r"`(\w+)`", (root / "docs" / "health.md").read_text()))
     from leyden.health.data.values import _NOTHING
 
-    assert {*used(), *(identity for identity, *_ in _NOTHING.values())} - told == set()
+    assert {*used(), *(identity for identity, *_ in _NOTHING.values())} - told <= {""}
     fields = {field.name for field in dataclasses.fields(Policy)} - set(TREATMENT)
     assert fields - told == set()
     assert len(set(used())) > 30
