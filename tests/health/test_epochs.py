@@ -53,6 +53,7 @@ def test_a_healthy_training() -> None:
         ([epoch(stuck={"one": 0.51})], ("saturated_gates", "warning")),
         ([epoch(gradient={"one": 0.9e-4, "two": 1.0})] * 3, ("vanishing_gradients", "warning")),
         ([epoch(update={"one": 0.11, "two": 0.11})] * 3, ("large_updates", "warning")),
+        ([epoch(update={"one": 0.9e-5, "two": 0.9e-5})] * 3, ("small_updates", "warning")),
         ([epoch(predicted=[0.95, 0.05, 0, 0])], ("collapsed", "warning")),
         ([epoch(predicted=[1.0, 0, 0, 0])], ("collapsed", "error")),
         ([epoch(train=0.9, val=0.26)] * 2, ("validation_mismatch", "error")),
@@ -75,6 +76,8 @@ def test_a_sign_is_seen(epochs: list[Epoch], said: tuple[str, str]) -> None:
             epoch(gradient={"one": 0.9e-4, "two": 1.0}, loss=1 / n) for n in (1, 2, 3)
         ],  # it learns all the same
         [epoch(update={"one": 0.09, "two": 0.11})] * 3,
+        [epoch(update={"one": 1.1e-5, "two": 0.9e-5})] * 3,
+        [epoch(update={"one": 0.9e-5, "two": 0.9e-5}, loss=1 / n) for n in (1, 2, 3)],
         [epoch(predicted=[0.9, 0.1, 0, 0])],
         [epoch(0.95, 0.79, loss) for loss in (0.3, 0.4, 0.5, 0.6, 0.7)],  # risen for four epochs only
         [epoch(0.93, 0.79, loss) for loss in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)],

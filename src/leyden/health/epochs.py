@@ -134,7 +134,7 @@ def _dead(last: Epoch, policy: Policy) -> Iterator[Finding]:
 
 
 def _layers(epochs: Sequence[Epoch], policy: Policy) -> Iterator[Finding]:
-    """Vanishing gradients, and steps that are too large for their weights."""
+    """Vanishing gradients, and steps that are too small or too large for their weights."""
     seen = [epoch for epoch in epochs if len(epoch.gradient) > 1]
     falling = len(epochs) > 1 and _last(epochs, "train/loss") < 0.9 * (epochs[0].get("train/loss") or 0)
     ratios = []
@@ -152,12 +152,22 @@ def _layers(epochs: Sequence[Epoch], policy: Policy) -> Iterator[Finding]:
             advice=("model=lstm", "model.net.norm=batch"),
             evidence={"ratio": statistics.median(ratios)},
         )
-    fast = {
-        layer: value
-        for layer in (seen[-1].update if seen else {})
-        if (value := statistics.median([e.update.get(layer, 0) for e in seen])) > policy.fast
-    }
-    if len(fast) > 0.5 * len(seen[-1].update if seen else ()) and len(seen) > 1:
+    if len(seen) < 2:
+        return
+    typical = {layer: statistics.median([e.update.get(layer, 0) for e in seen]) for layer in seen[-1].update}
+    slow = {layer: ratio for layer, ratio in typical.items() if 0 < ratio < policy.slow}
+    if len(slow) > 0.5 * len(typical) and not falling:
+        least = min(slow, key=lambda name: slow[name])
+        yield Finding(
+            "small_updates",
+            "warning",
+            f"a step changes {least} by {slow[least]:.1g} of its size, about 1e-3 is usual, and the loss does not fall",
+            where=least,
+            advice=("optimizer.lr={rate*10}",),
+            evidence={"layers": slow},
+        )
+    fast = {layer: ratio for layer, ratio in typical.items() if ratio > policy.fast}
+    if len(fast) > 0.5 * len(typical):
         worst = max(fast, key=lambda name: fast[name])
         yield Finding(
             "large_updates",
