@@ -21,6 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     from leyden.health import blackbox
     from leyden.reporting.findings import findings_lines
     from leyden.restore import config_of
+    from leyden.run import Run
     from leyden.runtime import prepare, tune_process
 
     tune_process()
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         trainer = build.evaluator(config, Path(scratch))
         finding = diagnose(given.run, config, module, trainer, data)
-    for line in findings_lines([finding.to_dict()], ("leyden", "train")):
+    command = (Run(given.run).result() or {}).get("command") or ("leyden", "train")
+    for line in findings_lines([finding.to_dict()], command):
         console.print(line, soft_wrap=True)
     return 0

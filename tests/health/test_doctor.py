@@ -1,6 +1,7 @@
 """A value that is not finite: found at its step, named, and kept away from everything that is stored."""
 
 import csv
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from leyden.cli import main
 from leyden.compose import compose
 from leyden.train import attempt
 from planting import NETS, modules_of, planted
@@ -89,6 +91,8 @@ def test_recover_goes_back_and_passes_over(place: Path) -> None:
     assert outcome.status == "complete", outcome.message
     (finding,) = [f for f in outcome.result["doctor"] if f["id"] == "treated"]
     assert finding["evidence"]["rollbacks"]
+    left = {path.name for path in (outcome.folder / "blackbox").iterdir()}
+    assert left == {"rank0.pt", "treatment.json"}
     rows = history(outcome.folder)
     assert [float(row["lr"]) for row in rows] == pytest.approx([0.0005] * 3)
 
@@ -116,3 +120,30 @@ def test_nan_weights_are_never_the_best(
         assert all(v.isfinite().all() for v in stored["state_dict"].values() if v.is_floating_point())
     rows = history(outcome.folder)
     assert outcome.result["best"]["value"] == max(float(row["val/accuracy"]) for row in rows)
+
+
+def test_doctor_and_replay(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was found is told again, with a command that can be pasted; the bad step is done again."""
+    words = ["data=digits", "model=mlp", "optimizer=sgd", "optimizer.lr=1e30", *QUICK[1:]]
+    outcome = attempt(compose(words), ["leyden", "train", *words])
+    (finding,) = outcome.result["doctor"]
+    assert (finding["id"], finding["step"]) == ("non_finite", 1)
+    capsys.readouterr()
+    assert main(["doctor", str(outcome.folder)]) == 1
+    told = capsys.readouterr().out
+    assert finding["message"] in told.replace("\n", " ")
+    assert "try: leyden train data=digits" in told
+    assert main(["replay", str(outcome.folder)]) == 0
+    assert finding["message"] in capsys.readouterr().out.replace("\n", " ")
+    assert main(["doctor", str(outcome.folder), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == [finding]
+
+
+def test_what_cannot_be_told_or_replayed(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    healthy = attempt(compose(["data=digits", "model=mlp", *QUICK[1:]]), ["leyden", "train"]).folder
+    assert main(["doctor", str(healthy)]) == 0
+    assert main(["replay", str(healthy)]) == 2
+    assert "has no black box" in capsys.readouterr().err
+    for verb in ("doctor", "replay"):
+        assert main([verb, "nowhere"]) == 2
+        assert "nowhere is not the folder of a run" in capsys.readouterr().err

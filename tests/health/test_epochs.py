@@ -48,7 +48,7 @@ def test_a_healthy_training() -> None:
         ([epoch(rate=0)] * 2, ("zero_rate", "error")),
         ([epoch(update={"one": 0, "two": 0})] * 2, ("frozen", "error")),
         ([epoch(update={"one": 0, "two": 1e-3})] * 2, ("frozen_layers", "warning")),
-        ([epoch(dead={"one": 0.11})], ("dead_units", "warning")),
+        ([epoch(dead={"one": 0.11})] * 2, ("dead_units", "warning")),
         ([epoch(dead={"one": 0.41})], ("dead_units", "error")),
         ([epoch(stuck={"one": 0.51})], ("saturated_gates", "warning")),
         ([epoch(gradient={"one": 0.9e-4, "two": 1.0})] * 3, ("vanishing_gradients", "warning")),
@@ -70,7 +70,9 @@ def test_a_sign_is_seen(epochs: list[Epoch], said: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     "epochs",
     [
-        [epoch(dead={"one": 0.1}, stuck={"one": 0.5})],
+        [epoch(dead={"one": 0.1}, stuck={"one": 0.5})] * 2,
+        [epoch(dead={"one": 0.4})],
+        [epoch(dead={"one": 0.9}), epoch(dead={"one": 0.0})],
         [epoch(gradient={"one": 1.1e-4, "two": 1.0})] * 3,
         [
             epoch(gradient={"one": 0.9e-4, "two": 1.0}, loss=1 / n) for n in (1, 2, 3)

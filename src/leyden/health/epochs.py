@@ -58,7 +58,7 @@ def judge(epochs: Sequence[Epoch], facts: Facts, policy: Policy) -> Iterator[Fin
     yield from _still(epochs)
     moving = any(any(ratio > 0 for ratio in epoch.update.values()) for epoch in epochs)
     if moving or not epochs[-1].update:
-        yield from _dead(epochs[-1], policy)
+        yield from _dead(epochs[-2:], policy)
         yield from _classes(epochs, facts, policy)
     yield from _layers(epochs, policy)
     yield from _fit(epochs, facts, policy)
@@ -104,8 +104,11 @@ def _still(epochs: Sequence[Epoch]) -> Iterator[Finding]:
         )
 
 
-def _dead(last: Epoch, policy: Policy) -> Iterator[Finding]:
-    bad = {name: share for name, share in last.dead.items() if share > policy.dead}
+def _dead(latest: Sequence[Epoch], policy: Policy) -> Iterator[Finding]:
+    """Units that are still out of use an epoch later; the first epoch alone tells only of many."""
+    shares = {name: min(e.dead.get(name, 0.0) for e in latest) for name in latest[-1].dead}
+    least = policy.dead if len(latest) > 1 else policy.dead_error
+    bad = {name: share for name, share in shares.items() if share > least}
     if bad:
         worst = max(bad, key=lambda name: bad[name])
         level: Level = "error" if bad[worst] > policy.dead_error else "warning"
@@ -120,7 +123,7 @@ def _dead(last: Epoch, policy: Policy) -> Iterator[Finding]:
             advice=("optimizer.lr={rate/10}",),
             evidence={"layers": bad},
         )
-    stuck = {name: share for name, share in last.stuck.items() if share > policy.saturated}
+    stuck = {name: share for name, share in latest[-1].stuck.items() if share > policy.saturated}
     if stuck:
         worst = max(stuck, key=lambda name: stuck[name])
         yield Finding(

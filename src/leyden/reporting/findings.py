@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import RenderableType
+from rich.text import Text
 
-from leyden.reporting.layout import note, text
+from leyden.reporting.layout import text
 
 _ORDER = ("error", "warning", "info")
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "default"}
@@ -31,9 +32,11 @@ def findings_lines(findings: Findings, command: Sequence[str] = ()) -> Iterator[
         at += [f"step {finding['step']}"] if finding.get("step") is not None else []
         yield text(f"{finding['level']}: {finding['message']}", _STYLES[finding["level"]])
         if at:
-            yield note(f"  {', '.join(at)}")
+            yield text(f"  {', '.join(at)}", "dim")
         for override in finding.get("advice") or ():
-            yield note(f"  try: {paste(command, override)}")
+            yield Text(
+                f"  try: {paste(command, override)}", no_wrap=True, overflow="ignore"
+            )  # whole, to be pasted
 
 
 def paste(command: Sequence[str], override: str) -> str:
