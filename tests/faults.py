@@ -20,7 +20,11 @@ from leyden.data.index import Index
 
 def keys(inputs: Tensor) -> Tensor:
     """float64 (B,): what a sample is recognised by."""
-    return inputs.detach().double().flatten(1).square().sum(1)
+    values = inputs.detach().double().flatten(1)
+    places = torch.arange(values.shape[1], dtype=torch.float64)
+    return values.square() @ (
+        1.5 + (places**2).sin()
+    )  # a plain sum is nearly the same for standardised inputs
 
 
 class Planted(nn.Module):
