@@ -1,7 +1,9 @@
 """The command line of the verbs that are not composed by Hydra; what it cannot read is a UserError, too."""
 
 import argparse
-from typing import NoReturn
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
 
 from leyden.errors import UserError, nearest
 
@@ -22,3 +24,28 @@ def told(parser: argparse.ArgumentParser, message: str) -> str:
         return message
     flags = (name for action in parser._actions for name in action.option_strings if name.startswith("--"))
     return f"{flag}: there is no such option; {nearest(flag.partition('=')[0], flags)}"
+
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def drawn(path: Path | None) -> Callable[[Any], None] | None:
+    """What saves a matplotlib figure to the path given as --picture; None where none was given.
+
+    Raises:
+        UserError: the name's ending is no format that can be written, at once; the file cannot be written, later.
+    """
+    if path is None:
+        return None
+    if path.suffix not in PICTURES:
+        raise UserError(
+            f"--picture {path}: the name must end in {', '.join(PICTURES[:-1])} or {PICTURES[-1]}"
+        )
+
+    def save(figure: Any) -> None:
+        try:
+            figure.savefig(path)
+        except OSError as error:
+            raise UserError(f"--picture {path}: {error.strerror}") from error
+
+    return save

@@ -30,6 +30,7 @@ VERBS = {
     "check": Verb(
         "leyden.checks", "look at data and model before training; prove that a killed run resumes exactly"
     ),
+    "profile": Verb("leyden.profile", "what a model costs: parameters, FLOPs, memory, latency, energy"),
     "data": Verb("leyden.describe", "what a data set holds: counts, shapes, lengths, a picture of samples"),
     "list": Verb("leyden.listing", "every model, data set, objective and experiment there is, yours too"),
 }

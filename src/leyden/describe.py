@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leyden.arguments import Arguments
+from leyden.arguments import Arguments, drawn
 from leyden.compose import compose
 from leyden.console import console
 from leyden.errors import UserError
 from leyden.recipes import at_stake
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from leyden.data.datamodule import DataModule
 
 _SAMPLES = 20
@@ -35,14 +37,15 @@ def main(arguments: Sequence[str]) -> int:
         "--picture", type=Path, help="write a picture of samples to this file (.png, .svg or .pdf)"
     )
     given = parser.parse_intermixed_args(arguments)
+    save = drawn(given.picture)
     data = _read(given.overrides, given.config_dir)
     from leyden.reporting.tables import counts_table
 
     for line in _facts(data):
         console.print(line)
     console.print(counts_table(_counts(data), data.spec.class_names))
-    if given.picture is not None:
-        _draw(data, given.picture)
+    if save is not None:
+        save(_figure(data, given.picture))
         console.print(f"{_SAMPLES} training samples are drawn in {given.picture}")
     elif data.source.modality == "text":
         _print_texts(data)
@@ -109,15 +112,10 @@ def _print_texts(data: "DataModule") -> None:
         console.print(Text.assemble((f"{name}: ", "bold"), text(data, int(row))))
 
 
-def _draw(data: "DataModule", path: Path) -> None:
+def _figure(data: "DataModule", path: Path) -> "Figure":
     from leyden.pictures import figure
 
     if data.source.modality == "text":
         raise UserError(f"--picture {path}: texts are printed, not drawn; leave --picture out")
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise UserError(f"--picture {path}: the name must end in .png, .svg or .pdf")
     rows, names = _chosen(data)
-    try:
-        figure(data, rows, names, "training samples").savefig(path)
-    except OSError as error:
-        raise UserError(f"--picture {path}: {error.strerror}") from error
+    return figure(data, rows, names, "training samples")

@@ -12,7 +12,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from leyden import build, resume
 from leyden.callbacks.tensorboard import log_choices, rewind, show, tell
+from leyden.complexity.module import forward_flops
 from leyden.config import Config
+from leyden.console import console
 from leyden.data.datamodule import DataModule
 from leyden.data.ledger import Ledger, Prior
 from leyden.files import write_json, write_text
@@ -54,6 +56,7 @@ def fit(
     if data.tokenizer is not None:
         write_text(place.folder / "tokenizer.json", data.tokenizer.to_json())
     before = [finding.to_dict() for finding in quick(data)]
+    flops = _flops(module, data)
     try:
         trained = train(config, data, module, place, ledger.prior, state, leads=True)
     finally:
@@ -62,7 +65,7 @@ def fit(
         "status": "pruned" if trained.pruned else "complete",
         "metrics": trained.metrics,
         "best": trained.best,
-        "cost": _cost(trained.module, trained, config.batch_size),
+        "cost": {**_cost(trained, config.batch_size), "flops": flops},
         "prior": {**ledger.to_dict(), "samples_per_epoch": len(data.plan(int(config.trainer["max_epochs"])))},
         "operating_point": trained.point,
         "classes": list(trained.classes),
@@ -145,12 +148,22 @@ def _label_noise(config: Config, data: DataModule, place: Run) -> tuple[Finding,
         )
 
 
-def _cost(module: LightningModule, trained: Trained, batch_size: int) -> dict[str, Any]:
+def _flops(module: LightningModule, data: DataModule) -> int | None:
+    """Of a forward pass of one sample of median length; None where it cannot be had."""
+    try:
+        counted = forward_flops(module, data)
+    except Exception as error:  # of a net of the user's own: no reason not to train it
+        console.print(f"FLOPs are not counted: {type(error).__name__}: {error}")
+        return None
+    return None if counted is None or counted.uncounted else counted.total
+
+
+def _cost(trained: Trained, batch_size: int) -> dict[str, Any]:
     steps, seconds = trained.trainer.global_step, trained.seconds
     samples = steps * batch_size
     return {
         "seconds": round(seconds, 3),
         "samples_per_second": round(samples / seconds, 1) if seconds else None,
-        "parameters": sum(p.numel() for p in module.parameters()),
+        "parameters": sum(p.numel() for p in trained.module.parameters()),
         "steps": steps,
     }

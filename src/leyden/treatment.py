@@ -9,7 +9,7 @@ same order of batches. What differs from then on is written to treatment.json fi
 import contextlib
 import math
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from lightning.pytorch import LightningModule, Trainer
@@ -29,6 +29,7 @@ from leyden.health.epochs import Facts
 from leyden.health.finding import Finding, NonFinite
 from leyden.health.policy import Policy
 from leyden.ranks import following, forget
+from leyden.ready import fit_frontend
 from leyden.resume import State
 from leyden.run import Run
 
@@ -92,9 +93,7 @@ def _attempt(
     leads: bool,
 ) -> tuple[Trainer, BadStep | Pruned | None]:
     """One `Trainer.fit`, and what ended it before its end."""
-    frontend: Any = getattr(module, "frontend", None)
-    if hasattr(frontend, "fit"):
-        frontend.fit(data.fit_batches())
+    fit_frontend(module, data)
     first = None if state is None else state.step + 1  # event files drop what they hold from there
     trainer = build.trainer(config, place.folder, first, exact)
     trainer.strategy.checkpoint_io = resume.Files(state)

@@ -74,7 +74,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
                 "epoch": 2,
             }
             cost = {"mlp": 100, "cnn": 5000, "linear": 10, "majority": 0}.get(model, 1000)
-            result["cost"] = {"seconds": 1.0 + cost / 1000, "parameters": cost}
+            result["cost"] = {"seconds": 1.0 + cost / 1000, "parameters": cost, "flops": 20 * cost}
         folder = tmp_path / "runs" / config["experiment"] / f"{config['name']}-{number:010x}"
         folder.mkdir(parents=True)
         (folder / "result.json").write_text(json.dumps(result))

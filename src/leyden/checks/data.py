@@ -6,14 +6,14 @@ leyden check data data=mnist --json
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from leyden.arguments import Arguments
+from leyden.arguments import Arguments, drawn
 from leyden.compose import compose
 from leyden.console import console
 from leyden.errors import UserError
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from leyden.health.data.look import Look
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "default", "holds": "green"}
-_ENDINGS = (".png", ".svg", ".pdf")
 _PAIRS = 12  # drawn, at most
 
 
@@ -44,10 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         "--picture", type=Path, help="draw pairs of near duplicates to this file (.png, .svg or .pdf)"
     )
     given = parser.parse_intermixed_args(arguments)
-    if given.picture is not None and given.picture.suffix not in _ENDINGS:
-        raise UserError(
-            f"--picture {given.picture}: the name must end in {', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]}"
-        )
+    save = drawn(given.picture)
     data, stops = _data(given.overrides, given.config_dir)
     if given.picture is not None and data.source.modality == "text":
         raise UserError(f"--picture {given.picture}: texts are printed, not drawn; leave --picture out")
@@ -58,8 +54,10 @@ def main(arguments: Sequence[str]) -> int:
     else:
         flags = [f"--config-dir={folder}" for folder in given.config_dir]
         _print(looks, findings, ["leyden", "train", *flags, *given.overrides])
-    if given.picture is not None:
-        _draw(data, findings, given.picture, quiet=given.json)
+    if save is not None:
+        told = _draw(data, findings, save, given.picture)
+        if not given.json:
+            console.print(told)
     return int(any(finding["level"] == "error" for finding in findings))
 
 
@@ -103,23 +101,20 @@ def _table(looks: Sequence["Look"]) -> Table:
     return table
 
 
-def _draw(data: "DataModule", findings: Sequence[dict[str, Any]], path: Path, quiet: bool) -> None:
-    """Pairs of near duplicates, each pair in one place: that of validation or test, and that of train."""
+def _draw(
+    data: "DataModule", findings: Sequence[dict[str, Any]], save: Callable[["Figure"], None], path: Path
+) -> str:
+    """Pairs of near duplicates, each pair in one place: that of validation or test, and that of train; in words."""
     found = [pair for f in findings if f["id"] == "near_duplicates" for pair in f["evidence"]["rows"]][
         :_PAIRS
     ]
     if not found:
-        if not quiet:
-            console.print("no near duplicates to draw")
-        return
+        return "no near duplicates to draw"
     index = data.table.index
-    captions = [f"{index.names[tested]}\n{index.names[trained]}" for tested, trained in found]
-    try:
-        _figure(data, found, captions).savefig(path)
-    except OSError as error:
-        raise UserError(f"--picture {path}: {error.strerror}") from error
-    if not quiet:
-        console.print(f"{plural(len(found), 'pair')} of near duplicates are drawn in {path}")
+    save(
+        _figure(data, found, [f"{index.names[tested]}\n{index.names[trained]}" for tested, trained in found])
+    )
+    return f"{plural(len(found), 'pair')} of near duplicates are drawn in {path}"
 
 
 def _figure(data: "DataModule", pairs: Sequence[Sequence[int]], captions: Sequence[str]) -> "Figure":

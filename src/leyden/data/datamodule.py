@@ -214,6 +214,11 @@ class DataModule(LightningDataModule):
         size = self.reading.eval_batch_size
         return self._loader(rows, Sequential(len(rows)), size, training=False, accumulate=1)
 
+    def batch_of(self, rows: np.ndarray) -> Batch:
+        """Rows (n,) of the table as one unaugmented batch, gathered in this process even where inputs are files."""
+        order, size = Sequential(len(rows)), max(1, len(rows))
+        return next(iter(Loader(self.inputs, self._labels, rows, order, size, training=False)))
+
     def _loader(
         self, rows: np.ndarray, order: Order, size: int, *, training: bool, accumulate: int
     ) -> Loader:

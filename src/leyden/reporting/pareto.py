@@ -20,14 +20,14 @@ def front(costs: Sequence[float | None], values: Sequence[float], higher: bool) 
 
 
 def simplest(
-    costs: Sequence[tuple[float | None, float | None]],
+    costs: Sequence[tuple[float | None, ...]],
     values: Sequence[float],
     errors: Sequence[float | None],
     higher: bool,
 ) -> int | None:
     """The place of the cheapest point within one standard error of the best (Breiman et al. 1984).
 
-    costs: (parameters, seconds) of each; fewest parameters first, then seconds. None where the best has no error.
+    costs: of each, those that count first in front: (parameters, flops, seconds). None where the best has no error.
     """
     sign = 1.0 if higher else -1.0
     best = max(range(len(values)), key=lambda i: sign * values[i], default=None)
@@ -35,4 +35,4 @@ def simplest(
         return None
     least = sign * values[best] - (errors[best] or 0.0)
     near = [i for i in range(len(values)) if sign * values[i] >= least and costs[i][0] is not None]
-    return min(near, key=lambda i: (costs[i][0], costs[i][1] or 0.0), default=None)
+    return min(near, key=lambda i: tuple(cost or 0.0 for cost in costs[i]), default=None)

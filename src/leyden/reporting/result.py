@@ -20,7 +20,7 @@ _GROUPS = {"many": "> 100", "medium": "20 - 100", "few": "< 20"}  # training sam
 _SHARES = 5  # of classes that are named
 _SPLITS = {"test": "test", "val": "validation"}
 _STATUS_STYLES = {"complete": "bold green", "failed": "bold red"}
-_COST_WORDS = {"samples_per_second": "samples/s", "parameters": "parameters"}
+_COST_WORDS = {"samples_per_second": "samples/s", "parameters": "parameters", "flops": "FLOPs a sample"}
 
 
 def result_table(result: Mapping[str, Any]) -> RenderableType:

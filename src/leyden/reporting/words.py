@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 UNKNOWN = "-"
+_PREFIXES = ("", "k", "M", "G", "T", "P")
 
 
 def number(value: float | None) -> str:
@@ -37,6 +38,20 @@ def count(value: float | None) -> str:
     '1,234,567'
     """
     return UNKNOWN if value is None else f"{value:,.0f}"
+
+
+def scaled(value: float | None, unit: str = "") -> str:
+    """Three digits and a prefix of thousands.
+
+    >>> scaled(137_725_184, "FLOP"), scaled(464_154, "B"), scaled(12, "B")
+    ('138 MFLOP', '464 kB', '12 B')
+    """
+    if value is None:
+        return UNKNOWN
+    place = 0
+    while abs(value) >= 999.5 and place < len(_PREFIXES) - 1:
+        value, place = value / 1000, place + 1
+    return f"{value:.3g} {_PREFIXES[place]}{unit}".rstrip()
 
 
 def plural(n: int, noun: str, many: str | None = None) -> str:

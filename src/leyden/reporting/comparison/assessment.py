@@ -24,7 +24,7 @@ from leyden.reporting.records import Record
 from leyden.reporting.statistics import LEVEL, Comparison, Summary, against, compare, summarise
 
 DEFAULT = Metric("test", "accuracy")
-COSTS = ("parameters", "seconds")
+COSTS = ("parameters", "flops", "seconds")
 _RANGES = {"mcc": (-1.0, 1.0), "log_loss": (0.0, math.inf)}  # the other metrics of Leyden's lie in 0 .. 1
 
 
@@ -38,7 +38,7 @@ class Row:
         summary: of the metric; None where no run is complete.
         interval: the summary's, cut to the values that the metric can take.
         pooled: accuracy of the summed confusion matrices of a cross-validation; elsewhere None.
-        costs: means of parameters and seconds.
+        costs: means of those of COSTS; None where a run does not say.
         fronts: those of the costs on whose front of best trade-offs it lies.
         comparison: against the baseline; None of the baseline itself and where there is none.
         marks: best, simplest, baseline, trivial, and what it does not beat.
@@ -50,7 +50,7 @@ class Row:
     summary: Summary | None
     interval: tuple[float, float] | None = None
     pooled: Estimate | None = None
-    costs: tuple[float | None, float | None] = (None, None)
+    costs: tuple[float | None, ...] = (None,) * len(COSTS)
     fronts: tuple[str, ...] = ()
     comparison: Comparison | None = None
     marks: tuple[str, ...] = ()
@@ -221,7 +221,7 @@ def _values(group: Group, columns: Sequence[str], by: Sequence[str] = ()) -> tup
 def _row(group: Group, own: tuple[str, ...], metric: Metric) -> Row:
     values = list(group.values.values())
     summary = summarise(values, group.shared) if values else None
-    costs = (group.mean_of("parameters"), group.mean_of("seconds"))
+    costs = tuple(group.mean_of(cost) for cost in COSTS)
     pooled = _pooled(group, metric.split) if metric.name == "accuracy" and group.folds > 1 else None
     return Row(0, group, own, summary, _cut(summary, metric), pooled, costs)
 

@@ -8,8 +8,10 @@ from typing import Any
 from leyden.reporting import markdown as md
 from leyden.reporting.columns import heading
 from leyden.reporting.comparison import remarks
-from leyden.reporting.comparison.assessment import Part, Report, Row
+from leyden.reporting.comparison.assessment import COSTS, Part, Report, Row
 from leyden.reporting.comparison.terminal import (
+    COST_HEADS,
+    cost_words,
     effect_word,
     fronts_word,
     interval,
@@ -17,9 +19,8 @@ from leyden.reporting.comparison.terminal import (
     signed,
     test_word,
     verdict,
-    whole,
 )
-from leyden.reporting.words import UNKNOWN, duration, number
+from leyden.reporting.words import UNKNOWN, number
 
 _COMPARISON = (
     "difference",
@@ -57,8 +58,7 @@ def _part(part: Part, report: Report) -> Iterator[str]:
         "mean",
         "95 % interval",
         "sd",
-        "parameters",
-        "time a run",
+        *COST_HEADS,
         "trade-off in",
         "",
     ]
@@ -93,7 +93,7 @@ def _mean_row(row: Row) -> Sequence[str]:
     return [
         *(str(row.number), *row.values, row.group.counted, number(summary.mean if summary else None)),
         *(interval(row), number(summary.sd if summary else None)),
-        *(whole(row.costs[0]), duration(row.costs[1]), fronts_word(row), ", ".join(remarks_)),
+        *(*cost_words(row), fronts_word(row), ", ".join(remarks_)),
     ]
 
 
@@ -139,9 +139,7 @@ def table(report: Report) -> str:
         "low",
         "high",
     ]
-    writer.writerow(
-        [*names, "parameters", "seconds", "fronts", "marks", *_heads(), "unfinished", "pooled", "folders"]
-    )
+    writer.writerow([*names, *COSTS, "fronts", "marks", *_heads(), "unfinished", "pooled", "folders"])
     for part in report.parts:
         for row in part.rows:
             writer.writerow(_csv_row(row, part, report, keys))

@@ -18,16 +18,17 @@ from leyden.reporting.comparison.page_runs import cell, group_section, run_secti
 from leyden.reporting.comparison.plots import Section, bar, bar_scale, learning_curves, trade_offs
 from leyden.reporting.comparison.style import CSS
 from leyden.reporting.comparison.terminal import (
+    COST_HEADS,
+    cost_words,
     effect_word,
     interval,
     p_word,
     signed,
     test_word,
     verdict,
-    whole,
 )
 from leyden.reporting.effects import Level, Share
-from leyden.reporting.words import duration, number, plural
+from leyden.reporting.words import number, plural
 
 SECTIONS: list[Callable[[Part, Report], Section | None]] = [learning_curves, trade_offs]
 _MOST_LINKS = 12  # groups named beside an effect
@@ -108,7 +109,7 @@ def _means(part: Part) -> str:
         ("mean", "n"),
     ]
     header += [("", ""), ("95 % interval", "n"), ("sd", "n")]
-    header += [("parameters", "n"), ("time a run", "n")]
+    header += [(name, "n") for name in COST_HEADS]
     scale = bar_scale(part)
     return table(header, ("".join(_mean_cells(row, bar(row, scale))) for row in part.rows))
 
@@ -124,8 +125,8 @@ def _mean_cells(row: Row, drawing: str) -> Iterator[str]:
     yield f"<td>{drawing}</td>"
     yield cell(interval(row), "n", to)
     yield cell(number(summary.sd if summary else None), "n", to)
-    yield cell(whole(row.costs[0]), "n", to)
-    yield cell(duration(row.costs[1]), "n", to)
+    for word in cost_words(row):
+        yield cell(word, "n", to)
 
 
 def marks(row: Row) -> str:

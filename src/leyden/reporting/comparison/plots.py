@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from leyden.reporting.comparison import svg
 from leyden.reporting.comparison.assessment import COSTS, Part, Report, Row
-from leyden.reporting.comparison.terminal import whole
+from leyden.reporting.comparison.terminal import COST_HEADS, cost_words
 from leyden.reporting.statistics import Summary, summarise
-from leyden.reporting.words import duration, number, plural
+from leyden.reporting.words import number, plural
 
 MOST_CURVES = svg.COLOURS
 _MOST_WHISKERS = 20  # groups whose intervals a scale looks at
@@ -155,7 +155,7 @@ def _legend(rows: Sequence[Row]) -> str:
 
 
 def trade_offs(part: Part, report: Report) -> Section | None:
-    """Two drawings: the metric against parameters and against seconds, the front as steps."""
+    """The metric against each cost, a drawing each, the front as steps."""
     drawings = [_trade_off(part, report, place) for place in range(len(COSTS))]
     if not any(drawings):
         return None
@@ -181,14 +181,14 @@ def _trade_off(part: Part, report: Report, place: int) -> str:
     y = svg.scale(_reach(part), *y_ends)
     inside = [row for row in part.scored if not _outside(row, y)]
     points = [(row.costs[place], row.summary.mean, row) for row in inside if row.summary is not None]
-    known = [(cost, mean, row) for cost, mean, row in points if cost is not None]
+    known = [(cost, mean, row) for cost, mean, row in points if cost]  # 0 has no place on a logarithmic axis
     if len({cost for cost, _, _ in known}) < 2:
         return ""
     x = svg.scale([cost for cost, _, _ in known], *x_ends, log=True)
     front = sorted(((cost, mean) for cost, mean, row in known if COSTS[place] in row.fronts))
     taken: list[tuple[float, float]] = []
     drawn = "".join(_point(cost, mean, row, COSTS[place], (x, y), taken) for cost, mean, row in known)
-    name = ("parameters", "seconds of training")[place]
+    name = ("parameters", "FLOPs a sample", "seconds of training")[place]
     content = _steps(front, x, y) + drawn
     return svg.frame(x, y, name, str(report.metric), content, f"{report.metric} against {name}")
 
@@ -215,7 +215,10 @@ def _point(
     """A dot that leads to its group; those that are named have an interval and a number where there is room."""
     x, y = scales
     at, up, on = x.at(cost), y.at(mean), kind in row.fronts
-    words = f"{_title(row)}, {whole(row.costs[0])} parameters, {escape(duration(row.costs[1]))}"
+    words = escape(
+        ", ".join(f"{name} {word}" for name, word in zip(COST_HEADS, cost_words(row), strict=True))
+    )
+    words = f"{_title(row)}, {words}"
     dot = f'<circle class="{"dot" if on else "dot off"}" cx="{at}" cy="{up}" r="{5 if on else 4}"/>'
     extra = ""
     if on or "baseline" in row.marks or row.group.trivial:

@@ -10,8 +10,9 @@ from leyden.reporting.comparison.assessment import COSTS, Part, Report, Row
 from leyden.reporting.effects import Share
 from leyden.reporting.layout import note, plain_table, text
 from leyden.reporting.statistics import Comparison
-from leyden.reporting.words import UNKNOWN, duration, number, plural
+from leyden.reporting.words import UNKNOWN, duration, number, plural, scaled
 
+COST_HEADS = ("parameters", "FLOPs", "time a run")  # of the costs in the order of COSTS
 MOST_ROWS = 20  # of a part, in the terminal; baseline and trivial models are shown whatever their place
 _MOST_EFFECTS = 8
 _MARKS, _NARROWEST = 9, 4  # columns: the marks' words do not fold; a key's values do
@@ -189,15 +190,12 @@ def _percent(share: Share) -> str:
 def _trade_offs(part: Part, found: Report) -> RenderableType:
     """The groups on a front."""
     table = plain_table(f"best trade-offs of {found.metric} and cost", ("#", "right"), ("", "left"))
-    for name in ("mean", "parameters", "time a run"):
+    for name in ("mean", *COST_HEADS):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("on the front of", overflow="fold")
     for row in front_rows(part):
-        parameters, seconds = row.costs
         mean = number(row.summary.mean if row.summary else None)
-        table.add_row(
-            *(str(row.number), text(row.label), mean, whole(parameters), duration(seconds)), fronts_word(row)
-        )
+        table.add_row(str(row.number), text(row.label), mean, *cost_words(row), fronts_word(row))
     return table
 
 
@@ -206,9 +204,15 @@ def front_rows(part: Part) -> list[Row]:
     return [row for row in part.rows if row.fronts][:MOST_ROWS]
 
 
+def cost_words(row: Row) -> tuple[str, str, str]:
+    """Under COST_HEADS."""
+    parameters, flops, seconds = row.costs
+    return whole(parameters), scaled(flops), duration(seconds)
+
+
 def fronts_word(row: Row) -> str:
-    """`parameters, time`."""
-    words = dict(zip(COSTS, ("parameters", "time"), strict=True))
+    """`parameters, FLOPs, time`."""
+    words = dict(zip(COSTS, ("parameters", "FLOPs", "time"), strict=True))
     return ", ".join(words[cost] for cost in row.fronts)
 
 

@@ -1,0 +1,40 @@
+"""How long a call takes: every call timed by itself, with the device's queue emptied, after a warm-up."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+WARM_UP = 3  # calls that are not counted: allocation, and kernels that are chosen at first use
+FEW, SECONDS = 20, 2.0  # calls at least, and time after which no more are made
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds a call: median, 95th percentile, and of how many calls."""
+
+    p50: float
+    p95: float
+    calls: int
+
+
+def measure(call: Callable[[], object], device: torch.device, seconds: float = SECONDS) -> Latency:
+    """Call until `seconds` have passed and `FEW` calls have been made."""
+    for _ in range(WARM_UP):
+        call()
+    times: list[float] = []
+    while len(times) < FEW or sum(times) < seconds:
+        _wait_for(device)
+        began = time.perf_counter()
+        call()
+        _wait_for(device)
+        times.append(time.perf_counter() - began)
+    p50, p95 = np.percentile(times, [50, 95])
+    return Latency(float(p50), float(p95), len(times))
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,161 @@
+"""`leyden profile [key=value ...]`: what a model costs, before it is trained. Parameters, FLOPs, memory, time, energy.
+
+leyden profile experiment=mnist_cnn
+leyden profile model=resnet32 data=cifar10 --picture layers.png
+leyden profile experiment=sms_spam --json
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leyden.arguments import Arguments, drawn
+from leyden.console import console
+from leyden.runtime import tune_process
+
+if TYPE_CHECKING:
+    from leyden.ready import Ready
+
+BATCHES = (1, 64)  # of which the latency is measured
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the tables, or JSON; draw the layers."""
+    parser = Arguments(prog="leyden profile", description="What a model costs, before it is trained.")
+    parser.add_argument("overrides", nargs="*", default=[], help="key=value, as for leyden train")
+    parser.add_argument(
+        "--config-dir", "-cd", action="append", default=[], help="a folder with your own options"
+    )
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.add_argument(
+        "--picture", type=Path, help="draw the layers' costs to this file (.png, .svg or .pdf)"
+    )
+    given = parser.parse_intermixed_args(arguments)
+    picture = drawn(given.picture)
+    tune_process()
+    from leyden.ready import ready
+    from leyden.reporting.costs import costs_figure, costs_tables
+
+    found = profile(ready(given.overrides, given.config_dir))
+    if given.json:
+        print(json.dumps(found, indent=2))
+    else:
+        for table in costs_tables(found):
+            console.print(table)
+    if picture is not None:
+        picture(costs_figure(found["layers"]))
+        if not given.json:
+            console.print(f"the layers are drawn in {given.picture}")
+    return 0
+
+
+def profile(made: "Ready") -> dict[str, Any]:
+    """Every cost by name; bytes, seconds, joules and operations."""
+    from leyden.complexity import module as costs
+
+    module, data, plugin = made.module, made.data, made.trainer.strategy.precision_plugin
+    batch = costs.typical(data, made.config.batch_size).to(made.device)
+    one = costs.typical(data, 1).to(made.device)
+    with plugin.forward_context():
+        forward = costs.forward_flops(module, data)
+        training = costs.training_flops(module, batch)
+        memory = _memory(made, batch)
+    layers = {} if forward is None else forward.layers
+    return {
+        "model": made.config.model.name,
+        "input": _input(made, one),
+        "device": str(made.device),
+        "precision": str(plugin.precision),
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "trained_parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
+        "flops": None if forward is None else forward.total,
+        "training_flops": training.total / len(batch.labels),
+        "uncounted": list(training.uncounted),
+        "memory": memory,
+        **({} if forward is None else _times(made)),
+        "layers": _layers(module, layers),
+    }
+
+
+def _input(made: "Ready", one: Any) -> str:
+    """What one sample is, in words."""
+    spec = made.data.spec
+    if spec.modality == "image":
+        return f"{spec.in_channels} x {spec.image_size[0]} x {spec.image_size[1]}"
+    length = int(one.lengths[0])
+    if spec.modality == "audio":
+        return f"{length / spec.sample_rate:.2f} s of audio (median)"
+    return f"{length} tokens (median)"
+
+
+def _layers(module: Any, flops: dict[str, int]) -> list[dict[str, Any]]:
+    """Parameters and operations of every module that has any of its own, in the order of the net."""
+    found = []
+    for name, part in module.named_modules():
+        own = sum(p.numel() for p in part.parameters(recurse=False))
+        if own or name in flops:
+            row = {"name": name.removeprefix("net.") or "(net)", "kind": type(part).__name__}
+            found.append({**row, "parameters": own, "flops": flops.get(name, 0)})
+    return found
+
+
+def _memory(made: "Ready", batch: Any) -> dict[str, Any]:
+    """Bytes in a training step of the configured batch size."""
+    import torch
+
+    from leyden.complexity import memory
+    from leyden.complexity import module as costs
+
+    module, half = made.module, max(1, len(batch.labels) // 2)
+    small = costs.typical(made.data, half).to(made.device)
+    kept, of_half = costs.activation_bytes(module, batch), costs.activation_bytes(module, small)
+    optimizer: Any = module.configure_optimizers()
+    optimizer = optimizer["optimizer"] if isinstance(optimizer, dict) else optimizer
+    with costs.undisturbed(module, training=True):
+        if made.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(made.device)
+        costs.training_loss(module, batch).backward()
+        optimizer.step()
+    peak = torch.cuda.max_memory_allocated(made.device) if made.device.type == "cuda" else None
+    return {
+        "batch_size": len(batch.labels),
+        "parameters": memory.size(module.parameters()),
+        "gradients": memory.size(p.grad for p in module.parameters()),
+        "optimizer": memory.state_size(optimizer),
+        "activations": kept,
+        "activations_per_sample": (kept - of_half) / max(1, len(batch.labels) - half),
+        "peak": peak,
+    }
+
+
+def _times(made: "Ready") -> dict[str, Any]:
+    """Latency and energy, from decoded inputs in the host's memory to logits there."""
+    import torch
+
+    from leyden.complexity import energy, latency
+    from leyden.complexity import module as costs
+
+    module, device = made.module, made.device
+    plugin = made.trainer.strategy.precision_plugin
+    found: dict[str, Any] = {}
+    with costs.undisturbed(module), torch.inference_mode(), plugin.forward_context():
+        for size in BATCHES:
+            batch = costs.typical(made.data, size)
+
+            def call(batch: Any = batch) -> None:
+                costs.forward(module, batch.to(device)).cpu()
+
+            found[str(size)] = asdict(latency.measure(call, device))
+        meter, reason = energy.meter(device)
+        if meter is None:
+            return {"latency": found, "energy": {"joules_per_1000": None, "reason": reason}}
+        meter.start()
+        spent = latency.measure(call, device)
+        joules = meter.joules()
+    samples = (spent.calls + latency.WARM_UP) * BATCHES[-1]
+    return {
+        "latency": found,
+        "energy": {"joules_per_1000": 1000 * joules / samples, "source": meter.source},
+    }
