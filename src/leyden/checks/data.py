@@ -5,29 +5,24 @@ leyden check data --config-dir conf data=mine --picture pairs.png
 leyden check data data=mnist --json
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from leyden.arguments import Arguments, drawn
+from leyden.checks.shown import show
 from leyden.compose import compose
 from leyden.console import console
 from leyden.errors import UserError
-from leyden.reporting.findings import findings_lines, worst_first
-from leyden.reporting.layout import plain_table, text
 from leyden.reporting.words import plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from leyden.data.datamodule import DataModule
-    from leyden.health.data.look import Look
+    from leyden.health.finding import Look
 
-_STYLES = {"error": "bold red", "warning": "yellow", "info": "default", "holds": "green"}
 _PAIRS = 12  # drawn, at most
 
 
@@ -48,12 +43,8 @@ def main(arguments: Sequence[str]) -> int:
     if given.picture is not None and data.source.modality == "text":
         raise UserError(f"--picture {given.picture}: texts are printed, not drawn; leave --picture out")
     looks = _looks(data, stops)
-    findings = [finding.to_dict() for look in looks for finding in look.findings]
-    if given.json:
-        print(json.dumps(worst_first(findings), indent=2))
-    else:
-        flags = [f"--config-dir={folder}" for folder in given.config_dir]
-        _print(looks, findings, ["leyden", "train", *flags, *given.overrides])
+    flags = [f"--config-dir={folder}" for folder in given.config_dir]
+    findings = show(looks, ["leyden", "train", *flags, *given.overrides], given.json)
     if save is not None:
         told = _draw(data, findings, save, given.picture)
         if not given.json:
@@ -79,26 +70,6 @@ def _looks(data: "DataModule", stops: bool) -> list["Look"]:
     from leyden.health.data import looks
 
     return list(looks(data, stops))
-
-
-def _print(looks: Sequence["Look"], findings: Sequence[dict[str, Any]], command: Sequence[str]) -> None:
-    console.print(_table(looks))
-    for line in findings_lines(findings, command):
-        console.print(line, soft_wrap=True)
-    counts = {level: sum(f["level"] == level for f in findings) for level in ("error", "warning", "info")}
-    if not findings:
-        console.print("the doctor has found nothing")
-        return
-    console.print(
-        f"{plural(counts['error'], 'error')}, {plural(counts['warning'], 'warning')}, {counts['info']} info"
-    )
-
-
-def _table(looks: Sequence["Look"]) -> Table:
-    table = plain_table("", ("looked at", "left"), ("", "left"), ("found", "left"))
-    for look in looks:
-        table.add_row(text(look.name), text(look.word, _STYLES[look.word]), text(look.told))
-    return table
 
 
 def _draw(

@@ -1,4 +1,4 @@
-"""A finding: what is wrong, where, what shows it, and what to try. Plain values: result.json holds them."""
+"""A finding: what is wrong, where, what shows it, what to try; a look, which gives some or none. Plain values."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -37,6 +37,27 @@ class Finding:
     def from_dict(cls, stored: Mapping[str, Any]) -> "Finding":
         """What `to_dict` returned."""
         return cls(**{**stored, "advice": tuple(stored["advice"])})
+
+
+@dataclass(frozen=True)
+class Look:
+    """One check.
+
+    Args:
+        name: what was looked for.
+        told: its numbers in a few words.
+        findings: what does not hold; none: it holds.
+    """
+
+    name: str
+    told: str
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """ "holds", or the level of the worst finding."""
+        levels = {finding.level for finding in self.findings}
+        return next((level for level in ("error", "warning", "info") if level in levels), "holds")
 
 
 class Stopped(Exception):

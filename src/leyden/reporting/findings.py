@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from leyden.reporting.layout import text
+from leyden.reporting.layout import plain_table, text
+from leyden.reporting.words import plural
 
 _ORDER = ("error", "warning", "info")
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "default"}
@@ -37,6 +38,24 @@ def findings_lines(findings: Findings, command: Sequence[str] = ()) -> Iterator[
             yield Text(
                 f"  try: {paste(command, override)}", no_wrap=True, overflow="ignore"
             )  # whole, to be pasted
+
+
+def looks_table(looks: Sequence[tuple[str, str, str]]) -> RenderableType:
+    """(what was looked at, holds or the worst level, what was found) of each look."""
+    table = plain_table("", ("looked at", "left"), ("", "left"), ("found", "left"))
+    for name, word, told in looks:
+        table.add_row(text(name), text(word, _STYLES.get(word, "green")), text(told))
+    return table
+
+
+def verdict(findings: Findings) -> str:
+    """How many there are of each level."""
+    if not findings:
+        return "the doctor has found nothing"
+    counts = {level: sum(f["level"] == level for f in findings) for level in _ORDER}
+    return (
+        f"{plural(counts['error'], 'error')}, {plural(counts['warning'], 'warning')}, {counts['info']} info"
+    )
 
 
 def paste(command: Sequence[str], override: str) -> str:

@@ -18,8 +18,8 @@ from leyden.data.split import Auto, Grouped, KFold, Stratified
 from leyden.data.tokenizers import Word
 from leyden.errors import UserError
 from leyden.health.data import duplicates, inspect, looks, quick
-from leyden.health.data.look import Look, percent
-from leyden.health.finding import Finding
+from leyden.health.data.look import percent
+from leyden.health.finding import Finding, Look
 from near_copies import layer
 
 ROWS = 400

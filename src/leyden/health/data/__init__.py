@@ -11,8 +11,8 @@ import numpy as np
 from leyden.data.columns import Files
 from leyden.data.datamodule import DataModule
 from leyden.health.data import duplicates, splits
-from leyden.health.data.look import Look, part_of
-from leyden.health.finding import Finding
+from leyden.health.data.look import part_of
+from leyden.health.finding import Finding, Look
 
 QUICK_BYTES = 256e6  # of images or recordings: more is not looked through at the start of a run
 QUICK_TEXT = 8e6  # of texts, whose words are compared

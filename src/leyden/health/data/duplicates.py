@@ -12,8 +12,8 @@ import numpy as np
 from leyden.data.columns import Dense, Files, Ragged
 from leyden.data.datamodule import DataModule, _words
 from leyden.data.work import each
-from leyden.health.data.look import KEPT, PARTS, Look, examples, names_of, part_of, percent
-from leyden.health.finding import Finding, Level
+from leyden.health.data.look import KEPT, PARTS, examples, names_of, part_of, percent
+from leyden.health.finding import Finding, Level, Look
 
 LEAK_WARNING, LEAK_ERROR = 0.001, 0.01  # of validation and test rows
 CONFLICT_WARNING = 0.001  # of all rows

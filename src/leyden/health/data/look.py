@@ -1,37 +1,14 @@
-"""What a check has looked at and found: a line of the table, and its findings. Words for shares and examples."""
+"""Words for shares and examples, and which rows stand in which part."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from leyden.data.datamodule import DataModule
-from leyden.health.finding import Finding
 
 SHOWN = 3  # examples in a sentence
 KEPT = 20  # examples in the evidence
 PARTS = ("train", "val", "test")
-
-
-@dataclass(frozen=True)
-class Look:
-    """One check.
-
-    Args:
-        name: what was looked for.
-        told: its numbers in a few words.
-        findings: what does not hold; none: it holds.
-    """
-
-    name: str
-    told: str
-    findings: tuple[Finding, ...] = ()
-
-    @property
-    def word(self) -> str:
-        """ "holds", or the level of the worst finding."""
-        levels = {finding.level for finding in self.findings}
-        return next((level for level in ("error", "warning", "info") if level in levels), "holds")
 
 
 def percent(share: float) -> str:

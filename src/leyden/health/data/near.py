@@ -6,11 +6,11 @@ import torch
 from leyden.data.datamodule import DataModule, _words
 from leyden.health.data import near_audio, near_images, near_text
 from leyden.health.data.duplicates import pieces
-from leyden.health.data.look import KEPT, PARTS, Look, examples, part_of, percent
+from leyden.health.data.look import KEPT, PARTS, examples, part_of, percent
 from leyden.health.data.near_audio import Waves
 from leyden.health.data.scan import Scan
 from leyden.health.data.search import Pairs
-from leyden.health.finding import Finding, Level
+from leyden.health.finding import Finding, Level, Look
 
 WARNING = 0.001  # of validation and test rows, as for identical ones; never an error: it is a likeness
 

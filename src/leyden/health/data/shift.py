@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from leyden.data.datamodule import DataModule
-from leyden.health.data.look import PARTS, Look
+from leyden.health.data.look import PARTS
 from leyden.health.data.scan import Scan
-from leyden.health.finding import Finding
+from leyden.health.finding import Finding, Look
 
 SIGMAS = 3.0  # of the training samples
 LEAST = 1.0  # grey levels or dB: what varies less is taken to vary by so much

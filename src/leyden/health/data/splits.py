@@ -7,8 +7,8 @@ from scipy.special import chdtrc
 
 from leyden.data.datamodule import DataModule
 from leyden.data.split import KFold
-from leyden.health.data.look import PARTS, Look, examples, percent
-from leyden.health.finding import Finding, Level
+from leyden.health.data.look import PARTS, examples, percent
+from leyden.health.finding import Finding, Level, Look
 
 SMALLEST = 5  # training samples of a class
 SELDOM = 0.1  # samples of a class in a batch, expected

@@ -8,9 +8,9 @@ import numpy as np
 from leyden.data.columns import Ragged
 from leyden.data.datamodule import DataModule
 from leyden.data.tokenizers import UNKNOWN_ID
-from leyden.health.data.look import KEPT, PARTS, Look, examples, names_of, part_of, percent
+from leyden.health.data.look import KEPT, PARTS, examples, names_of, part_of, percent
 from leyden.health.data.scan import Scan
-from leyden.health.finding import Finding, Level
+from leyden.health.finding import Finding, Level, Look
 
 BAD_WARNING = 0.01  # of all inputs, where they are left out by data.on_bad=skip
 CONSTANT_WARNING, CONSTANT_ERROR = 0.001, 0.1  # of train, val and test
