@@ -18,6 +18,10 @@ CHECKS = {
     "data": Check(
         "leyden.checks.data", "the data before training: copies over the split, bad inputs, groups, ranges"
     ),
+    "model": Check(
+        "leyden.checks.model",
+        "the model before training: gradients, leaks, padding, one batch by heart, export",
+    ),
     "resume": Check("leyden.checks.resume", "a run that is killed and resumed ends as one that is not"),
 }
 

@@ -170,7 +170,8 @@ class WaveBlock(nn.Module):
 def _silence_padding(x: Tensor, lengths: Tensor) -> Tensor:
     """x (B, ..., T) with zeros beyond each sample's length."""
     mask = length_mask(lengths, x.shape[-1])
-    return x.masked_fill(~mask.reshape(len(mask), *[1] * (x.dim() - 2), -1), 0)
+    # shape[0], not len(): torch.export would take len() for a constant
+    return x.masked_fill(~mask.reshape(mask.shape[0], *[1] * (x.dim() - 2), -1), 0)
 
 
 def _bins_after(bins: int, pools: int) -> int:

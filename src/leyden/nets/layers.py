@@ -102,7 +102,7 @@ class Recurrent(nn.Module):
 
     def final(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, width) -> (B, width): each direction's state after it has read the whole sample."""
-        last = outputs[torch.arange(len(outputs), device=outputs.device), lengths - 1]
+        last = outputs[torch.arange(outputs.shape[0], device=outputs.device), lengths - 1]
         if len(self.backwards) == 0:
             return last
         half = self.width // 2

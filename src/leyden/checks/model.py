@@ -1,0 +1,41 @@
+"""`leyden check model [key=value ...]`: what a model must be able to do before it is worth training.
+
+leyden check model model=resnet32 data=cifar10
+leyden check model --config-dir conf model=mine
+leyden check model experiment=sms_spam --json
+"""
+
+from collections.abc import Iterator, Sequence
+
+from leyden.arguments import Arguments
+from leyden.checks.shown import show
+from leyden.console import console
+from leyden.health.finding import Look
+from leyden.runtime import tune_process
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print what holds and what does not; exit status 1 if there is an error-level finding."""
+    parser = Arguments(prog="leyden check model", description="Look at a model before training.")
+    parser.add_argument("overrides", nargs="*", default=[], help="key=value, as for leyden train")
+    parser.add_argument(
+        "--config-dir", "-cd", action="append", default=[], help="a folder with your own options"
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    given = parser.parse_intermixed_args(arguments)
+    tune_process()
+    flags = [f"--config-dir={folder}" for folder in given.config_dir]
+    looks = list(_looks(given.overrides, given.config_dir))
+    findings = show(looks, ["leyden", "train", *flags, *given.overrides], given.json)
+    return int(any(finding["level"] == "error" for finding in findings))
+
+
+def _looks(overrides: Sequence[str], config_dirs: Sequence[str]) -> Iterator[Look]:
+    """Each look, under a word of what is being looked at."""
+    from leyden.health.model import looks
+    from leyden.health.model.subject import Subject
+    from leyden.ready import ready
+
+    subject = Subject.of(ready(overrides, config_dirs))
+    with console.status("looking at the model"):
+        yield from looks(subject)
