@@ -30,7 +30,7 @@ def prepared(words: list[str]) -> Prepared:
     module: Any = build.module(config, data.spec, 10)
     if hasattr(module.frontend, "fit"):
         module.frontend.fit(data.fit_batches())
-    return Prepared(plain, module, first_epoch(data, int(config.trainer["max_epochs"])))
+    return Prepared(plain, module, list(data.training_loader(int(config.trainer["max_epochs"]))))
 
 
 def planted(words: list[str], steps: list[int], module: str, **more: Any) -> dict[str, Any]:
@@ -45,14 +45,6 @@ def planted(words: list[str], steps: list[int], module: str, **more: Any) -> dic
         **more,
     }
     return plain
-
-
-def first_epoch(data: Any, epochs: int) -> list[Any]:
-    """Batches in the order of training."""
-    loader = data._loader(
-        data.splits.train, data._train_order(epochs), data.batch_size, training=True, accumulate=1
-    )
-    return list(loader)
 
 
 def modules_of(words: list[str]) -> list[str]:

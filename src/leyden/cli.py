@@ -31,6 +31,7 @@ VERBS = {
         "leyden.checks", "look at data and model before training; prove that a killed run resumes exactly"
     ),
     "profile": Verb("leyden.profile", "what a model costs: parameters, FLOPs, memory, latency, energy"),
+    "find": Verb("leyden.finders", "a good learning rate or batch size, with a picture"),
     "data": Verb("leyden.describe", "what a data set holds: counts, shapes, lengths, a picture of samples"),
     "list": Verb("leyden.listing", "every model, data set, objective and experiment there is, yours too"),
 }

@@ -23,8 +23,7 @@ SETS = {
 @pytest.fixture(autouse=True)
 def soon_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A few calls are enough here."""
-    monkeypatch.setattr(latency, "FEW", 3)
-    monkeypatch.setattr(latency.measure, "__defaults__", (0.0,))
+    monkeypatch.setattr(latency.measure, "__defaults__", (0.0, 3))
     monkeypatch.chdir(tmp_path)
 
 

@@ -20,12 +20,14 @@ class Latency:
     calls: int
 
 
-def measure(call: Callable[[], object], device: torch.device, seconds: float = SECONDS) -> Latency:
-    """Call until `seconds` have passed and `FEW` calls have been made."""
+def measure(
+    call: Callable[[], object], device: torch.device, seconds: float = SECONDS, few: int = FEW
+) -> Latency:
+    """Call until `seconds` have passed and `few` calls have been made."""
     for _ in range(WARM_UP):
         call()
     times: list[float] = []
-    while len(times) < FEW or sum(times) < seconds:
+    while len(times) < few or sum(times) < seconds:
         _wait_for(device)
         began = time.perf_counter()
         call()

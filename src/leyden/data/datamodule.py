@@ -184,8 +184,11 @@ class DataModule(LightningDataModule):
     def train_dataloader(self) -> Loader:
         """Whole global batches in planned order, of about equal lengths; this rank's share of each."""
         assert self.trainer is not None
-        rows, order = self.splits.train, self._train_order(self.trainer.max_epochs or 1)
-        accumulate = self.trainer.accumulate_grad_batches
+        return self.training_loader(self.trainer.max_epochs or 1, self.trainer.accumulate_grad_batches)
+
+    def training_loader(self, epochs: int, accumulate: int = 1) -> Loader:
+        """The same, with or without a Trainer; each pass is an epoch of so many that are planned."""
+        rows, order = self.splits.train, self._train_order(epochs)
         return self._loader(rows, order, self.batch_size, training=True, accumulate=accumulate)
 
     def _train_order(self, epochs: int) -> Order:

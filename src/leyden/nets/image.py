@@ -22,7 +22,10 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class MLP(nn.Module):
-    """Fully connected layers over the flattened image; with `hidden=[]` a linear (logistic) model."""
+    """Fully connected layers over the flattened image; with `hidden=[]` a linear (logistic) model.
+
+    norm: "batch" puts batch norm (Ioffe and Szegedy 2015) before every activation.
+    """
 
     def __init__(
         self,
@@ -32,12 +35,15 @@ class MLP(nn.Module):
         hidden: Sequence[Width] = (256, 128),
         dropout: Dropout = 0.2,
         activation: Literal["relu", "gelu", "silu", "tanh"] = "relu",
+        norm: Literal["none", "batch"] = "none",
     ) -> None:
         super().__init__()
         self.feature_width = in_channels * image_size[0] * image_size[1]
         layers: list[nn.Module] = [nn.Flatten()]
         for width in hidden:
-            layers += [nn.Linear(self.feature_width, width), _ACTIVATIONS[activation](), nn.Dropout(dropout)]
+            layers.append(nn.Linear(self.feature_width, width, bias=norm == "none"))
+            layers += [nn.BatchNorm1d(width)] if norm == "batch" else []
+            layers += [_ACTIVATIONS[activation](), nn.Dropout(dropout)]
             self.feature_width = width
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(self.feature_width, num_classes)

@@ -155,11 +155,11 @@ def _word(number: int, syllables: int) -> str:
 
 
 class PlantedText:
-    """Sentences of filler words; one key word, one of a few synonyms of its class, at a random place.
+    """Sentences of filler words; one key word, one of a few synonyms of its class.
 
     samples: sentences in all, spread evenly, unless counts gives the number of each class. A sentence has
-    min_words to max_words words, separated by single spaces. truth (N, 2): first word of the signal, words
-    in it.
+    min_words to max_words words, separated by single spaces. place: where the key word stands; "first" asks a
+    net that reads forwards to remember it to the end. truth (N, 2): first word of the signal, words in it.
     """
 
     modality: ClassVar[str] = "text"
@@ -170,6 +170,7 @@ class PlantedText:
         samples: Count = 2000,
         min_words: Count = 5,
         max_words: Count = 30,
+        place: Literal["random", "first", "last"] = "random",
         fillers: Annotated[int, Ge(1), Le(4900)] = 200,
         synonyms: Annotated[int, Ge(1), Le(100)] = 3,
         counts: Sequence[int] | None = None,
@@ -180,7 +181,7 @@ class PlantedText:
             raise UserError(f"data.source.max_words: {max_words} is below min_words={min_words}")
         self.num_classes, self.samples, self.counts, self.seed = num_classes, samples, counts, seed
         self.min_words, self.max_words = min_words, max_words
-        self.fillers, self.synonyms = fillers, synonyms
+        self.fillers, self.synonyms, self.place = fillers, synonyms, place
 
     def keys(self, label: int) -> list[str]:
         """The key words of a class: three syllables, where filler words have two."""
@@ -191,7 +192,9 @@ class PlantedText:
         labels = _labels(self.num_classes, self.samples, self.counts, self.seed)
         rng = np.random.default_rng([self.seed, PLACES])
         lengths = rng.integers(self.min_words, self.max_words + 1, len(labels))
-        truth = np.stack([rng.integers(0, lengths), np.ones_like(lengths)], axis=1)
+        random = rng.integers(0, lengths)
+        starts = {"random": random, "first": np.zeros_like(random), "last": lengths - 1}[self.place]
+        truth = np.stack([starts, np.ones_like(lengths)], axis=1)
         return Plan(labels, lengths, truth.astype(np.int32))
 
     def fingerprint(self, cache: Path) -> str:
