@@ -135,3 +135,13 @@ def test_they_load(make: Callable[..., Any], tmp_path: Any) -> None:
     np.testing.assert_array_equal(table.index.truth, source.index().truth)
     assert table.index.names[2].endswith(" 2")
     assert len(table.inputs) == 30
+
+
+@pytest.mark.parametrize(("place", "first"), [("first", True), ("last", False)])
+def test_key_words_at_an_end(place: Any, first: bool) -> None:
+    source = PlantedText(samples=30, min_words=4, max_words=9, place=place)
+    for row in range(30):
+        words = source.decode(row).tobytes().decode().split()
+        found = words[0 if first else -1]
+        assert found in source.keys(int(source.index().labels[row]))
+        assert source.index().truth[row, 0] == (0 if first else len(words) - 1)

@@ -82,3 +82,11 @@ def test_mlp_has_the_layers_asked_for(activation: str, layer: type[nn.Module]) -
     assert [m.out_features for m in net.body if isinstance(m, nn.Linear)] == [20, 10]
     assert sum(isinstance(m, layer) for m in net.body) == 2
     assert net.feature_width == 10
+
+
+def test_mlp_with_batch_norm_before_every_activation() -> None:
+    net = MLP(4, 1, (5, 6), hidden=[20, 10], norm="batch", dropout=0.0)
+    kinds = [type(layer).__name__ for layer in net.body]
+    assert kinds == ["Flatten", *["Linear", "BatchNorm1d", "ReLU", "Dropout"] * 2]
+    assert all(layer.bias is None for layer in net.body if isinstance(layer, nn.Linear))
+    assert net(torch.randn(3, 1, 5, 6)).shape == (3, 4)
