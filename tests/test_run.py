@@ -30,6 +30,8 @@ def test_cosmetic_keys_and_written_out_defaults_are_the_same_run(tiny: Tiny) -> 
         ["checkpoint_minutes=1"],
         ["objective.label_smoothing=0.0"],
         ["trainer.log_every_n_steps=7"],
+        ["health=none"],
+        ["health.dead=0.5"],
     ):
         assert of(tiny(*same)) == base, same
 
@@ -51,6 +53,8 @@ def test_whatever_can_change_the_result_is_another_run(tiny: Tiny) -> None:
         ["data.source.seed=5"],
         ["split.seed=1"],
         ["augment=crop_flip"],
+        ["health=guard"],
+        ["health.adaptive_clip=2.5"],
     ]
     found = [of(tiny(*v)) for v in variants]
     assert len(set(found)) == len(variants)

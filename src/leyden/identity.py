@@ -48,8 +48,8 @@ def _matters(path: str) -> bool:
 def _treatment(config: Config) -> dict[str, Any]:
     """What the doctor may change in a run; empty where it only looks."""
     bound = _bound(config.health, "health")
-    treats = bound.get("on_bad") in ("skip", "roll_back")
-    return {name: bound[name] for name in TREATMENT} if treats else {}
+    acts = bound.get("on_bad") in ("skip", "roll_back") or bound.get("adaptive_clip") is not None
+    return {name: bound[name] for name in TREATMENT} if acts else {}
 
 
 def _bound(node: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class Doctor(LastCallback):
         self._recent: deque[bool] = deque(maxlen=_LAST)
         self._scaled_away = 0
         self._norm = (0.0, 0.0, 0)  # running mean and variance of the gradient's norm, and of how many
-        self._waiting: list[tuple[Tensor, Tensor]] = []
+        self._waiting: list[Tensor] = []  # (loss, norm) of steps that are not read yet
         self._buffers: list[Tensor] = []
         self._kept: list[Tensor] = []
         self._every, self._last_norm, self._last_checked = 1, 0.0, -1
@@ -96,7 +96,8 @@ class Doctor(LastCallback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Whether a value can be read without halting a queue; which buffers a bad batch would spoil."""
         on_cpu = trainer.strategy.root_device.type == "cpu"
-        self.exact = on_cpu or self._asked_exact or self.policy.treats
+        acts = self.policy.treats or self.policy.adaptive_clip is not None  # before the step: it must know
+        self.exact = on_cpu or self._asked_exact or acts
         self._buffers = [b for b in pl_module.buffers() if b.numel()] if self.policy.treats else []
         self._kept = [b.detach().clone() for b in self._buffers]
         self._window, self._losses, self._waiting = [], [], []
@@ -133,7 +134,7 @@ class Doctor(LastCallback):
         window, losses, self._window, self._losses = self._window, self._losses, [], []
         loss = _total(losses)
         if not self.exact:
-            self._later(trainer, loss, gradient_norm(optimizer), window)
+            self._later(trainer, pl_module, optimizer, loss, window)
             return
         if self._every == 1 or trainer.global_step % self._every == 0:
             self._last_norm, self._last_checked = float(gradient_norm(optimizer)), trainer.global_step
@@ -157,6 +158,7 @@ class Doctor(LastCallback):
         if trainer.state.fn != "fit":
             return
         self.chart.pause()
+        self._read(trainer, pl_module, trainer.global_step - 1, batch=0)
         if _finite_weights(pl_module):
             return
         step, epoch = trainer.global_step, trainer.current_epoch
@@ -225,11 +227,7 @@ class Doctor(LastCallback):
         norm: float,
         window: list[Taken],
     ) -> None:
-        what = "" if math.isfinite(loss) else "loss"
-        if not what and not math.isfinite(norm):
-            what = "" if self._scaler_does(trainer) else "gradient"
-        elif not what:
-            self._scaled_away = 0
+        what = self._what(trainer, loss, norm)
         if trainer.world_size > 1 and trainer.strategy.reduce_boolean_decision(bool(what), all=False):
             what = what or "another rank's loss"
         if self._to_be_passed(trainer, window):
@@ -238,14 +236,24 @@ class Doctor(LastCallback):
             self._bad(trainer, module, optimizer, what, window)
         else:
             self._recent.append(False)
-            rate = max(float(group["lr"]) for group in optimizer.param_groups)
-            if trainer.global_step == 0:
-                self._first(module, loss)
-            self.chart.step(trainer.global_step, loss, norm, rate)
+            self.chart.step(trainer.global_step, _rate(optimizer))
+            self._note(module, trainer.global_step, loss, norm)
             self._clip(optimizer, norm)
 
-    def _first(self, module: LightningModule, loss: float) -> None:
-        """Of plain cross-entropy the first loss is known beforehand."""
+    def _what(self, trainer: Trainer, loss: float, norm: float) -> str:
+        """What is not finite: "loss", "gradient" or ""."""
+        if not math.isfinite(loss):
+            return "loss"
+        if not math.isfinite(norm):
+            return "" if self._scaler_does(trainer) else "gradient"
+        self._scaled_away = 0
+        return ""
+
+    def _note(self, module: LightningModule, step: int, loss: float, norm: float) -> None:
+        """Into the chart; of plain cross-entropy the first loss is known beforehand."""
+        self.chart.note(step, loss, norm)
+        if step > 0:
+            return
         plain = type(getattr(module, "objective", None)).__name__ == "CrossEntropy"
         if plain and not getattr(module, "l1", 0):
             self.chart.found += series.initial(loss, len(module.class_names), self.policy)  # type: ignore[arg-type]
@@ -320,19 +328,31 @@ class Doctor(LastCallback):
 
     # --- on a device whose queue should not halt ---
 
-    def _later(self, trainer: Trainer, loss: Tensor, norm: Tensor, window: list[Taken]) -> None:
-        self._waiting.append((loss, norm))
-        if len(self._waiting) < _READ_EVERY:
+    def _later(
+        self,
+        trainer: Trainer,
+        module: LightningModule,
+        optimizer: Optimizer,
+        loss: Tensor,
+        window: list[Taken],
+    ) -> None:
+        self.chart.step(trainer.global_step, _rate(optimizer))
+        self._waiting.append(torch.stack((loss.float(), gradient_norm(optimizer).float())))
+        if len(self._waiting) == _READ_EVERY:
+            self._read(trainer, module, trainer.global_step, window[-1].index)
+
+    def _read(self, trainer: Trainer, module: LightningModule, step: int, batch: int) -> None:
+        """What waits on the device, up to `step`: one copy to the host, which halts the queue once."""
+        if not self._waiting:
             return
-        values = torch.stack([torch.stack(pair) for pair in self._waiting])
-        bad = ~values.isfinite().all()
+        values, self._waiting = torch.stack(self._waiting).tolist(), []
+        bad = any([self._what(trainer, loss, norm) for loss, norm in values])
         if trainer.world_size > 1:
-            bad = trainer.strategy.reduce(bad.float(), reduce_op="max") > 0
-        self._waiting = []
-        if bool(bad):
-            raise BadStep(
-                "loss or gradient", trainer.global_step, trainer.current_epoch, window[-1].index, exact=False
-            )
+            bad = trainer.strategy.reduce_boolean_decision(bad, all=False)
+        if bad:
+            raise BadStep("loss or gradient", step, trainer.current_epoch, batch, exact=False)
+        for place, (loss, norm) in enumerate(values, step + 1 - len(values)):
+            self._note(module, place, loss, norm)
 
     # --- what a resume needs ---
 
@@ -379,6 +399,10 @@ def gradient_norm(optimizer: Optimizer) -> Tensor:
 
 def _gradients(optimizer: Optimizer) -> list[Tensor]:
     return [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+
+
+def _rate(optimizer: Optimizer) -> float:
+    return max(float(group["lr"]) for group in optimizer.param_groups)
 
 
 def _seconds_of(trainer: Trainer) -> float:

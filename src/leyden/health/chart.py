@@ -46,15 +46,18 @@ class Chart:
         self._activity: Activity | None = None
         self._open = ExitStack()
 
-    def step(self, number: int, loss: float, norm: float, rate: float) -> None:
-        """A step is about to be taken."""
-        self._losses.append(loss)
-        self._norms.append(norm)
+    def step(self, number: int, rate: float) -> None:
+        """A step is about to be taken, its gradients are there."""
         self._rate = max(self._rate, rate)
         if self._movement.waiting:
             self._seen = self._movement.after()
         if number % _READ_EVERY == _FIRST_LOOK:
             self._movement.before()
+
+    def note(self, number: int, loss: float, norm: float) -> None:
+        """Its loss and the norm of its gradient are known; perhaps only some steps later."""
+        self._losses.append(loss)
+        self._norms.append(norm)
         if len(self._losses) >= _READ_EVERY:
             self._read(number)
 
