@@ -71,10 +71,11 @@ def fit(
         "classes": list(trained.classes),
         "doctor": [*before, *trained.findings],
     }
+    if not trained.pruned:
+        tell(trained.trainer.loggers, result["doctor"], command, trained.trainer.global_step)
     for logger in trained.trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             if not trained.pruned:
-                tell(logger.experiment, result["doctor"], command)
                 show(
                     logger.experiment, result, data, place.folder / "predictions", trained.trainer.global_step
                 )

@@ -18,7 +18,7 @@ from leyden import build, diagnosis, resume, tasks
 from leyden.callbacks.checkpoint import Checkpoint
 from leyden.callbacks.doctor import BadStep, Doctor
 from leyden.callbacks.pruning import Pruned
-from leyden.callbacks.tensorboard import rewind
+from leyden.callbacks.tensorboard import rewind, tell
 from leyden.config import Config
 from leyden.console import console
 from leyden.data.datamodule import DataModule
@@ -142,6 +142,10 @@ def _stopped(
 ) -> NonFinite:
     """The end, with the diagnosis: what happened, where, and what to try."""
     found = _found(config, module, trainer, place, data)
+    command = (place.result() or {}).get("command") or ("leyden", "train")
+    tell(trainer.loggers, [found.to_dict()], command, bad.step)
+    for logger in trainer.loggers:
+        logger.finalize("failed")
     checkpoint = Course(trainer, module, False, ()).checkpoint
     best = {**checkpoint.best, "checkpoint": "checkpoints/best.ckpt"} if checkpoint.best else {}
     return NonFinite(found.message, (found,), best)

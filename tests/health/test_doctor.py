@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from leyden.cli import main
 from leyden.compose import compose
@@ -142,6 +143,20 @@ def test_doctor_and_replay(place: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert finding["message"] in capsys.readouterr().out.replace("\n", " ")
     assert main(["doctor", str(outcome.folder), "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == [finding]
+
+
+def test_a_run_that_was_stopped_says_why_in_tensorboard(place: Path) -> None:
+    """Where people look for why a model fails."""
+    words = ["data=digits", "model=mlp", "optimizer=sgd", "optimizer.lr=1e30", *QUICK[1:-1]]
+    outcome = attempt(compose(words), ["leyden", "train", *words])
+    assert outcome.status == "failed"
+    events = EventAccumulator(str(outcome.folder / "tensorboard")).Reload()
+    (point,) = events.Scalars("doctor/error/non_finite")
+    assert (point.step, point.value) == (1, 1.0)
+    (told,) = events.Tensors("doctor/text_summary")
+    said = told.tensor_proto.string_val[0].decode()
+    assert outcome.result["doctor"][0]["message"] in said
+    assert "try `leyden train data=digits" in said
 
 
 def test_what_cannot_be_told_or_replayed(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,6 +96,9 @@ def test_a_key_that_only_some_runs_have_is_no_mistake(tmp_path: Path) -> None:
     records = find(tmp_path)
     assert [r.config["seed"] for r in matching(records, ["seed=1", "extra.a=1"])] == []
     assert [r.config["seed"] for r in matching(records, ["extra.a!=1"])] == [1]
+    assert [r.config["seed"] for r in matching(records, ["extra.a=-"])] == [1]  # as tables show it
+    assert [r.config["seed"] for r in matching(records, ["extra.a!=-"])] == [2]
+    assert [r.config["seed"] for r in matching(records, ["extra.a=*"])] == [2]
     with pytest.raises(UserError, match=r"holds more than one value; name one: extra\.a, extra\.b"):
         matching(records, ["extra=1"])
 

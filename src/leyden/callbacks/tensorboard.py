@@ -6,7 +6,7 @@ TEXT: the tables. AUDIO: the worst errors, to be listened to. HPARAMS: the run's
 
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,19 +101,24 @@ def _choices(plain: Mapping[str, Any], command: Sequence[str]) -> dict[str, Any]
     return {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in chosen.items()}
 
 
-def tell(writer: Any, findings: Sequence[Mapping[str, Any]], command: Sequence[str]) -> None:
-    """The doctor's findings: as text, and each as a point at the step where it was found.
+def tell(
+    loggers: Iterable[Any], findings: Sequence[Mapping[str, Any]], command: Sequence[str], step: int
+) -> None:
+    """The doctor's findings to every TensorBoard: as text, and each as a point at the step where it was found.
 
     Args:
-        writer: a torch SummaryWriter.
+        loggers: of a Trainer; others than TensorBoard's are passed over.
         findings: as in result.json.
         command: the words that made the run, which the advice is added to.
+        step: the optimizer step at which the run ended.
     """
-    last = max((finding["step"] or 0 for finding in findings), default=0)
-    writer.add_text("doctor", markdown_of(findings, command), last)
-    for finding in findings:
-        if finding["step"] is not None:
-            writer.add_scalar(f"doctor/{finding['level']}/{finding['id']}", 1.0, finding["step"])
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_text("doctor", markdown_of(findings, command), step)
+            for finding in findings:
+                if finding["step"] is not None:
+                    tag = f"doctor/{finding['level']}/{finding['id']}"
+                    logger.experiment.add_scalar(tag, 1.0, finding["step"])
 
 
 def show(writer: Any, result: Mapping[str, Any], data: DataModule, predictions: Path, step: int) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from leyden.errors import UserError, nearest
+from leyden.reporting.columns import UNSET
 from leyden.reporting.records import Record
 from leyden.run import STATUSES
 
@@ -99,13 +100,14 @@ class Term:
         return cls(text, key, sign.replace("==", "="), values)
 
     def holds(self, record: Record) -> bool:
-        """Whether a run satisfies it; one that has no such key satisfies != alone."""
+        """Whether a run satisfies it; one that has no such key satisfies `=-`, as tables show it, and `!=` others."""
         found = values_of(record, self.key)
         if self.sign in _ORDER:
             limit = float(self.values[0])
             numbers = [n for n in map(_number, found) if n is not None]
             return any(_ORDER[self.sign](n, limit) for n in numbers)
         same = any(_same(value, wanted) for value in found for wanted in self.values)
+        same = same or (not found and UNSET in self.values)
         return same if self.sign == "=" else not same
 
 
