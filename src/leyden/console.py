@@ -2,5 +2,6 @@
 
 from rich.console import Console
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+# no markup: a path or an override with [brackets] in it is printed as it is
+console = Console(highlight=False, markup=False)
+errors = Console(stderr=True, highlight=False, markup=False)

@@ -17,6 +17,7 @@ from leyden.config import Config
 from leyden.console import console
 from leyden.data.datamodule import DataModule
 from leyden.data.ledger import Ledger, Prior
+from leyden.errors import UserError
 from leyden.files import write_json, write_text
 from leyden.health.data import quick
 from leyden.health.finding import Finding
@@ -153,8 +154,8 @@ def _flops(module: LightningModule, data: DataModule) -> int | None:
     """Of a forward pass of one sample of median length; None where it cannot be had."""
     try:
         counted = forward_flops(module, data)
-    except Exception as error:  # of a net of the user's own: no reason not to train it
-        console.print(f"FLOPs are not counted: {type(error).__name__}: {error}")
+    except UserError as error:  # of a net of the user's own: no reason not to train it
+        console.print(f"FLOPs are not counted: {error}")
         return None
     return None if counted is None or counted.uncounted else counted.total
 

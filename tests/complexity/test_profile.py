@@ -69,6 +69,10 @@ def test_tables_stand_in_80_columns(capsys: pytest.CaptureFixture[str], tmp_path
         (["--picture", "nowhere/layers.png"], "--picture nowhere/layers.png: No such file"),
         (["model=resnet33"], "resnet"),
         (["--jsno"], "did you mean"),
+        (
+            ["batch_size=1"],
+            "a training step of the model fails for a batch of 1: ValueError: Expected more than 1",
+        ),
     ],
 )
 def test_mistakes(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

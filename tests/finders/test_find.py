@@ -136,8 +136,9 @@ def test_weights_stay(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_line_to_paste_and_a_picture(
     what: str, override: str, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["find", what, *TEXT, *QUICK, "--picture", "curve.png"]) == 0
+    assert main(["find", what, *TEXT, *QUICK, "init.redraw=[head]", "--picture", "curve.png"]) == 0
     printed = capsys.readouterr().out
+    assert "init.redraw=[head]" in printed  # brackets are no markup
     (line,) = (line for line in printed.splitlines() if "try: leyden train" in line)
     assert line.count(override) == 1
     assert (place / "curve.png").read_bytes().startswith(b"\x89PNG")

@@ -15,6 +15,7 @@ from leyden.batch import Batch
 from leyden.complexity import flops, memory
 from leyden.complexity.flops import Flops
 from leyden.data.datamodule import DataModule
+from leyden.errors import UserError
 
 
 def typical(data: DataModule, samples: int) -> Batch:
@@ -31,17 +32,34 @@ def typical(data: DataModule, samples: int) -> Batch:
 def forward(module: LightningModule, batch: Batch) -> Tensor:
     """Logits (B, C) of raw inputs, as in evaluation."""
     prepare: Any = module.prepare
-    logits: Tensor = module(prepare(batch))
+    with _told("a forward pass", batch):
+        logits: Tensor = module(prepare(batch))
     return logits
 
 
 def training_loss(module: LightningModule, batch: Batch) -> Tensor:
-    """The loss () of a training step, outside of a Trainer."""
-    with warnings.catch_warnings():
+    """The loss () of a training step, outside of a Trainer.
+
+    Raises:
+        UserError: the module's code fails.
+    """
+    with warnings.catch_warnings(), _told("a training step", batch):
         warnings.simplefilter("ignore")  # a module that logs, without a trainer at work
         outcome: Any = module.training_step(batch, 0)
     loss: Tensor = outcome["loss"] if isinstance(outcome, dict) else outcome
     return loss
+
+
+@contextmanager
+def _told(what: str, batch: Batch) -> Iterator[None]:
+    """What a module's own code fails with, in one line; no room on the device is another matter."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception as error:
+        size = f"a batch of {len(batch.labels)}"
+        raise UserError(f"{what} of the model fails for {size}: {type(error).__name__}: {error}") from error
 
 
 @contextmanager

@@ -113,11 +113,12 @@ class Subject:
     @cached_property
     def memory(self) -> Memory:
         """Adam on the one batch, unaugmented and without dropout, until it is known by heart."""
+        tried: list[Memory] = []
         for rate in _RATES:
-            found = self._memorise(rate)
-            if found.learnt:
-                return found
-        return found
+            tried.append(self._memorise(rate))
+            if tried[-1].learnt:
+                break
+        return min(tried, key=lambda memory: memory.after)
 
     def _memorise(self, rate: float) -> Memory:
         module = copy.deepcopy(self.module)
