@@ -26,6 +26,21 @@ def told(parser: argparse.ArgumentParser, message: str) -> str:
     return f"{flag}: there is no such option; {nearest(flag.partition('=')[0], flags)}"
 
 
+def of_a_configuration(prog: str, description: str) -> Arguments:
+    """The parser of a verb that takes the words of `leyden train`: `overrides` and `config_dir`."""
+    parser = Arguments(prog=prog, description=description)
+    parser.add_argument("overrides", nargs="*", default=[], help="key=value, as for leyden train")
+    parser.add_argument(
+        "--config-dir", "-cd", action="append", default=[], help="a folder with options of your own"
+    )
+    return parser
+
+
+def training(given: argparse.Namespace) -> list[str]:
+    """The command that trains that configuration."""
+    return ["leyden", "train", *(f"--config-dir={folder}" for folder in given.config_dir), *given.overrides]
+
+
 PICTURES = (".png", ".svg", ".pdf")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leyden.arguments import Arguments, drawn
+from leyden.arguments import drawn, of_a_configuration
 from leyden.compose import compose
 from leyden.console import console
 from leyden.errors import UserError
@@ -28,11 +28,7 @@ _SAMPLES = 20
 
 def main(arguments: Sequence[str]) -> int:
     """Print the tables and write the picture."""
-    parser = Arguments(prog="leyden data", description="What a data set holds.")
-    parser.add_argument("overrides", nargs="*", help="as for train: data=mnist split=stratified ...")
-    parser.add_argument(
-        "--config-dir", "-cd", action="append", default=[], help="a folder with options of your own"
-    )
+    parser = of_a_configuration("leyden data", "What a data set holds.")
     parser.add_argument(
         "--picture", type=Path, help="write a picture of samples to this file (.png, .svg or .pdf)"
     )

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leyden.arguments import Arguments, drawn
+from leyden.arguments import drawn, of_a_configuration
 from leyden.console import console
 from leyden.runtime import tune_process
 
@@ -23,11 +23,7 @@ BATCHES = (1, 64)  # of which the latency is measured
 
 def main(arguments: Sequence[str]) -> int:
     """Print the tables, or JSON; draw the layers."""
-    parser = Arguments(prog="leyden profile", description="What a model costs, before it is trained.")
-    parser.add_argument("overrides", nargs="*", default=[], help="key=value, as for leyden train")
-    parser.add_argument(
-        "--config-dir", "-cd", action="append", default=[], help="a folder with your own options"
-    )
+    parser = of_a_configuration("leyden profile", "What a model costs, before it is trained.")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.add_argument(
         "--picture", type=Path, help="draw the layers' costs to this file (.png, .svg or .pdf)"

@@ -145,10 +145,15 @@ def test_a_line_to_paste_and_a_picture(
     assert [path.name for path in place.iterdir()] == ["curve.png"]  # no run was made
 
 
+def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["find"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("lr", "batch_size"))
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "lr"),
         (["rl"], "did you mean 'lr'"),
         (["lr", "model=cnm"], "cnn"),
         (["lr", "--picture", "curve.gif"], "must end in .png"),

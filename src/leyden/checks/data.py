@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leyden.arguments import Arguments, drawn
+from leyden.arguments import drawn, of_a_configuration, training
 from leyden.checks.shown import show
 from leyden.compose import compose
 from leyden.console import console
@@ -28,11 +28,7 @@ _PAIRS = 12  # drawn, at most
 
 def main(arguments: Sequence[str]) -> int:
     """Print what holds and what does not; exit status 1 if there is an error-level finding."""
-    parser = Arguments(prog="leyden check data", description="Look at the data before training.")
-    parser.add_argument("overrides", nargs="*", default=[], help="key=value, as for leyden train")
-    parser.add_argument(
-        "--config-dir", "-cd", action="append", default=[], help="a folder with your own options"
-    )
+    parser = of_a_configuration("leyden check data", "Look at the data before training.")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.add_argument(
         "--picture", type=Path, help="draw pairs of near duplicates to this file (.png, .svg or .pdf)"
@@ -43,8 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     if given.picture is not None and data.source.modality == "text":
         raise UserError(f"--picture {given.picture}: texts are printed, not drawn; leave --picture out")
     looks = _looks(data, stops)
-    flags = [f"--config-dir={folder}" for folder in given.config_dir]
-    findings = show(looks, ["leyden", "train", *flags, *given.overrides], given.json)
+    findings = show(looks, training(given), given.json)
     if save is not None:
         told = _draw(data, findings, save, given.picture)
         if not given.json:

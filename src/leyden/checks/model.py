@@ -7,7 +7,7 @@ leyden check model experiment=sms_spam --json
 
 from collections.abc import Iterator, Sequence
 
-from leyden.arguments import Arguments
+from leyden.arguments import of_a_configuration, training
 from leyden.checks.shown import show
 from leyden.console import console
 from leyden.health.finding import Look
@@ -16,17 +16,12 @@ from leyden.runtime import tune_process
 
 def main(arguments: Sequence[str]) -> int:
     """Print what holds and what does not; exit status 1 if there is an error-level finding."""
-    parser = Arguments(prog="leyden check model", description="Look at a model before training.")
-    parser.add_argument("overrides", nargs="*", default=[], help="key=value, as for leyden train")
-    parser.add_argument(
-        "--config-dir", "-cd", action="append", default=[], help="a folder with your own options"
-    )
+    parser = of_a_configuration("leyden check model", "Look at a model before training.")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     given = parser.parse_intermixed_args(arguments)
     tune_process()
-    flags = [f"--config-dir={folder}" for folder in given.config_dir]
     looks = list(_looks(given.overrides, given.config_dir))
-    findings = show(looks, ["leyden", "train", *flags, *given.overrides], given.json)
+    findings = show(looks, training(given), given.json)
     return int(any(finding["level"] == "error" for finding in findings))
 
 

@@ -4,54 +4,43 @@ leyden find lr experiment=mnist_cnn --picture lr.png
 leyden find batch_size model=resnet32 data=cifar10
 """
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from leyden.arguments import Arguments, drawn
+from leyden.arguments import drawn, of_a_configuration, training
 from leyden.console import console
 from leyden.errors import UserError, nearest
 from leyden.runtime import tune_process
 
-FINDERS = {"lr": "leyden.finders.lr", "batch_size": "leyden.finders.batch_size"}
+FINDERS = {
+    "lr": ("leyden.finders.lr", "the learning rate, by a range test"),
+    "batch_size": ("leyden.finders.batch_size", "the batch size, by throughput and memory"),
+}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print what was tried and the value to take, as a command line; draw the curve."""
-    what = next((word for word in arguments if not word.startswith("-")), "")
-    if what not in FINDERS and not {"-h", "--help"} & set(arguments):
-        raise UserError(
-            f"leyden find {what}: expected `leyden find lr` or `leyden find batch_size`; {nearest(what, FINDERS)}"
-        )
-    given = _parser().parse_intermixed_args(arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        lines = [f"  {name:<12}{told}" for name, (_, told) in FINDERS.items()]
+        print("\n".join(["usage: leyden find <what> [arguments]", "", *lines]))
+        return 0
+    what, *rest = arguments
+    if what not in FINDERS:
+        raise UserError(f"leyden find {what}: there is no such finder; {nearest(what, FINDERS)}")
+    module, told = FINDERS[what]
+    parser = of_a_configuration(f"leyden find {what}", f"Look for {told}.")
+    parser.add_argument("--picture", help="draw the curve to this file (.png, .svg or .pdf)", type=Path)
+    given = parser.parse_intermixed_args(rest)
     save = drawn(given.picture)
     tune_process()
-    import importlib
-
     from leyden.ready import ready
 
-    finder = importlib.import_module(FINDERS[given.what])
-    made = ready(given.overrides, given.config_dir)
-    command = [
-        "leyden",
-        "train",
-        *(f"--config-dir={folder}" for folder in given.config_dir),
-        *given.overrides,
-    ]
-    found = finder.find(made)
-    for part in finder.told(found, command):
+    finder = importlib.import_module(module)
+    found = finder.find(ready(given.overrides, given.config_dir))
+    for part in finder.told(found, training(given)):
         console.print(part, soft_wrap=isinstance(part, str))
     if save is not None:
         save(finder.figure(found))
         console.print(f"drawn in {given.picture}")
     return 0
-
-
-def _parser() -> Arguments:
-    parser = Arguments(prog="leyden find", description="A good value of a knob, from a few hundred steps.")
-    parser.add_argument("what", choices=list(FINDERS), help="what to look for")
-    parser.add_argument("overrides", nargs="*", default=[], help="key=value, as for leyden train")
-    parser.add_argument(
-        "--config-dir", "-cd", action="append", default=[], help="a folder with your own options"
-    )
-    parser.add_argument("--picture", help="draw the curve to this file (.png, .svg or .pdf)", type=Path)
-    return parser
