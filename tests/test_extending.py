@@ -112,6 +112,21 @@ def test_the_list_shows_own_options_their_line_and_their_place(
 # --- a LightningModule that knows nothing of Leyden's ---
 
 
+def test_of_an_own_loop_the_training_step_is_profiled(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--config-dir", CONF, "experiment=stripes", "trainer=cpu", "threads=1"]
+    assert main(["profile", *words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["flops"] is None
+    assert found["training_flops"] > 0
+    assert sum(layer["flops"] for layer in found["layers"]) == pytest.approx(
+        found["training_flops"], rel=0.01
+    )
+    assert main(["profile", *words]) == 0
+    assert "forward" not in capsys.readouterr().out
+    assert main(["check", "model", *words]) == 2
+    assert "has no prepare" in capsys.readouterr().err
+
+
 def test_an_own_loop_is_recorded_evaluated_and_predicts(lab: Path, tmp_path: Path) -> None:
     folder = written("experiment=stripes", "trainer.max_epochs=3", "logger=tensorboard")
     result = json.loads((folder / "result.json").read_text())

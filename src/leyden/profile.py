@@ -58,7 +58,9 @@ def profile(made: "Ready") -> dict[str, Any]:
         forward = costs.forward_flops(module, data)
         training = costs.training_flops(module, batch)
         memory = _memory(made, batch)
-    layers = {} if forward is None else forward.layers
+    layers = (
+        {n: f // len(batch.labels) for n, f in training.layers.items()} if forward is None else forward.layers
+    )
     return {
         "model": made.config.model.name,
         "input": _input(made, one),

@@ -49,9 +49,14 @@ def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     trained = found["trained_parameters"]
     frozen = "" if trained == found["parameters"] else f", {count(trained)} of them trained"
     yield "parameters", count(found["parameters"]) + frozen
-    yield "FLOPs", f"forward {scaled(found['flops'], 'FLOP')} a sample"
+    alone = found["flops"] is None  # a loop of the user's own, of which only a step can be called
+    if not alone:
+        yield "FLOPs", f"forward {scaled(found['flops'], 'FLOP')} a sample"
     ratio = f" ({found['training_flops'] / found['flops']:.2f} times)" if found["flops"] else ""
-    yield "", f"a training step {scaled(found['training_flops'], 'FLOP')} a sample{ratio}"
+    yield (
+        "FLOPs" if alone else "",
+        f"a training step {scaled(found['training_flops'], 'FLOP')} a sample{ratio}",
+    )
     memory = found["memory"]
     yield (
         "memory",
