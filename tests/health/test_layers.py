@@ -5,7 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from leyden.health.chart import Chart
 from leyden.health.layers import Activity, Movement
+from leyden.health.policy import Policy
 
 
 def test_ratios_of_update_and_weight() -> None:
@@ -24,6 +26,27 @@ def test_ratios_of_update_and_weight() -> None:
         now = dict(net.named_parameters())[name].detach()
         assert seen["update"][name] == pytest.approx(float((now - then).norm() / then.norm()), rel=1e-5)
         assert seen["gradient"][name] == pytest.approx(gradients[name], rel=1e-5)
+
+
+@pytest.mark.parametrize("last", [5, 6, 9])
+def test_a_chart_that_is_stored_between_two_steps_tells_the_same(last: int) -> None:
+    """Step 5 is looked at: how far it moved the layers is known before the state is stored, not lost with it."""
+    net = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    straight, broken = Chart(Policy(), net, None), Chart(Policy(), net, None)
+    for number in range(12):
+        optimizer.zero_grad()
+        net(torch.ones(2, 3)).square().sum().backward()
+        for chart in (straight, broken):
+            chart.step(number, 0.1)
+            chart.note(number, 1.0, 1.0)
+        optimizer.step()
+        if number == last:
+            stored, broken = broken.state(), Chart(Policy(), net, None)
+            broken.load(stored)
+    one, other = (chart.end_epoch(12, {}, [], 0.0) for chart in (straight, broken))
+    assert one.update == other.update != {}
+    assert one.gradient == other.gradient
 
 
 def test_layers_without_gradient_and_nets_without_layers() -> None:

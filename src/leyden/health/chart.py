@@ -49,10 +49,14 @@ class Chart:
     def step(self, number: int, rate: float) -> None:
         """A step is about to be taken, its gradients are there."""
         self._rate = max(self._rate, rate)
-        if self._movement.waiting:
-            self._seen = self._movement.after()
+        self._moved()
         if number % _READ_EVERY == _FIRST_LOOK:
             self._movement.before()
+
+    def _moved(self) -> None:
+        """If a step was looked at, how far it moved the layers."""
+        if self._movement.waiting:
+            self._seen = self._movement.after()
 
     def note(self, number: int, loss: float, norm: float) -> None:
         """Its loss and the norm of its gradient are known; perhaps only some steps later."""
@@ -78,8 +82,7 @@ class Chart:
 
     def open(self) -> None:
         """A validation batch begins that is looked into."""
-        if self._movement.waiting:
-            self._seen = self._movement.after()
+        self._moved()
         self._activity = Activity(self._root)
         self._open.enter_context(self._activity.watching())
 
@@ -115,7 +118,8 @@ class Chart:
         return list(_ranked(first))
 
     def state(self) -> dict[str, Any]:
-        """What a resume goes on from."""
+        """What a resume goes on from: between two steps, so that how far the last one moved is known already."""
+        self._moved()
         return {
             "series": self.series.state(),
             "found": [finding.to_dict() for finding in self.found],
