@@ -118,6 +118,17 @@ def test_runs_on_other_data_are_never_one_group(make: Run) -> None:
     assert [len(part.rows) for part in report.parts] == [1, 1]
     means = [part.rows[0].summary.mean for part in report.parts if part.rows[0].summary]
     assert sorted(means) == pytest.approx([0.8, 0.9])
+    # of one name, so that the title says in what they differ
+    assert {part.title for part in report.parts} == {
+        "default on digits (root=/somewhere/0)",
+        "default on digits (root=/somewhere/3)",
+    }
+
+
+def test_data_of_one_kind_need_no_more_than_their_name(make: Run) -> None:
+    three(make, 0.9)
+    three(make, 0.8, model="cnn")
+    assert [part.title for part in assess().parts] == ["default on digits"]
 
 
 def test_the_comparison_is_the_paired_test_with_holm(make: Run) -> None:

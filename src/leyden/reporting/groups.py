@@ -6,9 +6,9 @@
 A k-fold's folds (and left-out groups) are pooled like seeds. Runs of other data are never in one cohort.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -22,6 +22,8 @@ _READING = ("data.workers", "data.limit_gb", "data.eval_batch_size")
 _BELOW = ("logger", "data.source", "sweep")
 # split by class -> the keys that say which part of the data is tested
 _PARTS = {"KFold": ("split.fold",), "LeaveOneGroupOut": ("split.test_group", "split.val_group")}
+_SOURCE = "data.source."
+_MOST_TOLD = 3  # arguments by which data of one name are told apart
 FOLDS = 5  # KFold's default
 TRIVIAL = ("majority", "linear")  # models that are there to be beaten
 
@@ -118,11 +120,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The groups of one experiment on the same data."""
+    """The groups of one experiment on the same data. source: what tells these data from others of that name."""
 
     experiment: str
     data: str
     groups: list[Group]
+    source: str = ""
 
     @property
     def data_name(self) -> str:
@@ -151,7 +154,27 @@ def cohorts(records: Sequence[Record], metric: Metric, by: Sequence[str] = ()) -
         place = (record.experiment, str(record.result.get("data")))
         group = found.setdefault(place, {}).setdefault(chosen, Group(kept))
         _add(group, record, metric, signature - chosen if by else frozenset())
-    return [Cohort(*place, list(groups.values())) for place, groups in found.items()]
+    return _told_apart([Cohort(*place, list(groups.values())) for place, groups in found.items()])
+
+
+def _told_apart(every: Sequence[Cohort]) -> list[Cohort]:
+    """Those of the same experiment and name of data say in which arguments of the source they differ."""
+    sources = [_source(cohort) for cohort in every]
+    seen: dict[tuple[str, str, str], set[Any]] = defaultdict(set)
+    for cohort, source in zip(every, sources, strict=True):
+        for key, value in source.items():
+            seen[cohort.experiment, cohort.data_name, key].add(hashable(value))
+    told = []
+    for cohort, source in zip(every, sources, strict=True):
+        keys = [key for key in source if len(seen[cohort.experiment, cohort.data_name, key]) > 1]
+        told.append(replace(cohort, source=", ".join(f"{key}={source[key]}" for key in keys[:_MOST_TOLD])))
+    return told
+
+
+def _source(cohort: Cohort) -> dict[str, Any]:
+    """Arguments of the source of the data, of any of the runs."""
+    keys = next(iter(cohort.records())).keys
+    return {key.removeprefix(_SOURCE): value for key, value in keys.items() if key.startswith(_SOURCE)}
 
 
 def _chosen(kept: Mapping[str, Any], by: Sequence[str]) -> frozenset[tuple[str, Any]]:
@@ -206,7 +229,7 @@ def _counts(key: str) -> bool:
     if (
         key in (*_LUCK, *COSMETIC, "experiment", *_READING)
         or key.partition(".")[0] in _BELOW
-        or key.startswith("data.source.")
+        or key.startswith(_SOURCE)
     ):
         return False
     trainer, _, name = key.partition(".")

@@ -75,7 +75,8 @@ class Part:
     @property
     def title(self) -> str:
         """Experiment and data."""
-        return f"{self.cohort.experiment} on {self.cohort.data_name}"
+        source = f" ({self.cohort.source})" if self.cohort.source else ""
+        return f"{self.cohort.experiment} on {self.cohort.data_name}{source}"
 
     @property
     def scored(self) -> list[Row]:
