@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from leyden import profile
 from leyden.cli import main
 from leyden.complexity import latency
-from leyden.complexity.module import forward_flops, undisturbed
+from leyden.complexity.module import forward_flops, typical, undisturbed
+from leyden.errors import UserError
 from leyden.ready import ready
 
 QUICK = ["trainer=cpu", "threads=1"]
@@ -93,6 +95,43 @@ def test_looking_changes_neither_modes_nor_random_numbers() -> None:
         torch.rand(7)
     assert torch.equal(torch.rand(4), expected)
     assert [part.training for part in made.module.modules()] == modes
+
+
+class View(nn.Module):
+    """Gives a view of a parameter, which without gradients looks as if it had some."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.prior = nn.Parameter(torch.zeros(classes))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.prior.expand(x.shape[0], -1)
+
+
+class Crash(nn.Module):
+    """Does not work."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("it broke [here]")
+
+
+def test_a_view_of_a_parameter_is_no_obstacle() -> None:
+    made = ready([*SETS["image"], *QUICK])
+    made.module.net = View(made.data.spec.num_classes)
+    found = forward_flops(made.module, made.data)
+    assert found is not None
+    assert (found.total, found.uncounted) == (0, ())
+
+
+def test_a_net_that_fails_is_told_and_leaves_nothing_behind() -> None:
+    made = ready([*SETS["image"], *QUICK])
+    sound, made.module.net = made.module.net, Crash()
+    with pytest.raises(
+        UserError, match=r"a forward pass of the model fails for a batch of 1: RuntimeError: it broke"
+    ):
+        forward_flops(made.module, made.data)
+    made.module.net = sound
+    assert made.module(made.module.prepare(typical(made.data, 2))).requires_grad
 
 
 def test_a_run_keeps_what_profile_counts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,7 +85,7 @@ def _own(counts: dict[str, dict[Any, int]], root: nn.Module) -> dict[str, int]:
     """Of each module what is its own: torch's counter gives a module all that its children do as well."""
     above = f"{type(root).__name__}."
     totals = {name.removeprefix(above): sum(by.values()) for name, by in counts.items() if name != "Global"}
-    totals[""] = totals.pop(type(root).__name__, 0) or sum(counts["Global"].values())
+    totals[""] = totals.pop(type(root).__name__, 0) or sum(counts.get("Global", {}).values())
     own = dict(totals)
     for name in totals:
         if name:

@@ -80,12 +80,12 @@ def forward_flops(module: LightningModule, data: DataModule) -> Flops | None:
     prepare: Any = getattr(module, "prepare", None)
     if prepare is None:
         return None
-    batch = typical(data, 1).to(next(module.parameters()).device)
-    with undisturbed(module), torch.no_grad():
-        prepared = prepare(
-            batch
-        )  # the frontend's own work does not count: torch's counter knows no Fourier transform
-        return flops.count(module, lambda: module(prepared))
+    batch = typical(data, 1).to(module.device)
+    with undisturbed(module):
+        with torch.no_grad():  # the frontend does not count: torch's counter knows no Fourier transform
+            prepared = prepare(batch)
+        with _told("a forward pass", batch):  # with gradients: the counter trips over some views without
+            return flops.count(module, lambda: module(prepared))
 
 
 def training_flops(module: LightningModule, batch: Batch) -> Flops:

@@ -22,4 +22,4 @@ class Prior(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Anything (B, ...) -> logits (B, C)."""
-        return self.log_prior.expand(x.shape[0], -1)
+        return self.log_prior.repeat(x.shape[0], 1)
