@@ -6,6 +6,7 @@ from faults import keys_of
 from leyden import build
 from leyden.check import check
 from leyden.compose import compose
+from leyden.ready import fit_frontend
 
 NETS = {
     "image": ["data=planted_images", "model=cnn"],
@@ -28,8 +29,7 @@ def prepared(words: list[str]) -> Prepared:
     config = check(plain)
     data = build.data(config)
     module: Any = build.module(config, data.spec, 10)
-    if hasattr(module.frontend, "fit"):
-        module.frontend.fit(data.fit_batches())
+    fit_frontend(module, data)
     return Prepared(plain, module, list(data.training_loader(int(config.trainer["max_epochs"]))))
 
 

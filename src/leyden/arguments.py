@@ -7,6 +7,8 @@ from typing import Any, NoReturn
 
 from leyden.errors import UserError, nearest
 
+PICTURES = (".png", ".svg", ".pdf")
+
 
 class Arguments(argparse.ArgumentParser):
     """An ArgumentParser whose error is one message, with the nearest flag for one that does not exist."""
@@ -26,22 +28,27 @@ def told(parser: argparse.ArgumentParser, message: str) -> str:
     return f"{flag}: there is no such option; {nearest(flag.partition('=')[0], flags)}"
 
 
-def of_a_configuration(prog: str, description: str) -> Arguments:
-    """The parser of a verb that takes the words of `leyden train`: `overrides` and `config_dir`."""
+def of_a_configuration(prog: str, description: str, *, json: str = "", picture: str = "") -> Arguments:
+    """The parser of a verb that takes the words of `leyden train`: `overrides` and `config_dir`.
+
+    json: what --json prints; picture: what --picture draws; empty: there is no such flag.
+    """
     parser = Arguments(prog=prog, description=description)
     parser.add_argument("overrides", nargs="*", default=[], help="key=value, as for leyden train")
     parser.add_argument(
         "--config-dir", "-cd", action="append", default=[], help="a folder with options of your own"
     )
+    if json:
+        parser.add_argument("--json", action="store_true", help=f"print {json} as JSON")
+    if picture:
+        formats = f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]}"
+        parser.add_argument("--picture", type=Path, help=f"draw {picture} to this file ({formats})")
     return parser
 
 
 def training(given: argparse.Namespace) -> list[str]:
     """The command that trains that configuration."""
     return ["leyden", "train", *(f"--config-dir={folder}" for folder in given.config_dir), *given.overrides]
-
-
-PICTURES = (".png", ".svg", ".pdf")
 
 
 def drawn(path: Path | None) -> Callable[[Any], None] | None:

@@ -28,10 +28,7 @@ _SAMPLES = 20
 
 def main(arguments: Sequence[str]) -> int:
     """Print the tables and write the picture."""
-    parser = of_a_configuration("leyden data", "What a data set holds.")
-    parser.add_argument(
-        "--picture", type=Path, help="write a picture of samples to this file (.png, .svg or .pdf)"
-    )
+    parser = of_a_configuration("leyden data", "What a data set holds.", picture="training samples")
     given = parser.parse_intermixed_args(arguments)
     save = drawn(given.picture)
     data = _read(given.overrides, given.config_dir)

@@ -31,6 +31,6 @@ def main(arguments: Sequence[str]) -> int:
     elif not found:
         console.print(f"the doctor has found nothing; the run is {result['status']}")
     else:
-        for line in findings_lines(found, result.get("command") or ("leyden", "train")):
+        for line in findings_lines(found, Run(given.run).command()):
             console.print(line, soft_wrap=True)
     return 1 if any(finding["level"] == "error" for finding in found) else 0

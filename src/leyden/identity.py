@@ -10,7 +10,7 @@ from typing import Any
 from leyden import source
 from leyden.check import locate, targets
 from leyden.config import Config
-from leyden.health.policy import TREATMENT
+from leyden.health.policy import TREATMENT, acts
 from leyden.run import SHOWN, Run
 from leyden.signatures import parameters_of
 
@@ -48,8 +48,8 @@ def _matters(path: str) -> bool:
 def _treatment(config: Config) -> dict[str, Any]:
     """What the doctor may change in a run; empty where it only looks."""
     bound = _bound(config.health, "health")
-    acts = bound.get("on_bad") in ("skip", "roll_back") or bound.get("adaptive_clip") is not None
-    return {name: bound[name] for name in TREATMENT} if acts else {}
+    acting = acts(bound.get("on_bad"), bound.get("adaptive_clip"))
+    return {name: bound[name] for name in TREATMENT} if acting else {}
 
 
 def _bound(node: Mapping[str, Any], path: str) -> dict[str, Any]:

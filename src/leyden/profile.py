@@ -8,7 +8,6 @@ leyden profile experiment=sms_spam --json
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leyden.arguments import drawn, of_a_configuration
@@ -23,11 +22,8 @@ BATCHES = (1, 64)  # of which the latency is measured
 
 def main(arguments: Sequence[str]) -> int:
     """Print the tables, or JSON; draw the layers."""
-    parser = of_a_configuration("leyden profile", "What a model costs, before it is trained.")
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
-    parser.add_argument(
-        "--picture", type=Path, help="draw the layers' costs to this file (.png, .svg or .pdf)"
-    )
+    told = "What a model costs, before it is trained."
+    parser = of_a_configuration("leyden profile", told, json="it", picture="the layers' costs")
     given = parser.parse_intermixed_args(arguments)
     picture = drawn(given.picture)
     tune_process()
@@ -51,13 +47,13 @@ def profile(made: "Ready") -> dict[str, Any]:
     """Every cost by name; bytes, seconds, joules and operations."""
     from leyden.complexity import module as costs
 
-    module, data, plugin = made.module, made.data, made.trainer.strategy.precision_plugin
+    module, data = made.module, made.data
     batch = costs.typical(data, made.config.batch_size).to(made.device)
     one = costs.typical(data, 1).to(made.device)
-    with plugin.forward_context():
+    with made.forward_context():
         forward = costs.forward_flops(module, data)
         training = costs.training_flops(module, batch)
-        memory = _memory(made, batch)
+    memory = _memory(made, batch)
     layers = (
         {n: f // len(batch.labels) for n, f in training.layers.items()} if forward is None else forward.layers
     )
@@ -65,7 +61,7 @@ def profile(made: "Ready") -> dict[str, Any]:
         "model": made.config.model.name,
         "input": _input(made, one),
         "device": str(made.device),
-        "precision": str(plugin.precision),
+        "precision": str(made.trainer.strategy.precision_plugin.precision),
         "parameters": sum(p.numel() for p in module.parameters()),
         "trained_parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
         "flops": None if forward is None else forward.total,
@@ -108,14 +104,13 @@ def _memory(made: "Ready", batch: Any) -> dict[str, Any]:
 
     module, half = made.module, max(1, len(batch.labels) // 2)
     small = costs.typical(made.data, half).to(made.device)
-    kept, of_half = costs.activation_bytes(module, batch), costs.activation_bytes(module, small)
-    optimizer: Any = module.configure_optimizers()
-    optimizer = optimizer["optimizer"] if isinstance(optimizer, dict) else optimizer
+    with made.forward_context():
+        kept, of_half = costs.activation_bytes(module, batch), costs.activation_bytes(module, small)
+    optimizer = costs.optimizer_of(module)
     with costs.undisturbed(module, training=True):
         if made.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(made.device)
-        costs.training_loss(module, batch).backward()
-        optimizer.step()
+        made.step(module, optimizer, batch)
     peak = torch.cuda.max_memory_allocated(made.device) if made.device.type == "cuda" else None
     return {
         "batch_size": len(batch.labels),
@@ -136,9 +131,8 @@ def _times(made: "Ready") -> dict[str, Any]:
     from leyden.complexity import module as costs
 
     module, device = made.module, made.device
-    plugin = made.trainer.strategy.precision_plugin
     found: dict[str, Any] = {}
-    with costs.undisturbed(module), torch.inference_mode(), plugin.forward_context():
+    with costs.undisturbed(module), torch.inference_mode(), made.forward_context():
         for size in BATCHES:
             batch = costs.typical(made.data, size)
 

@@ -1,6 +1,7 @@
 """A configuration made ready to be looked at or tried, without a run: `leyden profile`, `check model`, `find`."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,7 +9,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from leyden import build
+from leyden.batch import Batch
 from leyden.check import check
+from leyden.complexity.module import training_loss
 from leyden.compose import compose
 from leyden.config import Config
 from leyden.data.datamodule import DataModule
@@ -36,6 +39,22 @@ class Ready(NamedTuple):
         """Where the module is."""
         device: torch.device = self.trainer.strategy.root_device
         return device
+
+    def forward_context(self) -> AbstractContextManager[None]:
+        """The run's precision."""
+        context: AbstractContextManager[None] = self.trainer.strategy.precision_plugin.forward_context()
+        return context
+
+    def step(self, module: LightningModule, optimizer: torch.optim.Optimizer, batch: Batch) -> torch.Tensor:
+        """A training step of the module, or of a copy, as the run would take it; returns the loss () before it."""
+        with self.forward_context():
+            loss = training_loss(module, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        if (most := self.config.trainer.get("gradient_clip_val")) is not None:
+            torch.nn.utils.clip_grad_norm_(module.parameters(), most)
+        optimizer.step()
+        return loss.detach()
 
 
 def ready(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Ready:

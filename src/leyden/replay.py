@@ -33,7 +33,6 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         trainer = build.evaluator(config, Path(scratch))
         finding = diagnose(given.run, config, module, trainer, data)
-    command = (Run(given.run).result() or {}).get("command") or ("leyden", "train")
-    for line in findings_lines([finding.to_dict()], command):
+    for line in findings_lines([finding.to_dict()], Run(given.run).command()):
         console.print(line, soft_wrap=True)
     return 0

@@ -83,6 +83,10 @@ class Run:
             )
         return {**stored, "folder": str(self.folder)}
 
+    def command(self) -> Sequence[str]:
+        """The words that made it; without a record of them, those of the default."""
+        return (self.result() or {}).get("command") or ("leyden", "train")
+
     def state(self) -> State:
         """What is known of the run without changing anything."""
         return "running" if self.locked() else self.state_file()

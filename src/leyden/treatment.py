@@ -142,8 +142,7 @@ def _stopped(
 ) -> NonFinite:
     """The end, with the diagnosis: what happened, where, and what to try."""
     found = _found(config, module, trainer, place, data)
-    command = (place.result() or {}).get("command") or ("leyden", "train")
-    tell(trainer.loggers, [found.to_dict()], command, bad.step)
+    tell(trainer.loggers, [found.to_dict()], place.command(), bad.step)
     for logger in trainer.loggers:
         logger.finalize("failed")
     checkpoint = Course(trainer, module, False, ()).checkpoint

@@ -184,7 +184,7 @@ def used() -> Iterator[str]:
     """Every id that the code gives a finding."""
     for path in Path(leyden.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            place = {"Finding": 0, "_bad": 1, "_look": 1}.get(getattr(getattr(node, "func", None), "id", ""))
+            place = {"Finding": 0, "failed": 1}.get(getattr(getattr(node, "func", None), "id", ""))
             if isinstance(node, ast.Call) and place is not None and len(node.args) > place:
                 yield str(getattr(node.args[place], "value", ""))
 

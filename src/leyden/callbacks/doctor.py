@@ -96,8 +96,7 @@ class Doctor(LastCallback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Whether a value can be read without halting a queue; which buffers a bad batch would spoil."""
         on_cpu = trainer.strategy.root_device.type == "cpu"
-        acts = self.policy.treats or self.policy.adaptive_clip is not None  # before the step: it must know
-        self.exact = on_cpu or self._asked_exact or acts
+        self.exact = on_cpu or self._asked_exact or self.policy.acts
         self._buffers = [b for b in pl_module.buffers() if b.numel()] if self.policy.treats else []
         self._kept = [b.detach().clone() for b in self._buffers]
         self._window, self._losses, self._waiting = [], [], []
@@ -149,7 +148,7 @@ class Doctor(LastCallback):
         if self._steps < _ADAPT_AFTER:
             return
         share = self._own / (now - self._since)
-        if not (self.policy.treats or self._asked_exact or self.policy.adaptive_clip):
+        if not (self._asked_exact or self.policy.acts):
             self._every = min(2 * self._every, _MOST_APART) if share > _SHARE else self._every
         self._own, self._steps, self._since = 0.0, 0, now
 

@@ -28,10 +28,11 @@ _PAIRS = 12  # drawn, at most
 
 def main(arguments: Sequence[str]) -> int:
     """Print what holds and what does not; exit status 1 if there is an error-level finding."""
-    parser = of_a_configuration("leyden check data", "Look at the data before training.")
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    parser.add_argument(
-        "--picture", type=Path, help="draw pairs of near duplicates to this file (.png, .svg or .pdf)"
+    parser = of_a_configuration(
+        "leyden check data",
+        "Look at the data before training.",
+        json="the findings",
+        picture="pairs of near duplicates",
     )
     given = parser.parse_intermixed_args(arguments)
     save = drawn(given.picture)

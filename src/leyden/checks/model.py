@@ -16,8 +16,7 @@ from leyden.runtime import tune_process
 
 def main(arguments: Sequence[str]) -> int:
     """Print what holds and what does not; exit status 1 if there is an error-level finding."""
-    parser = of_a_configuration("leyden check model", "Look at a model before training.")
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser = of_a_configuration("leyden check model", "Look at a model before training.", json="the findings")
     given = parser.parse_intermixed_args(arguments)
     tune_process()
     looks = list(_looks(given.overrides, given.config_dir))

@@ -50,6 +50,13 @@ def training_loss(module: LightningModule, batch: Batch) -> Tensor:
     return loss
 
 
+def optimizer_of(module: LightningModule) -> torch.optim.Optimizer:
+    """The optimizer that a module configures, without its schedule."""
+    configured: Any = module.configure_optimizers()
+    made: torch.optim.Optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
+    return made
+
+
 @contextmanager
 def _told(what: str, batch: Batch) -> Iterator[None]:
     """What a module's own code fails with, in one line; no room on the device is another matter."""

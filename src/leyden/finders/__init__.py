@@ -6,7 +6,8 @@ leyden find batch_size model=resnet32 data=cifar10
 
 import importlib
 from collections.abc import Sequence
-from pathlib import Path
+
+from rich.text import Text
 
 from leyden.arguments import drawn, of_a_configuration, training
 from leyden.console import console
@@ -29,8 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     if what not in FINDERS:
         raise UserError(f"leyden find {what}: there is no such finder; {nearest(what, FINDERS)}")
     module, told = FINDERS[what]
-    parser = of_a_configuration(f"leyden find {what}", f"Look for {told}.")
-    parser.add_argument("--picture", help="draw the curve to this file (.png, .svg or .pdf)", type=Path)
+    parser = of_a_configuration(f"leyden find {what}", f"Look for {told}.", picture="the curve")
     given = parser.parse_intermixed_args(rest)
     save = drawn(given.picture)
     tune_process()
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     finder = importlib.import_module(module)
     found = finder.find(ready(given.overrides, given.config_dir))
     for part in finder.told(found, training(given)):
-        console.print(part, soft_wrap=isinstance(part, str))
+        console.print(part, soft_wrap=isinstance(part, str | Text))
     if save is not None:
         save(finder.figure(found))
         console.print(f"drawn in {given.picture}")

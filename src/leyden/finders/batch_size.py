@@ -7,18 +7,18 @@ epoch has fewer steps to learn in.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 from rich.console import RenderableType
 
 from leyden.complexity import latency
-from leyden.complexity.module import activation_bytes, training_loss, typical, undisturbed
+from leyden.complexity.module import activation_bytes, optimizer_of, typical, undisturbed
 from leyden.console import console
 from leyden.errors import UserError
 from leyden.ready import Ready
-from leyden.reporting.finders import batch_figure, batch_table, paste_line
+from leyden.reporting.finders import batch_figure, batch_table
+from leyden.reporting.findings import attempt
 
 SIZES = tuple(2**power for power in range(3, 14))  # 8 to 8,192
 ENOUGH = 0.9  # of the best throughput
@@ -82,22 +82,13 @@ def suggested(tried: Sequence[Tried]) -> int:
 def _try(made: Ready, size: int) -> Tried:
     module, device = made.module, made.device
     batch = typical(made.data, size).to(device)
-    configured: Any = module.configure_optimizers()
-    optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
+    optimizer = optimizer_of(module)
     for group in optimizer.param_groups:
         group["lr"] = 0.0  # what the weights are is not the question, but that they stay finite
-
-    def step() -> None:
-        with made.trainer.strategy.precision_plugin.forward_context():
-            loss = training_loss(module, batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with undisturbed(module, training=True):
-        took = latency.measure(step, device, _SECONDS, few=5)
+        took = latency.measure(lambda: made.step(module, optimizer, batch), device, _SECONDS, few=5)
     peak = (
         torch.cuda.max_memory_allocated(device) if device.type == "cuda" else activation_bytes(module, batch)
     )
@@ -123,7 +114,7 @@ def told(found: BatchCurve, command: Sequence[str]) -> Iterator[RenderableType]:
         f"{found.suggestion:,} is the smallest batch with nine tenths of the best throughput; no more were tried, as "
         f"{found.ended}"
     )
-    yield paste_line(command, f"batch_size={found.suggestion}")
+    yield attempt(command, f"batch_size={found.suggestion}")
     if found.suggestion != found.now:
         yield (
             f"from batch_size={found.now} to {found.suggestion} the learning rate wants to be looked for again: "

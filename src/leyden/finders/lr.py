@@ -8,28 +8,24 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
-from lightning.pytorch import LightningModule
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import RenderableType
 
 from leyden.batch import Batch
-from leyden.complexity.module import training_loss, undisturbed
+from leyden.complexity.module import optimizer_of, undisturbed
 from leyden.console import console
 from leyden.errors import UserError
 from leyden.ready import Ready
-from leyden.reporting.finders import paste_line, rate_figure
+from leyden.reporting.finders import rate_figure
+from leyden.reporting.findings import attempt
 from leyden.reporting.words import plural
 
 LOWEST, HIGHEST = 1e-7, 10.0
 STEPS, PASSES = 100, 3
-_WIDTH = (
-    3.0  # steps: of the bell over which losses are averaged; both ways, for a running mean would lag behind
-)
+_WIDTH = 3.0  # steps: of the bell over which losses are averaged; a running mean would lag behind
 MARGIN = 10.0  # between the end and the rate to take, at least
 _FALLEN = 0.98  # of the first loss, at most, where it is least
 _TOO_MUCH = 4.0  # times the first loss: the pass ends
@@ -93,8 +89,7 @@ def _endless(made: Ready) -> Iterator[Batch]:
 def _pass(made: Ready, rates: NDArray[np.float64], batches: Iterator[Batch]) -> list[float]:
     """The loss before each step."""
     module = copy.deepcopy(made.module)
-    configured: Any = module.configure_optimizers()
-    optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
+    optimizer = optimizer_of(module)
     base = made.config.optimizer["lr"]
     shares = [group["lr"] / base for group in optimizer.param_groups]
     losses: list[float] = []
@@ -102,22 +97,11 @@ def _pass(made: Ready, rates: NDArray[np.float64], batches: Iterator[Batch]) -> 
         for rate in rates:
             for group, share in zip(optimizer.param_groups, shares, strict=True):
                 group["lr"] = float(rate) * share
-            loss = _step(made, module, optimizer, next(batches))
+            loss = float(made.step(module, optimizer, next(batches).to(made.device)))
             if not math.isfinite(loss) or loss > _TOO_MUCH * max((losses or [loss])[0], 1e-3):
                 break
             losses.append(loss)
     return losses
-
-
-def _step(made: Ready, module: LightningModule, optimizer: torch.optim.Optimizer, batch: Batch) -> float:
-    with made.trainer.strategy.precision_plugin.forward_context():
-        loss = training_loss(module, batch.to(made.device))
-    optimizer.zero_grad()
-    loss.backward()
-    if (most := made.config.trainer.get("gradient_clip_val")) is not None:
-        torch.nn.utils.clip_grad_norm_(module.parameters(), most)
-    optimizer.step()
-    return float(loss.detach())
 
 
 def smoothed(losses: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -140,7 +124,7 @@ def told(found: RateCurve, command: Sequence[str]) -> Iterator[RenderableType]:
         f"the loss falls fastest at a rate of {found.steepest:.2g} and is least at {found.lowest:.2g}, beyond which "
         f"training goes wrong; configured is {found.now:g}, suggested {found.suggestion:.2g}"
     )
-    yield paste_line(command, f"optimizer.lr={found.suggestion:.2g}")
+    yield attempt(command, f"optimizer.lr={found.suggestion:.2g}")
 
 
 def figure(found: RateCurve) -> Figure:

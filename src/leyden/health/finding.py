@@ -60,6 +60,11 @@ class Look:
         return next((level for level in ("error", "warning", "info") if level in levels), "holds")
 
 
+def failed(look: str, kind: str, level: Level, message: str, where: str = "") -> Look:
+    """A look at something that does not hold; `kind` is the finding's id."""
+    return Look(look, "see below", (Finding(kind, level, message, where),))
+
+
 class Stopped(Exception):
     """The doctor has ended the run: what it found, and which epoch was best until then (as in result.json)."""
 

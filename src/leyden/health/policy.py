@@ -17,6 +17,7 @@ TREATMENT = (
     *("on_bad", "adaptive_clip", "in_a_row", "share", "margin", "window", "rate_factor", "rollbacks"),
     *("spike", "spike_z", "spike_lasting"),
 )
+_TREATING = ("skip", "roll_back")
 
 
 @dataclass(frozen=True)
@@ -86,5 +87,15 @@ class Policy:
 
     @property
     def treats(self) -> bool:
-        """Whether it changes what is computed."""
-        return self.on_bad in ("skip", "roll_back")
+        """Whether it goes on after a bad step."""
+        return self.on_bad in _TREATING
+
+    @property
+    def acts(self) -> bool:
+        """Whether it changes what is computed, and so must know before each step."""
+        return acts(self.on_bad, self.adaptive_clip)
+
+
+def acts(on_bad: object, adaptive_clip: object) -> bool:
+    """Of a policy's arguments, whether they change what is computed: by a step not taken, or a gradient clipped."""
+    return on_bad in _TREATING or adaptive_clip is not None

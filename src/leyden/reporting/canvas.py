@@ -9,13 +9,15 @@ plain text where a tick costs five objects (scripts/bench_sweep shows what is le
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from numpy.typing import NDArray
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#000000", "#AAAAAA"
@@ -66,6 +68,15 @@ def breadth(texts: Sequence[str], size: float) -> float:
 def lines_of(n: int, size: float) -> float:
     """Inches of height that `n` lines of a size in points take."""
     return n * size * _LINE
+
+
+def bars(
+    left: NDArray[Any], width: float, height: NDArray[Any], base: float = 0.0
+) -> list[NDArray[np.float64]]:
+    """The corners, n times (4, 2), of bars that stand on a base: one artist for all, where `bar` makes one for each."""
+    x = np.stack([left, left, left + width, left + width], axis=1)
+    y = np.stack([np.zeros(len(height)), height, height, np.zeros(len(height))], axis=1) + base
+    return list(np.stack([x, y], axis=2))
 
 
 def name_axes(axes: Axes, x: str = "", y: str = "") -> None:

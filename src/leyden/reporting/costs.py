@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from rich.console import RenderableType
 
-from leyden.reporting.canvas import BLUE, ORANGE, PLAIN, Margins, blank, breadth, name_axes, short
+from leyden.reporting.canvas import BLUE, ORANGE, PLAIN, Margins, bars, blank, breadth, name_axes, short
 from leyden.reporting.layout import note, plain_table, text
 from leyden.reporting.words import count, duration, scaled
 
@@ -24,7 +25,7 @@ def costs_tables(found: Mapping[str, Any]) -> Iterator[RenderableType]:
     for name, value in _rows(found):
         table.add_row(text(name), text(value))
     yield table
-    layers = sorted(found["layers"], key=lambda layer: (-layer["flops"], -layer["parameters"]))
+    layers = _dearest(found["layers"])
     total = max(1, sum(layer["flops"] for layer in layers))
     table = plain_table(
         "the dearest layers",
@@ -88,23 +89,23 @@ def _time(seconds: float) -> str:
 
 def costs_figure(layers: Sequence[Mapping[str, Any]]) -> Figure:
     """Bars of each layer's share of all operations and of all parameters, in the order of the net."""
-    shown = layers
-    if len(layers) > _DRAWN:
-        kept = sorted(layers, key=lambda layer: (-layer["flops"], -layer["parameters"]))[:_DRAWN]
-        shown = [layer for layer in layers if layer in kept]
+    kept = _dearest(layers)[:_DRAWN]
+    shown = [layer for layer in layers if layer in kept]
     names = [short(layer["name"], 32) for layer in shown]
     title = "layers" if len(shown) == len(layers) else f"the {_DRAWN} dearest of {len(layers)} layers"
     figure, axes = blank(
         5.5, max(1.2, 0.26 * len(shown)), Margins(breadth(names, PLAIN) + 0.2, 0.6, right=0.3), title
     )
+    longest = 0.0
     for key, colour, label, low in (
         ("flops", BLUE, "of FLOPs", -0.38),
         ("parameters", ORANGE, "of parameters", 0.0),
     ):
-        total = max(1, sum(layer[key] for layer in layers))
-        bars = [_bar(place + low, layer[key] / total) for place, layer in enumerate(shown)]
-        axes.add_collection(PolyCollection(bars, facecolor=colour, label=label))
-    axes.set(ylim=(len(shown) - 0.4, -0.6), xlim=(0, 1.02 * _longest(layers)), yticks=[])
+        shares = np.array([layer[key] for layer in shown]) / max(1, sum(layer[key] for layer in layers))
+        lying = [bar[:, ::-1] for bar in bars(np.arange(len(shown)) + low, 0.38, shares)]
+        axes.add_collection(PolyCollection(lying, facecolor=colour, label=label))
+        longest = max(longest, shares.max(initial=0.0))
+    axes.set(ylim=(len(shown) - 0.4, -0.6), xlim=(0, 1.02 * (longest or 1.0)), yticks=[])
     for place, name in enumerate(names):
         axes.text(
             -0.01, place, name, ha="right", va="center", fontsize=PLAIN, transform=axes.get_yaxis_transform()
@@ -115,14 +116,6 @@ def costs_figure(layers: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _bar(y: float, length: float, height: float = 0.38) -> list[tuple[float, float]]:
-    return [(0, y), (length, y), (length, y + height), (0, y + height)]
-
-
-def _longest(layers: Sequence[Mapping[str, Any]]) -> float:
-    shares = [
-        layer[key] / max(1, sum(each[key] for each in layers))
-        for key in ("flops", "parameters")
-        for layer in layers
-    ]
-    return max(shares, default=1.0) or 1.0
+def _dearest(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """By operations, then by parameters."""
+    return sorted(layers, key=lambda layer: (-layer["flops"], -layer["parameters"]))

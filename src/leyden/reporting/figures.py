@@ -29,6 +29,7 @@ from leyden.reporting.canvas import (
     SMALL,
     VERMILION,
     Margins,
+    bars,
     blank,
     breadth,
     lines_of,
@@ -110,11 +111,11 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> F
     figure, axes = blank(4.8, 4.6, Margins(0.6, 0.5), heading)
     heights, share = hits / np.maximum(n, 1), n / max(n.max(), 1)
     axes.add_collection(
-        PolyCollection(_bars(edges, 1 / BINS, heights), facecolor=SKY, edgecolor="white", label="accuracy")
+        PolyCollection(bars(edges, 1 / BINS, heights), facecolor=SKY, edgecolor="white", label="accuracy")
     )
     # how many samples: a panel of its own to look at, but one axes, which costs half of two
     axes.add_collection(
-        PolyCollection(_bars(edges, 1 / BINS, 0.25 * share, _FLOOR), facecolor=GREY, edgecolor="white")
+        PolyCollection(bars(edges, 1 / BINS, 0.25 * share, _FLOOR), facecolor=GREY, edgecolor="white")
     )
     axes.text(0.01, _FLOOR + 0.27, f"samples, at most {count(int(n.max()))} a bin", fontsize=SMALL)
     axes.axhline(0, color=BLACK, lw=0.8)
@@ -124,15 +125,6 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> F
     name_axes(axes, "confidence", "accuracy")
     axes.legend(loc="upper left", fontsize=SMALL)
     return figure
-
-
-def _bars(
-    left: NDArray[Any], width: float, height: NDArray[Any], base: float = 0.0
-) -> list[NDArray[np.float64]]:
-    """The corners, n times (4, 2), of bars that stand on a base: one artist for all, where `bar` makes one for each."""
-    x = np.stack([left, left, left + width, left + width], axis=1)
-    y = np.stack([np.zeros(len(height)), height, height, np.zeros(len(height))], axis=1) + base
-    return list(np.stack([x, y], axis=2))
 
 
 def _whiskers(axes: Axes, x: NDArray[Any], hits: NDArray[Any], n: NDArray[Any]) -> None:
@@ -197,7 +189,7 @@ def recall_bars(per_class: Sequence[Mapping[str, Any]], title: str = "") -> Figu
     figure, axes = blank(4.5, 0.28 * max(len(shown), 2), margins, f"{short(title, 40)}{left_out}")
     places = np.arange(len(shown))
     axes.add_collection(
-        PolyCollection([bar[:, ::-1] for bar in _bars(places - 0.4, 0.8, recall)], facecolor=SKY)
+        PolyCollection([bar[:, ::-1] for bar in bars(places - 0.4, 0.8, recall)], facecolor=SKY)
     )
     axes.hlines(places, low, high, color=BLUE, lw=1.4)
     axes.plot(np.append(low, high), np.append(places, places), "|", color=BLUE, ms=6)

@@ -8,16 +8,10 @@ from numpy.typing import ArrayLike
 from rich.console import RenderableType
 
 from leyden.reporting.canvas import BLUE, GREEN, GREY, ORANGE, PLAIN, VERMILION, Margins, blank, name_axes
-from leyden.reporting.findings import paste
 from leyden.reporting.layout import plain_table, text
 from leyden.reporting.words import count, scaled
 
 _MARKS = ((ORANGE, "-"), (GREEN, "-."), (VERMILION, "--"), (GREY, ":"))
-
-
-def paste_line(command: Sequence[str], override: str) -> str:
-    """A command line to try."""
-    return f"  try: {paste(command, override)}"
 
 
 def batch_table(rows: Sequence[tuple[int, float, int, float]], suggestion: int) -> RenderableType:

@@ -35,9 +35,12 @@ def findings_lines(findings: Findings, command: Sequence[str] = ()) -> Iterator[
         if at:
             yield text(f"  {', '.join(at)}", "dim")
         for override in finding.get("advice") or ():
-            yield Text(
-                f"  try: {paste(command, override)}", no_wrap=True, overflow="ignore"
-            )  # whole, to be pasted
+            yield attempt(command, override)
+
+
+def attempt(command: Sequence[str], override: str) -> Text:
+    """A command line to try: whole, to be pasted."""
+    return Text(f"  try: {paste(command, override)}", no_wrap=True, overflow="ignore")
 
 
 def looks_table(looks: Sequence[tuple[str, str, str]]) -> RenderableType:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from leyden.batch import Batch
 from leyden.complexity.module import undisturbed
-from leyden.health.finding import Finding, Look
+from leyden.health.finding import Look, failed
 from leyden.health.model.subject import Subject, Trace
 
 _LONGER = 0.5  # of the longest input, added as padding
@@ -21,17 +21,18 @@ def shapes(subject: Subject) -> Look:
         logits = subject.logits()
     except Exception as error:  # of a net of the user's own
         where = f"inputs {tuple(subject.prepared.inputs.shape)}"
-        return _bad(
-            name, "shapes", f"the forward pass fails for {where}: {type(error).__name__}: {error}", ""
+        return failed(
+            name, "shapes", "error", f"the forward pass fails for {where}: {type(error).__name__}: {error}"
         )
     told = f"logits {tuple(logits.shape)} of inputs {tuple(subject.prepared.inputs.shape)}"
     if tuple(logits.shape) != wanted or not logits.is_floating_point():
-        words = f"the net gives {tuple(logits.shape)} {logits.dtype}, expected are logits {wanted} (samples, classes)"
-        return _bad(
-            name, "shapes", f"{words}: take num_classes from the constructor for its last layer", "head"
+        words = (
+            f"the net gives {tuple(logits.shape)} {logits.dtype}, expected are logits {wanted} (samples, classes): "
+            "take num_classes from the constructor for its last layer"
         )
+        return failed(name, "shapes", "error", words, "head")
     if not logits.isfinite().all():
-        return _bad(name, "shapes", "at its initial weights the net gives NaN or infinities", "")
+        return failed(name, "shapes", "error", "at its initial weights the net gives NaN or infinities")
     return Look(name, told)
 
 
@@ -39,9 +40,8 @@ def determinism(subject: Subject) -> Look:
     """In evaluation mode the same input gives the same answer."""
     name = "evaluation is deterministic"
     one, first = _traced(subject, subject.prepared)
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # a pass leaves random numbers as they were: the second gets others
+    with torch.random.fork_rng(devices=[]):
+        # a pass leaves random numbers as they were: the second gets others
         torch.manual_seed(1)
         two, second = _traced(subject, subject.prepared)
     gap = _gap(one, two)
@@ -52,7 +52,7 @@ def determinism(subject: Subject) -> Look:
         f"in evaluation mode the same input gives other logits each time (by up to {gap:.3g}): a dropout that is "
         "called as a function without training=self.training, or random numbers in forward"
     )
-    return _bad(name, "not_deterministic", message, where)
+    return failed(name, "not_deterministic", "error", message, where)
 
 
 def samples_apart(subject: Subject) -> Look:
@@ -73,7 +73,7 @@ def samples_apart(subject: Subject) -> Look:
                 f"the logits of a sample change by {gap:.3g} with the other samples of its batch: look for a reshape "
                 "that mixes batch and time (view where permute is meant), or a mean, softmax or norm over dimension 0"
             )
-            return _bad(name, "sample_leak", message, where)
+            return failed(name, "sample_leak", "error", message, where)
     return Look(name, "logits stay when the other samples change")
 
 
@@ -96,11 +96,7 @@ def padding(subject: Subject) -> Look:
         f"padding a batch with {more:,} more zeros changes logits by up to {gap:.3g}: a mean, maximum or last step "
         "that runs over the padding; use lengths, as leyden.nets.layers does (masked_mean, masked_max)"
     )
-    return _bad(name, "padding", message, where)
-
-
-def _bad(look: str, kind: str, message: str, where: str) -> Look:
-    return Look(look, "see below", (Finding(kind, "error", message, where),))
+    return failed(name, "padding", "error", message, where)
 
 
 def _traced(subject: Subject, batch: Batch) -> tuple[Tensor, Trace]:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from leyden.complexity.module import undisturbed
 from leyden.health import series
 from leyden.health.data.look import examples
-from leyden.health.finding import Finding, Look
+from leyden.health.finding import Finding, Look, failed
 from leyden.health.model.subject import LEARNT, STEPS, Subject
 
 UNUSED = 0.02  # a loss that rises less, as a share, when all inputs are zero: the net does not look at them
@@ -31,7 +31,8 @@ def gradients(subject: Subject) -> Look:
     with undisturbed(module, training=True):
         logits = module(subject.prepared)
         if not logits.requires_grad:
-            return Look(name, "see below", (_no_path(),))
+            words = "the loss depends on no trainable parameter: all are frozen, or forward runs without gradients"
+            return failed(name, "no_gradient", "error", words)
         F.cross_entropy(logits.float(), subject.batch.labels).backward()
     trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
     none = [n for n, p in trained.items() if p.grad is None]
@@ -53,13 +54,6 @@ def gradients(subject: Subject) -> Look:
     return Look(name, f"{len(trained)} parameters" if not found else "see below", tuple(found))
 
 
-def _no_path() -> Finding:
-    message = (
-        "the loss depends on no trainable parameter: everything is frozen, or forward runs without gradients"
-    )
-    return Finding("no_gradient", "error", message)
-
-
 def memory(subject: Subject) -> Look:
     """One batch can be learnt by heart."""
     name, found = "one batch can be learnt", subject.memory
@@ -71,7 +65,7 @@ def memory(subject: Subject) -> Look:
         f"{found.before:.3g} to {found.after:.3g}, expected is less than {LEARNT * found.before:.2g}. A layer that is "
         "cut off, an activation behind the last layer, labels that do not go with the inputs, or far too small a net"
     )
-    return Look(name, "see below", (Finding("cannot_memorise", "error", message),))
+    return failed(name, "cannot_memorise", "error", message)
 
 
 def inputs_matter(subject: Subject) -> Look:
@@ -79,9 +73,8 @@ def inputs_matter(subject: Subject) -> Look:
     name, found = "inputs matter", subject.memory
     inputs = subject.prepared.inputs
     blank = subject.prepared._replace(inputs=torch.zeros_like(inputs))
-    with (
-        torch.no_grad()
-    ):  # in training mode: after a few steps batch norm's running statistics are not yet those
+    with torch.no_grad():
+        # in training mode: after a few steps batch norm's running statistics are not yet those
         with_, without = (
             subject.loss(subject.in_training(found.module, batch)) for batch in (subject.prepared, blank)
         )
@@ -91,4 +84,4 @@ def inputs_matter(subject: Subject) -> Look:
         f"the loss is {with_:.3g} with the inputs and {without:.3g} with zeros in their place: the net does not look "
         "at them; a line of forward that works on another variable, or a layer whose output is not used"
     )
-    return Look(name, "see below", (Finding("inputs_unused", "error", message),))
+    return failed(name, "inputs_unused", "error", message)

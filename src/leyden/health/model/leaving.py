@@ -2,7 +2,6 @@
 
 import io
 import warnings
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +9,7 @@ from torch.export import Dim
 from torch.export import export as exported
 
 from leyden.complexity.module import undisturbed
-from leyden.health.finding import Finding, Look
+from leyden.health.finding import Look, failed
 from leyden.health.model.subject import Subject
 
 _CLOSE = 1e-4  # of the largest logit
@@ -27,11 +26,11 @@ def save_and_load(subject: Subject) -> Look:
     try:
         new.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     except RuntimeError as error:
-        return _look(name, "save_load", "error", f"its weights do not fit a module made anew: {error}")
+        return failed(name, "save_load", "error", f"its weights do not fit a module made anew: {error}")
     gap = _distance(subject.logits(module=new), subject.logits(module=old))
     if gap <= _CLOSE:
         return Look(name, f"{len(old.state_dict())} tensors, the same logits")
-    return _look(
+    return failed(
         name,
         "save_load",
         "error",
@@ -48,7 +47,7 @@ def bfloat16(subject: Subject) -> Look:
         with torch.autocast(device, torch.bfloat16):
             half = subject.logits(module=subject.memory.module)
     except Exception as error:  # of a net of the user's own
-        return _look(
+        return failed(
             name,
             "half_precision",
             "warning",
@@ -58,7 +57,7 @@ def bfloat16(subject: Subject) -> Look:
     gap = _distance(half.float(), plain)
     if gap <= _HALF and half.isfinite().all():
         return Look(name, f"logits differ by {100 * gap:.2g} % of the largest")
-    return _look(
+    return failed(
         name,
         "half_precision",
         "warning",
@@ -73,7 +72,7 @@ def export(subject: Subject) -> Look:
     try:
         gap = _exported(subject)
     except Exception as error:  # torch.export fails in many ways
-        return _look(
+        return failed(
             name,
             "export",
             "warning",
@@ -82,7 +81,7 @@ def export(subject: Subject) -> Look:
         )
     if gap <= _CLOSE:
         return Look(name, "torch.export, any batch size, the same logits")
-    return _look(
+    return failed(
         name, "export", "warning", f"the exported net gives other logits, by {gap:.2g} of the largest"
     )
 
@@ -102,10 +101,6 @@ def _exported(subject: Subject) -> float:
 def _distance(one: Tensor, other: Tensor) -> float:
     """Largest difference, as a share of the largest value."""
     return float((one - other).abs().max() / other.abs().max().clamp_min(1e-6))
-
-
-def _look(name: str, kind: str, level: Any, message: str) -> Look:
-    return Look(name, "see below", (Finding(kind, level, message),))
 
 
 def _line(error: Exception) -> str:
