@@ -2,6 +2,6 @@
 
 import sys
 
-from leyden.cli import main
+from leyden.cli import command
 
-sys.exit(main())
+sys.exit(command())

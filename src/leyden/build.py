@@ -6,6 +6,7 @@ its signature asks for.
 
 import functools
 import inspect
+import json
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -367,11 +368,16 @@ def verify_trainer(config: Config) -> None:
             "trainer.limit_train_batches=1 trainer.limit_val_batches=1 trainer.limit_test_batches=1"
         )
     try:
-        _quiet_trainer(config.trainer, [], [], Path(config.runs))
+        _try_trainer(json.dumps(config.trainer))
     except UserError as error:
         given = config.trainer.get("accelerator", "auto")
         advice = "" if given in ("auto", "cpu") else " (trainer=cpu trains on the processor)"
         raise UserError(f"{error}{advice}") from error
+
+
+@functools.lru_cache(16)  # the jobs of a sweep have one trainer
+def _try_trainer(node: str) -> None:
+    _quiet_trainer(json.loads(node), [], [], Path.cwd())
 
 
 def more_is_better(config: Config) -> bool:

@@ -46,13 +46,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _read(overrides: Sequence[str], config_dirs: Sequence[str]) -> "DataModule":
-    from leyden import build
     from leyden.check import check_data
-    from leyden.runtime import prepare, tune_process
+    from leyden.runtime import load_torch, prepare
 
-    tune_process()
+    plain = compose(overrides, config_dirs)
+    load_torch()
+    from leyden import build
+
     prepare(None)
-    return build.data(check_data(compose(overrides, config_dirs)))
+    return build.data(check_data(plain))
 
 
 def _counts(data: "DataModule") -> dict[str, list[int]]:

@@ -72,14 +72,15 @@ def evaluate(
     Raises:
         UserError: not a finished run, or data that its model was not built for.
     """
+    from leyden.runtime import load_torch, prepare
+
+    load_torch()
     from leyden import build, measure
     from leyden.check import bind, check
     from leyden.compose import compose
     from leyden.data.ledger import Prior
     from leyden.restore import restore
-    from leyden.runtime import prepare, tune_process
 
-    tune_process()
     restored = restore(folder)
     prepare(restored.config.threads)  # as in training: other threads, other rounding
     chosen = [word for word in overrides if word.startswith("operating.")] if operating else []

@@ -51,8 +51,9 @@ def fit(
     else:
         resume.tidy(place.folder)
         rewind(place.folder, state.content.get("events", {}))
-    place.begin(plain, manifest(config, data.fingerprint, threads, command), asdict(data.spec))
-    if diff := git_diff(Path.cwd()):
+    facts = manifest(config, data.fingerprint, threads, command)
+    place.begin(plain, facts, asdict(data.spec))
+    if facts["git"].get("changed") and (diff := git_diff(Path.cwd())):
         write_text(place.folder / "changes.diff", diff)
     if data.tokenizer is not None:
         write_text(place.folder / "tokenizer.json", data.tokenizer.to_json())

@@ -1,10 +1,11 @@
 """Who, what, where and with what: everything about a run that is not its configuration."""
 
+import functools
 import os
 import platform
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,8 @@ _PACKAGES = (
 )
 
 
-def packages() -> dict[str, str]:
+@functools.cache
+def packages() -> Mapping[str, str]:
     """Installed versions of what a result may depend on."""
     return {name: version(name) for name in _PACKAGES}
 
@@ -55,8 +57,10 @@ def manifest(config: "Config", data_fingerprint: str, threads: int, command: Seq
 
 def git_state(folder: Path) -> dict[str, Any]:
     """Commit of the user's own checkout and whether anything in it is changed; empty outside git."""
-    commit = _git(folder, "rev-parse", "HEAD").strip()
-    return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain"))} if commit else {}
+    head, *changed = _git(folder, "status", "--porcelain=v2", "--branch").splitlines() or [""]
+    commit = head.removeprefix("# branch.oid ")
+    changes = [line for line in changed if not line.startswith("#")]
+    return {"commit": commit, "changed": bool(changes)} if commit and commit != "(initial)" else {}
 
 
 def git_diff(folder: Path) -> str:

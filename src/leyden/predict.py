@@ -63,12 +63,13 @@ def predict(folder: Path, files: Sequence[str], top: int = 1) -> Iterator[Predic
     Raises:
         UserError: not a finished run, or files that cannot be read, all of them listed.
     """
+    from leyden.runtime import load_torch, prepare
+
+    load_torch()
     import torch
 
     from leyden.restore import restore
-    from leyden.runtime import prepare, tune_process
 
-    tune_process()
     restored = restore(folder)
     prepare(restored.config.threads)
     _verify_there(files)

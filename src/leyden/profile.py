@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leyden.arguments import drawn, of_a_configuration
 from leyden.console import console
-from leyden.runtime import tune_process
+from leyden.runtime import load_torch
 
 if TYPE_CHECKING:
     from leyden.ready import Ready
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = of_a_configuration("leyden profile", told, json="it", picture="the layers' costs")
     given = parser.parse_intermixed_args(arguments)
     picture = drawn(given.picture)
-    tune_process()
+    load_torch()
     from leyden.ready import ready
     from leyden.reporting.costs import costs_figure, costs_tables
 

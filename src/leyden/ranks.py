@@ -93,6 +93,9 @@ def _end_others() -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """`leyden follow FOLDER [CHECKPOINT]`: train along as the rank that the environment names."""
+    from leyden.runtime import load_torch, prepare
+
+    load_torch()
     from leyden import build, fit, resume
     from leyden.callbacks.interrupt import Interrupted
     from leyden.check import check
@@ -100,9 +103,7 @@ def main(arguments: Sequence[str]) -> int:
     from leyden.health.finding import NonFinite
     from leyden.recipes import resolved
     from leyden.run import Run, load_config
-    from leyden.runtime import prepare, tune_process
 
-    tune_process()
     console.quiet = True
     folder, *checkpoint = map(Path, arguments)
     config = check(load_config(folder))

@@ -16,15 +16,16 @@ def main(arguments: Sequence[str]) -> int:
     parser = Arguments(prog="leyden replay", description="Do the bad step of a run again.")
     parser.add_argument("run", type=Path, help="the run's folder")
     given = parser.parse_args(arguments)
+    from leyden.runtime import load_torch, prepare
+
+    load_torch()
     from leyden import build
     from leyden.diagnosis import diagnose
     from leyden.health import blackbox
     from leyden.reporting.findings import findings_lines
     from leyden.restore import config_of
     from leyden.run import Run
-    from leyden.runtime import prepare, tune_process
 
-    tune_process()
     config = config_of(given.run)
     blackbox.read(given.run)
     prepare(config.threads)

@@ -1,6 +1,8 @@
 """The process before the first tensor: allocator, threads, and what Lightning should not say."""
 
 import ctypes
+import gc
+import importlib
 import logging
 import os
 import platform
@@ -35,8 +37,23 @@ _CHATTER = (
 )
 
 
-def tune_process() -> None:
-    """Set the allocator and OpenMP; call before torch is imported. Both are Linux with GNU's libraries only."""
+def load_torch() -> None:
+    """Import torch and Lightning into a process that is set for them; call before anything else imports them."""
+    _tune_process()
+    if "lightning" in sys.modules:
+        return
+    collecting = gc.isenabled()
+    gc.disable()  # it would walk again and again over the million objects that are made: a fifth of the time
+    try:
+        importlib.import_module("lightning.pytorch")
+        gc.freeze()  # they stay
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _tune_process() -> None:
+    """Set OpenMP, which reads this when torch is imported, and the allocator; both GNU's, on Linux only."""
     os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL("libc.so.6")

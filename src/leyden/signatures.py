@@ -1,8 +1,9 @@
 """What a target may be given: its parameters, their annotations, and whether a value of the YAML satisfies one."""
 
+import functools
 import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, get_type_hints
 
 import yaml
@@ -35,7 +36,8 @@ RANGES: dict[str, dict[str, Any]] = {
 }
 
 
-def parameters_of(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+@functools.lru_cache(256)
+def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """What a target may be given by name. A class's **kwargs stand for what its parent takes, and so on up."""
     merged: dict[str, inspect.Parameter] = {}
     for layer in _layers(target):
@@ -64,7 +66,8 @@ def _layers(target: Callable[..., Any]) -> list[Callable[..., Any]]:
     return layers
 
 
-def hints_of(target: Callable[..., Any]) -> dict[str, Any]:
+@functools.lru_cache(256)
+def hints_of(target: Callable[..., Any]) -> Mapping[str, Any]:
     """The annotations of a target's arguments; none where they cannot be evaluated (other people's code)."""
     hints: dict[str, Any] = {}
     for layer in _layers(target):

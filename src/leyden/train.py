@@ -23,7 +23,7 @@ from leyden.console import console
 from leyden.errors import UserError, refusal
 from leyden.files import cannot_write
 from leyden.run import EXIT_STATUS
-from leyden.runtime import WARNINGS, prepare, tune_process
+from leyden.runtime import WARNINGS, load_torch, prepare
 
 if TYPE_CHECKING:
     from leyden.metrics import Metrics
@@ -64,7 +64,6 @@ class Outcome:
 
 def main(arguments: Sequence[str]) -> int:
     """The verb `train`: Hydra's command line over a `Task`; returns the exit status."""
-    tune_process()
     if tasks.another():
         return tasks.follow()
     with tasks.leading():
@@ -130,7 +129,6 @@ def _elsewhere(cfg: DictConfig, flags: Sequence[str]) -> "Outcome":
     """A job that another launcher runs, in another process, perhaps on another machine."""
     from leyden.compose import find_own_code
 
-    tune_process()
     if tasks.another():
         return Outcome("complete" if tasks.follow() == 0 else "interrupted")
     find_own_code([flag.partition("=")[2] for flag in flags])
@@ -154,7 +152,6 @@ def train(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> Out
         UserError: a mistake in the configuration or the data.
         KeyboardInterrupt: interrupted; the state was saved, the same call resumes it.
     """
-    tune_process()
     command = ["leyden", "train", *(f"--config-dir={folder}" for folder in config_dirs), *overrides]
     outcome = run(compose(overrides, config_dirs), command, verbose=False)
     if outcome.status == "interrupted":
@@ -194,6 +191,7 @@ def run(
     Raises:
         UserError: the configuration or the data are refused; nothing has been written.
     """
+    load_torch()
     from leyden import build
     from leyden.check import check
     from leyden.identity import run_of

@@ -1,18 +1,19 @@
-"""Figures: what they show, read back from the axes; labels inside the picture; no global state."""
+"""Figures: what they show, read back from their sheets; labels inside the picture; no global state."""
 
 import io
 import sys
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
-from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score
 
 from leyden.metrics import evaluate
 from leyden.reporting import figures
+from leyden.reporting.sheet import Areas, Lines, Pixels, Sheet, Words
 
 
 def scores(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -25,6 +26,16 @@ def scores(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray,
     return logits, p / p.sum(1, keepdims=True), labels
 
 
+def sheet_of(figure: Figure) -> Sheet:
+    (sheet,) = figure.artists
+    assert isinstance(sheet, Sheet)
+    return sheet
+
+
+def words_of(figure: Figure) -> list[Words]:
+    return [mark for mark in sheet_of(figure).marks if isinstance(mark, Words)]
+
+
 def drawn(figure: Figure) -> Figure:
     """Rendered, as TensorBoard would; no label may be clipped."""
     figure.savefig(io.BytesIO(), format="png")
@@ -35,9 +46,16 @@ def drawn(figure: Figure) -> Figure:
     return figure
 
 
-def heights(bars: PolyCollection, axis: int = 1) -> np.ndarray:
-    """Of bars that are one collection; axis 0 for those that lie."""
-    return np.array([np.ptp(path.vertices[:, axis]) for path in bars.get_paths()])
+def heights(figure: Figure, axis: int = 1) -> list[np.ndarray]:
+    """Of each group of bars; axis 0 for those that lie."""
+    groups = [mark for mark in sheet_of(figure).marks if isinstance(mark, Areas)]
+    return [np.array([np.ptp(outline[:, axis]) for outline in group.outlines]) for group in groups]
+
+
+def curves(figure: Figure) -> list[np.ndarray]:
+    """The curves (n, 2), without the frame, the grid and the ticks."""
+    lines = [mark for mark in sheet_of(figure).marks if isinstance(mark, Lines) and mark.away == (0, 0)]
+    return [mark.strokes[0] for mark in lines if len(mark.strokes) == 1 and len(mark.strokes[0]) != 5]
 
 
 NAMES = ["ship", "a class of a rather long name indeed", "$5 only", "d"]
@@ -46,30 +64,30 @@ NAMES = ["ship", "a class of a rather long name indeed", "$5 only", "d"]
 def test_confusion_matrix_shows_shares_of_rows_and_counts() -> None:
     confusion = np.array([[8, 2, 0, 0], [0, 900, 100, 0], [0, 0, 0, 0], [1, 0, 0, 3]])
     figure = drawn(figures.confusion_matrix(confusion, NAMES, "test"))
-    axes = figure.axes[0]
-    np.testing.assert_allclose(axes.images[0].get_array()[:2, :3], [[0.8, 0.2, 0], [0, 0.9, 0.1]])
-    cells = [t for t in axes.texts if t.get_transform() == axes.transData]
-    printed = {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in cells}
+    (cells,) = (mark for mark in sheet_of(figure).marks if isinstance(mark, Pixels))
+    blues = mpl.colormaps["Blues"]([[0.8, 0.2, 0], [0, 0.9, 0.1]], bytes=True)[..., :3].astype(int)
+    assert np.abs(cells.pixels[:2, :3] - blues).max() <= 3  # of 255: one step of the map
+    printed = {(w.y, w.x): w.words for w in words_of(figure) if w.away == (0, 0)}
     assert printed == {(r, c): str(confusion[r, c]) for r, c in np.argwhere(confusion)}
-    named_below = [t.get_text() for t in axes.texts if t.get_rotation() == 90]
-    assert named_below == ["ship", "a class ...e indeed", r"\$5 only", "d", "true"]
+    named_below = [w.words for w in words_of(figure) if w.upright]
+    assert named_below == ["ship", "a class ...e indeed", "$5 only", "d", "true"]
+    named_beside = [w.words for w in words_of(figure) if w.across == "right" and not w.upright]
+    assert named_beside == named_below[:4]
 
 
 def test_confusion_matrix_of_many_classes_prints_no_counts() -> None:
     names = [f"class {i}" for i in range(130)]
     figure = drawn(figures.confusion_matrix(np.eye(130, dtype=int) * 5, names, "test"))
-    axes = figure.axes[0]
-    assert all(t.get_transform() == axes.transAxes for t in axes.texts)
-    assert 40 <= sum(t.get_rotation() == 90 for t in axes.texts) <= 60
+    assert all(w.away != (0, 0) for w in words_of(figure))
+    assert 40 <= sum(w.upright for w in words_of(figure)) <= 60
 
 
 def test_reliability_agrees_with_the_metric() -> None:
     logits, p, labels = scores(800, 4)
     figure = drawn(figures.reliability(p.max(1), p.argmax(1) == labels, "test"))
-    (axes,) = figure.axes
     ece = evaluate(torch.tensor(logits), torch.tensor(labels), NAMES, intervals=False).values["ece"].value
-    assert figure.texts[0].get_text() == f"test: ECE {ece:.4f}, n = 800"
-    bars, samples = (heights(c) for c in axes.collections[:2])
+    assert words_of(figure)[0].words == f"test: ECE {ece:.4f}, n = 800"
+    bars, samples = heights(figure)[:2]
     assert len(bars) == len(samples) == 15
     np.testing.assert_allclose(
         samples / 0.25,
@@ -86,38 +104,40 @@ def test_pr_curves_name_the_worst_with_their_average_precision() -> None:
     figure = drawn(figures.pr_curves(p, labels, names, "test"))
     areas = {n: average_precision_score(labels == c, p[:, c]) for c, n in enumerate(names)}
     worst = sorted(areas, key=lambda n: areas[n])[:6]
-    legend = [t.get_text() for t in figure.legends[0].get_texts()]
-    assert legend[0] == "3 better classes"
-    assert legend[1:] == [f"{n}  AP {areas[n]:.3f}" for n in reversed(worst)]
-    for line in figure.axes[0].lines:
-        assert line.get_xdata()[-1] == pytest.approx(1.0)
+    key = [w.words for w in words_of(figure)][-7:]
+    assert key == [*(f"{n}  AP {areas[n]:.3f}" for n in worst), "3 better classes"]
+    assert len(curves(figure)) == 9
+    for curve in curves(figure):
+        assert curve[-1, 0] == pytest.approx(1.0)
 
 
 def test_pr_curve_of_two_classes_is_that_of_class_one_and_is_thinned() -> None:
     _, p, labels = scores(9000, 2)
-    (line,) = figures.pr_curves(p, labels, ["ham", "spam"]).axes[0].lines
-    assert line.get_label().startswith("spam")
-    assert len(line.get_xdata()) == 1000
+    figure = figures.pr_curves(p, labels, ["ham", "spam"])
+    (curve,) = curves(figure)
+    assert words_of(figure)[-1].words.startswith("spam")
+    assert len(curve) == 1000
 
 
 def test_an_absent_class_has_no_curve_and_no_bar() -> None:
     logits, p, labels = scores(200, 4)
     labels[labels == 2] = 1
-    assert len(figures.pr_curves(p, labels, NAMES).axes[0].lines) == 3
+    assert len(curves(figures.pr_curves(p, labels, NAMES))) == 3
     found = evaluate(torch.tensor(logits), torch.tensor(labels), NAMES, intervals=False).to_dict()
     figure = drawn(figures.recall_bars(found["per_class"], "test"))
     present = sorted((c for c in found["per_class"] if c["n"]), key=lambda c: c["recall"]["value"])
-    widths = heights(figure.axes[0].collections[0], axis=0)
+    (widths,) = heights(figure, axis=0)
     np.testing.assert_allclose(widths, [c["recall"]["value"] for c in present])
-    assert [t.get_text() for t in figure.axes[0].texts[1::2]] == [f"n = {c['n']}" for c in present]
+    sizes = [w.words for w in words_of(figure) if w.words.startswith("n = ")]
+    assert sizes == [f"n = {c['n']}" for c in present]
 
 
 def test_recall_bars_of_many_classes_are_the_worst() -> None:
     logits, _, labels = scores(2000, 90)
     found = evaluate(torch.tensor(logits), torch.tensor(labels), list(map(str, range(90))), intervals=False)
     figure = drawn(figures.recall_bars(found.to_dict()["per_class"], "test"))
-    assert len(figure.axes[0].collections[0].get_paths()) == 40
-    assert figure.texts[0].get_text() == "test (the worst 40 of 90)"
+    assert len(heights(figure)[0]) == 40
+    assert words_of(figure)[0].words == "test (the worst 40 of 90)"
 
 
 @pytest.mark.parametrize(("n", "channels"), [(1, 1), (5, 3), (14, 1), (3, 4), (2, 2)])
@@ -125,28 +145,32 @@ def test_image_grid_shows_the_pixels(n: int, channels: int) -> None:
     images = np.random.default_rng(0).integers(0, 255, (n, channels, 8, 6), dtype=np.uint8)
     captions = [f"photos/{i}/" + "x" * 40 + "\ntrue $a, predicted b" for i in range(n)]
     figure = drawn(figures.image_grid(images, captions, "worst errors"))
-    (mosaic,) = figure.images
-    pixels = np.asarray(mosaic.get_array())
-    columns = min(8, int(np.ceil(np.sqrt(n))))
-    rows = int(np.ceil(n / columns))
+    canvas: Any = figure.canvas
+    canvas.draw()
+    rendered = np.asarray(canvas.buffer_rgba())[..., :3]
+    shown = [mark for mark in sheet_of(figure).marks if isinstance(mark, Pixels)]
     expected = images[:, [0, 0, 0]] if channels < 3 else images[:, :3]
-    for place, picture in enumerate(expected.transpose(0, 2, 3, 1)):
-        row, column = divmod(place, columns)
-        cell = np.array_split(np.array_split(pixels, rows)[row], columns, axis=1)[column]
-        there = (cell < 255).any(2)  # white is between the pictures, and not in them
-        box = cell[there.any(1)][:, there.any(0)]
+    boxes = []
+    for mark, picture in zip(shown, expected.transpose(0, 2, 3, 1), strict=True):
+        ends = [sheet_of(figure)._dots(corner) for corner in (mark.lower_left, mark.upper_right)]
+        (left, bottom), (right, top) = (end.round().astype(int) for end in ends)
+        box = rendered[len(rendered) - top : len(rendered) - bottom, left:right]
         side = box.shape[0] / 8
         assert box.shape[1] == pytest.approx(6 * side, abs=1)  # a pixel is square
         at = [(np.arange(k) * side + side / 2).astype(int) for k in (8, 6)]
         np.testing.assert_array_equal(box[at[0]][:, at[1]], picture)
+        boxes.append((left, bottom, right, top))
+    for i, (left, bottom, right, top) in enumerate(boxes):
+        apart = [right <= o[0] or o[2] <= left or top <= o[1] or o[3] <= bottom for o in boxes[:i]]
+        assert all(apart)
 
 
 def test_waveform_grid_keeps_peaks_and_lengths() -> None:
     wave = np.zeros(16_000, dtype=np.int16)
     wave[7_777] = 16_384
     figure = drawn(figures.waveform_grid([wave, wave[:4000], wave[:0]], 8000, ["a.wav", "b.wav", "empty"]))
-    (bands,) = (c for c in figure.axes[0].collections if isinstance(c, PolyCollection))
-    long, short, empty = (path.vertices for path in bands.get_paths())
+    (bands,) = (mark for mark in sheet_of(figure).marks if isinstance(mark, Areas))
+    long, short, empty = bands.outlines
     assert np.ptp(long[:, 0]) == pytest.approx(3.2)  # inches
     assert np.ptp(short[:, 0]) == pytest.approx(0.8)
     assert np.ptp(empty[:, 0]) == 0
@@ -154,7 +178,7 @@ def test_waveform_grid_keeps_peaks_and_lengths() -> None:
     peak = long[long[:, 1].argmin(), 0] - long[:, 0].min()
     assert peak == pytest.approx(3.2 * 7_777 / 16_000, abs=3.2 / 600)
     assert len(long) < 2500
-    assert figure.axes[0].get_xlabel() == "each 2 s wide, full height = 0.5 of full scale"
+    assert words_of(figure)[-1].words == "each 2 s wide, full height = 0.5 of full scale"
 
 
 def test_nothing_to_show_is_an_empty_picture() -> None:

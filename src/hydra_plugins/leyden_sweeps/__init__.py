@@ -26,7 +26,9 @@ class Engine(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what a launch needs; set up the inner launcher with the function for other processes."""
-        self._context, self._config = hydra_context, config
+        from leyden.sweeps.composer import Composer
+
+        self.compose = Composer(hydra_context.config_loader, config)
         self.sweep: Any = getattr(task_function, "sweep")  # noqa: B009 (an attribute of leyden.train.Task)
         self.inner: Launcher | None = None
         if self._chosen is not None:
@@ -36,19 +38,8 @@ class Engine(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Do what is left of these jobs; every one has its return."""
-        from leyden.sweeps.engine import composed
-
-        configs = composed(self._context.config_loader, self._config, job_overrides, initial_job_idx)
-        done: list[JobReturn] = self.sweep.launch(configs, len(job_overrides), self.inner, initial_job_idx)
+        done: list[JobReturn] = self.sweep.launch(job_overrides, self.compose, self.inner, initial_job_idx)
         return done
-
-    def compose(self, words: Sequence[str], number: int) -> DictConfig:
-        """The configuration of a single job."""
-        from leyden.sweeps.engine import composed
-
-        ((_, cfg),) = composed(self._context.config_loader, self._config, [words], number)
-        made: DictConfig = cfg
-        return made
 
 
 class Ray(Launcher):
@@ -63,11 +54,15 @@ class Ray(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Do the jobs."""
-        from leyden.sweeps.engine import composed
         from leyden.sweeps.ray import launch
 
-        configs = composed(self._context.config_loader, self._config, job_overrides, initial_job_idx)
-        return launch([cfg for _, cfg in configs], self._task, self._options)
+        configs = []
+        for number, words in enumerate(job_overrides, start=initial_job_idx):
+            cfg = self._context.config_loader.load_sweep_config(self._config, list(words))
+            with open_dict(cfg):
+                cfg.hydra.job.id = cfg.hydra.job.num = number
+            configs.append(cfg)
+        return launch(configs, self._task, self._options)
 
 
 @dataclass

@@ -4,7 +4,6 @@ IMAGES: confusion, recall by class, precision-recall curves, reliability, and th
 TEXT: the tables. AUDIO: the worst errors, to be listened to. HPARAMS: the run's choices beside its result.
 """
 
-import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from leyden.recipes import at_stake
 from leyden.reporting import figures, markdown
 from leyden.reporting.findings import markdown as markdown_of
 from leyden.reporting.records import flat
+from leyden.reporting.sheet import png
 from leyden.run import COSMETIC
 
 _ALWAYS = ("data.name", "model.name", "optimizer.lr", "batch_size", "seed")
@@ -178,10 +178,8 @@ def _show_split(
 
 def _add(writer: Any, tag: str, figure: Figure, step: int) -> None:
     """As `add_figure`, which copies and compresses for longer than it takes to draw."""
-    stored = io.BytesIO()
-    figure.canvas.print_png(stored, pil_kwargs={"compress_level": 1})  # type: ignore[attr-defined]
-    width, height = figure.canvas.get_width_height()
-    image = Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=stored.getvalue())
+    stored, width, height = png(figure)
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=stored)
     writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
 

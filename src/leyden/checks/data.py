@@ -50,12 +50,14 @@ def main(arguments: Sequence[str]) -> int:
 
 def _data(overrides: Sequence[str], config_dirs: Sequence[str]) -> tuple["DataModule", bool]:
     """The data layer, which leaves bad inputs out, and whether training would stop at them."""
-    from leyden import build
     from leyden.check import check_data
-    from leyden.runtime import prepare, tune_process
+    from leyden.runtime import load_torch, prepare
 
-    tune_process()
-    config = check_data(compose(overrides, config_dirs))
+    plain = compose(overrides, config_dirs)
+    load_torch()
+    from leyden import build
+
+    config = check_data(plain)
     prepare(config.threads)
     data = build.data(config)
     data.reading = replace(data.reading, on_bad="skip")

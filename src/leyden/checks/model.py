@@ -11,14 +11,14 @@ from leyden.arguments import of_a_configuration, training
 from leyden.checks.shown import show
 from leyden.console import console
 from leyden.health.finding import Look
-from leyden.runtime import tune_process
+from leyden.runtime import load_torch
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print what holds and what does not; exit status 1 if there is an error-level finding."""
     parser = of_a_configuration("leyden check model", "Look at a model before training.", json="the findings")
     given = parser.parse_intermixed_args(arguments)
-    tune_process()
+    load_torch()
     looks = list(_looks(given.overrides, given.config_dir))
     findings = show(looks, training(given), given.json)
     return int(any(finding["level"] == "error" for finding in findings))

@@ -18,7 +18,7 @@ from leyden.compose import compose
 from leyden.console import console
 from leyden.errors import UserError
 from leyden.reporting.words import plural
-from leyden.runtime import tune_process
+from leyden.runtime import load_torch
 
 _EVALUATED = 4  # batches of a validation and of the test
 _MOMENTS = ("forward", "backward", "step", "saving", "saved", "moved", "validation")
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     if min(given.kills, given.epochs, given.batches) < 1:
         raise UserError("--kills, --epochs and --batches: expected a number above 0")
-    tune_process()
+    load_torch()
     plain = compose(given.overrides, given.config_dir)
     limits = _limits(plain["trainer"], given.epochs, given.batches)
     for key, value in limits.items():

@@ -12,7 +12,7 @@ from rich.text import Text
 from leyden.arguments import drawn, of_a_configuration, training
 from leyden.console import console
 from leyden.errors import UserError, nearest
-from leyden.runtime import tune_process
+from leyden.runtime import load_torch
 
 FINDERS = {
     "lr": ("leyden.finders.lr", "the learning rate, by a range test"),
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = of_a_configuration(f"leyden find {what}", f"Look for {told}.", picture="the curve")
     given = parser.parse_intermixed_args(rest)
     save = drawn(given.picture)
-    tune_process()
+    load_torch()
     from leyden.ready import ready
 
     finder = importlib.import_module(module)

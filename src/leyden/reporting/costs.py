@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from rich.console import RenderableType
 
-from leyden.reporting.canvas import BLUE, ORANGE, PLAIN, Margins, bars, blank, breadth, name_axes, short
+from leyden.reporting.canvas import BLUE, ORANGE, PLAIN, label, laid_out, name_axes
 from leyden.reporting.layout import note, plain_table, text
 from leyden.reporting.words import count, duration, scaled
 
@@ -91,25 +90,18 @@ def costs_figure(layers: Sequence[Mapping[str, Any]]) -> Figure:
     """Bars of each layer's share of all operations and of all parameters, in the order of the net."""
     kept = _dearest(layers)[:_DRAWN]
     shown = [layer for layer in layers if layer in kept]
-    names = [short(layer["name"], 32) for layer in shown]
     title = "layers" if len(shown) == len(layers) else f"the {_DRAWN} dearest of {len(layers)} layers"
-    figure, axes = blank(
-        5.5, max(1.2, 0.26 * len(shown)), Margins(breadth(names, PLAIN) + 0.2, 0.6, right=0.3), title
-    )
-    longest = 0.0
-    for key, colour, label, low in (
-        ("flops", BLUE, "of FLOPs", -0.38),
-        ("parameters", ORANGE, "of parameters", 0.0),
+    figure = laid_out(7.5, 1.1 + max(1.2, 0.26 * len(shown)))
+    axes = figure.subplots()
+    places = np.arange(len(shown))
+    for key, colour, words, low in (
+        ("flops", BLUE, "of FLOPs", -0.19),
+        ("parameters", ORANGE, "of parameters", 0.19),
     ):
-        shares = np.array([layer[key] for layer in shown]) / max(1, sum(layer[key] for layer in layers))
-        lying = [bar[:, ::-1] for bar in bars(np.arange(len(shown)) + low, 0.38, shares)]
-        axes.add_collection(PolyCollection(lying, facecolor=colour, label=label))
-        longest = max(longest, shares.max(initial=0.0))
-    axes.set(ylim=(len(shown) - 0.4, -0.6), xlim=(0, 1.02 * (longest or 1.0)), yticks=[])
-    for place, name in enumerate(names):
-        axes.text(
-            -0.01, place, name, ha="right", va="center", fontsize=PLAIN, transform=axes.get_yaxis_transform()
-        )
+        shares = [layer[key] / max(1, sum(other[key] for other in layers)) for layer in shown]
+        axes.barh(places + low, shares, 0.38, color=colour, label=words)
+    axes.set(title=title, ylim=(len(shown) - 0.4, -0.6))
+    axes.set_yticks(places, [label(layer["name"], 32) for layer in shown])
     name_axes(axes, "share of the whole net")
     axes.legend(fontsize=PLAIN, frameon=False, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)

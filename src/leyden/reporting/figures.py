@@ -7,10 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
-from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
@@ -28,15 +26,10 @@ from leyden.reporting.canvas import (
     SKY,
     SMALL,
     VERMILION,
-    Margins,
-    bars,
-    blank,
-    breadth,
-    lines_of,
-    name_axes,
     short,
 )
 from leyden.reporting.grids import image_grid, waveform_grid
+from leyden.reporting.sheet import Margins, Sheet, bars, breadth, lines_of
 from leyden.reporting.words import count, number
 
 __all__ = ["confusion_matrix", "image_grid", "pr_curves", "recall_bars", "reliability", "waveform_grid"]
@@ -62,36 +55,29 @@ def confusion_matrix(confusion: ArrayLike, class_names: Sequence[str], title: st
     names = [short(class_names[c], 18) for c in places]
     room = breadth(names, size) + 0.1
     words = lines_of(1, PLAIN) + 0.1
-    figure, axes = blank(side, side, Margins(room + words, room + words), title)
+    # a class is one unit wide, its middle at its number; the first true one on top
+    ends = (-0.5, classes - 0.5)
+    sheet = Sheet(side, side, Margins(room + words, room + words), title, ends, ends[::-1])
     # of many classes a confusion takes a small share: the root makes it visible
-    norm = PowerNorm(1.0 if few else 0.5, vmin=0, vmax=1)
-    axes.imshow(shares, cmap="Blues", norm=norm, interpolation="nearest", aspect="auto")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    away = 0.05 / side  # from the axes, as a share of them
+    depth = np.rint(255 * (shares if few else np.sqrt(shares))).astype(np.int64)
+    blues = mpl.colormaps["Blues"](np.arange(256), bytes=True)[:, :3]
+    sheet.pixels(blues[depth], (ends[0], ends[1]), (ends[1], ends[0]))
+    sheet.frame()
     for place, name in zip(places, names, strict=True):
-        along = (place + 0.5) / classes
-        _beside(axes, along, -away, name, size, ha="center", va="top", rotation=90)
-        _beside(axes, -away, 1 - along, name, size, ha="right", va="center")
-    _beside(axes, 0.5, -(room + 0.05) / side, "predicted", PLAIN, ha="center", va="top")
-    _beside(axes, -(room + 0.05) / side, 0.5, "true", PLAIN, ha="right", va="center", rotation=90)
+        sheet.words(place, ends[1], name, size=size, across="center", up="top", upright=True, away=(0, -0.05))
+        sheet.words(ends[0], place, name, size=size, across="right", away=(-0.05, 0))
+    sheet.name("predicted", "true", (room + 0.05, room + 0.05))
     if few:
-        _print_counts(axes, counts, shares)
-    return figure
+        _print_counts(sheet, counts, shares)
+    return sheet.picture
 
 
-def _beside(axes: Axes, x: float, y: float, words: str, size: float, **how: Any) -> None:
-    """Text at a place given in shares of the axes: a fifth of what a tick costs."""
-    axes.text(x, y, words, fontsize=size, transform=axes.transAxes, **how)
-
-
-def _print_counts(axes: Axes, counts: NDArray[Any], shares: NDArray[Any]) -> None:
+def _print_counts(sheet: Sheet, counts: NDArray[Any], shares: NDArray[Any]) -> None:
     """Zeros are left blank: what is there is what was confused."""
     size = PLAIN if counts.max() < 10_000 else 7
-    for row, column in np.argwhere(counts):
-        colour = "white" if shares[row, column] > 0.55 else "black"
-        cell = f"{counts[row, column]}"
-        axes.text(column, row, cell, ha="center", va="center", color=colour, fontsize=size)
+    for row, column in np.argwhere(counts).tolist():
+        colour = "white" if shares[row, column] > 0.55 else BLACK
+        sheet.words(column, row, str(counts[row, column]), size=size, colour=colour, across="center")
 
 
 def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> Figure:
@@ -108,30 +94,27 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> F
     filled, edges = np.flatnonzero(n), np.arange(BINS) / BINS
     heading = f"{short(title, 40)}: " if title else ""
     heading += f"ECE {number(ece)}, n = {count(len(confident))}"
-    figure, axes = blank(4.8, 4.6, Margins(0.6, 0.5), heading)
-    heights, share = hits / np.maximum(n, 1), n / max(n.max(), 1)
-    axes.add_collection(
-        PolyCollection(bars(edges, 1 / BINS, heights), facecolor=SKY, edgecolor="white", label="accuracy")
-    )
-    # how many samples: a panel of its own to look at, but one axes, which costs half of two
-    axes.add_collection(
-        PolyCollection(bars(edges, 1 / BINS, 0.25 * share, _FLOOR), facecolor=GREY, edgecolor="white")
-    )
-    axes.text(0.01, _FLOOR + 0.27, f"samples, at most {count(int(n.max()))} a bin", fontsize=SMALL)
-    axes.axhline(0, color=BLACK, lw=0.8)
-    _whiskers(axes, mean[filled], hits[filled], n[filled])
-    axes.plot((0, 1), (0, 1), "--", color=BLACK, lw=1, label="perfectly calibrated")
-    axes.set(xlim=(0, 1), ylim=(_FLOOR, 1.02), xticks=_SHARES, yticks=_SHARES)
-    name_axes(axes, "confidence", "accuracy")
-    axes.legend(loc="upper left", fontsize=SMALL)
-    return figure
+    sheet = Sheet(4.8, 4.6, Margins(0.6, 0.5), heading, y=(_FLOOR, 1.02))
+    sheet.areas(bars(edges, 1 / BINS, hits / np.maximum(n, 1)), SKY, "white")
+    # how many samples: a panel of its own to look at
+    sheet.areas(bars(edges, 1 / BINS, 0.25 * n / max(n.max(), 1), _FLOOR), GREY, "white")
+    sheet.words(0.01, _FLOOR + 0.27, f"samples, at most {count(int(n.max()))} a bin", up="bottom")
+    sheet.line((0, 1), (0, 0), BLACK, 0.8)
+    _whiskers(sheet, mean[filled], hits[filled], n[filled])
+    sheet.line((0, 1), (0, 1), BLACK, 1.0, "--")
+    sheet.frame()
+    sheet.ticks(_SHARES, _SHARES)
+    sheet.name("confidence", "accuracy")
+    entries = [("accuracy", SKY, ""), ("95 % interval", BLUE, "-"), ("perfectly calibrated", BLACK, "--")]
+    sheet.key(entries, (0.1, -0.1))
+    return sheet.picture
 
 
-def _whiskers(axes: Axes, x: NDArray[Any], hits: NDArray[Any], n: NDArray[Any]) -> None:
+def _whiskers(sheet: Sheet, x: NDArray[Any], hits: NDArray[Any], n: NDArray[Any]) -> None:
     ends = [wilson(int(k), int(m)) for k, m in zip(hits, n, strict=True)]
     low, high = [e.low or 0.0 for e in ends], [e.high or 0.0 for e in ends]
-    axes.vlines(x, low, high, color=BLUE, lw=1, label="95 % interval")
-    axes.plot(x, hits / n, "o", ms=4, color=BLUE)
+    sheet.segments(np.column_stack((x, low)), np.column_stack((x, high)), BLUE)
+    sheet.dots(x, hits / n, BLUE)
 
 
 def pr_curves(
@@ -150,20 +133,25 @@ def pr_curves(
         if len(ranked.positives)
     ]
     curves.sort(key=lambda curve: curve[0])
-    rows = math.ceil(min(len(curves), len(_LINES) + 1) / 2)
-    legend = lines_of(rows, SMALL) * 1.35 + 0.15 if rows else 0.0
-    figure, axes = blank(5.0, 4.2, Margins(0.6, 0.5 + legend), title)
-    for i, (_, _, ranked) in enumerate(curves[len(_LINES) :]):
-        label = f"{len(curves) - len(_LINES)} better classes" if i == 0 else None
-        axes.plot(*_curve(ranked), color=GREY, lw=0.8, label=label)
-    for (area, name, ranked), (colour, dashes) in reversed(list(zip(curves, _LINES, strict=False))):
-        axes.plot(*_curve(ranked), dashes, color=colour, lw=1.6, label=f"{short(name)}  AP {area:.3f}")
-    axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xticks=_SHARES, yticks=_SHARES)
-    axes.grid(alpha=0.3)
-    name_axes(axes, "recall", "precision")
-    if curves:
-        figure.legend(fontsize=SMALL, loc="lower center", ncols=2)
-    return figure
+    worst, better = curves[: len(_LINES)], curves[len(_LINES) :]
+    entries = [
+        (f"{short(name)}  AP {area:.3f}", *line) for (area, name, _), line in zip(worst, _LINES, strict=False)
+    ]
+    entries += [(f"{len(better)} better classes", GREY, "-")] if better else []
+    key = lines_of(math.ceil(len(entries) / 2), SMALL) * 1.2
+    sheet = Sheet(5.0, 4.2, Margins(0.6, 0.6 + key), title, (0.0, 1.01), (0.0, 1.02))
+    inner = [share for share in _SHARES if share]
+    sheet.segments([(x, 0.0) for x in inner], [(x, 1.02) for x in inner], "#DDDDDD", 0.8)
+    sheet.segments([(0.0, y) for y in inner], [(1.01, y) for y in inner], "#DDDDDD", 0.8)
+    for _, _, ranked in better:
+        sheet.line(*_curve(ranked), GREY, 0.8)
+    for (_, _, ranked), (colour, dashes) in reversed(list(zip(worst, _LINES, strict=False))):
+        sheet.line(*_curve(ranked), colour, 1.6, dashes)
+    sheet.frame()
+    sheet.ticks(_SHARES, _SHARES)
+    sheet.name("recall", "precision")
+    sheet.key(entries, (0.0, -4.2 - 0.5), columns=2)
+    return sheet.picture
 
 
 def _curve(ranked: Ranked) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -186,17 +174,16 @@ def recall_bars(per_class: Sequence[Mapping[str, Any]], title: str = "") -> Figu
     names, sizes = [short(c["name"]) for c in shown], [f"n = {count(c['n'])}" for c in shown]
     left_out = f" (the worst {len(shown)} of {len(present)})" if len(shown) < len(present) else ""
     margins = Margins(breadth(names, PLAIN) + 0.2, 0.5, breadth(sizes, PLAIN) + 0.2)
-    figure, axes = blank(4.5, 0.28 * max(len(shown), 2), margins, f"{short(title, 40)}{left_out}")
-    places = np.arange(len(shown))
-    axes.add_collection(
-        PolyCollection([bar[:, ::-1] for bar in bars(places - 0.4, 0.8, recall)], facecolor=SKY)
-    )
-    axes.hlines(places, low, high, color=BLUE, lw=1.4)
-    axes.plot(np.append(low, high), np.append(places, places), "|", color=BLUE, ms=6)
+    rows, places = max(len(shown), 1), np.arange(len(shown))
+    sheet = Sheet(*(4.5, 0.28 * max(rows, 2), margins, f"{short(title, 40)}{left_out}"), y=(rows - 0.4, -0.6))
+    sheet.areas([bar[:, ::-1] for bar in bars(places - 0.4, 0.8, recall)], SKY)
+    sheet.segments(np.column_stack((low, places)), np.column_stack((high, places)), BLUE, 1.4)
+    caps, beside = np.append(low, high), np.append(places, places)
+    sheet.segments(np.column_stack((caps, beside - 0.15)), np.column_stack((caps, beside + 0.15)), BLUE)
     for place, name, size in zip(places.tolist(), names, sizes, strict=True):
-        axes.text(-0.015, place, name, ha="right", va="center", fontsize=PLAIN)
-        axes.text(1.015, place, size, va="center", fontsize=PLAIN)
-    axes.set(xlim=(0, 1), ylim=(max(len(shown), 1) - 0.4, -0.6), xticks=_SHARES, yticks=[])
-    name_axes(axes, "recall, 95 % interval")
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
+        sheet.words(0, place, name, size=PLAIN, across="right", away=(-0.07, 0))
+        sheet.words(1, place, size, size=PLAIN, away=(0.07, 0))
+    sheet.frame(open_=True)
+    sheet.ticks(_SHARES)
+    sheet.name("recall, 95 % interval")
+    return sheet.picture

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from rich.console import RenderableType
 
-from leyden.reporting.canvas import BLUE, GREEN, GREY, ORANGE, PLAIN, VERMILION, Margins, blank, name_axes
+from leyden.reporting.canvas import BLUE, GREEN, GREY, ORANGE, PLAIN, VERMILION, laid_out, name_axes
 from leyden.reporting.layout import plain_table, text
 from leyden.reporting.words import count, scaled
 
@@ -36,7 +36,9 @@ def batch_table(rows: Sequence[tuple[int, float, int, float]], suggestion: int) 
 
 def rate_figure(rates: ArrayLike, losses: ArrayLike, marks: Mapping[str, float]) -> Figure:
     """Loss against the learning rate (n,), with rates that have a name."""
-    figure, axes = blank(6.0, 3.4, Margins(0.7, 0.55), "learning-rate range test")
+    figure = laid_out(7.0, 4.4)
+    axes = figure.subplots()
+    axes.set_title("learning-rate range test")
     axes.plot(rates, losses, color=BLUE, lw=1.6)
     axes.set_xscale("log")
     for (name, rate), (colour, line) in zip(marks.items(), _MARKS, strict=True):
@@ -48,7 +50,9 @@ def rate_figure(rates: ArrayLike, losses: ArrayLike, marks: Mapping[str, float])
 def batch_figure(rows: Sequence[tuple[int, float, int]], suggestion: int, now: int) -> Figure:
     """Throughput, and as a second axis the memory, against the batch size."""
     sizes, throughput, memory = zip(*rows, strict=True)
-    figure, axes = blank(6.0, 3.4, Margins(0.8, 0.55, right=0.9), "training steps")
+    figure = laid_out(7.5, 4.4)
+    axes = figure.subplots()
+    axes.set_title("training steps")
     axes.plot(sizes, throughput, "o-", color=BLUE, lw=1.6, ms=4, label="samples a second")
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])

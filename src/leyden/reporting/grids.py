@@ -1,4 +1,4 @@
-"""Samples in a grid, each under its caption: images and waveforms. One `Axes` holds them all, see `canvas`."""
+"""Samples in a grid, each under its caption: images and waveforms."""
 
 import math
 from collections.abc import Sequence
@@ -6,22 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from leyden.reporting.canvas import (
-    BLUE,
-    DOTS_PER_INCH,
-    GREY,
-    SMALL,
-    Margins,
-    blank,
-    lines_of,
-    name_axes,
-    short,
-)
+from leyden.reporting.canvas import BLUE, GREY, SMALL, short
+from leyden.reporting.sheet import Margins, Sheet, lines_of
 
 _MOST_COLUMNS = 8
 _ENVELOPE = 600  # pairs of points of a drawn waveform: about twice the pixels of its width
@@ -33,28 +22,15 @@ def image_grid(images: ArrayLike, captions: Sequence[str], title: str = "") -> F
     """Images uint8 (N, C, H, W), pixels unsmoothed. One channel is grey; of many, the first three."""
     pictures = np.asarray(images)
     columns = min(_MOST_COLUMNS, max(1, math.ceil(math.sqrt(len(pictures)))))
-    figure, axes, grid = _grid(captions, columns, (1.65, 1.4), title)
-    pixels = np.full((*grid.pixels, 3), 255, dtype=np.uint8)
+    sheet, grid = _grid(captions, columns, (1.65, 1.4), title)
     for place, picture in enumerate(pictures):
         shown = np.moveaxis(np.repeat(picture[:1], 3, 0) if len(picture) < 3 else picture[:3], 0, -1)
-        enlarged = _enlarge(shown, int(grid.width * DOTS_PER_INCH), int(grid.height * DOTS_PER_INCH))
-        x, y = (round(inches * DOTS_PER_INCH) for inches in grid.corner(place))
-        x += (int(grid.width * DOTS_PER_INCH) - enlarged.shape[1]) // 2
-        pixels[y : y + len(enlarged), x : x + enlarged.shape[1]] = enlarged
-    left, bottom = (round(inches * DOTS_PER_INCH) for inches in _MARGINS[:2])
-    # pixel by pixel, not resampled; below the axes, which hold the captions
-    figure.figimage(pixels, left, bottom, origin="upper", zorder=-1)
-    axes.set_axis_off()
-    return figure
-
-
-def _enlarge(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """(H, W, 3) at the size that fits into the place, each pixel a square or left out."""
-    scale = min(width / picture.shape[1], height / picture.shape[0])
-    rows, columns = (
-        (np.arange(max(1, int(n * scale))) / scale).astype(np.int64).clip(0, n - 1) for n in picture.shape[:2]
-    )
-    return picture[rows][:, columns]
+        scale = min(grid.width / shown.shape[1], grid.height / shown.shape[0])
+        width, height = scale * shown.shape[1], scale * shown.shape[0]
+        x, y = grid.corner(place)
+        x += (grid.width - width) / 2
+        sheet.pixels(shown, (x, y + height), (x + width, y))
+    return sheet.picture
 
 
 def waveform_grid(
@@ -64,17 +40,18 @@ def waveform_grid(
     scaled = [w / 32768 if w.dtype.kind == "i" else np.asarray(w, dtype=np.float64) for w in waves]
     loudest = max((float(np.abs(w).max(initial=0.0)) for w in scaled), default=0.0) or 1.0
     longest = max((len(w) for w in scaled), default=0) or 1
-    figure, axes, grid = _grid(captions, min(3, max(1, len(waves))), (3.2, 1.1), title, below=0.2)
-    bands = [_band(grid, place, wave / loudest, longest) for place, wave in enumerate(scaled)]
-    axes.add_collection(PolyCollection(bands, facecolor=BLUE, edgecolor=BLUE, linewidth=0.6))
-    corners = [grid.corner(place) for place in range(len(waves))]
-    middles = [y + grid.height / 2 for _, y in corners]
-    axes.hlines(middles, [x for x, _ in corners], [x + grid.width for x, _ in corners], color=GREY, lw=0.5)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    name_axes(axes, f"each {longest / sample_rate:.3g} s wide, full height = {loudest:.2g} of full scale")
-    return figure
+    sheet, grid = _grid(captions, min(3, max(1, len(waves))), (3.2, 1.1), title, below=0.2)
+    sheet.areas(
+        [_band(grid, place, wave / loudest, longest) for place, wave in enumerate(scaled)], BLUE, BLUE
+    )
+    left = np.reshape([grid.corner(place) for place in range(len(waves))], (-1, 2)) + np.array(
+        (0, grid.height / 2)
+    )
+    sheet.segments(left, left + np.array((grid.width, 0)), GREY, 0.5)
+    sheet.name(
+        f"each {longest / sample_rate:.3g} s wide, full height = {loudest:.2g} of full scale", room=(0.02, 0)
+    )
+    return sheet.picture
 
 
 def _band(grid: "_Grid", place: int, wave: NDArray[np.float64], longest: int) -> NDArray[np.float64]:
@@ -101,12 +78,6 @@ class _Grid:
         """(width, height) of all."""
         return self.columns * (self.width + _GAP), self.rows * (self.caption + self.height + _GAP)
 
-    @property
-    def pixels(self) -> tuple[int, int]:
-        """(height, width) of all."""
-        width, height = self.extent
-        return round(height * DOTS_PER_INCH), round(width * DOTS_PER_INCH)
-
     def corner(self, place: int) -> tuple[float, float]:
         """(x, y) of a sample's upper left corner; its caption is above."""
         row, column = divmod(place, self.columns)
@@ -116,19 +87,21 @@ class _Grid:
 
 def _grid(
     captions: Sequence[str], columns: int, cell: tuple[float, float], title: str, below: float = 0.0
-) -> tuple[Figure, Axes, _Grid]:
-    """A figure with a place for each caption; cell: inches (width, height) without the caption."""
+) -> tuple[Sheet, _Grid]:
+    """A sheet, in inches from its upper left, with the captions; cell: inches (width, height) without the caption."""
     width, height = cell
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
     grid = _Grid(max(1, math.ceil(len(captions) / columns)), columns, width, height, lines_of(lines, SMALL))
-    figure, axes = blank(*grid.extent, _MARGINS._replace(bottom=_MARGINS.bottom + below), title)
+    wide, high = grid.extent
+    sheet = Sheet(
+        wide, high, _MARGINS._replace(bottom=_MARGINS.bottom + below), title, (0.0, wide), (high, 0.0)
+    )
     letters = int(width * 12)  # of 8 points, in that width
     for place, caption in enumerate(captions):
         x, y = grid.corner(place)
         words = "\n".join(short(line, letters) for line in caption.split("\n"))
-        axes.text(x + width / 2, y - 0.02, words, ha="center", va="bottom", fontsize=SMALL)
-    axes.set(xlim=(0, grid.extent[0]), ylim=(grid.extent[1], 0))
-    return figure, axes, grid
+        sheet.words(x + width / 2, y - 0.02, words, across="center", up="bottom")
+    return sheet, grid
 
 
 def _envelope(wave: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

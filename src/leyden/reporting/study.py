@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from leyden.errors import UserError
 from leyden.files import read_object, write_text
-from leyden.reporting.canvas import BLUE, GREY, ORANGE, VERMILION, laid_out, short
+from leyden.reporting.canvas import BLUE, GREY, ORANGE, VERMILION, label, laid_out
 from leyden.reporting.words import number, plural
 
 SCHEMA = 1
@@ -107,7 +107,7 @@ def history(study: Mapping[str, Any]) -> Figure:
             axes.plot(
                 *zip(*pruned, strict=True), mark, color=colour, label="pruned, last value", markersize=5
             )
-        axes.set(xlabel="trial", ylabel=short(goal["name"]))
+        axes.set(xlabel="trial", ylabel=label(goal["name"]))
         axes.legend(fontsize=8)
     return figure
 
@@ -120,8 +120,8 @@ def importance(study: Mapping[str, Any]) -> Figure:
     for place, (goal, shares) in enumerate(known.items()):
         axes = figure.add_subplot(len(known), 1, place + 1)
         ordered = sorted(shares.items(), key=lambda item: item[1])
-        axes.barh([short(key, 32) for key, _ in ordered], [share for _, share in ordered], color=BLUE)
-        axes.set(xlabel=f"importance for {short(goal)}", xlim=(0, 1))
+        axes.barh([label(key, 32) for key, _ in ordered], [share for _, share in ordered], color=BLUE)
+        axes.set(xlabel=f"importance for {label(goal)}", xlim=(0, 1))
     return figure
 
 
@@ -135,7 +135,7 @@ def slices(study: Mapping[str, Any]) -> Figure:
             row, column = place * rows_each + i // _COLUMNS, i % _COLUMNS
             axes = figure.add_subplot(rows_each * len(goals), _COLUMNS, row * _COLUMNS + column + 1)
             _slice(axes, study, place, key)
-            axes.set(xlabel=short(key), ylabel=short(goal["name"]) if column == 0 else "")
+            axes.set(xlabel=label(key), ylabel=label(goal["name"]) if column == 0 else "")
     return figure
 
 
@@ -143,7 +143,7 @@ def _slice(axes: Axes, study: Mapping[str, Any], place: int, key: str) -> None:
     there = [trial for trial in _complete(study) if key in trial["params"]]
     chosen = [trial["params"][key] for trial in there]
     if not all(isinstance(value, int | float) for value in chosen):
-        chosen = [short(str(value), 14) for value in chosen]
+        chosen = [label(str(value), 14) for value in chosen]
         axes.tick_params("x", rotation=30)
     elif study["params"][key]["log"]:
         axes.set_xscale("log")

@@ -9,16 +9,16 @@ import shlex
 import time
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 from rich.progress import Progress
 
-from leyden.compose import nested_keys_without_plus, plain_of
+from leyden.compose import Plain, nested_keys_without_plus
 from leyden.console import console
 from leyden.errors import UserError
 from leyden.reporting.records import Record, read
@@ -59,13 +59,17 @@ class Sweep:
     broken_off: bool = False  # interrupted with jobs that nobody had asked for yet
 
     def launch(
-        self, configs: Iterable[tuple[Sequence[str], DictConfig]], total: int, inner: Any, first: int
+        self,
+        jobs_words: Sequence[Sequence[str]],
+        compose: Callable[[Sequence[str]], Plain],
+        inner: Any,
+        first: int,
     ) -> list[JobReturn]:
         """Do what is left of these jobs.
 
         Args:
-            configs: (overrides, composed) of each, lazily.
-            total: how many.
+            jobs_words: the overrides of each, as Hydra takes them.
+            compose: gives their configuration.
             inner: a launcher that the user has chosen, or None for Leyden's own.
             first: the number of the first job.
 
@@ -73,7 +77,7 @@ class Sweep:
             UserError: a job is a mistake; nothing has been trained.
             KeyboardInterrupt: interrupted; the state of the jobs at work is saved.
         """
-        jobs = self._plan(configs, total)
+        jobs = self._plan(jobs_words, compose)
         self.jobs.update({str(job.run.folder): job for job in jobs})
         todo = [job for job in jobs if not job.settled()]
         expected = self._announce(jobs, todo, 1 if inner else self.at_once)
@@ -118,8 +122,11 @@ class Sweep:
             self.broken_off = True
             raise
 
-    def _plan(self, configs: Iterable[tuple[Sequence[str], DictConfig]], total: int) -> list[Job]:
-        composed = ((overrides, functools.partial(plain_of, cfg)) for overrides, cfg in configs)
+    def _plan(
+        self, jobs_words: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], Plain]
+    ) -> list[Job]:
+        composed = [(without_plus(words), functools.partial(compose, words)) for words in jobs_words]
+        total = len(composed)
         with Progress(console=console, transient=True, disable=total < 20) as bar:
             task = bar.add_task("checking the jobs", total=total)
             return plan(composed, lambda n: bar.update(task, completed=n))
@@ -258,10 +265,6 @@ def options_of(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     return options, words
 
 
-def composed(loader: Any, config: DictConfig, overrides: Sequence[Sequence[str]], first: int) -> Any:
-    """(overrides, composed configuration) of each job, one at a time."""
-    for number, words in enumerate(overrides, start=first):
-        cfg = loader.load_sweep_config(config, list(words))
-        with open_dict(cfg):
-            cfg.hydra.job.id = cfg.hydra.job.num = number
-        yield [word.lstrip("+") for word in words], cfg
+def without_plus(words: Sequence[str]) -> list[str]:
+    """Overrides as they are typed."""
+    return [word.lstrip("+") for word in words]

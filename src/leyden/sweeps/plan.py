@@ -14,6 +14,7 @@ from typing import Any
 from leyden.errors import UserError
 from leyden.reporting.records import Record, find, flat
 from leyden.run import COSMETIC, Run
+from leyden.runtime import load_torch
 
 _SHOWN = 5  # refused jobs are named up to so many
 _NO_COST = (*COSMETIC, "seed", "experiment", "trainer.max_epochs")
@@ -96,6 +97,7 @@ class Places:
 
     def __call__(self, plain: Mapping[str, Any]) -> Run:
         """The run of a composed configuration; UserError if it is a mistake."""
+        load_torch()
         from leyden import build
         from leyden.check import check
         from leyden.identity import run_of

@@ -28,7 +28,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 
 def warm_up() -> None:
     """Let the server begin its imports, which take as long as the planning of a sweep."""
-    _CONTEXT.set_forkserver_preload(["leyden.fit", "leyden.train"])
+    _CONTEXT.set_forkserver_preload(["leyden.sweeps.preloaded"])
     forkserver.ensure_running()
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from omegaconf import DictConfig, OmegaConf
 
-from leyden.compose import nested_keys_without_plus, plain_of
+from leyden.compose import nested_keys_without_plus
 from leyden.console import console
 from leyden.errors import UserError
 from leyden.reporting import study as reporting
@@ -23,6 +23,7 @@ from leyden.reporting.records import Record, read
 from leyden.reporting.words import number as in_words
 from leyden.reporting.words import plural
 from leyden.run import COSMETIC, Run
+from leyden.runtime import load_torch
 from leyden.sweeps.command import divided
 from leyden.sweeps.engine import Sweep
 from leyden.sweeps.parameters import word
@@ -43,9 +44,8 @@ class Launcher(Protocol):
     sweep: Sweep
     inner: Any  # a launcher that the user has chosen, or None
 
-    def compose(self, words: Sequence[str], number: int) -> DictConfig:
-        """A job's configuration."""
-        ...
+    def compose(self, words: Sequence[str]) -> Mapping[str, Any]:
+        """The plain configuration of a job."""
 
 
 def search(config: DictConfig, launcher: Launcher, arguments: Sequence[str]) -> None:
@@ -128,6 +128,7 @@ class Search:
         Raises:
             UserError: a corner cannot be run.
         """
+        load_torch()
         from leyden.check import check
 
         for values in self._space.probes():
@@ -197,7 +198,7 @@ class Search:
         return [*self._fixed, *nested_keys_without_plus([word(key, value) for key, value in values.items()])]
 
     def _plain(self, words: Sequence[str]) -> Mapping[str, Any]:
-        return plain_of(self._launcher.compose(words, 0))
+        return self._launcher.compose(words)
 
     def _tell(self, job: Job) -> None:
         """What became of a job; one that was broken off stays the study's, to be taken up again."""

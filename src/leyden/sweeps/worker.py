@@ -27,7 +27,7 @@ def serve(
         folder: to work in.
         path: where Python finds modules, the user's own too.
     """
-    from leyden.runtime import tune_process
+    from leyden.runtime import load_torch
 
     os.setsid()
     os.chdir(folder)
@@ -36,7 +36,7 @@ def serve(
     with words.open("ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    tune_process()
+    load_torch()
     sys.exit(_serve(pipe))
 
 
