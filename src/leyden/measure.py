@@ -15,6 +15,7 @@ from leyden.data.ledger import Prior
 from leyden.data.loader import Loader
 from leyden.data.spec import DataSpec
 from leyden.errors import UserError
+from leyden.files import replacing
 from leyden.modules.classifier import Evaluation
 from leyden.operating import OperatingPoint, neutral
 from leyden.operating.point import log_softmax
@@ -82,13 +83,11 @@ def _metrics(outputs: Evaluation, spec: DataSpec, point: OperatingPoint, path: P
     log_p = logits if point.is_neutral else point.log_probabilities(logits)
     answers = point.decide(log_p)
     if path is not None:
-        np.savez_compressed(
-            path,
-            rows=outputs.rows.numpy(),
-            labels=labels,
-            probabilities=np.exp(log_softmax(log_p)).astype(np.float32),
-            answers=answers,
-        )
+        probabilities = np.exp(log_softmax(log_p)).astype(np.float32)
+        with replacing(path) as file:
+            np.savez_compressed(
+                file, rows=outputs.rows.numpy(), labels=labels, probabilities=probabilities, answers=answers
+            )
     names, counts = spec.class_names, spec.class_counts
     at_point = torch.from_numpy(log_p)
     found = metrics.evaluate(

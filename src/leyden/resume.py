@@ -17,7 +17,7 @@ from leyden.callbacks.checkpoint import Checkpoint, link
 from leyden.console import console
 
 _NEEDED = ("state_dict", "loops", "callbacks", "optimizer_states", "transient", "stopped", "global_step")
-_TEMPORARY = re.compile(r"\..+\.\d+")  # what files.write_text writes before it renames
+_TEMPORARY = re.compile(r"\..+\.\d+")  # what files.replacing writes before it renames
 
 
 class State(NamedTuple):
@@ -146,7 +146,7 @@ def back(checkpoints: Path, step: int) -> State | None:
 
 def tidy(folder: Path) -> None:
     """Remove what interrupted writes have left in a run's folder; only under its lock."""
-    for path in folder.iterdir():
+    for path in (*folder.iterdir(), *(folder / "predictions").glob(".*")):
         if _TEMPORARY.fullmatch(path.name):
             path.unlink()
     for name in ("writing.ckpt", "best.link"):

@@ -12,6 +12,7 @@ logged its epoch: hence the base class, here and in history, progress and interr
 
 import math
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -167,10 +168,14 @@ def verify_finite(module: nn.Module) -> None:
 
 
 def link(source: Path, target: Path) -> None:
-    """`target` becomes another name of `source`'s content, atomically."""
+    """`target` becomes another name of `source`'s content, atomically; where there are no hard links, a copy."""
     temporary = target.with_suffix(".link")
     temporary.unlink(missing_ok=True)
-    os.link(source, temporary)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+        _sync(temporary)
     temporary.replace(target)
 
 

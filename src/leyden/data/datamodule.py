@@ -253,13 +253,13 @@ def _keys(table: Table, modality: str) -> list[bytes]:
     if isinstance(inputs, Ragged):
         pieces = [inputs.row(row) for row in range(len(inputs))]
         if modality == "text":
-            return [_words(bytes(p).decode()).encode() for p in pieces]
+            return [bare_words(bytes(p).decode()).encode() for p in pieces]
         return [p.tobytes() for p in pieces]
     assert isinstance(inputs, Dense)
     return [image.tobytes() for image in inputs.values]
 
 
-def _words(text: str) -> str:
+def bare_words(text: str) -> str:
     """A text less case, spaces and punctuation; one of punctuation alone stays what it is."""
     lower = text.casefold()
     return re.sub(r"\W+", " ", lower).strip() or lower

@@ -37,7 +37,9 @@ def serve(
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     load_torch()
-    sys.exit(_serve(pipe))
+    status = _serve(pipe)
+    words.unlink(missing_ok=True)  # the sweep, which reads what a dead worker has said, may have gone
+    sys.exit(status)
 
 
 def _serve(pipe: Connection) -> int:

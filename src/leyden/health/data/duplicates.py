@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from leyden.data.columns import Dense, Files, Ragged
-from leyden.data.datamodule import DataModule, _words
+from leyden.data.datamodule import DataModule, bare_words
 from leyden.data.work import each
 from leyden.health.data.look import KEPT, PARTS, examples, names_of, part_of, percent
 from leyden.health.finding import Finding, Level, Look
@@ -45,7 +45,7 @@ def pieces(inputs: Dense | Ragged | Files, rows: np.ndarray) -> Iterator[np.ndar
 
 
 def _digest(piece: np.ndarray, text: bool) -> int:
-    content = _words(bytes(piece).decode()).encode() if text else piece.tobytes()
+    content = bare_words(bytes(piece).decode()).encode() if text else piece.tobytes()
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 

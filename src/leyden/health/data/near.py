@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from leyden.data.datamodule import DataModule, _words
+from leyden.data.datamodule import DataModule, bare_words
 from leyden.health.data import near_audio, near_images, near_text
 from leyden.health.data.duplicates import pieces
 from leyden.health.data.look import KEPT, PARTS, examples, part_of, percent
@@ -43,7 +43,7 @@ def pairs_of(data: DataModule, scan: Scan, tested: np.ndarray) -> Pairs:
     """Places in `tested` (n,), rows of the table, and in data.splits.train, of what is almost the same."""
     if data.source.modality == "text":
         rows = np.concatenate([data.splits.train, tested])
-        texts = [_words(bytes(text).decode()).encode() for text in pieces(data.table.inputs, rows)]
+        texts = [bare_words(bytes(text).decode()).encode() for text in pieces(data.table.inputs, rows)]
         count = len(data.splits.train)
         return near_text.near(texts, np.arange(count, len(rows)), np.arange(count))
     queries, keys = torch.from_numpy(scan.of(tested)), torch.from_numpy(scan.of(data.splits.train))
