@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from leyden.metrics import evaluate
 from leyden.reporting import figures
@@ -116,7 +116,14 @@ def test_pr_curve_of_two_classes_is_that_of_class_one_and_is_thinned() -> None:
     figure = figures.pr_curves(p, labels, ["ham", "spam"])
     (curve,) = curves(figure)
     assert words_of(figure)[-1].words.startswith("spam")
-    assert len(curve) == 1000
+    assert len(curve) == 1000  # 500 steps
+    right = {tuple(corner) for corner in curve[1::2]}
+    precision, recall, _ = precision_recall_curve(labels, p[:, 1])
+    there = np.array(sorted(zip(recall.tolist(), precision.tolist(), strict=True)))
+    for x, y in right:
+        assert np.abs(there - (x, y)).max(1).min() < 1e-9
+    np.testing.assert_array_equal(curve[:-1:2, 1], curve[1::2, 1])  # level up to each
+    np.testing.assert_array_equal(curve[1:-1:2, 0], curve[2::2, 0])  # and upright from there
 
 
 def test_an_absent_class_has_no_curve_and_no_bar() -> None:

@@ -39,7 +39,7 @@ _MOST_NAMED = 60  # classes up to which every one is named on an axis
 _MOST_BARS = 40
 # Dashes are a second cue beside colour.
 _LINES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (VERMILION, ":"), (PURPLE, "-"), (BLACK, "--"))
-_MOST_POINTS = 1000  # of a curve: more than the figure has pixels for
+_MOST_STEPS = 500  # of a curve: as many as the figure has pixels for
 _SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _FLOOR = -0.36  # of a reliability diagram, whose counts stand below its zero
 
@@ -155,10 +155,15 @@ def pr_curves(
 
 
 def _curve(ranked: Ranked) -> tuple[NDArray[Any], NDArray[Any]]:
-    """(recall, precision) at each positive's score, at most a thousand of them."""
+    """(recall, precision): a step at each positive's score, at most 500 of them.
+
+    Steps, as average precision sums them up: a straight line between two points promises a precision that no threshold
+    has (Davis and Goadrich 2006, The Relationship Between Precision-Recall and ROC Curves).
+    """
     points = len(ranked.positives)
-    at = np.unique(np.linspace(0, points - 1, min(points, _MOST_POINTS)).astype(np.int64))
-    return ranked.last[at] / points, ranked.last[at] / ranked.until[at]
+    at = np.unique(np.linspace(0, points - 1, min(points, _MOST_STEPS)).astype(np.int64))
+    recall, precision = ranked.last[at] / points, ranked.last[at] / ranked.until[at]
+    return np.repeat(np.append(0.0, recall), 2)[1:-1], np.repeat(precision, 2)
 
 
 def recall_bars(per_class: Sequence[Mapping[str, Any]], title: str = "") -> Figure:
