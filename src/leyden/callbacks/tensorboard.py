@@ -157,7 +157,7 @@ def _show_split(
         "confusion": figures.confusion_matrix(found["confusion"], names, f"{split}: confusion"),
         "recall": figures.recall_bars(found["per_class"], f"{split}: recall by class"),
         "precision-recall": figures.pr_curves(probabilities, labels, names, f"{split}: precision and recall"),
-        "reliability": figures.reliability(confidence, answer == labels, f"{split}: confidence and accuracy"),
+        "reliability": figures.reliability(confidence, answer == labels, f"{split}: reliability"),
     }
     wrong = np.flatnonzero(answer != labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_WORST]

@@ -12,7 +12,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#000000", "#AAAAAA"
 DOTS_PER_INCH = 100
-SMALL, PLAIN, LARGE = 8, 9, 11  # points
+SMALL, PLAIN, LARGE = 8, 9, 10  # points
 
 
 def laid_out(width: float, height: float) -> Figure:

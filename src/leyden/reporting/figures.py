@@ -1,6 +1,8 @@
 """Figures of an evaluation and of samples, from NumPy arrays; each function returns a matplotlib `Figure`.
 
-figures.confusion_matrix(metrics.confusion, class_names).savefig("confusion.png")
+figures.confusion_matrix(metrics.confusion, class_names).savefig("confusion.svg")
+
+They are about as wide as TensorBoard shows a picture, 340 pixels: in larger ones, shrunk, no number can be read.
 """
 
 import math
@@ -21,7 +23,6 @@ from leyden.reporting.canvas import (
     GREEN,
     GREY,
     ORANGE,
-    PLAIN,
     PURPLE,
     SKY,
     SMALL,
@@ -29,7 +30,7 @@ from leyden.reporting.canvas import (
     short,
 )
 from leyden.reporting.grids import image_grid, waveform_grid
-from leyden.reporting.sheet import Margins, Sheet, bars, breadth, lines_of
+from leyden.reporting.sheet import Margins, Sheet, bars, breadth, key_height, key_width, lines_of, width_of
 from leyden.reporting.words import count, number
 
 __all__ = ["confusion_matrix", "image_grid", "pr_curves", "recall_bars", "reliability", "waveform_grid"]
@@ -37,6 +38,7 @@ __all__ = ["confusion_matrix", "image_grid", "pr_curves", "recall_bars", "reliab
 _MOST_PRINTED = 20  # classes up to which counts are printed into the cells
 _MOST_NAMED = 60  # classes up to which every one is named on an axis
 _MOST_BARS = 40
+_CELL = 0.3  # inches of a confusion matrix's cell with a count in it
 # Dashes are a second cue beside colour.
 _LINES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (VERMILION, ":"), (PURPLE, "-"), (BLACK, "--"))
 _MOST_STEPS = 500  # of a curve: as many as the figure has pixels for
@@ -50,11 +52,11 @@ def confusion_matrix(confusion: ArrayLike, class_names: Sequence[str], title: st
     classes = len(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     few = classes <= _MOST_PRINTED
-    side, size = (max(2.0, 0.45 * classes), PLAIN) if few else (8.0, 7)
+    side, size = (max(1.6, _CELL * classes), SMALL) if few else (8.0, 7)
     places = range(0, classes, math.ceil(classes / _MOST_NAMED))
     names = [short(class_names[c], 18) for c in places]
     room = breadth(names, size) + 0.1
-    words = lines_of(1, PLAIN) + 0.1
+    words = lines_of(1, SMALL) + 0.1
     # a class is one unit wide, its middle at its number; the first true one on top
     ends = (-0.5, classes - 0.5)
     sheet = Sheet(side, side, Margins(room + words, room + words), title, ends, ends[::-1])
@@ -74,7 +76,8 @@ def confusion_matrix(confusion: ArrayLike, class_names: Sequence[str], title: st
 
 def _print_counts(sheet: Sheet, counts: NDArray[Any], shares: NDArray[Any]) -> None:
     """Zeros are left blank: what is there is what was confused."""
-    size = PLAIN if counts.max() < 10_000 else 7
+    longest = str(counts.max(initial=0))
+    size = next((s for s in (SMALL, 7, 6) if width_of(longest, s) < _CELL - 0.04), 5)
     for row, column in np.argwhere(counts).tolist():
         colour = "white" if shares[row, column] > 0.55 else BLACK
         sheet.words(column, row, str(counts[row, column]), size=size, colour=colour, across="center")
@@ -94,7 +97,7 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> F
     filled, edges = np.flatnonzero(n), np.arange(BINS) / BINS
     heading = f"{short(title, 40)}: " if title else ""
     heading += f"ECE {number(ece)}, n = {count(len(confident))}"
-    sheet = Sheet(4.8, 4.6, Margins(0.6, 0.5), heading, y=(_FLOOR, 1.02))
+    sheet = Sheet(3.1, 3.1, Margins(0.55, 0.5), heading, y=(_FLOOR, 1.02))
     sheet.areas(bars(edges, 1 / BINS, hits / np.maximum(n, 1)), SKY, "white")
     # how many samples: a panel of its own to look at
     sheet.areas(bars(edges, 1 / BINS, 0.25 * n / max(n.max(), 1), _FLOOR), GREY, "white")
@@ -106,7 +109,7 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> F
     sheet.ticks(_SHARES, _SHARES)
     sheet.name("confidence", "accuracy")
     entries = [("accuracy", SKY, ""), ("95 % interval", BLUE, "-"), ("perfectly calibrated", BLACK, "--")]
-    sheet.key(entries, (0.1, -0.1))
+    sheet.key(entries, (0.08, -0.06))
     return sheet.picture
 
 
@@ -138,19 +141,21 @@ def pr_curves(
         (f"{short(name)}  AP {area:.3f}", *line) for (area, name, _), line in zip(worst, _LINES, strict=False)
     ]
     entries += [(f"{len(better)} better classes", GREY, "-")] if better else []
-    key = lines_of(math.ceil(len(entries) / 2), SMALL) * 1.2
-    sheet = Sheet(5.0, 4.2, Margins(0.6, 0.6 + key), title, (0.0, 1.01), (0.0, 1.02))
+    wide, high = 3.1, 2.6
+    columns = 2 if 2 * key_width(entries) < wide + 0.4 else 1
+    key = key_height(math.ceil(len(entries) / columns))
+    sheet = Sheet(wide, high, Margins(0.55, 0.55 + key), title, (0.0, 1.01), (0.0, 1.02))
     inner = [share for share in _SHARES if share]
     sheet.segments([(x, 0.0) for x in inner], [(x, 1.02) for x in inner], "#DDDDDD", 0.8)
     sheet.segments([(0.0, y) for y in inner], [(1.01, y) for y in inner], "#DDDDDD", 0.8)
     for _, _, ranked in better:
         sheet.line(*_curve(ranked), GREY, 0.8)
     for (_, _, ranked), (colour, dashes) in reversed(list(zip(worst, _LINES, strict=False))):
-        sheet.line(*_curve(ranked), colour, 1.6, dashes)
+        sheet.line(*_curve(ranked), colour, 1.4, dashes)
     sheet.frame()
     sheet.ticks(_SHARES, _SHARES)
     sheet.name("recall", "precision")
-    sheet.key(entries, (0.0, -4.2 - 0.5), columns=2)
+    sheet.key(entries, (-0.3, -high - 0.48), columns)
     return sheet.picture
 
 
@@ -178,16 +183,16 @@ def recall_bars(per_class: Sequence[Mapping[str, Any]], title: str = "") -> Figu
     )
     names, sizes = [short(c["name"]) for c in shown], [f"n = {count(c['n'])}" for c in shown]
     left_out = f" (the worst {len(shown)} of {len(present)})" if len(shown) < len(present) else ""
-    margins = Margins(breadth(names, PLAIN) + 0.2, 0.5, breadth(sizes, PLAIN) + 0.2)
+    margins = Margins(breadth(names, SMALL) + 0.2, 0.5, breadth(sizes, SMALL) + 0.2)
     rows, places = max(len(shown), 1), np.arange(len(shown))
-    sheet = Sheet(*(4.5, 0.28 * max(rows, 2), margins, f"{short(title, 40)}{left_out}"), y=(rows - 0.4, -0.6))
+    sheet = Sheet(*(2.2, 0.24 * max(rows, 2), margins, f"{short(title, 40)}{left_out}"), y=(rows - 0.4, -0.6))
     sheet.areas([bar[:, ::-1] for bar in bars(places - 0.4, 0.8, recall)], SKY)
     sheet.segments(np.column_stack((low, places)), np.column_stack((high, places)), BLUE, 1.4)
     caps, beside = np.append(low, high), np.append(places, places)
     sheet.segments(np.column_stack((caps, beside - 0.15)), np.column_stack((caps, beside + 0.15)), BLUE)
     for place, name, size in zip(places.tolist(), names, sizes, strict=True):
-        sheet.words(0, place, name, size=PLAIN, across="right", away=(-0.07, 0))
-        sheet.words(1, place, size, size=PLAIN, away=(0.07, 0))
+        sheet.words(0, place, name, across="right", away=(-0.07, 0))
+        sheet.words(1, place, size, away=(0.07, 0))
     sheet.frame(open_=True)
     sheet.ticks(_SHARES)
     sheet.name("recall, 95 % interval")

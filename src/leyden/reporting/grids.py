@@ -22,7 +22,7 @@ def image_grid(images: ArrayLike, captions: Sequence[str], title: str = "") -> F
     """Images uint8 (N, C, H, W), pixels unsmoothed. One channel is grey; of many, the first three."""
     pictures = np.asarray(images)
     columns = min(_MOST_COLUMNS, max(1, math.ceil(math.sqrt(len(pictures)))))
-    sheet, grid = _grid(captions, columns, (1.65, 1.4), title)
+    sheet, grid = _grid(captions, columns, (1.3, 1.1), title)
     for place, picture in enumerate(pictures):
         shown = np.moveaxis(np.repeat(picture[:1], 3, 0) if len(picture) < 3 else picture[:3], 0, -1)
         scale = min(grid.width / shown.shape[1], grid.height / shown.shape[0])
@@ -96,7 +96,7 @@ def _grid(
     sheet = Sheet(
         wide, high, _MARGINS._replace(bottom=_MARGINS.bottom + below), title, (0.0, wide), (high, 0.0)
     )
-    letters = int(width * 12)  # of 8 points, in that width
+    letters = int(width * 14)  # of 8 points, in that width
     for place, caption in enumerate(captions):
         x, y = grid.corner(place)
         words = "\n".join(short(line, letters) for line in caption.split("\n"))

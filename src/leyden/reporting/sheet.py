@@ -24,14 +24,16 @@ from matplotlib.transforms import Bbox, IdentityTransform
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from leyden.reporting.canvas import BLACK, DOTS_PER_INCH, LARGE, PLAIN, SMALL, short
+from leyden.reporting.canvas import BLACK, DOTS_PER_INCH, LARGE, SMALL, short
 
 Span = tuple[float, float]
+Entry = tuple[str, str, str]  # of a key: words, colour, dashes or "" for an area
 _HERE = IdentityTransform()
 _LINE = 1.25 / 72  # inches of height of a line, for each point of its size
 _ASCENT, _CAPITAL, _DESCENT = 0.77, 0.73, 0.24  # of DejaVu Sans, in sizes
 _DASHES = {"-": (), "--": (3.7, 1.6), "-.": (6.4, 1.6, 1.0, 1.6), ":": (1.0, 1.65)}  # in line widths
 _TICK = 0.04  # inches
+_SAMPLE = 0.26  # inches of a line in a key
 
 
 class Margins(NamedTuple):
@@ -126,7 +128,7 @@ class Sheet(Artist):
         FigureCanvasAgg(figure)
         figure.add_artist(self)
         if title:
-            fitting = short(title, max(20, int(wide * 72 / LARGE / 0.62)))
+            fitting = short(title, max(20, int(wide * 72 / LARGE / 0.6)))
             middle = wide / 2 - margins.left - width / 2
             centre = (x[0] + x[1]) / 2
             self.words(
@@ -190,26 +192,27 @@ class Sheet(Artist):
         """Say what the axes are. room: inches for the numbers, below and at the left."""
         centre, middle = sum(self.x) / 2, sum(self.y) / 2
         if x:
-            self.words(centre, self.y[0], x, size=PLAIN, across="center", up="top", away=(0.0, -room[0]))
+            self.words(centre, self.y[0], x, size=SMALL, across="center", up="top", away=(0.0, -room[0]))
         if y:
-            self.words(self.x[0], middle, y, size=PLAIN, across="right", upright=True, away=(-room[1], 0.0))
+            self.words(self.x[0], middle, y, size=SMALL, across="right", upright=True, away=(-room[1], 0.0))
 
-    def key(self, entries: Sequence[tuple[str, str, str]], at: Span, columns: int = 1) -> None:
-        """What the colours mean: entries (words, colour, dashes or "" for an area); at: its upper left, in inches
-        from the upper left of the axes."""
+    def key(self, entries: Sequence[Entry], at: Span, columns: int = 1) -> None:
+        """What the colours mean. at: its upper left, in inches from the upper left of the axes."""
         rows = -(-len(entries) // columns)
         corner = (self.x[0], self.y[1])
-        wide = breadth([words for words, _, _ in entries], SMALL) + 0.6
+        wide, high = key_width(entries), key_height(rows)
+        back = np.array(((0, 0), (wide * columns, 0), (wide * columns, -high), (0, -high))) / self._scale
+        self.marks.append(Areas([np.array(corner) + back], "#FFFFFFCC", None, at))  # on what it may hide
         for i, (words, colour, dashes) in enumerate(entries):
             column, row = divmod(i, rows)
-            left, middle = at[0] + column * wide, at[1] - (row + 0.5) * lines_of(1, SMALL) * 1.2
+            left, middle = at[0] + column * wide, at[1] - key_height(row + 0.5)
             if dashes:
-                stroke = np.array((corner, corner)) + np.array(((0.0, 0.0), (0.3, 0.0))) / self._scale
+                stroke = np.array((corner, corner)) + np.array(((0.0, 0.0), (_SAMPLE, 0.0))) / self._scale
                 self.marks.append(Lines([stroke], colour, 1.6, dashes, (left, middle)))
             else:
-                box = np.array(((0, -0.04), (0.3, -0.04), (0.3, 0.04), (0, 0.04))) / self._scale
+                box = np.array(((0, -0.04), (_SAMPLE, -0.04), (_SAMPLE, 0.04), (0, 0.04))) / self._scale
                 self.marks.append(Areas([np.array(corner) + box], colour, None, (left, middle)))
-            self.words(*corner, words, away=(left + 0.38, middle))
+            self.words(*corner, words, away=(left + _SAMPLE + 0.06, middle))
 
     # --- drawing ---
 
@@ -319,13 +322,23 @@ def bars(left: ArrayLike, width: float, height: ArrayLike, base: float = 0.0) ->
     return list(np.stack([np.stack((a, b + base), axis=-1) for a, b in corners], axis=1))
 
 
+def key_width(entries: Sequence[Entry]) -> float:
+    """Inches that a column of a key takes."""
+    return breadth([words for words, _, _ in entries], SMALL) + _SAMPLE + 0.2
+
+
+def key_height(rows: float) -> float:
+    """Inches that so many rows of a key take."""
+    return lines_of(1, SMALL) * 1.15 * rows
+
+
 def breadth(texts: Sequence[str], size: float) -> float:
     """Inches that the longest of some lines takes at a size in points."""
     longest = sorted(texts, key=len)[-3:]  # the widest is one of them, or about as wide
     return max((width_of(words, size) for words in longest), default=0.0)
 
 
-def lines_of(n: int, size: float) -> float:
+def lines_of(n: float, size: float) -> float:
     """Inches of height that `n` lines of a size in points take."""
     return n * size * _LINE
 
