@@ -52,7 +52,7 @@ def confusion_matrix(confusion: ArrayLike, class_names: Sequence[str], title: st
     classes = len(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     few = classes <= _MOST_PRINTED
-    side, size = (max(1.6, _CELL * classes), SMALL) if few else (8.0, 7)
+    side, size = (max(2.8, _CELL * classes), SMALL) if few else (8.0, 7)
     places = range(0, classes, math.ceil(classes / _MOST_NAMED))
     names = [short(class_names[c], 18) for c in places]
     room = breadth(names, size) + 0.1
@@ -185,7 +185,10 @@ def recall_bars(per_class: Sequence[Mapping[str, Any]], title: str = "") -> Figu
     left_out = f" (the worst {len(shown)} of {len(present)})" if len(shown) < len(present) else ""
     margins = Margins(breadth(names, SMALL) + 0.2, 0.5, breadth(sizes, SMALL) + 0.2)
     rows, places = max(len(shown), 1), np.arange(len(shown))
-    sheet = Sheet(*(2.2, 0.24 * max(rows, 2), margins, f"{short(title, 40)}{left_out}"), y=(rows - 0.4, -0.6))
+    wide = max(2.2, 3.7 - margins.left - margins.right)
+    sheet = Sheet(
+        *(wide, 0.24 * max(rows, 2), margins, f"{short(title, 40)}{left_out}"), y=(rows - 0.4, -0.6)
+    )
     sheet.areas([bar[:, ::-1] for bar in bars(places - 0.4, 0.8, recall)], SKY)
     sheet.segments(np.column_stack((low, places)), np.column_stack((high, places)), BLUE, 1.4)
     caps, beside = np.append(low, high), np.append(places, places)
