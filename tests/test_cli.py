@@ -149,6 +149,10 @@ def test_one_failing_job_fails_alone(
         assert main(words) == 1
     said = capsys.readouterr()
     assert "3 jobs: 2 complete, 1 failed" in said.out
+    rules = [line for line in said.out.splitlines() if line.startswith("job ")]
+    assert rules[0].startswith("job 1 (0 of 3 done): seed=1")
+    assert "job 2 (1 of 3 done, about " in rules[1]
+    assert "job 3 (2 of 3 done, 1 failed, about " in rules[2]
     assert "as it happens" in said.err
     statuses = sorted(json.loads(p.read_text())["status"] for p in Path("runs").rglob("result.json"))
     assert statuses == ["complete", "complete", "failed"]

@@ -17,6 +17,7 @@ from leyden.cli import main
 from leyden.run import Run
 from leyden.sweeps.execute import next_of
 from leyden.sweeps.plan import Estimate, Job
+from leyden.sweeps.watch import ahead
 
 Tiny = Callable[..., list[str]]
 Said = pytest.CaptureFixture[str]
@@ -39,6 +40,13 @@ def job(folder: Path, number: int = 1, known: int = 0) -> Job:
 
 
 # --- what is left to do ---
+
+
+def test_what_is_ahead_is_told_by_the_pace_so_far() -> None:
+    assert ahead(0, 4, 0, 1.0, None) == ""
+    assert ahead(0, 4, 0, 1.0, 9.0) == ", about 8.00 s left"
+    assert ahead(1, 4, 1, 2.0, 90.0) == ", 1 failed, about 6.00 s left"
+    assert ahead(4, 4, 0, 8.0, 9.0) == ""
 
 
 def write(run: Run, status: str) -> None:

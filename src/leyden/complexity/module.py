@@ -22,9 +22,9 @@ def typical(data: DataModule, samples: int) -> Batch:
     """Training samples of about the median length, as one batch, unaugmented; repeated where there are too few."""
     rows = data.splits.train
     if data.lengths is not None:
-        rows = rows[np.argsort(data.lengths[rows], kind="stable")]
         first = max(0, (len(rows) - samples) // 2)
-        rows = rows[first : first + samples]
+        last = min(first + samples, len(rows)) - 1
+        rows = rows[np.argpartition(data.lengths[rows], (first, last))][first : last + 1]
     chosen: NDArray[np.int64] = np.resize(rows, samples)
     return data.batch_of(chosen)
 

@@ -201,7 +201,7 @@ def _classes(epochs: Sequence[Epoch], facts: Facts, policy: Policy) -> Iterator[
 
 
 def _fit(epochs: Sequence[Epoch], facts: Facts, policy: Policy) -> Iterator[Finding]:
-    """Over- and underfitting, and a validation split that is of another kind."""
+    """Over- and underfitting, and a validation split on which nothing of what is learnt holds."""
     train, val = epochs[-1].get("train/accuracy"), epochs[-1].get("val/accuracy")
     if train is None or val is None or not facts.samples:
         return
@@ -214,7 +214,8 @@ def _fit(epochs: Sequence[Epoch], facts: Facts, policy: Policy) -> Iterator[Find
             "validation_mismatch",
             "error",
             f"accuracy is {train:.2f} on training samples and never better than {best_val:.2f} on validation samples, "
-            f"of which the largest class is {chance:.2f}: their labels or inputs are of another kind",
+            f"of which the largest class is {chance:.2f}: they are of another kind, in inputs or labels, or the "
+            "training samples are known by heart and teach nothing",
             where="val",
             evidence=evidence,
         )

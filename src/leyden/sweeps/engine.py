@@ -163,7 +163,7 @@ class Sweep:
             with Watch(todo, expected):
                 Pool(self.at_once, self.command_of, self._told).run(todo)
         else:
-            here(todo, self._train_here)
+            here(todo, self._train_here, expected)
 
     def command_of(self, job: Job) -> list[str]:
         """What trains this job alone."""

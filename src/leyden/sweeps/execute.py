@@ -1,10 +1,12 @@
 """Do the jobs of a plan: here one after another, or in worker processes. Jobs that another shell has come last."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from leyden.console import console
 from leyden.sweeps.plan import Job
+from leyden.sweeps.watch import ahead
 
 if TYPE_CHECKING:
     from leyden.train import Outcome
@@ -22,10 +24,14 @@ def next_of(waiting: list[Job]) -> Job | None:
     return free
 
 
-def here(jobs: Sequence[Job], train: Train) -> None:
-    """One after another in this process. Stops at an interrupted one."""
-    waiting = list(jobs)
+def here(jobs: Sequence[Job], train: Train, expected: float | None) -> None:
+    """One after another in this process. Stops at an interrupted one. expected: seconds for all, if known."""
+    waiting, failed, begun = list(jobs), 0, time.monotonic()
     while (job := next_of(waiting)) is not None:
-        console.rule(f"job {job.number}, {len(waiting)} after it: {job.words}", align="left")
-        if train(job).status == "interrupted":
+        done = len(jobs) - len(waiting) - 1
+        rest = ahead(done, len(jobs), failed, time.monotonic() - begun, expected)
+        console.rule(f"job {job.number} ({done} of {len(jobs)} done{rest}): {job.words}", align="left")
+        status = train(job).status
+        if status == "interrupted":
             raise KeyboardInterrupt
+        failed += status in ("failed", "refused")

@@ -62,8 +62,8 @@ class Watch:
             self._tell(job)
         self._show_running()
         done = self._total - len(self._open)
-        failed = f", {self._failed} failed" if self._failed else ""
-        self._progress.update(self._all, completed=done, left=f"{self._left(done)}{failed}")
+        rest = ahead(done, self._total, self._failed, time.monotonic() - self._started, self._expected)
+        self._progress.update(self._all, completed=done, left=rest.removeprefix(", "))
 
     def _tell(self, job: Job) -> None:
         record = read(job.run.folder)
@@ -72,11 +72,6 @@ class Watch:
         found = number(record.best["value"]) if record.best else error.get("message", "")
         took = f"  {duration(record.seconds)}" if record.seconds is not None else ""
         console.print(f"{record.state}  {job.words}  {found}{took}", soft_wrap=True, markup=False)
-
-    def _left(self, done: int) -> str:
-        gone = time.monotonic() - self._started
-        whole = gone * self._total / done if done else self._expected
-        return f"about {duration(max(0.0, whole - gone))} left" if whole else ""
 
     def _show_running(self) -> None:
         running = {job.number: job for job in self._open if _touched(job)}
@@ -87,6 +82,21 @@ class Watch:
             if number_ not in self._lines:
                 self._lines[number_] = self._progress.add_task(f"  {job.words}", total=epochs, left="epochs")
             self._progress.update(self._lines[number_], completed=len(read(job.run.folder).curves()))
+
+
+def ahead(done: int, total: int, failed: int, gone: float, expected: float | None) -> str:
+    """What a display says after the jobs that are done: `, 1 failed, about 12 s left`.
+
+    Args:
+        done: jobs.
+        total: jobs.
+        failed: of those that are done.
+        gone: seconds since the first began: from the first end on, their pace is the rest's.
+        expected: seconds for all jobs, which count until then; None: unknown.
+    """
+    whole = gone * total / done if done else expected
+    left = f", about {duration(max(0.0, whole - gone))} left" if whole and done < total else ""
+    return f"{f', {failed} failed' if failed else ''}{left}"
 
 
 def _touched(job: Job) -> bool:
