@@ -28,6 +28,45 @@ def test_the_first_answer_imports_nothing_heavy(words: list[str]) -> None:
     )
 
 
+FIRST = """
+import gc, os, sys
+class Hook:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch" and name not in told:
+            told[name] = os.environ.get("GOMP_SPINCOUNT"), gc.isenabled()
+told = {}
+sys.meta_path.insert(0, Hook())
+from leyden.cli import main
+main(sys.argv[1:])
+print(told.get("torch"), gc.isenabled(), gc.get_freeze_count() > 100_000)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "trainer.no_such_argument=1"],
+        ["train", "-m", "trainer.no_such_argument=1", "seed=1,2"],
+        ["evaluate", "nowhere"],
+        ["predict", "nowhere", "a.png"],
+        ["replay", "nowhere"],
+        ["data"],
+        ["check", "data"],
+        ["check", "model", "model=no_such_model"],
+        ["check", "resume", "model=no_such_model"],
+        ["profile", "model=no_such_model"],
+        ["find", "lr", "model=no_such_model"],
+    ],
+)
+def test_torch_is_imported_into_a_process_that_is_set_for_it(words: list[str], tmp_path: Path) -> None:
+    """OpenMP reads its variables once, at the import; the garbage collector is off for its time, and on again."""
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "('2000', False) True True", done.stdout + done.stderr
+
+
 def test_help_names_every_verb_and_the_first_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out

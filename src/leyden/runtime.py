@@ -4,14 +4,22 @@ import ctypes
 import gc
 import importlib
 import logging
+import multiprocessing
 import os
 import platform
 import signal
 import sys
+import tempfile
 import warnings
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import forkserver
+from typing import TYPE_CHECKING
 
 from leyden.errors import UserError
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext
 
 # glibc gives freed activations back to the kernel at every step and faults them in again; with both
 # thresholds raised a small net trains up to 2.4 times faster. Price: that much freed memory stays ours.
@@ -59,6 +67,26 @@ def _tune_process() -> None:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(_M_TRIM_THRESHOLD, _THRESHOLD)
         libc.mallopt(_M_MMAP_THRESHOLD, _THRESHOLD)
+
+
+def fork_server(modules: Sequence[str]) -> "ForkServerContext":
+    """multiprocessing's server that imports these modules, once, and then forks processes that have them.
+
+    Raises:
+        UserError: the folder for temporary files has too long a name for the server's socket.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(modules))
+    try:
+        forkserver.ensure_running()
+    except OSError as error:
+        if "AF_UNIX" not in str(error):
+            raise
+        raise UserError(
+            f"TMPDIR={tempfile.gettempdir()}: too long a name for the socket of worker processes; "
+            "choose a shorter one, such as TMPDIR=/tmp"
+        ) from error
+    return context
 
 
 def available_cores() -> int:

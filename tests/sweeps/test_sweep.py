@@ -6,8 +6,10 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -258,6 +260,18 @@ def test_two_workers_do_what_one_process_does(tiny: Tiny, capsys: Said, tmp_path
     assert all(np.array_equal(a, b) for a, b in zip(first, predictions(), strict=True))
 
 
+def test_a_folder_with_too_long_a_name_for_workers(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    def refuse() -> None:
+        raise OSError("AF_UNIX path too long")
+
+    monkeypatch.setattr(forkserver, "ensure_running", refuse)
+    assert main(["train", "-m", *tiny("seed=1,2"), "--jobs=2"]) == 2
+    assert re.match(r"leyden: TMPDIR=.*: too long .* such as TMPDIR=/tmp$", capsys.readouterr().err)
+    assert not Path("runs").exists()
+
+
 def test_a_worker_that_dies_takes_its_job_alone(tiny: Tiny, tmp_path: Path, capsys: Said) -> None:
     code = """
 import os
@@ -298,6 +312,13 @@ def shell(tiny: Tiny) -> Iterator[Callable[..., subprocess.Popen[str]]]:
             pass
 
 
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """For temporary files: the name of a socket in it may have a hundred letters."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 def table(output: str) -> list[str]:
     """The rows of the last table, less the seconds."""
     return [
@@ -327,14 +348,20 @@ def test_two_shells_share_a_sweep(tiny: Tiny, shell: Callable[..., subprocess.Po
 @pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_a_sweep_killed_whole_goes_on_where_it_was(
-    at_once: int, tiny: Tiny, shell: Callable[..., subprocess.Popen[str]], capsys: Said
+    at_once: int,
+    tiny: Tiny,
+    shell: Callable[..., subprocess.Popen[str]],
+    short_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("TMPDIR", str(short_folder))
     words = [*tiny("trainer.max_epochs=20", "seed=1,2,3"), f"--jobs={at_once}"]
     process = shell(*words)
     until(lambda: "complete" in states().values())
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     until(lambda: not any(Run(path.parent).locked() for path in Path("runs").rglob("result.json")))
+    until(lambda: not list(short_folder.glob("leyden-worker-*")))
     done = {folder for folder, state in states().items() if state == "complete"}
     before = stamps()
     assert main(["train", "-m", *words]) == 0

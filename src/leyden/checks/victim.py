@@ -4,7 +4,6 @@ The children are forked from a server that has imported everything once (multipr
 resumed run costs its training and not the seconds of another start.
 """
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 from lightning.pytorch import Callback, Trainer
 
 from leyden import build, fit, resume, run
+from leyden.runtime import fork_server
 
 KILLED = -signal.SIGKILL  # a child's exit code
 
@@ -43,9 +43,9 @@ MOMENTS = (
 
 def start(words: Sequence[str], log: Path, kill: Kill | None = None) -> Any:
     """Start `leyden train WORDS`, without its pictures; what it prints goes to the end of `log`."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    process = context.Process(target=_main, args=(list(words), log, kill, Path.cwd(), sys.path))
+    process = fork_server([__name__]).Process(
+        target=_main, args=(list(words), log, kill, Path.cwd(), sys.path)
+    )
     process.start()
     return process
 

@@ -5,31 +5,30 @@ Workers are forked from a server that imports torch and Lightning once, while th
 takes only its job with it: the job stays broken off, to be resumed, and another worker takes the next.
 """
 
-import multiprocessing
 import os
 import signal
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from multiprocessing import forkserver
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from leyden.runtime import available_cores
+from leyden.runtime import available_cores, fork_server
 from leyden.sweeps import worker
 from leyden.sweeps.execute import next_of
 from leyden.sweeps.plan import Job
 
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext
+
 Told = Callable[[Job, str, str], None]  # (job, status, message) of a job that ended
 _LAST_WORDS = 2000  # characters of a dead worker's stderr
-_CONTEXT = multiprocessing.get_context("forkserver")
 
 
-def warm_up() -> None:
+def warm_up() -> "ForkServerContext":
     """Let the server begin its imports, which take as long as the planning of a sweep."""
-    _CONTEXT.set_forkserver_preload(["leyden.sweeps.preloaded"])
-    forkserver.ensure_running()
+    return fork_server(["leyden.sweeps.preloaded"])
 
 
 class Pool:
@@ -131,9 +130,10 @@ class _Worker:
         descriptor, name = tempfile.mkstemp(prefix="leyden-worker-")
         os.close(descriptor)
         self._words = Path(name)
-        self._pipe, theirs = _CONTEXT.Pipe()
+        context = warm_up()
+        self._pipe, theirs = context.Pipe()
         share = _share(slot, at_once)
-        self._process = _CONTEXT.Process(
+        self._process = context.Process(
             target=worker.serve, args=(theirs, self._words, share, Path.cwd(), sys.path), daemon=False
         )
         self._process.start()
