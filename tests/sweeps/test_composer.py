@@ -68,6 +68,7 @@ def test_values_over_every_experiment(loader: Any, experiment: str) -> None:
         ["+mine=a", "++mine.net.width=32", "seed=6"],
         ["+mine=b", "seed=6"],
         ["hydra.job.name=other", "seed=7"],
+        ["+mine=a", "++mine.net.width=32", "++mine.net={width:64,depth:2}"],  # in this order
         ["split=kfold", "++split.fold=3"],
     ],
 )
