@@ -205,3 +205,33 @@ def test_a_sweep_with_a_mistake_in_it_trains_nothing(tiny: Tiny, capsys: pytest.
     assert "leyden: 1 of 2 jobs cannot be run, so none has been:\n  job 2 (" in said.err
     assert "is for text" in said.err
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "head", "first"),
+    [
+        (
+            ["seed=1,2,3,4,5,6,7", "model.net.widht=3", "optimizer.lr=0.1,0.2"],
+            "leyden: 14 of 14 jobs cannot be run, so none has been:",
+            ["  jobs 1, 2, 3, 4, 5 and 9 more"],
+        ),
+        (
+            ["seed=1,2,3,4,5,6,7", "optimizer.lr=0.1,a"],
+            "leyden: 7 of 14 jobs cannot be run, so none has been:",
+            ["  jobs 2, 4, 6, 8, 10 and 2 more"],
+        ),
+        (
+            ["optimizer.lr=a,b,c,d,e,f,0.1"],
+            "leyden: 6 of 7 jobs cannot be run, so none has been:",
+            [*(f"  job {i} (optimizer.lr={c})" for i, c in enumerate("abcde", 1)), "  and 1 more mistake"],
+        ),
+    ],
+)
+def test_a_mistake_of_many_jobs_is_told_once(
+    words: list[str], head: str, first: list[str], tiny: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "-m", *tiny(*words)]) == 2
+    told = capsys.readouterr().err
+    lines = told[told.index("leyden: ") :].splitlines()
+    assert lines[0] == head
+    assert [line.partition(": ")[0] for line in lines[1:]] == first

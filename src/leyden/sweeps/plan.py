@@ -5,7 +5,7 @@ estimate = Estimate.of(jobs)
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -13,10 +13,11 @@ from typing import Any
 
 from leyden.errors import UserError
 from leyden.reporting.records import Record, find, flat
+from leyden.reporting.words import plural
 from leyden.run import COSMETIC, Run
 from leyden.runtime import load_torch
 
-_SHOWN = 5  # refused jobs are named up to so many
+_SHOWN = 5  # mistakes, and numbers of jobs that have one, are named up to so many
 _NO_COST = (*COSMETIC, "seed", "experiment", "trainer.max_epochs")
 
 
@@ -55,7 +56,7 @@ class Job:
 
 
 def plan(
-    composed: Iterable[tuple[Sequence[str], Callable[[], Mapping[str, Any]]]],
+    composed: Sequence[tuple[Sequence[str], Callable[[], Mapping[str, Any]]]],
     progress: Callable[[int], None],
 ) -> list[Job]:
     """Check every job and find its folder; of jobs that are one run the first alone is kept.
@@ -69,8 +70,7 @@ def plan(
     """
     place_of = Places()
     jobs: dict[Path, Job] = {}
-    refused: list[str] = []
-    number = 0
+    refused: dict[str, list[int]] = {}  # message -> the jobs that it is said of
     for number, (overrides, made) in enumerate(composed, start=1):
         progress(number)
         try:
@@ -80,13 +80,27 @@ def plan(
                 run.folder, Job(number, tuple(overrides), plain, run, run.stamp(), bool(plain["force"]))
             )
         except UserError as error:
-            refused.append(f"job {number} ({' '.join(overrides)}): {error}")
+            refused.setdefault(str(error), []).append(number)
     if refused:
-        more = [f"and {len(refused) - _SHOWN} more"] if len(refused) > _SHOWN else []
-        head = f"{len(refused)} of {number} jobs cannot be run, so none has been:"
-        raise UserError("\n  ".join([head, *refused[:_SHOWN], *more]))
+        raise UserError(_refusal(refused, [overrides for overrides, _ in composed]))
     shared = set.intersection(*(set(job.overrides) for job in jobs.values()))
     return [replace(job, own=tuple(w for w in job.overrides if w not in shared)) for job in jobs.values()]
+
+
+def _refusal(refused: Mapping[str, Sequence[int]], overrides: Sequence[Sequence[str]]) -> str:
+    """Each mistake once, with the jobs that have it, and what sets those apart that are alone with theirs."""
+    shared = set.intersection(*(set(words) for words in overrides))
+    lines = []
+    for message, numbers in list(refused.items())[:_SHOWN]:
+        own = " ".join(word for word in overrides[numbers[0] - 1] if word not in shared)
+        more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
+        many = f"jobs {', '.join(map(str, numbers[:_SHOWN]))}{more}"
+        one = f"job {numbers[0]} ({own})" if own else f"job {numbers[0]}"
+        lines.append(f"{many if len(numbers) > 1 else one}: {message}")
+    if len(refused) > _SHOWN:
+        lines.append(f"and {plural(len(refused) - _SHOWN, 'more mistake')}")
+    count = sum(map(len, refused.values()))
+    return "\n  ".join([f"{count} of {len(overrides)} jobs cannot be run, so none has been:", *lines])
 
 
 class Places:
