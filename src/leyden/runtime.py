@@ -50,14 +50,11 @@ def load_torch() -> None:
     _tune_process()
     if "lightning" in sys.modules:
         return
-    collecting = gc.isenabled()
-    gc.disable()  # it would walk again and again over the million objects that are made: a fifth of the time
-    try:
+    from leyden.reporting.records import uncollected
+
+    with uncollected():  # a fifth of the time: a million objects are made
         importlib.import_module("lightning.pytorch")
         gc.freeze()  # they stay
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _tune_process() -> None:

@@ -126,7 +126,7 @@ def survey(root: Path) -> list[Record]:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """The garbage collector rests: it would go through thousands of records, none of them garbage, again and again."""
+    """The garbage collector rests: it would go through what is being made, none of it garbage, again and again."""
     collecting = gc.isenabled()
     gc.disable()
     try:

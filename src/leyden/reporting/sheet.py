@@ -32,6 +32,7 @@ _HERE = IdentityTransform()
 _LINE = 1.25 / 72  # inches of height of a line, for each point of its size
 _ASCENT, _CAPITAL, _DESCENT = 0.77, 0.73, 0.24  # of DejaVu Sans, in sizes
 _DASHES = {"-": (), "--": (3.7, 1.6), "-.": (6.4, 1.6, 1.0, 1.6), ":": (1.0, 1.65)}  # in line widths
+_SHARE = {"left": 0.0, "bottom": 0.0, "center": 0.5, "right": 1.0, "top": 1.0}  # of a text, before its place
 _TICK = 0.04  # inches
 _SAMPLE = 0.26  # inches of a line in a key
 
@@ -278,8 +279,7 @@ class Sheet(Artist):
             em = mark.size / 72 * self.picture.dpi
             for words, x, y in self._lines(mark):
                 long = width_of(words, mark.size) * self.picture.dpi
-                ends = (-_DESCENT * em, _ASCENT * em)
-                for end in ends:
+                for end in (-_DESCENT * em, _ASCENT * em):
                     yield from np.array(
                         ((x - end, y), (x - end, y + long))
                         if mark.upright
@@ -301,17 +301,12 @@ class Sheet(Artist):
         em, lines = mark.size / 72 * dots, mark.words.split("\n")
         if mark.upright:
             base = x + {"left": _ASCENT, "center": _CAPITAL / 2, "right": -_DESCENT}[mark.across] * em
-            start = (
-                y
-                - {"bottom": 0.0, "center": 0.5, "top": 1.0}[mark.up] * width_of(mark.words, mark.size) * dots
-            )
-            yield mark.words, base, start
+            yield mark.words, base, y - _SHARE[mark.up] * width_of(mark.words, mark.size) * dots
             return
-        under = {"bottom": len(lines) - 1, "center": (len(lines) - 1) / 2, "top": 0}[mark.up]
+        under = (1 - _SHARE[mark.up]) * (len(lines) - 1)  # lines below the first
         y += {"bottom": _DESCENT, "center": -_CAPITAL / 2, "top": -_ASCENT}[mark.up] * em
         for i, words in enumerate(lines):
-            share = {"left": 0.0, "center": 0.5, "right": 1.0}[mark.across]
-            back = share * width_of(words, mark.size) * dots if share else 0.0
+            back = _SHARE[mark.across] * width_of(words, mark.size) * dots
             yield words, x - back, y + (under - i) * lines_of(1, mark.size) * dots
 
 
@@ -382,7 +377,7 @@ def png(figure: Figure) -> tuple[bytes, int, int]:
     rows = np.zeros((height, 1 + 3 * width), dtype=np.uint8)  # each after the number of its filter, 0
     rows[:, 1:] = np.asarray(picture).reshape(height, -1)
     head = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)  # eight bits of each of three colours
-    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows.tobytes(), 3)), (b"IEND", b""))
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows.data, 3)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*part) for part in parts), width, height
 
 

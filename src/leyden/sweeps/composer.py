@@ -40,11 +40,7 @@ class Composer:
             UserError: they do not compose.
         """
         with explained(conf_dir()):
-            overrides = self._parser.parse_overrides(list(words))
-            values = [o for o in overrides if self._is_value(o)]
-            choices = [o for o in overrides if not self._is_value(o)]
-            if any(not self._is_group(o) for o in choices):  # its place among the values may matter
-                values, choices = [], overrides
+            values, choices = self._divided(self._parser.parse_overrides(list(words)))
             base, experiment = self._base(tuple(str(o.input_line) for o in choices))
             job = copy.deepcopy(base)
             ConfigLoaderImpl._apply_overrides_to_config(values, job)
@@ -61,15 +57,15 @@ class Composer:
             self._bases[choices] = cfg, experiment
         return self._bases[choices]
 
-    def _is_group(self, override: Override) -> bool:
-        return self._loader.repository.group_exists(override.key_or_group)
-
-    def _is_value(self, override: Override) -> bool:
-        """Whether it sets one key, and decides on no option, and on nothing of Hydra's."""
-        value: Any = override.value()
-        return not (
-            self._is_group(override)
-            or override.is_delete()
-            or override.is_hydra_override()
-            or isinstance(value, dict | list)
-        )
+    def _divided(self, overrides: list[Override]) -> tuple[list[Override], list[Override]]:
+        """(those that set one key, those that choose an option); all as the latter where some are neither."""
+        values, choices = [], []
+        for override in overrides:
+            value: Any = override.value()
+            if self._loader.repository.group_exists(override.key_or_group):
+                choices.append(override)
+            elif override.is_delete() or override.is_hydra_override() or isinstance(value, dict | list):
+                return [], overrides  # its place among the values may matter
+            else:
+                values.append(override)
+        return values, choices

@@ -134,7 +134,7 @@ class Search:
         for values in self._space.probes():
             words = self._words(values)
             try:
-                check(self._plain(words))
+                check(self._launcher.compose(words))
             except UserError as error:
                 raise UserError(f"{error} (in the search's {' '.join(map(_bare, words))})") from error
 
@@ -189,16 +189,13 @@ class Search:
 
     def _job(self, number: int, values: Values, trial: str) -> Job:
         words = self._words(values)
-        plain = self._plain([*words, word("trial", trial)])
+        plain = self._launcher.compose([*words, word("trial", trial)])
         run = self._places(plain)
         own = tuple(map(_bare, words))
         return Job(number, own, plain, run, run.stamp(), force=False, hidden=(word("trial", trial),))
 
     def _words(self, values: Values) -> list[str]:
         return [*self._fixed, *nested_keys_without_plus([word(key, value) for key, value in values.items()])]
-
-    def _plain(self, words: Sequence[str]) -> Mapping[str, Any]:
-        return self._launcher.compose(words)
 
     def _tell(self, job: Job) -> None:
         """What became of a job; one that was broken off stays the study's, to be taken up again."""
