@@ -111,6 +111,11 @@ def test_pr_curves_name_the_worst_with_their_average_precision() -> None:
         assert curve[-1, 0] == pytest.approx(1.0)
 
 
+def test_a_key_of_long_names_is_not_cut() -> None:
+    _, p, labels = scores(300, 9, seed=3)
+    drawn(figures.pr_curves(p, labels, [f"{i} WWWWWWWWWWWWWWWWWWWWWW" for i in range(9)], "test"))
+
+
 def test_pr_curve_of_two_classes_is_that_of_class_one_and_is_thinned() -> None:
     _, p, labels = scores(9000, 2)
     figure = figures.pr_curves(p, labels, ["ham", "spam"])

@@ -1,9 +1,11 @@
 """A sheet: what it draws lies where it says, in every format; the PNG that TensorBoard gets is the picture."""
 
 import io
+import re
 from itertools import product
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -99,14 +101,16 @@ def full_sheet() -> Sheet:
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_a_sheet_is_saved_like_any_figure(ending: str) -> None:
     stored = io.BytesIO()
-    full_sheet().picture.savefig(stored, format=ending, bbox_inches="tight", dpi=150)
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        full_sheet().picture.savefig(stored, format=ending, bbox_inches="tight", dpi=150)
     assert len(stored.getvalue()) > 2000
     if ending == "png":
         width, height = Image.open(stored).size
         assert 350 < width < 600  # of four inches at 150 dots: cut to what is drawn
         assert 350 < height < 600
     if ending == "svg":
-        assert b"<image" in stored.getvalue()
+        assert stored.getvalue().count(b"<image") == 1
+        assert re.search(rb">\s*a title of \$5\s*<", stored.getvalue()), "words stay words"
 
 
 def test_the_png_is_the_picture() -> None:
