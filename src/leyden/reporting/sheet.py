@@ -306,7 +306,8 @@ class Sheet(Artist):
         under = (1 - _SHARE[mark.up]) * (len(lines) - 1)  # lines below the first
         y += {"bottom": _DESCENT, "center": -_CAPITAL / 2, "top": -_ASCENT}[mark.up] * em
         for i, words in enumerate(lines):
-            back = _SHARE[mark.across] * width_of(words, mark.size) * dots
+            share = _SHARE[mark.across]
+            back = share * width_of(words, mark.size) * dots if share else 0.0  # else it need not be measured
             yield words, x - back, y + (under - i) * lines_of(1, mark.size) * dots
 
 
