@@ -3,7 +3,7 @@
 
     taskset -c 0 .venv/bin/python scripts/bench_check_data.py data_root=data
 
-Of the 10,000 items 1,000 are near duplicates, in validation and test, of items of train (tests/near_copies.py says
+Of the 10,000 items 1,000 are near duplicates, in validation and test, of items of train (tests/helpers/near_copies says
 what is done to them). They are planted among generated items, and among natural ones where data_root has them: MNIST,
 CIFAR-10-JPEG, SMS Spam (with generated texts up to 10,000), and FSDD, each recording also played a tenth slower and a
 tenth faster as an item of its own. Whatever is found and was not planted counts as wrong, also what is
@@ -18,18 +18,19 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
 
 import numpy as np
 import torch
 
-from leyden import build
-from leyden.check import check_data
-from leyden.compose import compose
+from leyden.config.compose import compose
+from leyden.config.validate import check_data
 from leyden.data.datamodule import DataModule
-from leyden.health.data import looks, near
+from leyden.health.data import near_duplicates
+from leyden.health.data.checks import looks
 from leyden.health.data.duplicates import pieces
-from leyden.health.data.scan import scan
+from leyden.health.data.input_stats import scan
+from leyden.training import build
 from near_copies import clip_copy, image_copy, layer, text_copy
 
 ITEMS, PLANTED, TESTED = 10_000, 1000, 2000
@@ -86,7 +87,7 @@ def report(name: str, kind: str, inputs: Inputs) -> None:
             pass
         seconds = time.perf_counter() - begun
         tested = np.concatenate([data.splits.val, data.splits.test])
-        pairs = near.pairs_of(data, scan(data), np.sort(tested))
+        pairs = near_duplicates.pairs_of(data, scan(data), np.sort(tested))
     query, key = np.sort(tested)[pairs.query], data.splits.train[pairs.key]
     right = origin[query] == key
     natural = np.count_nonzero(origin[query] < 0)

@@ -14,15 +14,15 @@ import torch
 from PIL import Image
 
 import pages
-from leyden import build
-from leyden.check import check
-from leyden.cli import main
-from leyden.compose import compose
-from leyden.errors import UserError
-from leyden.evaluate import evaluate
-from leyden.identity import identity
-from leyden.predict import predict
-from leyden.train import train
+from leyden.cli.main import main
+from leyden.config.compose import compose
+from leyden.config.validate import check
+from leyden.inference.evaluate import evaluate
+from leyden.inference.predictor import predict
+from leyden.runs.fingerprint import identity
+from leyden.training import build
+from leyden.training.job import train
+from leyden.utils.errors import UserError
 from words import last_of_each
 
 PAGE = "extending.md"
@@ -180,7 +180,7 @@ def test_a_module_that_derives_from_ours_takes_its_arguments_too(
     lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (lab / "my_derived.py").write_text(
-        "from leyden.modules.image import ImageClassifier\n\n\n"
+        "from leyden.modules.classification import ImageClassifier\n\n\n"
         "class Scaled(ImageClassifier):\n"
         "    def __init__(self, scale: float = 1.0, **kwargs) -> None:\n"
         "        super().__init__(**kwargs)\n"

@@ -15,15 +15,15 @@ from lightning.pytorch.trainer.states import RunningStage
 from torch import Tensor
 
 from leyden.data.loader import Loader
-from leyden.data.policies import Instance, Power
-from leyden.data.sampling import Plan
-from leyden.train import train
+from leyden.data.sampler import Plan
+from leyden.data.sampling_policies import Instance, Power
+from leyden.training.job import train
 
 TESTS = Path(__file__).parent
 EPOCH = 10  # steps of an epoch of the tiny run
 MULTINOMIAL = 2**24  # categories that torch.multinomial, and so torch's weighted sampler, can tell apart
 
-LOADER, LIGHTNING, RESUME = "data/test_loader.py", "data/test_loader_lightning.py", "test_resume.py"
+LOADER, LIGHTNING, RESUME = "data/test_loader.py", "data/test_loader_lightning.py", "training/test_resume.py"
 HERE = Path(__file__).name
 TRAPS = {
     # Each rank draws its own list from WeightedRandomSampler: samples twice, others never.
@@ -57,7 +57,7 @@ TRAPS = {
     # WeightedRandomSampler takes seconds and gigabytes where there are many rows.
     "T9": [
         (HERE, "test_more_rows_than_multinomial_can_weigh"),
-        ("data/test_sampling.py", "test_ten_million_labels"),
+        ("data/test_sampler.py", "test_ten_million_labels"),
     ],
     # Batches are counted where workers fetch them, ahead of training.
     "T10": [

@@ -4,4 +4,4 @@ leyden train                      # the embedded default, digits
 leyden train experiment=mnist_keras
 """
 
-__version__ = "0.1.0"
+from leyden.utils.version import __version__ as __version__

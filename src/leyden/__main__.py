@@ -2,6 +2,6 @@
 
 import sys
 
-from leyden.cli import command
+from leyden.cli.main import command
 
 sys.exit(command())

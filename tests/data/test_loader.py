@@ -13,11 +13,11 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from leyden.batch import Batch
+from leyden.data.batch import Batch
 from leyden.data.loader import Loader
-from leyden.data.policies import Instance, Policy, Power
-from leyden.data.sampling import Bucketed, Order, Plan, Sequential
-from leyden.errors import UserError
+from leyden.data.sampler import Bucketed, Order, Plan, Sequential
+from leyden.data.sampling_policies import Instance, Policy, Power
+from leyden.utils.errors import UserError
 
 N, TABLE = 130, 200  # training rows; rows of the table
 BATCH = 8  # 16 whole batches and 2 samples over

@@ -12,10 +12,10 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from leyden.batch import Batch
+from leyden.data.batch import Batch
 from leyden.data.loader import Loader
-from leyden.data.policies import Instance, Power
-from leyden.data.sampling import Bucketed, Order, Plan, Sequential
+from leyden.data.sampler import Bucketed, Order, Plan, Sequential
+from leyden.data.sampling_policies import Instance, Power
 
 N, BATCH, EPOCHS = 131, 8, 3  # 16 whole batches an epoch, 3 samples over
 STOPS = (1, 8, 13, 15, 16, 17, 21, 31, 32, 40)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from leyden.data.long_tail import Everything, Exponential, Share, Step
-from leyden.errors import UserError
+from leyden.utils.errors import UserError
 
 CIFAR10 = np.repeat(np.arange(10), 5000)
 CIFAR100 = np.repeat(np.arange(100), 500)

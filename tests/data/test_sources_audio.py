@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from leyden.data.columns import load
+from leyden.data.cache import load
 from leyden.data.sources.audio import FSDD, AudioFolder, AudioManifest, SpeechCommands
-from leyden.errors import UserError
+from leyden.utils.errors import UserError
 
 DATA = Path(os.environ.get("LEYDEN_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leyden.data.columns import load
+from leyden.data.cache import load
 from leyden.data.index import Source
 from leyden.data.sources.image import (
     CIFAR10,
@@ -23,7 +23,7 @@ from leyden.data.sources.image import (
     ImageFolder,
     ImageManifest,
 )
-from leyden.errors import UserError
+from leyden.utils.errors import UserError
 
 DATA = Path(os.environ.get("LEYDEN_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 

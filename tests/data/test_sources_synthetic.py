@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leyden.data.columns import load
+from leyden.data.cache import load
 from leyden.data.index import Source
 from leyden.data.sources.synthetic import PlantedAudio, PlantedImages, PlantedText
-from leyden.errors import UserError
+from leyden.utils.errors import UserError
 
 MAKERS: list[type[Any]] = [PlantedImages, PlantedText, PlantedAudio]
 

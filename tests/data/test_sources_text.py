@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leyden.data.columns import Table, load
+from leyden.data.cache import load
 from leyden.data.sources.text import AGNews, SMSSpam, TextTable
-from leyden.errors import UserError
+from leyden.data.table import Table
+from leyden.utils.errors import UserError
 
 DATA = Path(os.environ.get("LEYDEN_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 

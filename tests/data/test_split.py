@@ -15,7 +15,7 @@ from leyden.data.split import (
     Stratified,
     deduplicate,
 )
-from leyden.errors import UserError
+from leyden.utils.errors import UserError
 
 NAMES = tuple(f"speaker{i}" for i in range(6))
 

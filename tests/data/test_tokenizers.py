@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from leyden.data.tokenizers import BPE, CHUNK, Char, Tokenizer, Word, load
-from leyden.errors import UserError
+from leyden.utils.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf" / "data" / "tokenizer"
 TEXTS = [

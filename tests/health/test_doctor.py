@@ -10,9 +10,9 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from leyden.cli import main
-from leyden.compose import compose
-from leyden.train import attempt
+from leyden.cli.main import main
+from leyden.config.compose import compose
+from leyden.training.job import attempt
 from planting import NETS, modules_of, planted
 
 QUICK = [
@@ -109,7 +109,7 @@ def test_nan_weights_are_never_the_best(
     trainer: str, at: int, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """95:5 data, weights turn NaN in the second epoch: argmax of NaN is the first class, right in 95 %."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "helpers"))
     words = [w for w in [*NETS["image"], *QUICK] if w != "trainer=cpu"]
     words += [f"trainer={trainer}", "data.source.num_classes=2", "data.source.counts=[228,12]"]
     plain = compose(words)

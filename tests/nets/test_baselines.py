@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from leyden.batch import Batch
-from leyden.data.transforms.fixed import Bands, Fixed, NGrams, Pixels
-from leyden.errors import UserError
+from leyden.data.batch import Batch
+from leyden.data.transforms.fixed_vector import Bands, Fixed, NGrams, Pixels
 from leyden.nets.baselines import Prior
-from leyden.train import Outcome, train
+from leyden.training.job import Outcome, train
+from leyden.utils.errors import UserError
 from words import last_of_each
 
 QUICK = ["trainer=cpu", "threads=1", "logger=none", "batch_size=32"]
@@ -137,7 +137,7 @@ def test_linear_reads_characters_whatever_the_data_say(run: Callable[..., Outcom
 
 
 def test_linear_predicts_files(run: Callable[..., Outcome], capsys: pytest.CaptureFixture[str]) -> None:
-    from leyden.cli import main
+    from leyden.cli.main import main
 
     outcome = run("text", "model=linear", "trainer.max_epochs=1")
     Path("texts.txt").write_text("one text\nanother\n")

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from leyden.build import provide
-from leyden.compose import compose, conf_dir
-from leyden.errors import UserError
+from leyden.config.compose import compose, conf_dir
+from leyden.config.instantiate import provide
 from leyden.nets import heads
 from leyden.nets.heads import Cosine, Plain, Scaled, TauNormalised
+from leyden.utils.errors import UserError
 
 FACTS = {
     **{"num_classes": 7, "in_channels": 1, "image_size": (28, 28), "vocab_size": 50, "sample_rate": 8000},

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from leyden.cli import main
-from leyden.reporting.comparison import assessment, remarks
-from leyden.reporting.groups import Metric
-from leyden.reporting.records import find, survey
+from leyden.cli.main import main
+from leyden.reporting.comparison import notes
+from leyden.reporting.comparison.groups import Metric
+from leyden.reporting.comparison.report import Report
+from leyden.reporting.comparison.report import assess as assess_runs
+from leyden.runs.records import find, survey
 
 SEEDS = (1, 2, 3)
 Run = Callable[..., Path]
@@ -90,12 +92,12 @@ def three(make: Run, mean: float, spread: float = 0.01, **given: Any) -> None:
         make(mean + away, seed=seed, **given)
 
 
-def assess(**given: Any) -> assessment.Report:
-    return assessment.assess(survey(Path("runs")), **given)
+def assess(**given: Any) -> Report:
+    return assess_runs(survey(Path("runs")), **given)
 
 
-def words_of(report: assessment.Report) -> str:
-    return "\n".join(word for part in report.parts for word in remarks.of_part(part))
+def words_of(report: Report) -> str:
+    return "\n".join(word for part in report.parts for word in notes.of_part(part))
 
 
 def test_runs_that_differ_in_seed_paths_and_looks_are_one_group(make: Run) -> None:
@@ -242,9 +244,9 @@ def test_trivial_models_are_shown_whatever_the_query_and_flag_what_does_not_beat
     three(make, 0.95, model="cnn", spread=0.001)
     for seed, value in zip(SEEDS, (0.99, 0.85, 0.9), strict=True):
         make(value, model="rnn", seed=seed)
-    from leyden.report import _records
+    from leyden.cli.report import _records
 
-    report = assessment.assess(_records(["model=cnn,mlp,rnn"]))
+    report = assess_runs(_records(["model=cnn,mlp,rnn"]))
     marks = {row.values[0]: row.marks for row in report.parts[0].rows}
     assert marks["mlp"] == ("does not beat linear",)
     assert marks["rnn"] == ("not shown to beat linear",)

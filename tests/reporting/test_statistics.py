@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from leyden.reporting.effects import effects
-from leyden.reporting.pareto import front, simplest
-from leyden.reporting.statistics import Comparison, against, compare, detectable, holm, summarise
+from leyden.reporting.comparison.effects import effects
+from leyden.reporting.comparison.pareto import front, simplest
+from leyden.reporting.comparison.statistics import Comparison, against, compare, detectable, holm, summarise
 
 FAMILIES, COMPARISONS, SEEDS = 1000, 4, 5
 # 5 % of 1,000 families, and 80 % of them, with the 99 % allowance of the binomial distribution

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from leyden.errors import UserError
 from leyden.metrics.results import ClassMetrics, Estimate, Metrics
-from leyden.reporting.records import find, flat, survey, uncollected
-from leyden.run import Run
+from leyden.runs.records import find, flat, survey
+from leyden.runs.run import Run
+from leyden.utils.errors import UserError
+from leyden.utils.runtime import uncollected
 from run_folders import write
 
 NAMES = ['"per_class": [', '\n   ],\n "confusion"', "a"]

@@ -13,15 +13,15 @@ from rich.console import Console, RenderableType
 
 import leyden.reporting
 from leyden.metrics import evaluate
+from leyden.reporting.format import count, duration, number, plural
 from leyden.reporting.markdown import metrics_markdown
-from leyden.reporting.tables import (
+from leyden.reporting.terminal.tables import (
     config_tree,
     counts_table,
     jobs_table,
     predictions_table,
     result_table,
 )
-from leyden.reporting.words import count, duration, number, plural
 
 
 def shown(renderable: RenderableType, width: int = 80) -> str:
@@ -333,8 +333,9 @@ def test_markdown_keeps_names_in_their_cells() -> None:
 def test_reporting_imports_no_torch() -> None:
     """Each module of the package, whoever wrote it."""
     folder = Path(leyden.reporting.__file__).parent
-    modules = [f"leyden.reporting.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__"]
-    assert {"leyden.reporting.tables", "leyden.reporting.figures"} <= set(modules)
+    files = (p.relative_to(folder).with_suffix("") for p in folder.rglob("*.py") if p.stem != "__init__")
+    modules = [".".join(("leyden.reporting", *path.parts)) for path in files]
+    assert {"leyden.reporting.terminal.tables", "leyden.reporting.plots.evaluation"} <= set(modules)
     code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

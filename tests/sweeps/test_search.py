@@ -14,16 +14,16 @@ import pytest
 
 pytest.importorskip("optuna")
 
-import leyden.sweeps.search as searching
-from leyden.cli import main
-from leyden.compose import conf_dir
-from leyden.errors import UserError
-from leyden.reporting import study as reporting
-from leyden.reporting.records import read
-from leyden.sweeps.parameters import literal
-from leyden.sweeps.settings import Settings
-from leyden.sweeps.space import Space
-from leyden.sweeps.study import Study
+import leyden.sweeps.optuna_sweep as searching
+from leyden.cli.main import main
+from leyden.config.compose import conf_dir
+from leyden.reporting import search as reporting
+from leyden.runs.records import read
+from leyden.tuning.parameters import literal
+from leyden.tuning.settings import Settings
+from leyden.tuning.space import Space
+from leyden.tuning.study import Study
+from leyden.utils.errors import UserError
 
 Tiny = Callable[..., list[str]]
 LR = "optimizer.lr=tag(log, interval(1e-4, 1e-1))"
@@ -327,7 +327,7 @@ def prunes_the_slow(monkeypatch: pytest.MonkeyPatch) -> None:
         def prune(self, study: Any, trial: Any) -> bool:
             return bool(trial.number)
 
-    monkeypatch.setattr("leyden.sweeps.trial.pruner_of", lambda settings: Harsh())
+    monkeypatch.setattr("leyden.tuning.trial.pruner_of", lambda settings: Harsh())
 
 
 @pytest.mark.usefixtures("prunes_the_slow")
@@ -396,8 +396,8 @@ def test_two_processes_share_a_study(tmp_path: Path) -> None:
     study = Study(tmp_path / "s", settings, space, settings.goals("val/accuracy"), 1)
     first = study.ask()
     code = (
-        "import sys; from pathlib import Path; from leyden.sweeps.study import Study\n"
-        "from leyden.sweeps.settings import Settings; from leyden.sweeps.space import Space\n"
+        "import sys; from pathlib import Path; from leyden.tuning.study import Study\n"
+        "from leyden.tuning.settings import Settings; from leyden.tuning.space import Space\n"
         "space, settings = Space.of({'seed': {'low': 1, 'high': 999}}), Settings.of({'trials': 3})\n"
         "study = Study(Path(sys.argv[1]), settings, space, settings.goals('val/accuracy'), 1)\n"
         "asked = [study.ask(), study.ask(), study.ask()]\n"
@@ -443,7 +443,7 @@ def test_sections_of_the_report_need_no_optuna(search: Any) -> None:
     assert search("sweep=mine", "sweep.trials=4") == 0
     code = (
         "import sys; sys.modules['optuna'] = sys.modules['torch'] = None\n"
-        "from pathlib import Path; from leyden.reporting.study import sections\n"
+        "from pathlib import Path; from leyden.reporting.search import sections\n"
         "((title, page),) = sections(Path('runs')); print(title, page)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from leyden.cli import main
-from leyden.sweeps.submitted import each_to_its_end
+from leyden.cli.main import main
+from leyden.sweeps.submitit_launcher import each_to_its_end
 
 pytest.importorskip("submitit", reason="needs the extra slurm")
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs the extra slurm")

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leyden.cli import main
-from leyden.run import Run
-from leyden.sweeps.execute import next_of
+from leyden.cli.main import main
+from leyden.runs.run import Run
 from leyden.sweeps.plan import Estimate, Job
-from leyden.sweeps.watch import ahead
+from leyden.sweeps.progress import ahead
+from leyden.sweeps.sequential import next_of
 
 Tiny = Callable[..., list[str]]
 Said = pytest.CaptureFixture[str]
@@ -97,7 +97,7 @@ class Lock:
 
     CODE = """
 import sys, pathlib
-from leyden.run import Run
+from leyden.runs.run import Run
 with Run(pathlib.Path(sys.argv[1])).lock(lambda: None):
     print(flush=True)
     input()
@@ -275,7 +275,7 @@ def test_a_folder_with_too_long_a_name_for_workers(
 def test_a_worker_that_dies_takes_its_job_alone(tiny: Tiny, tmp_path: Path, capsys: Said) -> None:
     code = """
 import os
-from leyden.modules.image import ImageClassifier
+from leyden.modules.classification import ImageClassifier
 
 class Dies(ImageClassifier):
     def training_step(self, batch, batch_idx):

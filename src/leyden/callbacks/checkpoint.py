@@ -6,7 +6,7 @@
 
 A state with a weight that is not finite is refused before anything older goes, so a NaN is never "best". Files are
 written beside their place, synced and renamed, so a kill between any two steps leaves a state to go on from;
-`leyden.resume` repairs what it left. (Lightning calls what derives from its `Checkpoint` last, after the module has
+`training.resume` repairs what it left. (Lightning calls what derives from its `Checkpoint` last, after the module has
 logged its epoch: hence the base class, here and in history, progress and interrupt.)
 """
 
@@ -23,12 +23,12 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LastCallback
 from torch import Tensor, nn
 
-from leyden.callbacks import transient
-from leyden.callbacks.quiet import only_own_hooks
-from leyden.check import EPOCH
-from leyden.errors import UserError, nearest
-from leyden.health.finding import NonFinite
-from leyden.ranks import agreed
+from leyden.callbacks import transient_state
+from leyden.callbacks.base import agreed
+from leyden.config.validate import EPOCH
+from leyden.health.findings import NonFinite
+from leyden.utils.errors import UserError, nearest
+from leyden.utils.lightning_internals import only_own_hooks
 
 
 @only_own_hooks
@@ -132,7 +132,7 @@ class Checkpoint(LastCallback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add what Lightning leaves out: also whether a callback has ended the run early."""
-        checkpoint["transient"] = transient.take(trainer, pl_module)
+        checkpoint["transient"] = transient_state.take(trainer, pl_module)
         checkpoint["stopped"] = trainer.should_stop
 
     def on_load_checkpoint(
@@ -145,7 +145,7 @@ class Checkpoint(LastCallback):
     def on_ready(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take up the rest of the state; start the clock."""
         if self._transient:
-            transient.put(trainer, pl_module, self._transient)
+            transient_state.put(trainer, pl_module, self._transient)
             trainer.callback_metrics.update(self._logged)
         self._transient = []
         self._written, self._step = time.monotonic(), trainer.global_step

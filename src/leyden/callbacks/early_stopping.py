@@ -5,7 +5,7 @@ from typing import Annotated
 from annotated_types import Ge
 from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
 
-from leyden.callbacks.quiet import only_own_hooks
+from leyden.utils.lightning_internals import only_own_hooks
 
 
 @only_own_hooks

@@ -10,10 +10,10 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LastCallback
 
+from leyden.callbacks.base import agreed
 from leyden.callbacks.checkpoint import Checkpoint
-from leyden.callbacks.quiet import only_own_hooks
-from leyden.ranks import agreed
-from leyden.runtime import STOPS
+from leyden.utils.lightning_internals import only_own_hooks
+from leyden.utils.runtime import STOPS
 
 
 class Interrupted(BaseException):

@@ -9,8 +9,8 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LastCallback
 
-from leyden.callbacks.quiet import only_own_hooks
-from leyden.sweeps.trial import RunningTrial
+from leyden.tuning.trial import RunningTrial
+from leyden.utils.lightning_internals import only_own_hooks
 
 
 class Pruned(Exception):

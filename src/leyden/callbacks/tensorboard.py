@@ -15,15 +15,17 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from leyden import pictures
-from leyden.callbacks.quiet import only_own_hooks
+from leyden.data import preview
 from leyden.data.datamodule import DataModule
-from leyden.recipes import at_stake
-from leyden.reporting import figures, markdown
-from leyden.reporting.findings import markdown as markdown_of
-from leyden.reporting.records import flat
-from leyden.reporting.sheet import png
-from leyden.run import COSMETIC
+from leyden.imbalance.auto import at_stake
+from leyden.reporting import markdown
+from leyden.reporting.plots import evaluation
+from leyden.reporting.plots.fast_figure import png
+from leyden.reporting.plots.samples import samples_figure
+from leyden.reporting.terminal.findings import markdown as markdown_of
+from leyden.runs.records import flat
+from leyden.runs.run import COSMETIC
+from leyden.utils.lightning_internals import only_own_hooks
 
 _ALWAYS = ("data.name", "model.name", "optimizer.lr", "batch_size", "seed")
 _NO_CHOICE = {*COSMETIC, "threads", "trainer", "data", "model"}  # or said by another key
@@ -154,10 +156,12 @@ def _show_split(
     names, probabilities, labels = data.spec.class_names, outputs["probabilities"], outputs["labels"]
     confidence, answer = probabilities.max(1), outputs["answers"]
     drawn = {
-        "confusion": figures.confusion_matrix(found["confusion"], names, f"{split}: confusion"),
-        "recall": figures.recall_bars(found["per_class"], f"{split}: recall by class"),
-        "precision-recall": figures.pr_curves(probabilities, labels, names, f"{split}: precision and recall"),
-        "reliability": figures.reliability(confidence, answer == labels, f"{split}: reliability"),
+        "confusion": evaluation.confusion_matrix(found["confusion"], names, f"{split}: confusion"),
+        "recall": evaluation.recall_bars(found["per_class"], f"{split}: recall by class"),
+        "precision-recall": evaluation.pr_curves(
+            probabilities, labels, names, f"{split}: precision and recall"
+        ),
+        "reliability": evaluation.reliability(confidence, answer == labels, f"{split}: reliability"),
     }
     wrong = np.flatnonzero(answer != labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_WORST]
@@ -165,11 +169,13 @@ def _show_split(
         rows = outputs["rows"][worst]
         captions = [f"{names[answer[i]]} {confidence[i]:.2f}\ntrue: {names[labels[i]]}" for i in worst]
         if data.source.modality == "text":
-            writer.add_text(f"{split}/worst errors", pictures.table(data, rows, captions), step)
+            texts = [preview.text(data, int(row)) for row in rows]
+            lines = zip((caption.replace("\n", ", ") for caption in captions), texts, strict=True)
+            writer.add_text(f"{split}/worst errors", markdown.table(("", "text"), lines), step)
         else:
-            drawn["worst errors"] = pictures.figure(
-                data, rows, captions, f"{split}: the surest wrong answers"
-            )
+            title = f"{split}: the surest wrong answers"
+            inputs = preview.inputs_of(data, rows)
+            drawn["worst errors"] = samples_figure(inputs, captions, title, data.spec.sample_rate)
         if data.source.modality == "audio":
             _play(writer, split, rows, data, step)
     for name, figure in drawn.items():

@@ -10,18 +10,20 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
 
-from leyden.batch import Batch
-from leyden.data import columns, tokens
-from leyden.data.columns import Dense, Files, Ragged, Source, Table
+from leyden.data import token_ids
+from leyden.data.batch import Batch
+from leyden.data.cache import load
 from leyden.data.loader import Loader
 from leyden.data.long_tail import Thinning
-from leyden.data.policies import Policy
-from leyden.data.sampling import Bucketed, Order, Plan, Sequential
+from leyden.data.sampler import Bucketed, Order, Plan, Sequential
+from leyden.data.sampling_policies import Policy
 from leyden.data.spec import DataSpec
 from leyden.data.split import Split, Splits, deduplicate
+from leyden.data.table import Dense, Files, Ragged, Source, Table
 from leyden.data.tokenizers import Tokenizer
-from leyden.errors import UserError
+from leyden.utils.errors import UserError
 
 SPLITS = ("train", "val", "test")
 FIT_SAMPLES = 10_000  # a frontend is fitted on so many training samples, evenly spaced over the training rows
@@ -30,7 +32,7 @@ _FIT_BATCH = 500
 
 @dataclass(frozen=True)
 class Reading:
-    """How the data are read: the knobs of group `data`; see `leyden.config.Data` for what each does."""
+    """How the data are read: the knobs of group `data`; see `leyden.config.schema.Data` for what each does."""
 
     deduplicate: bool = False
     on_bad: Literal["stop", "skip"] = "stop"
@@ -85,7 +87,7 @@ class DataModule(LightningDataModule):
         Raises:
             UserError: whatever is wrong with the data.
         """
-        return columns.load(self.source, self.cache, self.reading.on_bad, self.reading.limit_gb)
+        return load(self.source, self.cache, self.reading.on_bad, self.reading.limit_gb)
 
     @cached_property
     def kept(self) -> np.ndarray:
@@ -117,7 +119,7 @@ class DataModule(LightningDataModule):
     @cached_property
     def _encoded(self) -> tuple[Tokenizer, Ragged]:
         assert self._tokenizer is not None
-        return tokens.encode(self.table, self._tokenizer, self.splits.train, self.cache)
+        return token_ids.encode(self.table, self._tokenizer, self.splits.train, self.cache)
 
     @property
     def tokenizer(self) -> Tokenizer | None:
@@ -268,3 +270,14 @@ def bare_words(text: str) -> str:
 def reading(options: Any) -> Reading:
     """The `Reading` of a configuration's `data` node."""
     return Reading(**{name: getattr(options, name) for name in Reading.__dataclass_fields__})
+
+
+def typical(data: DataModule, samples: int) -> Batch:
+    """Training samples of about the median length, as one batch, unaugmented; repeated where there are too few."""
+    rows = data.splits.train
+    if data.lengths is not None:
+        first = max(0, (len(rows) - samples) // 2)
+        last = min(first + samples, len(rows)) - 1
+        rows = rows[np.argpartition(data.lengths[rows], (first, last))][first : last + 1]
+    chosen: NDArray[np.int64] = np.resize(rows, samples)
+    return data.batch_of(chosen)

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from leyden.batch import Batch
-from leyden.data.sampling import Order
-from leyden.errors import UserError
-from leyden.runtime import STOPS
+from leyden.data.batch import Batch
+from leyden.data.sampler import Order
+from leyden.utils.errors import UserError
+from leyden.utils.runtime import STOPS
 
 Gathered = Tensor | tuple[Tensor, Tensor]
 

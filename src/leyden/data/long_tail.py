@@ -13,7 +13,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Interval, Lt
 from numpy.typing import NDArray
 
-from leyden.errors import UserError, nearest
+from leyden.utils.errors import UserError, nearest
 
 Seed = Annotated[int, Ge(0)]
 

@@ -15,7 +15,7 @@ from annotated_types import Ge, Interval
 from numpy.typing import NDArray
 
 from leyden.data.index import SHOWN, TEST, TRAIN, VAL
-from leyden.errors import UserError, nearest
+from leyden.utils.errors import UserError, nearest
 
 Rows = NDArray[np.int64]
 Labels = NDArray[np.int64]

@@ -20,7 +20,7 @@ from annotated_types import Ge
 from tokenizers import Regex, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Core
 
-from leyden.errors import UserError
+from leyden.utils.errors import UserError
 
 # One thread, said aloud: the library's threads do not survive a fork (workers of a loader, jobs of a sweep),
 # and older versions print a warning in each forked process. Encoding happens once and is cached.

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from leyden.batch import Batch
-from leyden.modules.classifier import Classifier
+from leyden.data.batch import Batch
+from leyden.modules.classification import Classifier
 
 
 class Untrained(Classifier):

@@ -14,7 +14,7 @@ from annotated_types import Gt, Interval
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from leyden.errors import UserError
+from leyden.utils.errors import UserError
 
 
 class Head(Protocol):

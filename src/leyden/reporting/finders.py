@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from rich.console import RenderableType
 
-from leyden.reporting.canvas import BLUE, GREEN, GREY, ORANGE, PLAIN, VERMILION, laid_out, name_axes
-from leyden.reporting.layout import plain_table, text
-from leyden.reporting.words import count, scaled
+from leyden.reporting.format import count, scaled
+from leyden.reporting.plots.style import BLUE, GREEN, GREY, ORANGE, PLAIN, VERMILION, laid_out, name_axes
+from leyden.reporting.terminal.layout import plain_table, text
 
 _MARKS = ((ORANGE, "-"), (GREEN, "-."), (VERMILION, "--"), (GREY, ":"))
 

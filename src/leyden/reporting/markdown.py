@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from leyden.reporting.words import count, estimate, number
+from leyden.reporting.format import count, estimate, number
 
 
 def metrics_markdown(metrics: Mapping[str, Any]) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from leyden.errors import UserError
-from leyden.reporting.records import Record, find, flat
-from leyden.reporting.words import plural
-from leyden.run import COSMETIC, Run
-from leyden.runtime import load_torch
+from leyden.reporting.format import plural
+from leyden.runs.records import Record, find, flat
+from leyden.runs.run import COSMETIC, Run
+from leyden.utils.errors import UserError
+from leyden.utils.runtime import load_torch
 
 _SHOWN = 5  # mistakes, and numbers of jobs that have one, are named up to so many
 _NO_COST = (*COSMETIC, "seed", "experiment", "trainer.max_epochs")
@@ -112,9 +112,9 @@ class Places:
     def __call__(self, plain: Mapping[str, Any]) -> Run:
         """The run of a composed configuration; UserError if it is a mistake."""
         load_torch()
-        from leyden import build
-        from leyden.check import check
-        from leyden.identity import run_of
+        from leyden.config.validate import check
+        from leyden.runs.fingerprint import run_of
+        from leyden.training import build
 
         config = check(plain)
         key = json.dumps([config.data.source, config.cache], sort_keys=True, default=str)

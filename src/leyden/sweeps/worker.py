@@ -27,7 +27,7 @@ def serve(
         folder: to work in.
         path: where Python finds modules, the user's own too.
     """
-    from leyden.runtime import load_torch
+    from leyden.utils.runtime import load_torch
 
     os.setsid()
     os.chdir(folder)
@@ -70,8 +70,8 @@ def _listen(pipe: Connection, requests: "queue.Queue[dict[str, Any] | None]", bu
 
 
 def _train(request: Mapping[str, Any]) -> dict[str, str]:
-    from leyden.console import console
-    from leyden.train import attempt
+    from leyden.training.job import attempt
+    from leyden.utils.console import console
 
     console.quiet = True
     outcome = attempt(request["plain"], request["command"], known=request["known"])

@@ -11,14 +11,14 @@ import torch
 import yaml
 from torch import nn
 
-from leyden.batch import Batch, Draws
-from leyden.build import provide
-from leyden.data.transforms import audio, image, mix, text
+from leyden.config.instantiate import provide
+from leyden.data.batch import Batch, Draws
+from leyden.data.transforms import audio, image, mixup, text
 
 CONF = Path(__file__).parents[3] / "conf" / "augment"
 CLASSES = [
     c
-    for module in (image, text, audio, mix)
+    for module in (image, text, audio, mixup)
     for _, c in inspect.getmembers(module, inspect.isclass)
     if issubclass(c, nn.Module) and c.__module__ == module.__name__
 ]
@@ -87,7 +87,7 @@ def test_a_sample_is_augmented_alike_however_far_it_is_padded(cls: type[nn.Modul
 
 
 def made(cls: type[nn.Module]) -> nn.Module:
-    return cls((5, 3, 1)) if cls is mix.Remix else cls()
+    return cls((5, 3, 1)) if cls is mixup.Remix else cls()
 
 
 @pytest.mark.parametrize("cls", TRANSFORMS)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leyden.batch import Batch, Draws
+from leyden.data.batch import Batch, Draws
 from leyden.data.transforms.audio import (
     Gain,
     LogMel,
@@ -19,7 +19,7 @@ from leyden.data.transforms.audio import (
     Waveform,
     mel_filters,
 )
-from leyden.errors import UserError
+from leyden.utils.errors import UserError
 
 RATE = 8000
 

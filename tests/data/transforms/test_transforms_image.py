@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leyden.batch import Batch, Draws
+from leyden.data.batch import Batch, Draws
 from leyden.data.transforms.image import Affine, Erasing, HorizontalFlip, Normalize, RandomCrop
-from leyden.errors import UserError
+from leyden.utils.errors import UserError
 
 
 def images(shape: tuple[int, int, int, int], dtype: torch.dtype = torch.uint8) -> Batch:

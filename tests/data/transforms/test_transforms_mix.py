@@ -4,9 +4,9 @@ import pytest
 import torch
 from scipy import stats
 
-from leyden.batch import Batch, Draws
-from leyden.data.transforms.mix import KNOTS, Mixup, Remix, beta_quantiles
-from leyden.errors import UserError
+from leyden.data.batch import Batch, Draws
+from leyden.data.transforms.mixup import KNOTS, Mixup, Remix, beta_quantiles
+from leyden.utils.errors import UserError
 
 
 def floats(n: int, *shape: int) -> Batch:

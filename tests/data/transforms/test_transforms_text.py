@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leyden.batch import Batch, Draws
+from leyden.data.batch import Batch, Draws
 from leyden.data.transforms.text import TokenDropout, Tokens
 
 

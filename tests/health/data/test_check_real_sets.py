@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leyden import build
-from leyden.check import check_data
-from leyden.checks.data import main
-from leyden.compose import compose
+from leyden.cli.check_data import main
+from leyden.config.compose import compose
+from leyden.config.validate import check_data
 from leyden.data.datamodule import DataModule
-from leyden.health.data import inspect, quick
+from leyden.health.data.checks import inspect, quick
+from leyden.training import build
 
 ROOT = Path(os.environ.get("LEYDEN_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
 

@@ -7,19 +7,20 @@ import pytest
 import soundfile
 from PIL import Image
 
-from leyden.data.columns import Dense
 from leyden.data.datamodule import DataModule, Reading
 from leyden.data.long_tail import Everything
-from leyden.data.policies import Instance
+from leyden.data.sampling_policies import Instance
 from leyden.data.sources.audio import AudioFolder
 from leyden.data.sources.image import ImageFolder
 from leyden.data.sources.synthetic import PlantedAudio, PlantedImages, PlantedText
 from leyden.data.split import Auto, Grouped, KFold, Stratified
+from leyden.data.table import Dense
 from leyden.data.tokenizers import Word
-from leyden.errors import UserError
-from leyden.health.data import duplicates, inspect, looks, quick
-from leyden.health.data.look import percent
-from leyden.health.finding import Finding, Look
+from leyden.health.data import duplicates
+from leyden.health.data.checks import inspect, looks, quick
+from leyden.health.data.common import percent
+from leyden.health.findings import Finding, Look
+from leyden.utils.errors import UserError
 from near_copies import layer
 
 ROWS = 400

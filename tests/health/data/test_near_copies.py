@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from leyden.data.datamodule import DataModule
 from leyden.data.sources.synthetic import PlantedAudio, PlantedImages, PlantedText
-from leyden.health.data import inspect, near, near_text
-from leyden.health.data.near_images import images_near
-from leyden.health.data.scan import scan
+from leyden.health.data import near_duplicates, near_duplicates_text
+from leyden.health.data.checks import inspect
+from leyden.health.data.input_stats import scan
+from leyden.health.data.near_duplicates_image import images_near
 from near_copies import clip_copy, image_copy, layer, text_copy
 
 ROWS, TRAIN, PLANTED = 500, 400, 100
@@ -49,7 +50,7 @@ def planted(modality: str, cache: Path) -> tuple[DataModule, np.ndarray]:
 def test_planted_near_duplicates_are_found(modality: str, tmp_path: Path) -> None:
     data, origin = planted(modality, tmp_path)
     tested = np.sort(np.concatenate([data.splits.val, data.splits.test]))
-    pairs = near.pairs_of(data, scan(data), tested)
+    pairs = near_duplicates.pairs_of(data, scan(data), tested)
     right = origin[tested[pairs.query]] == data.splits.train[pairs.key]
     assert right.sum() >= 0.99 * PLANTED
     assert right.mean() >= 0.95
@@ -134,10 +135,13 @@ def test_jaccard_is_that_of_the_shingles() -> None:
     )
 
     def shingles(text: bytes) -> set[bytes]:
-        return {text[i : i + near_text.SHINGLE] for i in range(len(text) - near_text.SHINGLE + 1)}
+        return {
+            text[i : i + near_duplicates_text.SHINGLE]
+            for i in range(len(text) - near_duplicates_text.SHINGLE + 1)
+        }
 
     a, b = shingles(one), shingles(other)
-    pairs = near_text.near(
+    pairs = near_duplicates_text.near(
         [one, b"something else entirely, and of some length", other], np.array([2]), np.array([0, 1])
     )
     assert (pairs.query.tolist(), pairs.key.tolist()) == ([0], [0])
@@ -149,18 +153,18 @@ def test_texts_that_are_alike_on_one_side_only() -> None:
         b"nothing like it, but a text of some length",
         *[b"sent to many people in the same words, no %d" % n for n in (1, 2)],
     ]
-    assert not len(near_text.near(texts, np.array([1, 2]), np.array([0])).query)
-    assert not len(near_text.near(texts, np.array([0]), np.array([1, 2])).query)
-    assert near_text.near(texts, np.array([1, 2]), np.array([0, 1, 2])).key.tolist() == [2, 1]
+    assert not len(near_duplicates_text.near(texts, np.array([1, 2]), np.array([0])).query)
+    assert not len(near_duplicates_text.near(texts, np.array([0]), np.array([1, 2])).query)
+    assert near_duplicates_text.near(texts, np.array([1, 2]), np.array([0, 1, 2])).key.tolist() == [2, 1]
 
 
 @pytest.mark.parametrize("texts", [[b"", b""], [b"ok", b"ok", b"okay"], [b"no" * 30, b"yes" * 30]])
 def test_short_and_strange_texts_are_no_near_duplicates(texts: list[bytes]) -> None:
     last = len(texts) - 1
-    assert not len(near_text.near(texts, np.array([last]), np.arange(last)).query)
+    assert not len(near_duplicates_text.near(texts, np.array([last]), np.arange(last)).query)
 
 
 def test_a_text_that_all_repeat_costs_no_more_than_many(tmp_path: Path) -> None:
     texts = [b"one and the same long template text number %d" % (n % 7) for n in range(5000)]
-    pairs = near_text.near(texts, np.arange(4000, 5000), np.arange(4000))
+    pairs = near_duplicates_text.near(texts, np.arange(4000, 5000), np.arange(4000))
     assert len(pairs.query) > 900

@@ -11,15 +11,16 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
-from leyden.check import locate
-from leyden.cli import main
-from leyden.compose import conf_dir
-from leyden.errors import UserError
-from leyden.health.finding import Finding
-from leyden.health.model import PROBES, looks
-from leyden.health.model.subject import Subject
+from leyden.cli.main import main
+from leyden.config.compose import conf_dir
+from leyden.config.validate import locate
+from leyden.health.findings import Finding
+from leyden.health.model.checks import PROBES, looks
+from leyden.health.model.model_under_test import Subject
+from leyden.modules.session import Ready
 from leyden.nets.text import RNN
-from leyden.ready import Ready, ready
+from leyden.training.setup import model_under_test, ready
+from leyden.utils.errors import UserError
 
 QUICK = ["trainer=cpu", "threads=1", "batch_size=16"]
 DATA = {
@@ -54,7 +55,7 @@ def test_enough_models_are_seen() -> None:
 
 @pytest.mark.parametrize(("modality", "model"), PAIRS)
 def test_shipped_models_hold(modality: str, model: str) -> None:
-    subject = Subject.of(ready([*DATA[modality], *QUICK, f"model={model}"]))
+    subject = model_under_test(ready([*DATA[modality], *QUICK, f"model={model}"]))
     found = list(looks(subject))
     assert len(found) == len(PROBES)
     # how large a first loss is, is a matter of taste of several published nets
@@ -212,7 +213,7 @@ def subject_of(made: Ready, make: Callable[[], nn.Module]) -> Subject:
 
     torch.manual_seed(0)
     made.module.net = make()
-    return replace(Subject.of(made), rebuild=rebuilt)
+    return replace(model_under_test(made), rebuild=rebuilt)
 
 
 @pytest.mark.parametrize(("kind", "expected", "where"), BROKEN, ids=[kind.__name__ for kind, _, _ in BROKEN])
@@ -251,7 +252,7 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_module_is_left_as_it_was(images: Ready) -> None:
     before = {name: value.clone() for name, value in images.module.state_dict().items()}
     modes = [part.training for part in images.module.modules()]
-    findings(Subject.of(images))
+    findings(model_under_test(images))
     after = images.module.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
     assert [part.training for part in images.module.modules()] == modes
@@ -269,4 +270,4 @@ def test_mistakes(words: list[str], said: str, capsys: pytest.CaptureFixture[str
 
 def test_a_module_without_prepare_is_refused(images: Ready) -> None:
     with pytest.raises(UserError, match="has no prepare"):
-        Subject.of(images._replace(module=nn.Linear(1, 1)))  # type: ignore[arg-type]
+        model_under_test(images._replace(module=nn.Linear(1, 1)))  # type: ignore[arg-type]

@@ -14,12 +14,12 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from leyden.data.decode import AUDIO_ENDINGS, audio_rate, decode_audio
-from leyden.data.digest import digest_files, fingerprint
+from leyden.data.fingerprint import digest_files, fingerprint
 from leyden.data.index import TEST, TRAIN, VAL, Index
 from leyden.data.sources.download import ensure, fetch_file
-from leyden.data.sources.files import Listing, folder_at, read_manifest, scan
-from leyden.data.work import each
-from leyden.errors import UserError
+from leyden.data.sources.file_lists import Listing, folder_at, read_manifest, scan
+from leyden.utils.errors import UserError
+from leyden.utils.parallel import each
 
 Rate = Annotated[int, Ge(100)]  # Hz
 Seconds = Annotated[float, Gt(0)]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 
-from leyden.errors import UserError
+from leyden.utils.errors import UserError
 
 TIMEOUT = 60  # seconds without a byte
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from leyden.errors import UserError
+from leyden.utils.errors import UserError
 
 
 def read_idx(path: Path) -> np.ndarray:

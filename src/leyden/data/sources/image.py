@@ -11,13 +11,13 @@ import numpy as np
 from annotated_types import Ge
 
 from leyden.data.decode import IMAGE_ENDINGS, decode_image, image_size
-from leyden.data.digest import digest_files, fingerprint
+from leyden.data.fingerprint import digest_files, fingerprint
 from leyden.data.index import TEST, TRAIN, Index, Numbered, make_index, split_code, verify
 from leyden.data.sources.download import ensure
-from leyden.data.sources.files import Listing, file_at, read_manifest, scan
+from leyden.data.sources.file_lists import Listing, file_at, read_manifest, scan
 from leyden.data.sources.formats import read_cifar_batch, read_idx, read_jpeg_archive
-from leyden.data.work import each
-from leyden.errors import UserError
+from leyden.utils.errors import UserError
+from leyden.utils.parallel import each
 
 Size = Annotated[int, Ge(1)]  # pixels
 Channels = Literal[1, 3]

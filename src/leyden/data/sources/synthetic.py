@@ -15,9 +15,9 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
-from leyden.data.digest import fingerprint
+from leyden.data.fingerprint import fingerprint
 from leyden.data.index import Index, Numbered
-from leyden.errors import UserError
+from leyden.utils.errors import UserError
 
 VERSION = 1  # raise when the values generated from the same arguments change
 LABELS, PLACES, CONTENT, SIGNALS = range(4)  # streams of random numbers

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from leyden.data.index import split_code
-from leyden.errors import UserError, nearest
+from leyden.utils.errors import UserError, nearest
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 

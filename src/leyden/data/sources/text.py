@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from leyden.data.decode import decode_text
-from leyden.data.digest import digest_files, fingerprint
+from leyden.data.fingerprint import digest_files, fingerprint
 from leyden.data.index import TEST, TRAIN, VAL, Index, make_index
 from leyden.data.sources.download import TIMEOUT, ensure, fetch_file, verify_digest
-from leyden.data.sources.files import file_at
+from leyden.data.sources.file_lists import file_at
 from leyden.data.sources.tables import delimited_rows, read_table
-from leyden.errors import UserError
+from leyden.utils.errors import UserError
 
 
 @dataclass(frozen=True)

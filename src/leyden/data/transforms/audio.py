@@ -14,8 +14,8 @@ import torch
 from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
 
-from leyden.batch import Batch, Draws
-from leyden.errors import UserError
+from leyden.data.batch import Batch, Draws
+from leyden.utils.errors import UserError
 
 FULL_SCALE = 32768.0  # of int16
 

@@ -14,8 +14,8 @@ from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from leyden.batch import Batch, Draws
-from leyden.errors import UserError
+from leyden.data.batch import Batch, Draws
+from leyden.utils.errors import UserError
 
 Probability = Annotated[float, Interval(ge=0, le=1)]
 Fraction = Annotated[float, Interval(gt=0, le=1)]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from annotated_types import Interval
 from torch import nn
 
-from leyden.batch import Batch, Draws
+from leyden.data.batch import Batch, Draws
 
 UNKNOWN = 1
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from leyden.data.columns import Dense, Files, Ragged
 from leyden.data.datamodule import DataModule, bare_words
-from leyden.data.work import each
-from leyden.health.data.look import KEPT, PARTS, examples, names_of, part_of, percent
-from leyden.health.finding import Finding, Level, Look
+from leyden.data.table import Dense, Files, Ragged
+from leyden.health.data.common import KEPT, PARTS, examples, names_of, part_of, percent
+from leyden.health.findings import Finding, Level, Look
+from leyden.utils.parallel import each
 
 LEAK_WARNING, LEAK_ERROR = 0.001, 0.01  # of validation and test rows
 CONFLICT_WARNING = 0.001  # of all rows

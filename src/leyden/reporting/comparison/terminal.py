@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 
-from leyden.reporting.columns import heading
-from leyden.reporting.comparison import remarks
-from leyden.reporting.comparison.assessment import COSTS, Part, Report, Row
-from leyden.reporting.effects import Share
-from leyden.reporting.layout import note, plain_table, text
-from leyden.reporting.statistics import Comparison
-from leyden.reporting.words import UNKNOWN, duration, number, plural, scaled
+from leyden.reporting.comparison import notes
+from leyden.reporting.comparison.distinguishing_keys import heading
+from leyden.reporting.comparison.effects import Share
+from leyden.reporting.comparison.report import COSTS, Part, Report, Row
+from leyden.reporting.comparison.statistics import Comparison
+from leyden.reporting.format import UNKNOWN, duration, number, plural, scaled
+from leyden.reporting.terminal.layout import note, plain_table, text
 
 COST_HEADS = ("parameters", "FLOPs", "time a run")  # of the costs in the order of COSTS
 MOST_ROWS = 20  # of a part, in the terminal; baseline and trivial models are shown whatever their place
@@ -24,17 +24,17 @@ _STYLES = {"best": "bold green", "simplest": "green", "baseline": "bold", "trivi
 def report(found: Report) -> RenderableType:
     """Everything, part by part."""
     parts = [item for part in found.parts for item in _part(part, found)]
-    return Group(*parts, note("\n".join(remarks.of_report(found))))
+    return Group(*parts, note("\n".join(notes.of_report(found))))
 
 
 def _part(part: Part, found: Report) -> Iterator[RenderableType]:
     yield _means(part, found)
-    said = [*_unshown(part), *remarks.of_part(part)]
+    said = [*_unshown(part), *notes.of_part(part)]
     if said:
         yield note("\n".join(said))
     if part.baseline is not None:
         yield _comparisons(part, found)
-        yield note("\n".join(remarks.of_comparison(part)))
+        yield note("\n".join(notes.of_comparison(part)))
     if part.effects.keys:
         yield _effects(part)
     if len(part.scored) > 2:

@@ -1,0 +1,65 @@
+"""metrics.csv: one row an epoch, every logged metric, written anew and atomically; and the interval's loss."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint as LastCallback
+
+from leyden.utils.files import write_text
+from leyden.utils.lightning_internals import only_own_hooks
+
+
+@only_own_hooks
+class History(LastCallback):
+    """Keeps the rows (so that a resumed run neither doubles nor loses one) and writes them each epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A resumed run drops the rows that were written after its state."""
+        if trainer.is_global_zero and (self.rows or self._path.exists()):
+            self._write()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Every `log_every_n_steps` batches: the mean training loss since the last time, to the loggers."""
+        tally, every = getattr(pl_module, "tally", None), getattr(trainer, "log_every_n_steps", 50)
+        if tally is None or not trainer.loggers or (batch_idx + 1) % every:
+            return
+        values = {f"train/{name}_step": value for name, value in tally.read_interval().items()}
+        for logger in trainer.loggers:
+            logger.log_metrics(values, step=trainer.global_step)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add the row of this epoch; by now train and validation metrics are logged."""
+        metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+        self.rows.append({"epoch": trainer.current_epoch + 1, "step": trainer.global_step, **metrics})
+        if trainer.is_global_zero:
+            self._write()
+
+    def _write(self) -> None:
+        write_text(self._path, table(self.rows))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the rows of the state that is resumed."""
+        self.rows = state_dict["rows"]
+
+
+def table(rows: list[dict[str, float]]) -> str:
+    """Rows as CSV; a column that appears later is empty in earlier rows."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()

@@ -1,0 +1,39 @@
+"""`leyden check WHAT ...`: proofs on a user's own configuration. Each check is a module with `main(arguments)`."""
+
+import importlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from leyden.utils.errors import UserError, nearest
+
+
+class Check(NamedTuple):
+    """A check: the module whose `main(arguments) -> exit status` runs it, and a line for the usage."""
+
+    module: str
+    help: str
+
+
+CHECKS = {
+    "data": Check(
+        "leyden.cli.check_data", "the data before training: copies over the split, bad inputs, groups, ranges"
+    ),
+    "model": Check(
+        "leyden.cli.check_model",
+        "the model before training: gradients, leaks, padding, one batch by heart, export",
+    ),
+    "resume": Check("leyden.cli.check_resume", "a run that is killed and resumed ends as one that is not"),
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one check; exit status 0 if it holds, 1 if not."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        width = max(map(len, CHECKS))
+        lines = [f"  {name:<{width}}  {check.help}" for name, check in CHECKS.items()]
+        print("\n".join(["usage: leyden check <what> [arguments]", "", *lines]))
+        return 0
+    name, *rest = arguments
+    if name not in CHECKS:
+        raise UserError(f"leyden check {name}: there is no such check; {nearest(name, CHECKS)}")
+    return int(importlib.import_module(CHECKS[name].module).main(rest))

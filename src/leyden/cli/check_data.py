@@ -1,0 +1,104 @@
+"""`leyden check data [key=value ...]`: the doctor's look at the data, before anything is trained on it.
+
+leyden check data experiment=sms_spam data.deduplicate=false
+leyden check data --config-dir conf data=mine --picture pairs.png
+leyden check data data=mnist --json
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leyden.cli.arguments import drawn, of_a_configuration, training
+from leyden.cli.check_output import show
+from leyden.config.compose import compose
+from leyden.reporting.format import plural
+from leyden.utils.console import console
+from leyden.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from leyden.data.datamodule import DataModule
+    from leyden.health.findings import Look
+
+_PAIRS = 12  # drawn, at most
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print what holds and what does not; exit status 1 if there is an error-level finding."""
+    parser = of_a_configuration(
+        "leyden check data",
+        "Look at the data before training.",
+        json="the findings",
+        picture="pairs of near duplicates",
+    )
+    given = parser.parse_intermixed_args(arguments)
+    save = drawn(given.picture)
+    data, stops = _data(given.overrides, given.config_dir)
+    if given.picture is not None and data.source.modality == "text":
+        raise UserError(f"--picture {given.picture}: texts are printed, not drawn; leave --picture out")
+    looks = _looks(data, stops)
+    findings = show(looks, training(given), given.json)
+    if save is not None:
+        told = _draw(data, findings, save, given.picture)
+        if not given.json:
+            console.print(told)
+    return int(any(finding["level"] == "error" for finding in findings))
+
+
+def _data(overrides: Sequence[str], config_dirs: Sequence[str]) -> tuple["DataModule", bool]:
+    """The data layer, which leaves bad inputs out, and whether training would stop at them."""
+    from leyden.config.validate import check_data
+    from leyden.utils.runtime import load_torch, prepare
+
+    plain = compose(overrides, config_dirs)
+    load_torch()
+    from leyden.training import build
+
+    config = check_data(plain)
+    prepare(config.threads)
+    data = build.data(config)
+    data.reading = replace(data.reading, on_bad="skip")
+    return data, config.data.on_bad == "stop"
+
+
+def _looks(data: "DataModule", stops: bool) -> list["Look"]:
+    from leyden.health.data.checks import looks
+
+    return list(looks(data, stops))
+
+
+def _draw(
+    data: "DataModule", findings: Sequence[dict[str, Any]], save: Callable[["Figure"], None], path: Path
+) -> str:
+    """Pairs of near duplicates, each pair in one place: that of validation or test, and that of train; in words."""
+    found = [pair for f in findings if f["id"] == "near_duplicates" for pair in f["evidence"]["rows"]][
+        :_PAIRS
+    ]
+    if not found:
+        return "no near duplicates to draw"
+    index = data.table.index
+    save(
+        _figure(data, found, [f"{index.names[tested]}\n{index.names[trained]}" for tested, trained in found])
+    )
+    return f"{plural(len(found), 'pair')} of near duplicates are drawn in {path}"
+
+
+def _figure(data: "DataModule", pairs: Sequence[Sequence[int]], captions: Sequence[str]) -> "Figure":
+    import numpy as np
+
+    from leyden.health.data.duplicates import pieces
+    from leyden.reporting.plots.samples import samples_figure
+
+    title = "near duplicates: of validation or test, and of train"
+    joined = []
+    for pair in pairs:
+        one, other = pieces(data.table.inputs, np.array(pair))
+        if data.source.modality == "image":
+            gap = np.full((*one.shape[:2], max(1, one.shape[2] // 8)), 255, np.uint8)
+            joined.append(np.concatenate([one, gap, other], axis=2))
+        else:
+            joined.append(np.concatenate([one, np.zeros(max(len(one), len(other)) // 8, np.int16), other]))
+    return samples_figure(joined, captions, title, data.spec.sample_rate)

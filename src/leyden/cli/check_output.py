@@ -1,0 +1,26 @@
+"""What `leyden check data` and `check model` print: a table of looks, the findings with overrides to try, the sum."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from leyden.health.findings import Look
+from leyden.reporting.terminal.findings import findings_lines, looks_table, verdict, worst_first
+from leyden.utils.console import console
+
+
+def show(looks: Iterable[Look], command: Sequence[str], as_json: bool) -> list[dict[str, Any]]:
+    """Print the looks, or their findings as JSON; returns the findings as result.json holds them.
+
+    command: the words that the overrides of the advice are added to.
+    """
+    looks = list(looks)
+    findings = [finding.to_dict() for look in looks for finding in look.findings]
+    if as_json:
+        print(json.dumps(worst_first(findings), indent=2))
+        return findings
+    console.print(looks_table([(look.name, look.word, look.told) for look in looks]))
+    for line in findings_lines(findings, command):
+        console.print(line, soft_wrap=True)
+    console.print(verdict(findings))
+    return findings

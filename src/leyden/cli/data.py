@@ -1,0 +1,117 @@
+"""`leyden data [data=... key=value ...]`: what a data set holds, before anything is trained on it.
+
+Counts per class and split, shapes or lengths, what was left out, and a picture of a few samples:
+
+    leyden data data=mnist
+    leyden data data=image_folder data.source.root=pictures --picture samples.png
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leyden.cli.arguments import drawn, of_a_configuration
+from leyden.config.compose import compose
+from leyden.imbalance.auto import at_stake
+from leyden.utils.console import console
+from leyden.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from leyden.data.datamodule import DataModule
+
+_SAMPLES = 20
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the tables and write the picture."""
+    parser = of_a_configuration("leyden data", "What a data set holds.", picture="training samples")
+    given = parser.parse_intermixed_args(arguments)
+    save = drawn(given.picture)
+    data = _read(given.overrides, given.config_dir)
+    from leyden.reporting.terminal.tables import counts_table
+
+    for line in _facts(data):
+        console.print(line)
+    console.print(counts_table(_counts(data), data.spec.class_names))
+    if save is not None:
+        save(_figure(data, given.picture))
+        console.print(f"{_SAMPLES} training samples are drawn in {given.picture}")
+    elif data.source.modality == "text":
+        _print_texts(data)
+    return 0
+
+
+def _read(overrides: Sequence[str], config_dirs: Sequence[str]) -> "DataModule":
+    from leyden.config.validate import check_data
+    from leyden.utils.runtime import load_torch, prepare
+
+    plain = compose(overrides, config_dirs)
+    load_torch()
+    from leyden.training import build
+
+    prepare(None)
+    return build.data(check_data(plain))
+
+
+def _counts(data: "DataModule") -> dict[str, list[int]]:
+    """Samples of each class, by split."""
+    labels, classes = data.table.index.labels, data.spec.num_classes
+    splits = data.splits._asdict()
+    return {name: np.bincount(labels[rows], minlength=classes).tolist() for name, rows in splits.items()}
+
+
+def _facts(data: "DataModule") -> Iterator[str]:
+    """What there is besides the counts, a line each."""
+    spec, index = data.spec, data.table.index
+    yield f"{len(data.table):,} inputs of modality {spec.modality}, {spec.num_classes} classes"
+    if spec.modality == "image":
+        yield f"images of {spec.image_size[1]}x{spec.image_size[0]} pixels, {spec.in_channels} channel(s)"
+    elif data.lengths is not None:
+        unit = f"seconds, at {spec.sample_rate:,} Hz" if spec.modality == "audio" else "tokens"
+        yield f"{spec.modality} of {_spread(data.lengths / (spec.sample_rate or 1))} {unit}"
+    if spec.vocab_size:
+        yield f"a vocabulary of {spec.vocab_size:,}"
+    yield from at_stake(spec.class_counts, spec.class_names)
+    if index.group_names:
+        yield f"{len(index.group_names)} groups: {', '.join(index.group_names[:12])}"
+    if data.removed:
+        yield f"left out: {data.removed:,} inputs that are identical to another (data.deduplicate)"
+    if data.table.skipped:
+        yield f"left out: {len(data.table.skipped)} bad files: " + "; ".join(data.table.skipped.lines()[:5])
+
+
+def _spread(values: np.ndarray) -> str:
+    low, middle, high = np.quantile(values, [0, 0.5, 1])
+    return f"{low:.3g} to {high:.3g} (median {middle:.3g})"
+
+
+def _chosen(data: "DataModule") -> tuple[np.ndarray, list[str]]:
+    """Rows of a few training samples of each class, and their class names."""
+    from leyden.data.preview import some_of_each_class
+
+    labels = data.table.index.labels
+    rows = some_of_each_class(labels, data.splits.train, _SAMPLES)
+    return rows, [data.spec.class_names[c] for c in labels[rows]]
+
+
+def _print_texts(data: "DataModule") -> None:
+    from rich.text import Text
+
+    from leyden.data.preview import text
+
+    for row, name in zip(*_chosen(data), strict=True):
+        console.print(Text.assemble((f"{name}: ", "bold"), text(data, int(row))))
+
+
+def _figure(data: "DataModule", path: Path) -> "Figure":
+    from leyden.data.preview import inputs_of
+    from leyden.reporting.plots.samples import samples_figure
+
+    if data.source.modality == "text":
+        raise UserError(f"--picture {path}: texts are printed, not drawn; leave --picture out")
+    rows, names = _chosen(data)
+    return samples_figure(inputs_of(data, rows), names, "training samples", data.spec.sample_rate)

@@ -1,0 +1,46 @@
+"""`leyden evaluate RUN [key=value ...]`: a finished run's metrics again, or on other data of the same classes.
+
+leyden evaluate runs/default/digits-cnn-seed1-0123456789
+leyden evaluate RUN --split test data.source.root=other/folder
+leyden evaluate RUN --operating macro_f1          # thresholds for another aim, without training again
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leyden.cli.arguments import Arguments
+from leyden.inference.evaluate import evaluate
+from leyden.utils.console import console
+
+if TYPE_CHECKING:
+    pass
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the tables, or the metrics as JSON."""
+    parser = Arguments(prog="leyden evaluate", description="Evaluate a finished run.")
+    parser.add_argument("run", type=Path, help="the run's folder")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], help="key=value of the stored configuration: data.source.root=..."
+    )
+    parser.add_argument(
+        "--split", choices=("train", "val", "test"), action="append", help="default: val and test"
+    )
+    parser.add_argument(
+        "--operating",
+        metavar="OPTION",
+        help="choose another operating point on the validation split (`leyden list operating`); "
+        "its keys can be overridden: operating.temperature=true",
+    )
+    parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
+    given = parser.parse_intermixed_args(arguments)
+    found = evaluate(given.run, given.overrides, tuple(given.split or ("val", "test")), given.operating)
+    if given.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    from leyden.reporting.terminal.tables import result_table
+
+    console.print(result_table({"status": "complete", "metrics": found, "folder": str(given.run)}))
+    return 0

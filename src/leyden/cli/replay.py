@@ -1,0 +1,40 @@
+"""`leyden replay RUN`: does the bad step of a run again, from its black box, and names where it goes wrong.
+
+leyden replay runs/default/digits-cnn-seed1-0123456789
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from leyden.cli.arguments import Arguments
+from leyden.utils.console import console
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the finding."""
+    parser = Arguments(prog="leyden replay", description="Do the bad step of a run again.")
+    parser.add_argument("run", type=Path, help="the run's folder")
+    given = parser.parse_args(arguments)
+    from leyden.utils.runtime import load_torch, prepare
+
+    load_torch()
+    from leyden.health import step_snapshot
+    from leyden.health.replay import diagnose
+    from leyden.inference.load import config_of
+    from leyden.reporting.terminal.findings import findings_lines
+    from leyden.runs.run import Run
+    from leyden.training import build
+    from leyden.training.trainer import evaluation_trainer
+
+    config = config_of(given.run)
+    step_snapshot.read(given.run)
+    prepare(config.threads)
+    data = build.data(config)
+    module = build.module(config, data.spec, data.steps_per_epoch(int(config.trainer["max_epochs"])))
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = evaluation_trainer(config, Path(scratch))
+        finding = diagnose(given.run, config, module, trainer, data)
+    for line in findings_lines([finding.to_dict()], Run(given.run).command()):
+        console.print(line, soft_wrap=True)
+    return 0

@@ -1,0 +1,100 @@
+"""`leyden train [key=value ...]`: one configuration, or with -m a sweep.
+
+The same command again: finished -> shows the stored result; broken off -> resumes; failed -> tries again;
+running in another shell -> waits for it and shows what it found.
+"""
+
+import functools
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from leyden.cli.follow import follow_first_task
+from leyden.config.compose import config_dirs_of, job_of, run_hydra
+from leyden.runs.run import EXIT_STATUS
+from leyden.training import slurm
+from leyden.training.job import Outcome, _guarded, attempt, run
+from leyden.utils.errors import UserError
+from leyden.utils.runtime import WARNINGS
+
+if TYPE_CHECKING:
+    from leyden.sweeps.sweep import Sweep
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The verb `train`: Hydra's command line over a `Task`; returns the exit status."""
+    if slurm.another():
+        return follow_first_task()
+    with slurm.leading():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str]) -> int:
+    from leyden.sweeps import worker_pool
+    from leyden.sweeps.sweep import Sweep, options_of
+
+    options, words = options_of(arguments)
+    if options.jobs > 1 and not options.plan:
+        worker_pool.warm_up()
+    if options.multirun and slurm.count() > 1:
+        raise UserError(
+            f"-m under srun with {slurm.count()} tasks: a sweep runs as one task (srun --ntasks=1), "
+            "or as jobs of their own: hydra/launcher=submitit_slurm outside srun"
+        )
+    flags = [f"--config-dir={folder}" for folder in config_dirs_of(words)]
+    elsewhere = functools.partial(_elsewhere, flags=tuple(flags))
+    task = Task(Sweep(options.jobs, options.plan, flags, attempt, elsewhere), flags)
+    try:
+        run_hydra(task, words)
+    except KeyboardInterrupt:
+        if not (task.outcomes or task.sweep.jobs):
+            raise
+    finally:
+        task.sweep.show()
+    if options.multirun:
+        return task.sweep.status()
+    return max((EXIT_STATUS[o.status] for o in task.outcomes), default=0)
+
+
+class Task:
+    """The function that Hydra calls with a single configuration; of a sweep it carries the engine."""
+
+    def __init__(self, sweep: "Sweep", flags: Sequence[str]) -> None:
+        self.sweep, self._flags = sweep, flags
+        self.outcomes: list[Outcome] = []
+
+    def __call__(self, cfg: DictConfig) -> None:
+        """Train it and keep what became of it."""
+        outcome = _guarded(lambda: run(*_composed(cfg, self._flags)))
+        self.outcomes.append(outcome)
+        if outcome.status == "refused":
+            print(f"leyden: {outcome.message}", file=sys.stderr)
+        if outcome.status == "interrupted":
+            raise KeyboardInterrupt
+
+
+def _composed(cfg: DictConfig, flags: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """A job's plain configuration, and the command that trains it alone."""
+    from leyden.tuning.trial import words_of
+
+    plain, overrides = job_of(cfg)
+    return plain, ["leyden", "train", *flags, *(word.lstrip("+") for word in words_of(overrides))]
+
+
+def _elsewhere(cfg: DictConfig, flags: Sequence[str]) -> "Outcome":
+    """A job that another launcher runs, in another process, perhaps on another machine."""
+    from leyden.config.compose import find_own_code
+
+    if slurm.another():
+        return Outcome("complete" if follow_first_task() == 0 else "interrupted")
+    find_own_code([flag.partition("=")[2] for flag in flags])
+    with slurm.leading():
+        outcome = _guarded(lambda: run(*_composed(cfg, flags), verbose=False))
+    if outcome.signal in WARNINGS and callable(signal.getsignal(outcome.signal)):
+        signal.raise_signal(
+            outcome.signal
+        )  # the state is saved: now submitit may put the job into the queue again
+    return outcome

@@ -1,0 +1,70 @@
+"""Hydra's, OmegaConf's and YAML's errors -> one message that names the file or the key and the nearest choice."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra.errors import HydraException, MissingConfigException, SearchPathException
+from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
+
+from leyden.utils.errors import UserError, first_line, nearest
+
+
+@contextmanager
+def explained(conf: Path) -> Iterator[None]:
+    """What goes wrong in composing as a UserError. conf: the folder of Leyden's options."""
+    try:
+        yield
+    except MissingConfigException as error:
+        raise UserError(_missing_option(error)) from error
+    except SearchPathException as error:
+        raise UserError(str(error)) from error
+    except MarkedYAMLError as error:
+        raise UserError(invalid_yaml(error)) from error
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UserError(_unknown_key(error, conf) or _first_lines(error)) from error
+
+
+def invalid_yaml(error: MarkedYAMLError, name: str = "") -> str:
+    """file:line and what is wrong there. name: the file's, where the parser was given none."""
+    mark = error.problem_mark or error.context_mark
+    place = f"{name or mark.name}:{mark.line + 1}" if mark else name
+    return f"{place}: is no valid YAML: {error.problem}"
+
+
+def _missing_option(error: MissingConfigException) -> str:
+    """An option file that is not there, with the nearest that is."""
+    group, _, option = (error.missing_cfg_file or "").removesuffix(".yaml").rpartition("/")
+    if error.options:
+        options = [name for name in error.options if not name.startswith("_")]
+        return f"{group}={option}: there is no such option; {nearest(option, options)}"
+    return f"{first_line(error).rstrip('.')}; `leyden list` shows the options of every group"
+
+
+def _unknown_key(error: Exception, conf: Path) -> str:
+    """An override of a key or group that does not exist, with the nearest root key; "" for another error."""
+    found = re.search(r"Could not (?:override|append to config|delete).{0,20}?'([^']+)'", str(error))
+    if found is None:
+        return ""
+    from leyden.config.schema import Config
+
+    file = re.match(r"In '([^']+)'", str(error))
+    place = f"{file.group(1)}: " if file and file.group(1) != "config" else ""
+    key = found.group(1).lstrip("+~").split("=")[0]
+    if "@experiment" in key or key.startswith("experiment/"):
+        return (
+            f"{place}an experiment begins with the line '# @package _global_', "
+            "and its overrides with a slash: 'override /model: ...'"
+        )
+    if (conf / key).is_dir():
+        return f"{place}{key}: there is none to override here; add one with +{key}=..."
+    root = re.split(r"[./@]", key)[0]
+    return f"{place}{key}: there is no such key or group; {nearest(root, [*Config.model_fields, 'hydra'])}"
+
+
+def _first_lines(error: Exception) -> str:
+    """The first line of an error, and of its cause where it has another."""
+    cause = first_line(error.__cause__)
+    return first_line(error) + (f" ({cause})" if cause else "")

@@ -1,0 +1,54 @@
+"""The groups of options and the line that says what each option is: Leyden's and the user's own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.plugins.config_source import ConfigSource
+
+from leyden.config.compose import options
+
+# The order in which a person composes an experiment.
+GROUPS = (
+    *("experiment", "data", "data/tokenizer", "split", "long_tail", "sampling", "augment", "model", "head"),
+    *("objective", "operating", "optimizer", "schedule", "trainer", "callbacks", "logger", "sweep"),
+)
+
+
+def groups_of(loader: ConfigLoader) -> list[str]:
+    """Leyden's groups in order, then groups that only the user has."""
+    found = {g for g in loader.get_group_options("") if options(loader, g) and g != "hydra"}
+    return [*GROUPS, *sorted(found - {g.partition("/")[0] for g in GROUPS})]
+
+
+def describe(loader: ConfigLoader, group: str, name: str) -> tuple[str, str]:
+    """(where an option that is not Leyden's comes from, the first comment of its file)."""
+    for source in loader.get_sources():
+        for text in _texts(source, f"{group}/{name}.yaml"):
+            comments = (line.lstrip("# ").strip() for line in text.splitlines() if line.startswith("#"))
+            return _origin(source), next((c for c in comments if c and not c.startswith("@package")), "")
+    return "", ""
+
+
+def _origin(source: ConfigSource) -> str:
+    """Empty for Leyden's own; the folder of a --config-dir, as seen from here; or the package's entry point."""
+    if source.provider == "main":
+        return ""
+    if source.provider != "command-line":
+        return str(source.provider)
+    folder = Path(source.path)
+    return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
+
+
+def _texts(source: ConfigSource, path: str) -> Iterator[str]:
+    """The text of the option file, if this source of options has it."""
+    if source.scheme() not in ("file", "pkg") or not source.is_config(path):
+        return
+    if source.scheme() == "file":
+        with open(f"{source.path}/{path}", encoding="utf-8") as file:  # noqa: PTH123
+            yield file.read()
+        return
+    from importlib.resources import files
+
+    package, _, rest = source.path.partition("/")
+    yield files(package).joinpath(rest, *path.split("/")).read_text(encoding="utf-8")

@@ -1,0 +1,115 @@
+"""The key=value arguments, read before Hydra composes: what it would take silently, or refuse in words of its own.
+
+verify(["model=cnn", "seed=1,2"], sweep=True, groups={"model": ["cnn", "mlp"]})
+"""
+
+import argparse
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, QuotedString
+from hydra.errors import OverrideParseException
+
+from leyden.utils.errors import UserError, nearest
+
+
+def verify(overrides: Sequence[str], sweep: bool, groups: Mapping[str, Sequence[str]]) -> None:
+    """Refuse what does not parse, a group chosen twice, and several values outside a sweep.
+
+    Of a plain key given twice the last counts, as everywhere in Hydra: a script's defaults come before "$@".
+
+    Args:
+        overrides: as typed.
+        sweep: whether -m is given.
+        groups: the options of each group: an override of a group is the name of one.
+
+    Raises:
+        UserError: the first of them that is wrong.
+    """
+    seen: dict[str, str] = {}
+    for override in parse(overrides):
+        key, line = override.get_key_element().lstrip("+~"), str(override.input_line)
+        if override.is_sweep_override() and not sweep:
+            values = _value(line)
+            raise UserError(
+                f"{line}: several values are a sweep: add -m (one list is written '{key}=[{values}]')"
+            )
+        if key in groups and not _names_an_option(override):
+            raise UserError(f"{line}: expected the name of an option; {nearest(_value(line), groups[key])}")
+        first = seen.setdefault(key, line)
+        if key in groups and _value(first) != _value(line) and not override.is_delete():
+            raise UserError(
+                f"{key} is given twice, {first} and {line}: keep one (or a sweep: -m {key}=...,...)"
+            )
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """Hydra's reading of each.
+
+    Raises:
+        UserError: one is not of the form key=value, or its value has no end.
+    """
+    parser = OverridesParser.create()
+    parsed = []
+    for text in overrides:
+        try:
+            parsed += parser.parse_overrides([text])
+        except OverrideParseException as error:
+            raise UserError(_unreadable(text, error)) from error
+        if not parsed[-1].key_or_group:
+            raise UserError(f"{text!r} is not of the form key=value")
+    return parsed
+
+
+def _unreadable(text: str, error: OverrideParseException) -> str:
+    if "=" not in text:
+        return f"{text!r} is not of the form key=value"
+    found = re.search(r"at input '(.*)'", str(error))
+    place = f" from {found.group(1)!r} on" if found else ""
+    return f"{text!r} cannot be read{place}; close its brackets, and quote signs of all kinds: 'key=\"a, b\"'"
+
+
+def _value(line: str) -> str:
+    return line.partition("=")[2]
+
+
+def _names_an_option(override: Override) -> bool:
+    return override.is_delete() or override.is_sweep_override() or isinstance(override.value(), str)
+
+
+def told(parser: argparse.ArgumentParser, message: str) -> str:
+    """argparse's message; of flags that do not exist the first, with the nearest that does."""
+    _, unknown, words = message.partition("unrecognized arguments: ")
+    flag = next((word for word in words.split() if word.startswith("-")), "")
+    if not unknown or not flag:
+        return message
+    flags = (name for action in parser._actions for name in action.option_strings if name.startswith("--"))
+    return f"{flag}: there is no such option; {nearest(flag.partition('=')[0], flags)}"
+
+
+def divided(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """The command's overrides: those that every trial has, and as parameters those that are sweeps."""
+    fixed: list[str] = []
+    params: dict[str, Any] = {}
+    for override in OverridesParser.create().parse_overrides(list(arguments)):
+        key = override.get_key_element().lstrip("+~")
+        if key == "sweep" or key.startswith("sweep."):
+            continue
+        if override.is_sweep_override():
+            params[key] = _as_parameter(override)
+        else:
+            fixed.append(str(override.input_line))
+    return fixed, params
+
+
+def _as_parameter(override: Override) -> Any:
+    """`a,b` is choices; range(1,10,2), interval(1e-4,1e-1) and tag(log, interval(...)) are ranges."""
+    value: Any = override.value()
+    if override.is_choice_sweep():
+        return [str(v.text) if isinstance(v, QuotedString) else v for v in value.list]
+    if override.is_range_sweep():
+        steps = list(value.range())
+        return {"low": steps[0], "high": steps[-1], "step": value.step} if steps else []
+    return {"low": value.start, "high": value.end, "log": "log" in value.tags}

@@ -1,0 +1,246 @@
+"""A configuration is checked whole before work: names, types, ranges, signatures, one modality.
+
+`check(plain)` returns the typed `Config` or raises one UserError that names the key and what to type
+instead. Every `_target_` is imported and its arguments are bound to its signature, so that a misspelt
+argument fails here and not, with `_partial_`, an hour later. Costs well under a second once torch is imported.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from leyden.config.schema import Config
+from leyden.config.signatures import RANGES, as_typed, hints_of, parameters_of, reason, verify_type
+from leyden.data.spec import FACTS
+from leyden.utils.errors import UserError, nearest
+
+# What `build` fills in by parameter name, by the place of the target. A trailing * is any key of a mapping.
+FRONTEND_FACTS = ("bins",)
+PROVIDED: dict[str, tuple[str, ...]] = {
+    "data.source": (),
+    "data.tokenizer": (),
+    "split": (),
+    "long_tail": (),
+    "sampling": (),
+    "augment.*": FACTS,
+    "model.tokenizer": (),
+    "model.frontend": FACTS,
+    "model.net": (*FACTS, *FRONTEND_FACTS),
+    "head": (),
+    "objective": (*FACTS, "epochs"),
+    "model.module": (
+        *FACTS,
+        *("net", "objective", "frontend", "augment", "optimizer", "schedule", "seed", "monitor"),
+        *("total_steps", "steps_per_epoch"),
+    ),
+    "optimizer": ("params",),
+    "schedule": (),
+    "operating": (),
+    "health": (),
+    "trainer": (
+        *("callbacks", "logger", "default_root_dir", "enable_progress_bar", "enable_model_summary"),
+        *("enable_checkpointing", "use_distributed_sampler", "num_sanity_val_steps"),
+    ),
+    "callbacks.*": ("monitor", "higher_is_better", "folder"),
+    "logger.*": ("folder", "resumed_step"),
+}
+
+
+EPOCH = "epoch"  # monitor=epoch: no epoch is chosen, the last one counts
+
+
+def check(plain: Mapping[str, Any]) -> Config:
+    """The typed configuration.
+
+    Args:
+        plain: a composed, resolved configuration, as `compose` returns it.
+
+    Raises:
+        UserError: the first thing that is wrong, with its key and the nearest valid choice.
+    """
+    config = _typed(plain)
+    for path, node, provided in targets(config):
+        bind(path, node, provided)
+    if "max_epochs" not in config.trainer:
+        raise UserError("trainer.max_epochs must be given: add trainer.max_epochs=... to the command")
+    _one_modality(config)
+    _monitor(config)
+    return config
+
+
+def check_data(plain: Mapping[str, Any]) -> Config:
+    """As `check`, for a command that looks at the data alone: the model may be of another modality."""
+    config = _typed(plain)
+    for path, node, provided in targets(config):
+        if path in ("data.source", "data.tokenizer", "model.tokenizer", "split", "long_tail", "sampling"):
+            bind(path, node, provided)
+    return config
+
+
+def targets(config: Config) -> Iterator[tuple[str, dict[str, Any], tuple[str, ...]]]:
+    """(path, node, names that build fills in) of every target that the configuration holds."""
+    for path, provided in PROVIDED.items():
+        node: Any = config
+        for key in path.removesuffix(".*").split("."):
+            node = getattr(node, key)
+        for name, one in node.items() if path.endswith(".*") else [("", node)] if node else []:
+            yield path.replace("*", name), one, provided
+
+
+def bind(path: str, node: Mapping[str, Any], provided: tuple[str, ...] = ()) -> None:
+    """Check one target: it exists, takes these arguments, of these types, and is given all that it needs."""
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        there = ", ".join(node) if isinstance(node, Mapping) else repr(node)
+        group = path.partition(".")[0]
+        raise UserError(
+            f"{path}: expected an option with a _target_, got {there or 'nothing'}: choose one with {group}=... "
+            f"(see `leyden list {group}`)"
+        )
+    target = locate(node["_target_"], path)
+    given = {k: v for k, v in node.items() if k not in ("_target_", "_partial_")}
+    parameters = parameters_of(target)
+    _names(path, given, parameters, provided)
+    hints = {**hints_of(target), **RANGES.get(path, {})}
+    for name, value in given.items():
+        if isinstance(value, Mapping) and "_target_" in value:
+            bind(f"{path}.{name}", value, provided)
+        elif name in hints:
+            verify_type(f"{path}.{name}", value, hints[name])
+
+
+def locate(name: str, path: str) -> Callable[..., Any]:
+    """The class or function of a dotted name.
+
+    Raises:
+        UserError: its module or the name in it cannot be found (the nearest is named), or importing it fails.
+    """
+    module_name, _, attribute = str(name).rpartition(".")
+    if not module_name:
+        raise UserError(f"{path}._target_={name}: expected the full name of a class, package.module.Name")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise UserError(f"{path}._target_={name}: importing {module_name} fails: {error}") from error
+        hint = nearest(module_name, _sibling_modules(module_name))
+        raise UserError(f"{path}._target_={name}: there is no module {error.name!r}; {hint}") from error
+    except Exception as error:
+        raise UserError(f"{path}._target_={name}: importing {module_name} fails: {error!r}") from error
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        public = [n for n, v in vars(module).items() if callable(v) and _is_own(v, n, module_name)]
+        raise UserError(f"{path}._target_={name}: not found in {module_name}; {nearest(attribute, public)}")
+    return found
+
+
+def _is_own(value: Any, name: str, module: str) -> bool:
+    """Whether a module shows this itself; what it imports from elsewhere is no choice to offer."""
+    return not name.startswith("_") and str(getattr(value, "__module__", "")).startswith(module)
+
+
+def _sibling_modules(name: str) -> list[str]:
+    """The modules beside the one that was not found, for the message."""
+    parent = name.rpartition(".")[0]
+    if not parent:
+        return [m.name for m in pkgutil.iter_modules([str(Path.cwd())])]
+    try:
+        package = importlib.import_module(parent)
+    except ImportError:
+        return []
+    return [f"{parent}.{m.name}" for m in pkgutil.iter_modules(getattr(package, "__path__", []))]
+
+
+def _typed(plain: Mapping[str, Any]) -> Config:
+    try:
+        return Config.model_validate(plain)
+    except ValidationError as error:
+        raise UserError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    """pydantic's first finding in Leyden's words; an unknown key is the most telling one, so it goes first."""
+    findings = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+    first = findings[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        fields = _fields(first["loc"][:-1])
+        return f"{path}: there is no such key; {nearest(str(first['loc'][-1]), fields)}"
+    if first["type"] == "missing":
+        return f"{path} is missing"
+    return f"{path}={as_typed(first['input'])}: {reason([first], first['input'])}"
+
+
+def _fields(path: tuple[int | str, ...]) -> list[str]:
+    """The keys that the node at `path` of the configuration may have."""
+    model: Any = Config
+    for key in path:
+        model = model.model_fields[str(key)].annotation
+    return [f.alias or name for name, f in model.model_fields.items() if name not in ("experiment",)]
+
+
+def _names(
+    path: str,
+    given: Mapping[str, Any],
+    parameters: Mapping[str, inspect.Parameter],
+    provided: tuple[str, ...],
+) -> None:
+    """Every given name is a parameter, none is a fact of the data, and none that is needed is missing."""
+    free = [n for n, p in parameters.items() if n not in provided and p.kind is not p.VAR_KEYWORD]
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())  # none of Leyden's does
+    for name in given:
+        if name in provided and name in parameters:
+            raise UserError(f"{path}.{name}: this is a fact of the data or made by Leyden; leave it out")
+        if name not in free and not takes_any:
+            raise UserError(f"{path}.{name}: there is no such argument; {nearest(str(name), free)}")
+    for name in free:
+        if parameters[name].default is inspect.Parameter.empty and name not in given:
+            raise UserError(f"{path}.{name} must be given: add {path}.{name}=... to the command")
+
+
+def _one_modality(config: Config) -> None:
+    """The data, the model and every augmentation are of one modality."""
+    source = locate(config.data.source["_target_"], "data.source")
+    data = getattr(source, "modality", "")
+    parts = {"model": config.model.module, **{f"augment.{k}": v for k, v in config.augment.items()}}
+    for path, node in parts.items():
+        target = locate(node["_target_"], path)
+        wanted = getattr(target, "modality", "any")
+        if data in getattr(target, "not_for", ()):
+            raise UserError(
+                f"{path}: is not for {data} (data={config.data.name}); leave it out or choose augment=..."
+            )
+        if wanted not in ("any", data):
+            group = path.partition(".")[0]
+            name = f"model={config.model.name}" if path == "model" else path
+            raise UserError(
+                f"data={config.data.name} is {data}, but {name} is for {wanted}: "
+                f"choose {group}=... for {data} (see `leyden list {group}`)"
+            )
+    if (data == "text") != (config.data.tokenizer is not None):
+        advice = "text needs one: add +data/tokenizer=word"
+        raise UserError(f"data.tokenizer: {advice if data == 'text' else f'{data} takes none: leave it out'}")
+
+
+def _monitor(config: Config) -> None:
+    """The monitored metric is one that the validation computes; what another's module logs, only it knows."""
+    from leyden.metrics import METRICS
+
+    names = [f"val/{name}" for name in ("loss", *METRICS)]
+    if config.monitor == EPOCH:
+        if config.callbacks or config.trial or "Plateau" in config.schedule["_target_"]:
+            raise UserError(
+                f"monitor={EPOCH} takes the last epoch for the best, and early stopping, schedule=plateau and a search "
+                "cannot go by that: choose val/accuracy or another metric"
+            )
+    elif is_ours(config.model.module["_target_"]) and config.monitor not in names:
+        raise UserError(f"monitor={config.monitor}: {nearest(config.monitor, names)}")
+
+
+def is_ours(target: str) -> bool:
+    """Whether a dotted name is Leyden's."""
+    return target.partition(".")[0] == "leyden"

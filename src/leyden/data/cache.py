@@ -1,0 +1,295 @@
+"""Preparing a table: decode every input once into the cache, or open what is there.
+
+cache/<fingerprint>/ holds table.json, labels.npy and, where they exist, split, group, truth, names (two
+files), then values.npy (Dense), values.npy + offsets.npy (Ragged), or rows.npy + lengths.npy (Files, folder
+<fingerprint>-files). The folder appears whole or not at all.
+"""
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from leyden.data.array_files import ArrayWriter, new_folder, open_array, write_json
+from leyden.data.decode import BadInput
+from leyden.data.index import Index, Source, Strings, listed, verify
+from leyden.data.table import Dense, Files, Ragged, Skipped, Table
+from leyden.utils.errors import UserError
+from leyden.utils.parallel import each
+
+FORMAT = 1  # of the folder; another number is prepared anew
+DTYPES = {"image": np.uint8, "text": np.uint8, "audio": np.int16}
+PROBES = 32  # inputs decoded to estimate the size of all
+CHUNK_BYTES = 8e6  # decoded bytes per piece of work: bounds memory whatever the length of the recordings
+
+OnBad = Literal["stop", "skip"]
+
+
+class ImageSink:
+    """Takes images in order; those of another shape than the first are counted, and `finish` refuses them."""
+
+    kind = "dense"
+
+    def __init__(self, folder: Path, keep: bool) -> None:
+        """See the class."""
+        self._folder, self._keep = folder, keep
+        self._shapes: Counter[tuple[int, ...]] = Counter()
+        self._examples: dict[tuple[int, ...], str] = {}
+        self._writer: ArrayWriter | None = None
+
+    def add(self, values: np.ndarray, name: str) -> None:
+        """Take the next input."""
+        if not self._shapes and self._keep:
+            self._writer = ArrayWriter(self._folder / "values.npy", values.dtype, values.shape)
+        self._shapes[values.shape] += 1
+        self._examples.setdefault(values.shape, name)
+        if self._writer is not None and len(self._shapes) == 1:
+            self._writer.append(values[None])
+
+    def finish(self) -> dict[str, Any]:
+        """Check and store what was counted; facts for table.json."""
+        if len(self._shapes) > 1:
+            raise UserError(_differ(self._shapes, self._examples))
+        return {"shape": list(next(iter(self._shapes)))}
+
+    def close(self) -> None:
+        """Close the values file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+class SequenceSink:
+    """Takes sequences in order: one values file and the offsets."""
+
+    kind = "ragged"
+
+    def __init__(self, folder: Path, keep: bool, dtype: type) -> None:
+        """See the class."""
+        self._folder = folder
+        self._lengths: list[int] = []
+        self._writer = ArrayWriter(folder / "values.npy", dtype) if keep else None
+
+    def add(self, values: np.ndarray, name: str) -> None:
+        """Take the next input."""
+        self._lengths.append(len(values))
+        if self._writer is not None:
+            self._writer.append(values)
+
+    def finish(self) -> dict[str, Any]:
+        """Check and store what was counted; facts for table.json."""
+        lengths = np.array(self._lengths, dtype=np.int64)
+        if self._writer is None:
+            np.save(self._folder / "lengths.npy", lengths)
+        else:
+            np.save(self._folder / "offsets.npy", np.concatenate([[0], np.cumsum(lengths)]))
+        return {"shape": []}
+
+    def close(self) -> None:
+        """Close the values file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _differ(shapes: Counter[tuple[int, ...]], examples: dict[tuple[int, ...], str]) -> str:
+    """The message for images of several shapes: sizes, then channels, with what to type."""
+    lines = [
+        f"{w}x{h} pixels, {c} channel(s): {n} image(s), e.g. {examples[c, h, w]}"
+        for (c, h, w), n in shapes.most_common()
+    ]
+    sizes = {shape[1:] for shape in shapes}
+    advice = []
+    if len(sizes) > 1:
+        shorter = int(np.median([min(shape[1:]) for shape in shapes.elements()]))
+        advice.append(f"data.source.size={shorter} (shorter side resized, centre cropped)")
+    if len({shape[0] for shape in shapes}) > 1:
+        advice.append("data.source.channels=3 (or 1 for grey)")
+    return f"the images differ in shape: give {' and '.join(advice)}. Found:{listed(lines)}"
+
+
+def bad_files(source: Source, skipped: Skipped) -> UserError:
+    """The error that lists every input that could not be decoded."""
+    return UserError(
+        f"{type(source).__name__}: {len(skipped)} input(s) cannot be decoded:{listed(skipped.lines())}\n"
+        "Mend or remove them, or leave them out with data.on_bad=skip"
+    )
+
+
+def prepared(source: Source, cache: Path, on_bad: OnBad, limit_gb: float) -> Table:
+    """The stored table of `source`, decoded now if it was not before."""
+    fingerprint = source.fingerprint(cache)
+    for folder in (cache / fingerprint, cache / f"{fingerprint}-files"):
+        table = _stored(folder, fingerprint, source, limit_gb)
+        if table is not None:
+            return table
+    index, facts = source.index(), source.facts()
+    verify(index, type(source).__name__)
+    size, bytes_each = _estimate(source, len(index))
+    stay_files = source.modality != "text" and size > limit_gb * 1e9
+    folder = cache / (f"{fingerprint}-files" if stay_files else fingerprint)
+    _room(cache, 0 if stay_files else size)
+    with new_folder(folder) as temporary:
+        rows, skipped, stored = _decode_all(source, index, temporary, not stay_files, bytes_each)
+        if on_bad == "stop" and len(skipped):
+            raise bad_files(source, skipped)
+        if len(skipped):
+            index = index.take(rows)
+            verify(index, f"{type(source).__name__}, after {len(skipped)} bad input(s) were left out")
+        _write(temporary, index, {**stored, "facts": facts, "bytes": size}, skipped)
+    table = _stored(folder, fingerprint, source, 0.0 if stay_files else limit_gb)
+    if table is None:
+        raise UserError(
+            f"the cache {folder} vanished or was damaged while it was written; run the command again"
+        )
+    return table
+
+
+def _estimate(source: Source, count: int) -> tuple[float, float]:
+    """(decoded bytes of the whole data set, of one input), from evenly spaced inputs that can be decoded."""
+    sizes = []
+    for row in np.unique(np.linspace(0, count - 1, PROBES).astype(np.int64)).tolist():
+        try:
+            sizes.append(source.decode(row).nbytes)
+        except BadInput:
+            continue  # every bad input is listed once all have been decoded
+    each_one = float(np.mean(sizes)) if sizes else 0.0
+    return each_one * count, each_one
+
+
+def _room(cache: Path, size: float) -> None:
+    cache.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(cache).free
+    if size > free:
+        raise UserError(
+            f"the decoded data needs about {size / 1e9:.1f} GB, but {cache} has {free / 1e9:.1f} GB free; "
+            "free some, or name another folder: cache=DIR"
+        )
+
+
+def _decode_all(
+    source: Source, index: Index, folder: Path, keep: bool, bytes_each: float
+) -> tuple[np.ndarray, Skipped, dict[str, Any]]:
+    """Decode every row into `folder` (without `keep` only look at it): (good rows, bad inputs, facts)."""
+    dtype = DTYPES[source.modality]
+    sink = ImageSink(folder, keep) if source.modality == "image" else SequenceSink(folder, keep, dtype)
+    rows: list[int] = []
+    bad: list[BadInput] = []
+    chunk = int(np.clip(CHUNK_BYTES // max(bytes_each, 1), 1, 256))
+
+    def decode(row: int) -> np.ndarray | BadInput:
+        try:
+            return source.decode(row)
+        except BadInput as error:
+            return error
+
+    try:
+        for row, result in enumerate(each(decode, range(len(index)), f"decoding {source.modality}", chunk)):
+            if isinstance(result, BadInput):
+                bad.append(result)
+                continue
+            if result.dtype != dtype:
+                raise UserError(
+                    f"{type(source).__name__}.decode gave {result.dtype}, expected {np.dtype(dtype)}"
+                )
+            sink.add(result, index.names[row])
+            rows.append(row)
+        skipped = Skipped(tuple(b.name for b in bad), tuple(b.reason for b in bad))
+        if not rows:
+            raise bad_files(source, skipped)
+        stored = sink.finish()
+    finally:
+        sink.close()
+    kept = np.array(rows, dtype=np.int64)
+    if not keep:
+        np.save(folder / "rows.npy", kept)
+    return kept, skipped, {**stored, "kind": sink.kind if keep else "files"}
+
+
+def _write(folder: Path, index: Index, stored: dict[str, Any], skipped: Skipped) -> None:
+    """The index's arrays and table.json."""
+    names = index.names if isinstance(index.names, Strings) else Strings.of(index.names)
+    arrays = {"labels": index.labels, "split": index.split, "group": index.group, "truth": index.truth}
+    arrays |= {"names_values": names.values, "names_offsets": names.offsets}
+    for name, array in arrays.items():
+        if array is not None:
+            np.save(folder / f"{name}.npy", array)
+    description = {
+        "format": FORMAT,
+        "class_names": index.class_names,
+        "group_names": index.group_names,
+        "skipped": [skipped.names, skipped.reasons],
+        **stored,
+    }
+    write_json(folder / "table.json", description)
+
+
+def _stored(folder: Path, fingerprint: str, source: Source, limit_gb: float) -> Table | None:
+    """The table in `folder`; None where there is none, it is damaged, or a raised limit ends Files."""
+    try:
+        description = json.loads((folder / "table.json").read_bytes())
+        if description["format"] != FORMAT:
+            raise ValueError("another format")
+        if description["kind"] == "files" and description["bytes"] <= limit_gb * 1e9:
+            return None
+        return Table(
+            _stored_index(folder, description),
+            _stored_inputs(folder, description, source),
+            description["facts"],
+            fingerprint,
+            Skipped(*map(tuple, description["skipped"])),
+        )
+    except (FileNotFoundError, ValueError, KeyError, TypeError, EOFError):
+        # Absent, damaged (a copy broken off) or of another version: what can be made again is made again.
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
+def _stored_index(folder: Path, description: dict[str, Any]) -> Index:
+    def optional(name: str) -> np.ndarray | None:
+        path = folder / f"{name}.npy"
+        return np.load(path) if path.exists() else None
+
+    return Index(
+        labels=np.load(folder / "labels.npy"),
+        class_names=tuple(description["class_names"]),
+        split=optional("split"),
+        group=optional("group"),
+        group_names=tuple(description["group_names"]),
+        names=Strings(open_array(folder / "names_values.npy"), open_array(folder / "names_offsets.npy")),
+        truth=optional("truth"),
+    )
+
+
+def _stored_inputs(folder: Path, description: dict[str, Any], source: Source) -> Dense | Ragged | Files:
+    if description["kind"] == "dense":
+        return Dense(open_array(folder / "values.npy"))
+    if description["kind"] == "ragged":
+        return Ragged(open_array(folder / "values.npy"), open_array(folder / "offsets.npy"))
+    rows = np.load(folder / "rows.npy")
+    lengths = folder / "lengths.npy"
+    return Files(
+        source,
+        rows,
+        np.load(lengths) if lengths.exists() else np.zeros_like(rows),
+        tuple(description["shape"]),
+    )
+
+
+def load(
+    source: Source, cache: Path, on_bad: Literal["stop", "skip"] = "stop", limit_gb: float = 8.0
+) -> Table:
+    """The decoded data set of `source`, from `cache` when it was decoded before, else decoded into it.
+
+    on_bad: "stop" raises UserError with every input that cannot be decoded; "skip" leaves them out and
+    records them in Table.skipped. Above limit_gb (1e9 bytes, estimated from a sample) images and audio stay
+    files; they are still decoded once, to find bad ones and the lengths. Raises UserError for whatever is
+    wrong with the data.
+    """
+    from leyden.data.cache import bad_files, prepared
+
+    table = prepared(source, Path(cache).expanduser(), on_bad, limit_gb)
+    if on_bad == "stop" and len(table.skipped):
+        raise bad_files(source, table.skipped)
+    return table

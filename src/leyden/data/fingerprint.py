@@ -1,0 +1,89 @@
+"""Content digests of files and the fingerprint of a data set.
+
+A file is read once: its digest is kept under (absolute path, size, mtime in ns), so a second start asks
+only for each file's status. Digests are keyed by path relative to the root: the same data elsewhere has the
+same fingerprint.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from leyden.data.array_files import write_json
+from leyden.data.index import listed
+from leyden.utils import code_digest as code
+from leyden.utils.errors import UserError
+from leyden.utils.parallel import each
+
+DECODING = (
+    1  # raise when the values decoded from the same bytes and arguments change: old columns are then redone
+)
+SETTLED = 2.0  # seconds; a file changed later than this may change again within its clock's resolution
+
+
+def fingerprint(source: object, arguments: Mapping[str, Any], digests: Mapping[str, str]) -> str:
+    """32 hex digits over the source's type, the arguments that change decoded values, and content digests.
+
+    The code of a source that is not Leyden's counts, too: edited, it may decode other values.
+    """
+    kind = f"{type(source).__module__}.{type(source).__qualname__}{code.digest(type(source))}"
+    content = json.dumps([DECODING, kind, dict(arguments), dict(digests)], sort_keys=True)
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+
+
+def digest_files(paths: Iterable[Path | str], root: Path, cache: Path) -> dict[str, str]:
+    """blake2b digest of each file by its path relative to `root`; UserError lists files that are missing."""
+    prefix = os.path.join(root, "")  # noqa: PTH118
+    files = {_relative(file, prefix): file for file in (os.fspath(path) for path in paths)}
+    marks = {name: _mark(file) for name, file in files.items()}
+    missing = [name for name, (size, _) in marks.items() if size < 0]
+    if missing:
+        raise UserError(f"{len(missing)} file(s) are missing in {root}:{listed(missing)}")
+    memory = cache / "digests" / f"{_digest(os.fsencode(root.resolve()))}.json"
+    known, begun = _remembered(memory), time.time()
+    fresh = [name for name, mark in marks.items() if known.get(name, [None])[:-1] != mark]
+    found = {name: known[name][-1] for name in marks.keys() - set(fresh)}
+    found.update(zip(fresh, each(_digest_file, [files[name] for name in fresh], "reading"), strict=True))
+    settled = [name for name in fresh if marks[name][1] < (begun - SETTLED) * 1e9]
+    if settled:
+        write_json(memory, {**known, **{name: [*marks[name], found[name]] for name in settled}})
+    return found
+
+
+def _relative(file: str, prefix: str) -> str:
+    """Slicing where it is enough: 100,000 calls of relpath take a second."""
+    name = file[len(prefix) :] if file.startswith(prefix) else os.path.relpath(file, prefix)
+    return Path(name).as_posix() if os.sep != "/" else name
+
+
+def _mark(file: str) -> list[int]:
+    """[size, mtime in ns]; size -1 where there is no such file."""
+    try:
+        status = os.stat(file)  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError):
+        return [-1, -1]
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _remembered(memory: Path) -> dict[str, list[Any]]:
+    """The stored digests; none when there are none yet or the file is damaged, which only costs time."""
+    try:
+        known = json.loads(memory.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    if not isinstance(known, dict):
+        return {}
+    return {name: entry for name, entry in known.items() if isinstance(entry, list) and len(entry) == 3}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _digest_file(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -1,0 +1,37 @@
+"""Samples of a data set as a person would look at them: pixels, waveforms, the beginnings of texts."""
+
+import numpy as np
+
+from leyden.data.datamodule import DataModule
+
+_TEXT_SHOWN = 300  # characters of a text
+
+
+def inputs_of(data: DataModule, rows: np.ndarray) -> list[np.ndarray]:
+    """Images uint8 (C, H, W) or clips int16 (n,) of rows (n,) of the table, to be drawn; texts have `text`."""
+    if data.source.modality == "image":
+        return list(np.asarray(data.table.inputs.gather(rows)))
+    padded, lengths = data.table.inputs.gather(rows)
+    return [np.asarray(wave[:length]) for wave, length in zip(padded, lengths.tolist(), strict=True)]
+
+
+def text(data: DataModule, row: int) -> str:
+    """The text of a row, cut to what can be read at a glance."""
+    whole = bytes(data.table.inputs.row(row)).decode("utf-8")  # type: ignore[union-attr]
+    return whole if len(whole) <= _TEXT_SHOWN else f"{whole[:_TEXT_SHOWN]}..."
+
+
+def some_of_each_class(labels: np.ndarray, rows: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` of `rows`, taken from the classes in turn: int64 (n,), by class.
+
+    Args:
+        labels: int64 (N,) of the whole table.
+        rows: int64, where to choose from.
+        most: how many in all.
+    """
+    order = rows[np.argsort(labels[rows], kind="stable")]
+    own = labels[order]
+    starts = np.flatnonzero(np.r_[True, own[1:] != own[:-1]])
+    turn = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+    chosen = np.argsort(turn, kind="stable")[:most]
+    return order[np.sort(chosen)]

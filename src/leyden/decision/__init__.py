@@ -1,0 +1,13 @@
+"""The operating point: what is done to a trained net's logits, chosen on the validation split without training again.
+
+    point = Choice(temperature=True, aim="macro_f1").fit(logits, labels, class_names, seen, training)
+    answers = point.decide(point.log_probabilities(logits))
+
+Two steps, kept apart: probabilities (a temperature, and a shift to the prior that the model will be used under), and
+from them the answer (offsets, or the costs of mistakes). NumPy only.
+"""
+
+from leyden.decision.operating_point import OperatingPoint, neutral
+from leyden.decision.selection import Choice
+
+__all__ = ["Choice", "OperatingPoint", "neutral"]

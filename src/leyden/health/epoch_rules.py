@@ -1,0 +1,265 @@
+"""What the epochs tell, once training is over: gap, collapse, dead layers, layers that do not move. Plain numbers."""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from leyden.health.findings import Finding, Level
+from leyden.health.settings import Policy
+
+_NAMED = 3  # layers
+_CERTAIN = 3.0  # standard errors
+_FEWEST_CALIBRATION = 500  # samples
+
+
+@dataclass
+class Epoch:
+    """What was seen in one epoch.
+
+    Args:
+        step: optimizer steps at its end.
+        scalars: what was logged: "train/accuracy", "val/loss", ...
+        rate: the largest learning rate of a step.
+        predicted: share of validation predictions in each class; empty where none are kept.
+        update, gradient: of the last step looked at, by layer.
+        dead, stuck: of a validation batch, by layer.
+        waiting: share of the time in which steps waited for data.
+    """
+
+    step: int
+    scalars: dict[str, float]
+    rate: float
+    predicted: list[float] = field(default_factory=list)
+    update: dict[str, float] = field(default_factory=dict)
+    gradient: dict[str, float] = field(default_factory=dict)
+    dead: dict[str, float] = field(default_factory=dict)
+    stuck: dict[str, float] = field(default_factory=dict)
+    waiting: float = 0.0
+
+    def get(self, name: str) -> float | None:
+        """A logged value."""
+        return self.scalars.get(name)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Of the data: the share of each class among validation samples, how many there are, names."""
+
+    shares: Sequence[float]
+    samples: int
+    names: Sequence[str]
+
+
+def judge(epochs: Sequence[Epoch], facts: Facts, policy: Policy) -> Iterator[Finding]:
+    """Every finding of a training that has come to its end."""
+    if not epochs:
+        return
+    yield from _still(epochs)
+    moving = any(any(ratio > 0 for ratio in epoch.update.values()) for epoch in epochs)
+    if moving or not epochs[-1].update:
+        yield from _dead(epochs[-2:], policy)
+        yield from _classes(epochs, facts, policy)
+    yield from _layers(epochs, policy)
+    yield from _fit(epochs, facts, policy)
+    yield from _calibration(epochs[-1], facts, policy)
+    waits = [epoch.waiting for epoch in epochs]
+    if statistics.median(waits) > policy.data_wait:
+        yield Finding(
+            "data_wait",
+            "warning",
+            f"{statistics.median(waits):.0%} of the training time a step waits for its data",
+            advice=("data.workers=4", "data.limit_gb=32"),
+            evidence={"share": statistics.median(waits)},
+        )
+
+
+def _still(epochs: Sequence[Epoch]) -> Iterator[Finding]:
+    """Nothing moves, or some layers never do."""
+    if all(epoch.rate == 0 for epoch in epochs):
+        yield Finding(
+            "zero_rate", "error", "the learning rate is 0 in every step", advice=("optimizer.lr=0.001",)
+        )
+        return
+    seen = [epoch for epoch in epochs if epoch.update]
+    if not seen:
+        return
+    layers = list(seen[0].update)
+    frozen = [layer for layer in layers if all(e.update.get(layer, 0) == 0 for e in seen)]
+    if len(frozen) == len(layers):
+        yield Finding(
+            "frozen",
+            "error",
+            "no weight moves, although the learning rate is not 0: the optimizer does not hold the model's parameters, "
+            "or no gradient reaches them",
+            evidence={"layers": layers},
+        )
+    elif frozen:
+        yield Finding(
+            "frozen_layers",
+            "warning",
+            f"{_some(frozen)} never move: they get no gradient",
+            where=frozen[0],
+            evidence={"layers": frozen},
+        )
+
+
+def _dead(latest: Sequence[Epoch], policy: Policy) -> Iterator[Finding]:
+    """Units that are still out of use an epoch later; the first epoch alone tells only of many."""
+    shares = {name: min(e.dead.get(name, 0.0) for e in latest) for name in latest[-1].dead}
+    least = policy.dead if len(latest) > 1 else policy.dead_error
+    bad = {name: share for name, share in shares.items() if share > least}
+    if bad:
+        worst = max(bad, key=lambda name: bad[name])
+        level: Level = "error" if bad[worst] > policy.dead_error else "warning"
+        yield Finding(
+            "dead_units",
+            level,
+            f"{bad[worst]:.0%} of the channels of {worst} are 0 for every sample of a validation batch"
+            + (
+                f"; so are more than {policy.dead:.0%} in {len(bad) - 1} other layers" if len(bad) > 1 else ""
+            ),
+            where=worst,
+            advice=("optimizer.lr={rate/10}",),
+            evidence={"layers": bad},
+        )
+    stuck = {name: share for name, share in latest[-1].stuck.items() if share > policy.saturated}
+    if stuck:
+        worst = max(stuck, key=lambda name: stuck[name])
+        yield Finding(
+            "saturated_gates",
+            "warning",
+            f"{stuck[worst]:.0%} of the units of {worst} are stuck at an end of their range",
+            where=worst,
+            advice=("optimizer.lr={rate/10}", "trainer.gradient_clip_val=1"),
+            evidence={"layers": stuck},
+        )
+
+
+def _layers(epochs: Sequence[Epoch], policy: Policy) -> Iterator[Finding]:
+    """Vanishing gradients, and steps that are too small or too large for their weights."""
+    seen = [epoch for epoch in epochs if len(epoch.gradient) > 1]
+    falling = len(epochs) > 1 and _last(epochs, "train/loss") < 0.9 * (epochs[0].get("train/loss") or 0)
+    ratios = []
+    for epoch in seen:
+        norms = [norm for norm in epoch.gradient.values() if norm > 0]
+        if len(norms) > 1:
+            ratios.append(norms[0] / norms[-1])
+    if ratios and not falling and statistics.median(ratios) < policy.vanishing:
+        first, *_, last = seen[-1].gradient
+        yield Finding(
+            "vanishing_gradients",
+            "warning",
+            f"the gradient of {first} is {statistics.median(ratios):.1g} of that of {last}, and the loss does not fall",
+            where=first,
+            advice=("model=lstm", "model.net.norm=batch"),
+            evidence={"ratio": statistics.median(ratios)},
+        )
+    if len(seen) < 2:
+        return
+    typical = {layer: statistics.median([e.update.get(layer, 0) for e in seen]) for layer in seen[-1].update}
+    slow = {layer: ratio for layer, ratio in typical.items() if 0 < ratio < policy.slow}
+    if len(slow) > 0.5 * len(typical) and not falling:
+        least = min(slow, key=lambda name: slow[name])
+        yield Finding(
+            "small_updates",
+            "warning",
+            f"a step changes {least} by {slow[least]:.1g} of its size, about 1e-3 is usual, and the loss does not fall",
+            where=least,
+            advice=("optimizer.lr={rate*10}",),
+            evidence={"layers": slow},
+        )
+    fast = {layer: ratio for layer, ratio in typical.items() if ratio > policy.fast}
+    if len(fast) > 0.5 * len(typical):
+        worst = max(fast, key=lambda name: fast[name])
+        yield Finding(
+            "large_updates",
+            "warning",
+            f"a step changes {worst} by {fast[worst]:.0%} of its size; about 0.1 % is usual",
+            where=worst,
+            advice=("optimizer.lr={rate/10}",),
+            evidence={"layers": fast},
+        )
+
+
+def _classes(epochs: Sequence[Epoch], facts: Facts, policy: Policy) -> Iterator[Finding]:
+    """Every answer the same."""
+    predicted = epochs[-1].predicted
+    if not predicted or not facts.samples:
+        return
+    k = max(range(len(predicted)), key=lambda c: predicted[c])
+    if predicted[k] > max(policy.collapse, min(2 * facts.shares[k], 0.999)) or predicted[k] == 1.0:
+        level: Level = "error" if predicted[k] == 1.0 else "warning"
+        yield Finding(
+            "collapsed",
+            level,
+            f"{predicted[k]:.0%} of the validation samples are called {facts.names[k]!r}, {facts.shares[k]:.0%} are",
+            where=str(facts.names[k]),
+            advice=("imbalance=auto", "optimizer.lr={rate/10}"),
+            evidence={"predicted": predicted},
+        )
+
+
+def _fit(epochs: Sequence[Epoch], facts: Facts, policy: Policy) -> Iterator[Finding]:
+    """Over- and underfitting, and a validation split on which nothing of what is learnt holds."""
+    train, val = epochs[-1].get("train/accuracy"), epochs[-1].get("val/accuracy")
+    if train is None or val is None or not facts.samples:
+        return
+    chance = max(facts.shares)
+    error = (chance * (1 - chance) / facts.samples) ** 0.5
+    evidence: Mapping[str, Any] = {"train": train, "val": val, "largest_class": chance}
+    best_val = max(epoch.get("val/accuracy") or 0.0 for epoch in epochs)
+    if train > chance + 0.3 and best_val < chance + _CERTAIN * error and len(epochs) > 1:
+        yield Finding(
+            "validation_mismatch",
+            "error",
+            f"accuracy is {train:.2f} on training samples and never better than {best_val:.2f} on validation samples, "
+            f"of which the largest class is {chance:.2f}: they are of another kind, in inputs or labels, or the "
+            "training samples are known by heart and teach nothing",
+            where="val",
+            evidence=evidence,
+        )
+        return
+    losses = [epoch.get("val/loss") for epoch in epochs]
+    known = [loss for loss in losses if loss is not None]
+    rising = len(known) > policy.gap_epochs and len(known) - 1 - known.index(min(known)) >= policy.gap_epochs
+    if train - val > policy.gap and rising:
+        yield Finding(
+            "overfitting",
+            "warning",
+            f"accuracy is {train:.2f} on training samples and {val:.2f} on validation samples, whose loss has risen "
+            f"from {min(known):.3g} to {known[-1]:.3g}",
+            advice=("callbacks=early_stopping", "model.net.dropout=0.5", "optimizer.weight_decay=0.01"),
+            evidence=evidence,
+        )
+    if train < chance + policy.underfit:
+        yield Finding(
+            "underfitting",
+            "warning",
+            f"accuracy on training samples is {train:.2f}, always answering the largest class gives {chance:.2f}",
+            advice=("optimizer.lr={rate*3}", "trainer.max_epochs={epochs*3}"),
+            evidence=evidence,
+        )
+
+
+def _calibration(last: Epoch, facts: Facts, policy: Policy) -> Iterator[Finding]:
+    """Probabilities that are not what they say; of few samples the error is large by chance."""
+    error = last.get("val/ece")
+    if error is not None and error > policy.calibration and facts.samples >= _FEWEST_CALIBRATION:
+        yield Finding(
+            "miscalibrated",
+            "info",
+            f"the probabilities are off by {error:.1%} on average (expected calibration error on validation)",
+            advice=("operating=calibrated",),
+            evidence={"ece": error},
+        )
+
+
+def _last(epochs: Sequence[Epoch], name: str) -> float:
+    value = epochs[-1].get(name)
+    return float("inf") if value is None else value
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,118 @@
+"""Evaluate a finished run again, or on other data of the same classes."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+
+from leyden.config.overrides import parse
+from leyden.utils.errors import UserError, nearest
+from leyden.utils.files import read_object
+
+if TYPE_CHECKING:
+    from leyden.config.schema import Config
+    from leyden.data.spec import DataSpec
+
+
+_USED = ("data", "split", "trainer", "cache")  # of the configuration, by an evaluation
+
+
+_FACTS = ("in_channels", "image_size", "vocab_size", "sample_rate")  # that a model is built for
+
+
+def evaluate(
+    folder: Path,
+    overrides: Sequence[str] = (),
+    splits: tuple[str, ...] = ("val", "test"),
+    operating: str | None = None,
+) -> dict[str, Any]:
+    """Metrics of each split by the run's best checkpoint; the run's folder is not changed.
+
+    Args:
+        folder: of the run.
+        overrides: of its configuration.
+        splits: to evaluate.
+        operating: an option of group `operating`, chosen anew on the validation split; None: the run's own point.
+
+    Raises:
+        UserError: not a finished run, or data that its model was not built for.
+    """
+    from leyden.utils.runtime import load_torch, prepare
+
+    load_torch()
+    from leyden.config.compose import compose
+    from leyden.config.validate import bind, check
+    from leyden.imbalance.class_prior import Prior
+    from leyden.inference.load import restore
+    from leyden.training import build, evaluation
+    from leyden.training.trainer import evaluation_trainer
+
+    restored = restore(folder)
+    prepare(restored.config.threads)  # as in training: other threads, other rounding
+    chosen = [word for word in overrides if word.startswith("operating.")] if operating else []
+    rest = [word for word in overrides if word not in chosen]
+    config = check(_overridden(restored.config.model_dump(by_alias=True), rest))
+    _verify_effect(rest)
+    data = build.data(config, restored.tokenizer)
+    _verify_facts(config, data.spec, restored.spec)
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = evaluation_trainer(config, Path(scratch))
+        point = restored.point
+        if operating is not None:
+            node = compose([f"operating={operating}", *chosen])["operating"]
+            prior = read_object(folder / "result.json", json.loads)["prior"]
+            choice = config.model_copy(update={"operating": node})
+            bind("operating", node)
+            point = evaluation.operating_point(choice, trainer, restored.module, data, Prior.of(prior))
+        return evaluation.metrics_of(trainer, restored.module, data, point, splits)
+
+
+def _verify_effect(overrides: Sequence[str]) -> None:
+    """Refuse a key that training is over with."""
+    for override in parse(overrides):
+        root = override.key_or_group.partition(".")[0]
+        if root == "operating":
+            raise UserError(
+                f"{override.input_line}: say which point to begin from: --operating OPTION, see `leyden list operating`"
+            )
+        if root not in _USED:
+            raise UserError(
+                f"{override.key_or_group}: has no effect on a finished run; {nearest(root, _USED)}"
+            )
+
+
+def _verify_facts(config: "Config", now: "DataSpec", then: "DataSpec") -> None:
+    """What the run's model was built for must hold for these data, too."""
+    from leyden.config.signatures import parameters_of
+    from leyden.config.validate import locate, targets
+
+    models = [(path, node) for path, node, _ in targets(config) if path.startswith("model")]
+    asked = {name for path, node in models for name in parameters_of(locate(node["_target_"], path))}
+    for name in ("class_names", *(fact for fact in _FACTS if fact in asked)):
+        found, wanted = getattr(now, name), getattr(then, name)
+        if found != wanted:
+            raise UserError(
+                f"the data have {name} {_shown(found)}, the run {_shown(wanted)}: they must be the same; "
+                "choose data.source.* so that they are"
+            )
+
+
+def _shown(fact: Any) -> str:
+    return ", ".join(map(str, fact[:10])) if isinstance(fact, tuple) else str(fact)
+
+
+def _overridden(plain: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The stored configuration with key=value pairs laid over it."""
+    merged = OmegaConf.create(plain)
+    for override in parse(overrides):
+        key, whole = override.key_or_group, isinstance(plain.get(override.key_or_group), dict)
+        if "/" in key or whole or override.is_delete():
+            raise UserError(
+                f"{override.input_line}: a finished run keeps its options; "
+                "change keys in them: data.source.root=..."
+            )
+        OmegaConf.update(merged, key, override.value())
+    return dict(OmegaConf.to_container(merged, resolve=True))  # type: ignore[arg-type]

@@ -1,0 +1,166 @@
+"""Classes and probabilities of new inputs by a finished run: image files, lines of text files, recordings."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leyden.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from leyden.data.batch import Batch
+    from leyden.inference.load import Restored
+
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a run says of one input: its answer at its operating point, then the most probable other classes."""
+
+    name: str
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+def predict(folder: Path, files: Sequence[str], top: int = 1) -> Iterator[Prediction]:
+    """Predictions in the order of the files (and of their lines).
+
+    Raises:
+        UserError: not a finished run, or files that cannot be read, all of them listed.
+    """
+    from leyden.utils.runtime import load_torch, prepare
+
+    load_torch()
+    import torch
+
+    from leyden.inference.load import restore
+
+    restored = restore(folder)
+    prepare(restored.config.threads)
+    _verify_there(files)
+    names, inputs = _read(restored, files)
+    for start in range(0, len(inputs), _BATCH):
+        batch = _batch(restored, inputs[start : start + _BATCH])
+        with torch.inference_mode():
+            logits = _logits(restored, batch)
+        log_p = restored.point.log_probabilities(logits.numpy())
+        answers = restored.point.decide(log_p)
+        for name, row, answer in zip(names[start:], np.exp(log_p), answers, strict=False):
+            ranked = np.argsort(-row, kind="stable")
+            places = [answer, *ranked[ranked != answer]][:top]
+            yield Prediction(
+                name, tuple(restored.spec.class_names[i] for i in places), tuple(row[places].tolist())
+            )
+
+
+def _logits(restored: "Restored", batch: "Batch") -> "Tensor":
+    """float64 (B, C); of a module of the user's own, whatever its forward(batch) gives."""
+    module: Any = restored.module
+    batch = module.prepare(batch) if hasattr(module, "prepare") else batch
+    wanted = (
+        f"{type(module).__name__}.forward(batch) must give logits (B, {restored.spec.num_classes}) to predict"
+    )
+    try:
+        logits: Tensor = module(batch)
+    except NotImplementedError:
+        raise UserError(f"{wanted}; it has no forward") from None
+    if tuple(logits.shape) != (len(batch.labels), restored.spec.num_classes):
+        raise UserError(f"{wanted}; it gives {tuple(logits.shape)} for B = {len(batch.labels)}")
+    return logits.double()
+
+
+def _verify_there(files: Sequence[str]) -> None:
+    """Refuse a name that is no file, with the closest that is."""
+    from leyden.data.sources.file_lists import file_at
+
+    for file in files:
+        if Path(file).is_dir():
+            raise UserError(f"{file} is a folder: give its files, {file.rstrip('/')}/*")
+        if file != "-":
+            file_at(file, "predict")
+
+
+def _read(restored: "Restored", files: Sequence[str]) -> tuple[list[str], list[np.ndarray]]:
+    """Name and decoded input of each; texts as token ids."""
+    from leyden.data.decode import BadInput
+
+    pieces, bad = [], []
+    for name, decode in _pieces(restored, files):
+        try:
+            pieces.append((name, decode()))
+        except BadInput as error:
+            bad.append(str(error))
+    if bad:
+        more = f"\n  and {len(bad) - 20} more" if len(bad) > 20 else ""
+        raise UserError(f"{len(bad)} input(s) cannot be decoded:\n  " + "\n  ".join(bad[:20]) + more)
+    return [name for name, _ in pieces], [values for _, values in pieces]
+
+
+def _pieces(restored: "Restored", files: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """(name, function that decodes it) of every input that the files hold."""
+    spec = restored.spec
+    for file in files:
+        if spec.modality == "text":
+            for number, line in enumerate(_lines(file), 1):
+                yield line, partial(_ids, restored, line, f"{file}:{number}")
+        else:
+            yield file, partial(_image if spec.modality == "image" else _clip, restored, file)
+
+
+def _lines(file: str) -> list[str]:
+    try:
+        text = (
+            sys.stdin.read()
+            if file == "-"
+            else Path(file).read_text(encoding="utf-8", errors="surrogateescape")
+        )
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from error
+    return text.splitlines()
+
+
+def _ids(restored: "Restored", line: str, place: str) -> np.ndarray:
+    from leyden.data.decode import decode_text
+
+    assert restored.tokenizer is not None
+    return restored.tokenizer.encode([bytes(decode_text(line, place)).decode()])[0]
+
+
+def _clip(restored: "Restored", file: str) -> np.ndarray:
+    from leyden.data.decode import decode_audio
+
+    longest = restored.config.data.source.get("max_seconds")
+    return decode_audio(file, sample_rate=restored.spec.sample_rate, max_seconds=longest)
+
+
+def _image(restored: "Restored", file: str) -> np.ndarray:
+    """In the size and the channels that the run was trained on; what is not square is not resized."""
+    from leyden.data.decode import BadInput, decode_image
+
+    height, width = restored.spec.image_size
+    channels: Any = restored.spec.in_channels
+    image = decode_image(file, size=height if height == width else None, channels=channels)
+    if image.shape[1:] != (height, width):
+        raise BadInput(file, f"is {image.shape[2]}x{image.shape[1]} pixels, the run needs {width}x{height}")
+    return image
+
+
+def _batch(restored: "Restored", inputs: list[np.ndarray]) -> "Batch":
+    import torch
+
+    from leyden.data.batch import Batch
+    from leyden.data.table import padded
+
+    rows = torch.arange(len(inputs))
+    if restored.spec.modality == "image":
+        return Batch(torch.from_numpy(np.stack(inputs)), None, rows, rows, rows)
+    values, lengths = padded(inputs, inputs[0].dtype)
+    return Batch(values, lengths, rows, rows, rows)

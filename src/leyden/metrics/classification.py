@@ -1,0 +1,208 @@
+"""Logits and labels -> every number of an evaluation, with its 95 % interval.
+
+    evaluate(logits, labels, class_names).values["macro_f1"]    # Estimate(value, low, high, method)
+
+What depends on the confusion matrix alone stands in `counts`, what needs the scores' order in `ranking`,
+what needs the confidence in `calibration`; `intervals` says how sure they are; `results` is what goes into
+result.json. Arithmetic is NumPy's, in float64; nothing here imports torch.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leyden.metrics import calibration, confusion, ranking
+from leyden.metrics.intervals import number, percentiles, wilson, within
+from leyden.metrics.results import METRICS, ClassMetrics, Estimate, Group, Metrics, higher_is_better
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["METRICS", "ClassMetrics", "Estimate", "Group", "Metrics", "evaluate", "higher_is_better"]
+
+_RANGES = {"mcc": (-1.0, 1.0), "log_loss": (0.0, np.inf)}  # the rest lie in 0 .. 1
+_BY_COUNTS = ("balanced_accuracy", "macro_f1", "mcc")
+_BY_RANK = ("auroc", "average_precision")
+_MANY, _FEW = 100, 20  # training samples, as Liu et al. 2019 (arXiv 1904.05160) group classes
+# Work bounds, each a few seconds on one core at most for 100,000 samples of 10 classes.
+_COUNT_RESAMPLES, _COUNT_WORK = (200, 1000), 4_000_000  # work: resamples * cells that are not empty
+_AT_ONCE = 100_000  # weights that stay in a processor's cache
+_SAMPLE_RESAMPLES, _SAMPLE_WORK = (25, 200), 200_000_000  # work: resamples * samples * classes
+
+
+def evaluate(
+    logits: "Tensor",
+    labels: "Tensor",
+    class_names: Sequence[str],
+    *,
+    decisions: NDArray[np.int64] | None = None,
+    class_counts: Sequence[int] = (),
+    intervals: bool = True,
+    seed: int = 0,
+) -> Metrics:
+    """Every metric of one split. logits: float (N, C), any device and dtype; labels: int64 (N,).
+
+    The answer is the class of the largest logit, the first of them in a tie, or decisions (N,) where an operating
+    point has decided; confidence (of ECE) is the probability of the answer, also where another class is more
+    probable. Log loss, AUROC and average precision do not depend on the answer. With class_counts (C,), those of
+    training, recall is given for the classes with many, a medium number of and few samples, too. Averages over
+    classes are over those that they are defined for: balanced accuracy, macro F1 and recall of a group over the
+    classes that have samples, AUROC and average precision (one against the rest; for two classes those of class 1)
+    over the classes that have positives, and for AUROC negatives. What is undefined is None.
+
+    Intervals are 95 %: Wilson's for accuracy, recall and precision, a seeded bootstrap for the rest. With
+    `intervals=False` (each validation epoch) there are none but those of the classes' recall and precision,
+    which cost nothing.
+
+    Raises ValueError for shapes that do not fit, an empty split, labels or decisions outside 0 .. C - 1, and
+    logits that are not finite: a metric must not hide those.
+    """
+    scores, truth = _checked(logits, labels, len(class_names))
+    answers = scores.argmax(axis=1) if decisions is None else _answers(decisions, scores.shape)
+    if len(class_counts) not in (0, len(class_names)):
+        raise ValueError(f"expected {len(class_names)} class_counts, got {len(class_counts)}")
+    split = _Split(scores, truth, answers)
+    members = _members(class_counts)
+    values = split.values()
+    if intervals:
+        estimates, f1, groups = split.intervals(values, members, np.random.default_rng(seed))
+    else:
+        estimates = {name: Estimate(number(value)) for name, value in values.items()}
+        f1 = [Estimate(number(value)) for value in split.counts.f1()]
+        groups = {name: Estimate(number(r)) for name, r in split.group_recalls(members).items()}
+    per_class = _per_class(split, class_names, f1)
+    found = {name: Group(int(of.sum()), groups[name]) for name, of in members.items()}
+    return Metrics(split.n, estimates, per_class, split.confusion.tolist(), found)
+
+
+def _members(class_counts: Sequence[int]) -> dict[str, NDArray[np.bool_]]:
+    """Which classes (C,) have many, a medium number of, few training samples; groups without classes are left out."""
+    n = np.asarray(class_counts)
+    groups = {"many": n > _MANY, "medium": (n >= _FEW) & (n <= _MANY), "few": n < _FEW}
+    return {name: of for name, of in groups.items() if of.any()}
+
+
+def _answers(decisions: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """int64 (N,), or ValueError."""
+    answers, (n, classes) = np.asarray(decisions), shape
+    if answers.shape != (n,) or answers.dtype.kind not in "iu":
+        raise ValueError(f"expected decisions: integers ({n},), got {answers.dtype} {answers.shape}")
+    if answers.min() < 0 or answers.max() >= classes:
+        raise ValueError(f"decisions must lie in 0 .. {classes - 1}, got {answers.min()} .. {answers.max()}")
+    return answers.astype(np.int64)
+
+
+def _checked(logits: "Tensor", labels: "Tensor", classes: int) -> tuple[NDArray, NDArray]:
+    """float64 (N, C) and int64 (N,) on the CPU, or ValueError."""
+    scores = logits.detach().cpu().double().numpy()
+    truth = labels.detach().cpu().long().numpy()
+    if scores.ndim != 2 or scores.shape[1] != classes or truth.shape != scores.shape[:1]:
+        raise ValueError(
+            f"expected logits (N, {classes}) and labels (N,), got {scores.shape} and {truth.shape}"
+        )
+    if not len(truth):
+        raise ValueError("no samples to evaluate: the split is empty")
+    if truth.min() < 0 or truth.max() >= classes:
+        raise ValueError(f"labels must lie in 0 .. {classes - 1}, got {truth.min()} .. {truth.max()}")
+    if not np.isfinite(scores).all():
+        bad = int((~np.isfinite(scores)).any(axis=1).sum())
+        raise ValueError(f"non-finite logits in {bad} of {len(truth)} samples")
+    return scores, truth
+
+
+def _log_softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log probabilities (C, N) of scores (N, C): class by class is how they are used, and twice as fast."""
+    shifted = np.ascontiguousarray(scores.T)
+    shifted = shifted - shifted.max(axis=0)
+    return shifted - np.log(np.exp(shifted).sum(axis=0))
+
+
+class _Split:
+    """What the metrics of one evaluation share: scores (N, C), labels (N,)."""
+
+    def __init__(
+        self, scores: NDArray[np.float64], labels: NDArray[np.int64], answers: NDArray[np.int64]
+    ) -> None:
+        self.n, self.classes = scores.shape
+        log_probabilities = _log_softmax(scores)
+        probabilities = np.exp(log_probabilities)
+        self.losses = -log_probabilities[labels, np.arange(self.n)]
+        self.confidence = probabilities[answers, np.arange(self.n)]
+        self.correct = answers == labels
+        self.confusion = confusion.confusion_matrix(labels, answers, self.classes)
+        self.counts = confusion.Counts.of(self.confusion)
+        self.ranked = ranking.one_vs_rest(probabilities, labels)
+        self.gaps = calibration.binned_gaps(self.confidence, self.correct)
+
+    def values(self) -> dict[str, float]:
+        """By name, in the order of METRICS; NaN where undefined."""
+        ones = np.ones(self.n, dtype=np.uint8)
+        found = {
+            **{name: float(value) for name, value in self.counts.values().items()},
+            "log_loss": float(self.losses.mean()),
+            "ece": float(calibration.error(self.gaps, self.n)),
+            **dict(zip(_BY_RANK, self._areas(ones).tolist(), strict=True)),
+        }
+        return {name: found[name] for name in METRICS}
+
+    def _areas(self, weights: NDArray) -> NDArray[np.float64]:
+        """Macro AUROC and average precision (..., 2) of weights (..., N), over the classes that have them."""
+        areas = np.array([ranking.areas(ranked, weights) for ranked in self.ranked])  # (classes, 2, ...)
+        defined = ~np.isnan(areas)
+        return np.moveaxis(confusion.divide(np.where(defined, areas, 0.0).sum(0), defined.sum(0)), 0, -1)
+
+    def group_recalls(self, members: Mapping[str, NDArray[np.bool_]]) -> dict[str, float]:
+        """Mean recall of each group of classes; NaN where none of them has samples."""
+        return {name: float(self.counts.balanced_accuracy(of)) for name, of in members.items()}
+
+    def intervals(
+        self,
+        values: dict[str, float],
+        members: Mapping[str, NDArray[np.bool_]],
+        rng: np.random.Generator,
+    ) -> tuple[dict[str, Estimate], list[Estimate], dict[str, Estimate]]:
+        """(estimate by name, estimate of F1 by class, estimate of recall by group)."""
+        drawn = confusion.resample(self.confusion, self._count_resamples(), rng)
+        matrix_metrics = drawn.values()
+        found = {name: percentiles(values[name], matrix_metrics[name]) for name in _BY_COUNTS}
+        found |= self._by_samples(values, rng)
+        found["accuracy"] = wilson(int(self.correct.sum()), self.n)
+        ordered = {name: within(found[name], *_RANGES.get(name, (0.0, 1.0))) for name in METRICS}
+        f1 = [percentiles(f, r) for f, r in zip(self.counts.f1(), drawn.f1().T, strict=True)]
+        groups = {
+            name: within(percentiles(value, drawn.balanced_accuracy(members[name])), 0.0, 1.0)
+            for name, value in self.group_recalls(members).items()
+        }
+        return ordered, f1, groups
+
+    def _count_resamples(self) -> int:
+        return int(np.clip(_COUNT_WORK // np.count_nonzero(self.confusion), *_COUNT_RESAMPLES))
+
+    def _by_samples(self, values: dict[str, float], rng: np.random.Generator) -> dict[str, Estimate]:
+        """Log loss, ECE, AUROC and average precision: each resample weights every sample."""
+        times = int(np.clip(_SAMPLE_WORK // (self.n * self.classes), *_SAMPLE_RESAMPLES))
+        at_once = max(1, _AT_ONCE // self.n)
+        rows, gaps = [], []
+        for first in range(0, times, at_once):
+            weights = self._draw(min(at_once, times - first), rng)
+            rows.append(np.column_stack([weights @ self.losses / self.n, self._areas(weights)]))
+            gaps += [calibration.binned_gaps(self.confidence, self.correct, w) for w in weights]
+        names = ("log_loss", *_BY_RANK)
+        found = {name: percentiles(values[name], np.concatenate(rows)[:, i]) for i, name in enumerate(names)}
+        return {**found, "ece": calibration.interval(self.gaps, np.stack(gaps), self.n)}
+
+    def _draw(self, times: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """How often each sample is in each resample: (times, N)."""
+        drawn = rng.integers(0, self.n, (times, self.n)) + self.n * np.arange(times)[:, None]
+        counted = np.bincount(drawn.ravel(), minlength=times * self.n)
+        return counted.reshape(times, self.n).astype(np.uint8)
+
+
+def _per_class(split: _Split, class_names: Sequence[str], f1: list[Estimate]) -> list[ClassMetrics]:
+    margins = zip(split.counts.hits, split.counts.support, split.counts.predicted, strict=True)
+    return [
+        ClassMetrics(str(name), int(n), wilson(int(hits), int(called)), wilson(int(hits), int(n)), f)
+        for name, (hits, n, called), f in zip(class_names, margins, f1, strict=True)
+    ]

@@ -1,0 +1,167 @@
+"""A report as Markdown and as CSV. Markdown is rounded as in the terminal; CSV has every digit, a row a group."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from leyden.reporting import markdown as md
+from leyden.reporting.comparison import notes
+from leyden.reporting.comparison.distinguishing_keys import heading
+from leyden.reporting.comparison.report import COSTS, Part, Report, Row
+from leyden.reporting.comparison.terminal import (
+    COST_HEADS,
+    cost_words,
+    effect_word,
+    fronts_word,
+    interval,
+    p_word,
+    signed,
+    test_word,
+    verdict,
+)
+from leyden.reporting.format import UNKNOWN, number
+
+_COMPARISON = (
+    "difference",
+    "error",
+    "low",
+    "high",
+    "p",
+    "adjusted",
+    "effect",
+    "measure",
+    "detectable",
+    "pairs",
+    "test",
+)
+
+
+def markdown(report: Report) -> str:
+    """Every table of the report."""
+    blocks = [block for part in report.parts for block in _part(part, report)]
+    return "\n\n".join([*blocks, _list(notes.of_report(report))]) + "\n"
+
+
+def _list(words: Iterator[str]) -> str:
+    return "\n".join(f"- {word}" for word in words)
+
+
+def _part(part: Part, report: Report) -> Iterator[str]:
+    better = "higher" if report.higher else "lower"
+    yield f"## {part.title}: {report.metric}, {better} is better"
+    keys = [heading(key) for key in part.columns]
+    header = [
+        "#",
+        *keys,
+        "runs",
+        "mean",
+        "95 % interval",
+        "sd",
+        *COST_HEADS,
+        "trade-off in",
+        "",
+    ]
+    yield md.table(header, map(_mean_row, part.rows))
+    said = _list(notes.of_part(part))
+    if said:
+        yield said
+    if part.baseline is not None:
+        yield f"### Against the baseline, #{part.baseline.number} ({part.baseline.label})"
+        names = [
+            "#",
+            "group",
+            "difference",
+            "",
+            "95 % interval",
+            "p",
+            "p by Holm",
+            "effect size",
+            "could show",
+            "test",
+        ]
+        yield md.table(names, (_comparison_row(row, report) for row in part.rows if row.comparison))
+        yield _list(notes.of_comparison(part))
+    if part.effects.keys:
+        yield "### Which keys matter"
+        yield md.table(["key", "share", "p by Holm", "value", "effect", "95 % interval"], _effect_rows(part))
+
+
+def _mean_row(row: Row) -> Sequence[str]:
+    summary = row.summary
+    remarks_ = [*row.marks, *(f"{n} {state}" for state, n in row.group.states().items())]
+    return [
+        *(str(row.number), *row.values, row.group.counted, number(summary.mean if summary else None)),
+        *(interval(row), number(summary.sd if summary else None)),
+        *(*cost_words(row), fronts_word(row), ", ".join(remarks_)),
+    ]
+
+
+def _comparison_row(row: Row, report: Report) -> Sequence[str]:
+    test = row.comparison
+    assert test is not None
+    limits = UNKNOWN if test.low is None else f"[{signed(test.low)}, {signed(test.high)}]"
+    difference = f"**{signed(test.difference)}**" if test.shown else signed(test.difference)
+    numbers = [p_word(test.p), p_word(test.adjusted), effect_word(test), number(test.detectable)]
+    said = [verdict(test, report.higher), limits]
+    return [str(row.number), row.label, difference, *said, *numbers, test_word(test)]
+
+
+def _effect_rows(part: Part) -> Iterator[Sequence[str]]:
+    for share in part.effects.keys:
+        for place, level in enumerate(share.levels):
+            first = (share.names[0], f"{share.share:.1%}", p_word(share.p)) if not place else ("", "", "")
+            yield [
+                *first,
+                level.value,
+                signed(level.difference),
+                f"[{signed(level.low)}, {signed(level.high)}]",
+            ]
+    for pair in part.effects.pairs:
+        yield [" x ".join(pair.names), f"{pair.share:.1%}", p_word(pair.p), "", "", ""]
+
+
+def table(report: Report) -> str:
+    """CSV: experiment, data, every key that tells groups apart anywhere, then numbers; empty where there is none."""
+    keys = list(dict.fromkeys(key for part in report.parts for key in part.columns))
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    names = [
+        "experiment",
+        "data",
+        *map(heading, keys),
+        "metric",
+        "n",
+        "seeds",
+        "folds",
+        "mean",
+        "sd",
+        "low",
+        "high",
+    ]
+    writer.writerow([*names, *COSTS, "fronts", "marks", *_heads(), "unfinished", "pooled", "folders"])
+    for part in report.parts:
+        for row in part.rows:
+            writer.writerow(_csv_row(row, part, report, keys))
+    return file.getvalue()
+
+
+def _heads() -> list[str]:
+    """Of the comparison with the baseline."""
+    return [f"baseline_{name}" for name in (*_COMPARISON, "verdict")]
+
+
+def _csv_row(row: Row, part: Part, report: Report, keys: Sequence[str]) -> list[Any]:
+    own = dict(zip(part.columns, row.values, strict=True))
+    group, summary, limits = row.group, row.summary, row.interval or ("", "")
+    means = [summary.mean, summary.sd] if summary else ["", ""]
+    compared = [getattr(row.comparison, name) if row.comparison else "" for name in _COMPARISON]
+    compared += [verdict(row.comparison, report.higher) if row.comparison else ""]
+    unfinished = " ".join(f"{state}={n}" for state, n in group.states().items())
+    folders = " ".join(str(run.folder) for run in group.runs.values())
+    return [
+        *(part.cohort.experiment, part.cohort.data_name, *(own.get(key, "") for key in keys), report.metric),
+        *(len(group.runs), group.seeds, group.folds, *means, *limits, *row.costs),
+        *(" ".join(row.fronts), "; ".join(row.marks), *compared, unfinished),
+        *(row.pooled.value if row.pooled else "", folders),
+    ]

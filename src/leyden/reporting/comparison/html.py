@@ -1,0 +1,210 @@
+"""A report as one HTML page: tables and figures whose every number leads to its runs; nothing is loaded from elsewhere.
+
+    text = page(report, Path("reports"))      # links to run folders are relative to that folder
+
+To add a figure to each part, write a function (Part, Report) -> Section or None and name it in SECTIONS; what
+belongs to no part, such as a search's study, is given to `page` as more sections.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from html import escape
+from itertools import chain
+from pathlib import Path
+
+from leyden.reporting.comparison import notes
+from leyden.reporting.comparison.distinguishing_keys import heading
+from leyden.reporting.comparison.effects import Level, Share
+from leyden.reporting.comparison.html_plots import Section, bar, bar_scale, learning_curves, trade_offs
+from leyden.reporting.comparison.html_runs import cell, group_section, run_section, table
+from leyden.reporting.comparison.html_style import CSS
+from leyden.reporting.comparison.report import Part, Report, Row
+from leyden.reporting.comparison.terminal import (
+    COST_HEADS,
+    cost_words,
+    effect_word,
+    interval,
+    p_word,
+    signed,
+    test_word,
+    verdict,
+)
+from leyden.reporting.format import number, plural
+
+SECTIONS: list[Callable[[Part, Report], Section | None]] = [learning_curves, trade_offs]
+_MOST_LINKS = 12  # groups named beside an effect
+
+
+def page(report: Report, folder: Path, more: Iterable[Section] = ()) -> str:
+    """The whole page. folder: where it will lie; more: sections below the parts."""
+    title = f"{report.metric} of {plural(len(list(report.rows)), 'group')}"
+    head = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Leyden report: {escape(title)}</title><style>{CSS}</style></head><body>\n"
+    )
+    return "".join(chain([head], _body(report, folder, more), ["</body></html>\n"]))
+
+
+def _body(report: Report, folder: Path, more: Iterable[Section]) -> Iterator[str]:
+    runs = sum(1 for row in report.rows for _ in row.group.all_runs())
+    better = "higher" if report.higher else "lower"
+    yield f"<h1>{escape(str(report.metric))}</h1>"
+    yield (
+        f'<p class="dim">{plural(len(list(report.rows)), "group")} of {plural(runs, "run")}; {better} is better. '
+        "Every number leads to the runs behind it.</p>"
+    )
+    yield _list(notes.of_report(report))
+    if len(report.parts) > 1:
+        links = (f'<a href="#p{i}">{escape(part.title)}</a>' for i, part in enumerate(report.parts))
+        yield f"<nav>{''.join(links)}</nav>"
+    for place, part in enumerate(report.parts):
+        yield from _part(part, report, place)
+    for section in more:
+        yield f'\n<h2>{escape(section.title)}</h2><div class="more">{section.html}</div>'
+    yield "\n<h2>Groups</h2>"
+    for part in report.parts:
+        for row in part.rows:
+            yield group_section(row, part, report)
+    yield "\n<h2>Runs</h2>"
+    for row in report.rows:
+        for run in row.group.all_runs():
+            yield run_section(run, row, report, folder)
+
+
+def _list(words: Iterable[str]) -> str:
+    items = "".join(f"<li>{escape(word)}</li>" for word in words)
+    return f'<ul class="remarks">{items}</ul>' if items else ""
+
+
+def _part(part: Part, report: Report, place: int) -> Iterator[str]:
+    yield f'\n<h2 id="p{place}">{escape(part.title)}</h2>'
+    yield _means(part)
+    yield _list(notes.of_part(part))
+    if part.baseline is not None:
+        link = f'<a href="#g{part.baseline.number}">#{part.baseline.number} {escape(part.baseline.label)}</a>'
+        yield f"<h3>Against the baseline, {link}</h3>{_comparisons(part, report)}"
+        yield _list(notes.of_comparison(part))
+    for make in SECTIONS:
+        section = make(part, report)
+        if section is not None:
+            yield f"<h3>{escape(section.title)}</h3>{section.html}"
+    if part.effects.keys:
+        yield f"<h3>Which keys matter</h3>{_effects(part, place)}"
+        yield _list([_EFFECTS_WORDS.format(part.effects.residual)])
+
+
+_EFFECTS_WORDS = (
+    "Share of the variance of the runs, {:.0%} of which is left to seeds and higher orders; p by F tests, adjusted by "
+    "Holm over keys and pairs. An effect is a value's difference from the mean over the key's values, the other keys "
+    "held equal."
+)
+
+
+def _means(part: Part) -> str:
+    header = [
+        ("#", "n"),
+        *((heading(key), "") for key in part.columns),
+        ("", ""),
+        ("runs", "n"),
+        ("mean", "n"),
+    ]
+    header += [("", ""), ("95 % interval", "n"), ("sd", "n")]
+    header += [(name, "n") for name in COST_HEADS]
+    scale = bar_scale(part)
+    return table(header, ("".join(_mean_cells(row, bar(row, scale))) for row in part.rows))
+
+
+def _mean_cells(row: Row, drawing: str) -> Iterator[str]:
+    to, summary = f"#g{row.number}", row.summary
+    yield cell(f"#{row.number}", "n", to)
+    for value in row.values:
+        yield cell(value)
+    yield f"<td>{marks(row)}</td>"
+    yield cell(row.group.counted, "n", to)
+    yield cell(number(summary.mean if summary else None), "n good" if "best" in row.marks else "n", to)
+    yield f"<td>{drawing}</td>"
+    yield cell(interval(row), "n", to)
+    yield cell(number(summary.sd if summary else None), "n", to)
+    for word in cost_words(row):
+        yield cell(word, "n", to)
+
+
+def marks(row: Row) -> str:
+    """Its remarks as small labels."""
+    words = [(mark, "warn" if "beat" in mark else "good" if mark == "best" else "") for mark in row.marks]
+    words += [("trade-off", "")] if row.fronts else []
+    words += [(f"{n} {state}", "warn") for state, n in row.group.states().items()]
+    return "".join(f'<span class="mark {kind}">{escape(word)}</span>' for word, kind in words)
+
+
+def _comparisons(part: Part, report: Report) -> str:
+    header = [("#", "n"), ("group", ""), ("difference", "n"), ("", ""), ("95 % interval", "n"), ("p", "n")]
+    header += [("p by Holm", "n"), ("effect size", "n"), ("could show", "n"), ("test", "")]
+    return table(header, (_comparison_cells(row, report) for row in part.rows if row.comparison is not None))
+
+
+def _comparison_cells(row: Row, report: Report) -> str:
+    test, to = row.comparison, f"#g{row.number}"
+    if test is None:
+        return ""
+    said = verdict(test, report.higher)
+    limits = "" if test.low is None else f"[{signed(test.low)}, {signed(test.high)}]"
+    numbers = (limits, p_word(test.p), p_word(test.adjusted), effect_word(test), number(test.detectable))
+    kind = {"better": "good", "worse": "warn"}.get(said, "")
+    cells = [
+        cell(f"#{row.number}", "n", to),
+        cell(row.label),
+        cell(signed(test.difference), f"n {kind}", to),
+        cell(said, kind or "dim"),
+        *(cell(word, "n", to) for word in numbers),
+        cell(test_word(test)),
+    ]
+    return "".join(cells)
+
+
+def _effects(part: Part, place: int) -> str:
+    header = [
+        ("key", ""),
+        ("share", "n"),
+        ("p by Holm", "n"),
+        ("value", ""),
+        ("effect", "n"),
+        ("95 % interval", "n"),
+    ]
+    rows = [
+        _effect_cells(share, level, first == 0, part, place)
+        for share in part.effects.keys
+        for first, level in enumerate(share.levels)
+    ]
+    for pair in part.effects.pairs:
+        words = cell(" x ".join(pair.names), "") + cell(f"{pair.share:.1%}", "n", f"#p{place}")
+        rows.append(words + cell(p_word(pair.p), "n", f"#p{place}") + "<td></td>" * 4)
+    return table([*header, ("groups", "w")], rows)
+
+
+def _effect_cells(share: Share, level: Level, first: bool, part: Part, place: int) -> str:
+    of_key = [share.names[0], f"{share.share:.1%}", p_word(share.p)] if first else [""] * 3
+    groups = _with_value(part, share.names[0], level.value)
+    to = f"#g{groups[0].number}" if groups else f"#p{place}"
+    links = " ".join(f'<a href="#g{row.number}">#{row.number}</a>' for row in groups[:_MOST_LINKS])
+    more = f" and {len(groups) - _MOST_LINKS} more" if len(groups) > _MOST_LINKS else ""
+    limits = f"[{signed(level.low)}, {signed(level.high)}]"
+    cells = [
+        cell(of_key[0]),
+        *(cell(word, "n", f"#p{place}") for word in of_key[1:]),
+        cell(level.value),
+        cell(signed(level.difference), "n", to),
+        cell(limits, "n", to),
+        f'<td class="w">{links}{more}</td>',
+    ]
+    return "".join(cells)
+
+
+def _with_value(part: Part, names: str, value: str) -> Sequence[Row]:
+    """Groups of ordinary models that have a value of a key, or of the keys that vary together."""
+    places = [list(map(heading, part.columns)).index(name) for name in names.split(" + ")]
+    return [
+        row
+        for row in part.scored
+        if not row.group.trivial and " ".join(row.values[place] for place in places) == value
+    ]

@@ -1,0 +1,243 @@
+"""The figures of the report's page: intervals beside the means, learning curves with bands, accuracy against cost."""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import NamedTuple
+
+from leyden.reporting.comparison import svg
+from leyden.reporting.comparison.report import COSTS, Part, Report, Row
+from leyden.reporting.comparison.statistics import Summary, summarise
+from leyden.reporting.comparison.terminal import COST_HEADS, cost_words
+from leyden.reporting.format import number, plural
+
+MOST_CURVES = svg.COLOURS
+_MOST_WHISKERS = 20  # groups whose intervals a scale looks at
+_ENDS, _TRIVIAL = (
+    2,
+    8,
+)  # how far off, in ranges of the ordinary means, an interval's end and a trivial mean may be
+_ROOM = 0.05  # of a scale with one mean, as a share of it
+_BAR, _BAR_HEIGHT = 150, 18  # of the drawing beside a mean
+
+
+class Section(NamedTuple):
+    """A titled piece of the page."""
+
+    title: str
+    html: str
+
+
+def bar_scale(part: Part) -> svg.Scale | None:
+    """Common to a part's bars; None where there is one mean alone."""
+    return svg.scale(_reach(part), 2, _BAR - 2) if len(part.scored) > 1 else None
+
+
+def _reach(part: Part) -> list[float]:
+    """What a scale of means must hold: the means, and what of their intervals and of trivial models is not far off."""
+    ordinary = [row.summary.mean for row in part.scored if row.summary and not row.group.trivial]
+    means = ordinary or [row.summary.mean for row in part.scored if row.summary]
+    low, high = min(means), max(means)
+    spread = (high - low) or _ROOM * abs(low) or 1.0
+    trivial = [row.summary.mean for row in part.scored if row.summary and row.group.trivial]
+    ends = [end for row in part.scored[:_MOST_WHISKERS] if row.interval for end in row.interval]
+    near = [v for v in ends if low - _ENDS * spread <= v <= high + _ENDS * spread]
+    near += [v for v in trivial if low - _TRIVIAL * spread <= v <= high + _TRIVIAL * spread]
+    return [*means, *near]
+
+
+def _outside(row: Row, scale: svg.Scale) -> bool:
+    return row.summary is not None and not scale.low <= row.summary.mean <= scale.high
+
+
+def bar(row: Row, scale: svg.Scale | None) -> str:
+    """The mean as a dot, its interval as a line; an arrow head where the mean is beyond the scale."""
+    if scale is None or row.summary is None:
+        return ""
+    middle = _BAR_HEIGHT / 2
+    if _outside(row, scale):
+        at, tip = (9, 2) if row.summary.mean < scale.low else (_BAR - 9, _BAR - 2)
+        shape = f'<path class="dot off" d="M{at} {middle - 4}L{tip} {middle}L{at} {middle + 4}Z"/>'
+        return f'<svg class="bar" viewBox="0 0 {_BAR} {_BAR_HEIGHT}" aria-hidden="true">{shape}</svg>'
+    line = ""
+    if row.interval is not None:
+        low, high = (min(max(scale.at(end), 0), _BAR) for end in row.interval)
+        line = f'<line class="whisker" x1="{low}" x2="{high}" y1="{middle}" y2="{middle}"/>'
+    dot = f'<circle class="dot" cx="{scale.at(row.summary.mean)}" cy="{middle}" r="3.5"/>'
+    return f'<svg class="bar" viewBox="0 0 {_BAR} {_BAR_HEIGHT}" aria-hidden="true">{line}{dot}</svg>'
+
+
+def learning_curves(part: Part, report: Report) -> Section | None:
+    """Mean over seeds by epoch, with a band of one standard deviation; the best groups and those named."""
+    rows = _of_interest(part)
+    read = {row.number: [run.curves() for run in row.group.runs.values()] for row in rows}
+    name = _curve_name(report, read)
+    bands = {row.number: _band(read[row.number], name) for row in rows}
+    drawn = [row for row in rows if len(bands[row.number]) > 1]
+    if not drawn:
+        return None
+    x_ends, y_ends = svg.inner()
+    x = svg.scale([epoch for row in drawn for epoch in bands[row.number]], *x_ends, whole=True)
+    low, high = _extent([bands[row.number] for row in drawn])
+    y = svg.scale([low, high], *y_ends)
+    content = "".join(_curve(row, place, bands[row.number], x, y) for place, row in enumerate(drawn))
+    drawing = svg.frame(x, y, "epoch", name, content, f"learning curves: {name} by epoch")
+    words = f"{name}: mean over seeds, and one standard deviation to each side."
+    hidden = len(part.scored) - len(drawn)
+    if hidden:
+        words += f" {plural(hidden, 'more group')} not drawn."
+    return Section(
+        "Learning curves", f"<figure>{drawing}{_legend(drawn)}<figcaption>{words}</figcaption></figure>"
+    )
+
+
+def _of_interest(part: Part) -> list[Row]:
+    named = [row for row in part.scored if "baseline" in row.marks or row.group.trivial]
+    best = [row for row in part.scored if row not in named]
+    chosen = [*best[: max(MOST_CURVES - len(named), 1)], *named][:MOST_CURVES]
+    return sorted(chosen, key=lambda row: row.number)
+
+
+def _curve_name(report: Report, read: Mapping[int, Sequence[Sequence[Mapping[str, float]]]]) -> str:
+    """The metric on the validation split, which is evaluated each epoch; or else the loss."""
+    known = {key for curves in read.values() for curve in curves for line in curve[:1] for key in line}
+    wanted = f"val/{report.metric.name}"
+    return wanted if wanted in known else "val/loss" if "val/loss" in known else "train/loss"
+
+
+def _band(curves: Sequence[Sequence[Mapping[str, float]]], name: str) -> dict[float, Summary]:
+    """By epoch, of the runs that got so far."""
+    values: dict[float, list[float]] = {}
+    for curve in curves:
+        for line in curve:
+            if "epoch" in line and math.isfinite(line.get(name, math.nan)):
+                values.setdefault(line["epoch"], []).append(line[name])
+    return {epoch: summarise(found) for epoch, found in sorted(values.items())}
+
+
+def _extent(bands: Sequence[Mapping[float, Summary]]) -> tuple[float, float]:
+    """What the axis shows: all, unless the first tenth of the epochs alone would take more than half of it."""
+    last = max(epoch for band in bands for epoch in band)
+    ends = [
+        (epoch, mean)
+        for band in bands
+        for epoch, s in band.items()
+        for mean in (s.mean - (s.sd or 0), s.mean + (s.sd or 0))
+    ]
+    later = [mean for epoch, mean in ends if epoch > max(1.0, last / 10)]
+    whole_range = min(mean for _, mean in ends), max(mean for _, mean in ends)
+    if not later or 2 * (max(later) - min(later)) > whole_range[1] - whole_range[0]:
+        return whole_range
+    return min(later), max(later)
+
+
+def _curve(row: Row, colour: int, band: Mapping[float, Summary], x: svg.Scale, y: svg.Scale) -> str:
+    upper = [(x.at(epoch), y.at(s.mean + (s.sd or 0))) for epoch, s in band.items()]
+    lower = [(x.at(epoch), y.at(s.mean - (s.sd or 0))) for epoch, s in band.items()]
+    middle = [(x.at(epoch), y.at(s.mean)) for epoch, s in band.items()]
+    area = f'<path class="band" d="{svg.path([*upper, *reversed(lower)])}Z"/>'
+    line = f'<path class="curve" d="{svg.path(middle)}"/>'
+    return f'<a href="#g{row.number}" class="c{colour}"><title>{_title(row)}</title>{area}{line}</a>'
+
+
+def _title(row: Row) -> str:
+    mean = number(row.summary.mean if row.summary else None)
+    return escape(f"#{row.number} {row.label}: {mean}")
+
+
+def _legend(rows: Sequence[Row]) -> str:
+    items = (
+        f'<li class="c{place}"><span class="key"></span><a href="#g{row.number}">#{row.number} '
+        f"{escape(row.label)}</a></li>"
+        for place, row in enumerate(rows)
+    )
+    return f'<ul class="legend">{"".join(items)}</ul>'
+
+
+def trade_offs(part: Part, report: Report) -> Section | None:
+    """The metric against each cost, a drawing each, the front as steps."""
+    drawings = [_trade_off(part, report, place) for place in range(len(COSTS))]
+    if not any(drawings):
+        return None
+    simplest = part.simplest
+    words = (
+        "Groups on the steps are the best trade-offs: none is both cheaper and better. Bars: 95 % intervals."
+    )
+    if simplest is not None:
+        words += (
+            f' The simplest within one standard error of the best is <a href="#g{simplest.number}">'
+            f"#{simplest.number} {escape(simplest.label)}</a>."
+        )
+    away = [row for row in part.scored if _outside(row, svg.scale(_reach(part), *svg.inner()[1]))]
+    if away:
+        names = ", ".join(f'<a href="#g{row.number}">{_title(row)}</a>' for row in away[:_MOST_WHISKERS])
+        words += f" Beyond the scale: {names}."
+    shown = f'<div class="pair">{"".join(drawings)}</div>'
+    return Section("Best trade-offs", f"<figure>{shown}<figcaption>{words}</figcaption></figure>")
+
+
+def _trade_off(part: Part, report: Report, place: int) -> str:
+    x_ends, y_ends = svg.inner()
+    y = svg.scale(_reach(part), *y_ends)
+    inside = [row for row in part.scored if not _outside(row, y)]
+    points = [(row.costs[place], row.summary.mean, row) for row in inside if row.summary is not None]
+    known = [(cost, mean, row) for cost, mean, row in points if cost]  # 0 has no place on a logarithmic axis
+    if len({cost for cost, _, _ in known}) < 2:
+        return ""
+    x = svg.scale([cost for cost, _, _ in known], *x_ends, log=True)
+    front = sorted(((cost, mean) for cost, mean, row in known if COSTS[place] in row.fronts))
+    taken: list[tuple[float, float]] = []
+    drawn = "".join(_point(cost, mean, row, COSTS[place], (x, y), taken) for cost, mean, row in known)
+    name = ("parameters", "FLOPs a sample", "seconds of training")[place]
+    content = _steps(front, x, y) + drawn
+    return svg.frame(x, y, name, str(report.metric), content, f"{report.metric} against {name}")
+
+
+def _steps(front: Sequence[tuple[float, float]], x: svg.Scale, y: svg.Scale) -> str:
+    points: list[tuple[float, float]] = []
+    for cost, mean in front:
+        if points:
+            points.append((x.at(cost), points[-1][1]))
+        points.append((x.at(cost), y.at(mean)))
+    if points:
+        points.append((x.end, points[-1][1]))
+    return f'<path class="front" d="{svg.path(points)}"/>' if points else ""
+
+
+def _point(
+    cost: float,
+    mean: float,
+    row: Row,
+    kind: str,
+    scales: tuple[svg.Scale, svg.Scale],
+    taken: list[tuple[float, float]],
+) -> str:
+    """A dot that leads to its group; those that are named have an interval and a number where there is room."""
+    x, y = scales
+    at, up, on = x.at(cost), y.at(mean), kind in row.fronts
+    words = escape(
+        ", ".join(f"{name} {word}" for name, word in zip(COST_HEADS, cost_words(row), strict=True))
+    )
+    words = f"{_title(row)}, {words}"
+    dot = f'<circle class="{"dot" if on else "dot off"}" cx="{at}" cy="{up}" r="{5 if on else 4}"/>'
+    extra = ""
+    if on or "baseline" in row.marks or row.group.trivial:
+        extra = _whisker(row, at, y) + _number(row, at, up, x.end, taken)
+    return f'<a href="#g{row.number}"><title>{words}</title>{extra}{dot}</a>'
+
+
+def _whisker(row: Row, at: float, y: svg.Scale) -> str:
+    if row.interval is None:
+        return ""
+    low, high = (y.at(end) for end in row.interval)
+    return f'<line class="whisker" x1="{at}" x2="{at}" y1="{low}" y2="{high}"/>'
+
+
+def _number(row: Row, at: float, up: float, end: float, taken: list[tuple[float, float]]) -> str:
+    """`#3` above the point or below it; nothing where others lie already."""
+    for shift in (-6, 15):
+        if all(abs(at - x) > 30 or abs(up + shift - y) > 11 for x, y in taken):
+            taken.append((at, up + shift))
+            side = f'x="{at - 8}" text-anchor="end"' if at > end - 30 else f'x="{at + 8}"'
+            return f'<text class="tick" {side} y="{up + shift:g}">#{row.number}</text>'
+    return ""

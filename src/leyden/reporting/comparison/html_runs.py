@@ -1,0 +1,132 @@
+"""The report page's places where numbers lead to: a section a group with its runs, and one a run with its command."""
+
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from leyden.reporting.comparison.distinguishing_keys import heading, shown
+from leyden.reporting.comparison.report import Part, Report, Row
+from leyden.reporting.format import duration, estimate, number, plural
+from leyden.runs.records import Record
+
+_FILES = (
+    "result.json",
+    "config.yaml",
+    "metrics.csv",
+    "manifest.json",
+    "error.txt",
+    "predictions",
+    "tensorboard",
+)
+
+
+def cell(word: str, kind: str = "", to: str = "") -> str:
+    """A table's cell, a link where there is something to lead to."""
+    text = escape(word)
+    inside = f'<a href="{to}">{text}</a>' if to and word not in ("", "-") else text
+    return f'<td class="{kind}">{inside}</td>' if kind else f"<td>{inside}</td>"
+
+
+def table(header: Sequence[tuple[str, str]], rows: Iterable[str]) -> str:
+    """A table of rows of cells; header: names with their kinds (n: a number, w: may be folded)."""
+    names = "".join(f'<th class="{kind}">{escape(name).replace(".", ".<wbr>")}</th>' for name, kind in header)
+    body = "\n".join(f"<tr>{row}</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{names}</tr></thead>\n<tbody>{body}</tbody></table></div>'
+
+
+def anchor(run: Record) -> str:
+    """The id of a run's section: its folder's name has its fingerprint, but the experiment may differ."""
+    return quote(f"r-{run.experiment}-{run.name}", safe="-_.")
+
+
+def group_section(row: Row, part: Part, report: Report) -> str:
+    """Its settings and a row a run."""
+    settings = ", ".join(
+        f"{heading(key)}={value}" for key, value in zip(part.columns, row.values, strict=True) if value != "-"
+    )
+    parts = [f'\n<h3 id="g{row.number}">#{row.number} {escape(settings or part.title)}</h3>']
+    if row.pooled is not None:
+        parts.append(
+            f"<p>{row.group.seeds} x {row.group.folds} folds; accuracy of the summed confusion matrices: "
+            f"{escape(estimate(vars(row.pooled)))} {escape(row.pooled.method)}</p>"
+        )
+    runs = sorted(row.group.all_runs(), key=lambda run: (str(run.keys.get("seed")).zfill(9), run.name))
+    split = any(_split(run) for run in runs)
+    header = [("seed", "n"), *([("split", "")] if split else []), (str(report.metric), "n"), ("state", "")]
+    header += [("time", "n"), ("run", "")]
+    return "".join([*parts, table(header, (_run_cells(run, report, split) for run in runs))])
+
+
+def _split(run: Record) -> str:
+    """What its split has of its own."""
+    return ", ".join(
+        f"{key}={shown(run.keys, f'split.{key}')}"
+        for key in ("seed", "fold", "test_group", "val_group")
+        if f"split.{key}" in run.keys
+    )
+
+
+def _run_cells(run: Record, report: Report, split: bool) -> str:
+    to = f"#{anchor(run)}"
+    cells = [
+        cell(str(run.keys.get("seed", "-")), "n", to),
+        cell(_split(run)) if split else "",
+        cell(number(report.metric.of(run)), "n", to),
+        cell(run.state),
+        cell(duration(run.seconds), "n", to),
+        cell(run.name, "", to),
+    ]
+    return "".join(cells)
+
+
+def run_section(run: Record, row: Row, report: Report, folder: Path) -> str:
+    """Folder, state, metrics, and the command that makes it again."""
+    return "".join(
+        [
+            f'\n<article id="{anchor(run)}"><h4>{escape(run.experiment)}/{escape(run.name)}</h4>',
+            f'<div>{escape(run.state)}, of group <a href="#g{row.number}">#{row.number}</a>',
+            f"{escape(_cost(run))}</div>",
+            _error(run),
+            *_metrics(run, report.metric.split),
+            f"<pre>{escape(shlex.join(map(str, run.result.get('command') or [])))}</pre>",
+            f'<div class="dim">{" ".join(_links(run, folder))}</div></article>',
+        ]
+    )
+
+
+def _cost(run: Record) -> str:
+    best, parts = run.best, []
+    if run.seconds is not None:
+        parts.append(duration(run.seconds))
+    if best.get("epoch") is not None:
+        parts.append(f"best epoch {best['epoch']}")
+    return "".join(f", {part}" for part in parts)
+
+
+def _error(run: Record) -> str:
+    error = run.result.get("error")
+    words = f"{error['type']}: {error['message']}" if error else ""
+    return f'<div class="warn">{escape(words)}</div>' if words else ""
+
+
+def _metrics(run: Record, split: str) -> Iterator[str]:
+    found = (run.result.get("metrics") or {}).get(split) or {}
+    values = [f"{name} {estimate(stored)}" for name, stored in (found.get("values") or {}).items()]
+    values += [f"{name} {number(value)}" for name, value in (found.get("scalars") or {}).items()]
+    if values:
+        size = f" ({plural(found['n'], 'sample')})" if "n" in found else ""
+        yield f"<div>{escape(f'{split}{size}: ' + '; '.join(values))}</div>"
+
+
+def _links(run: Record, folder: Path) -> Iterator[str]:
+    """Files and folders of the run, relative to the page."""
+    place = quote(os.path.relpath(run.folder, folder))
+    yield f'<a href="{place}/">{escape(str(run.folder))}</a>'
+    there = set(os.listdir(run.folder)) if run.folder.is_dir() else set()  # noqa: PTH208 - 10,000 folders
+    for name in _FILES:
+        if name in there:
+            end = "/" if "." not in name else ""
+            yield f'<a href="{place}/{name}{end}">{name}</a>'

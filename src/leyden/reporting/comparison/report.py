@@ -1,0 +1,350 @@
+"""What a report says, as plain values: groups of runs as rows, with their means, comparisons, costs and remarks.
+
+    report = assess(records, Metric("test", "accuracy"), baseline=["model=mlp"])
+    report.parts[0].rows[0].summary.mean
+
+The terminal, Markdown, CSV and HTML forms all show this and compute nothing of their own.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from leyden.metrics import higher_is_better
+from leyden.metrics.intervals import wilson
+from leyden.metrics.results import METRICS, Estimate
+from leyden.reporting.comparison import pareto
+from leyden.reporting.comparison.distinguishing_keys import heading, resolve, shown, telling
+from leyden.reporting.comparison.effects import Effects, effects
+from leyden.reporting.comparison.groups import Cohort, Group, Metric, cohorts
+from leyden.reporting.comparison.statistics import LEVEL, Comparison, Summary, against, compare, summarise
+from leyden.runs.query import UNSET, matching
+from leyden.runs.records import Record
+from leyden.utils.errors import UserError, nearest
+
+DEFAULT = Metric("test", "accuracy")
+COSTS = ("parameters", "flops", "seconds")
+_RANGES = {"mcc": (-1.0, 1.0), "log_loss": (0.0, math.inf)}  # the other metrics of Leyden's lie in 0 .. 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """A group of runs.
+
+    Attributes:
+        number: its place in the whole report, from 1.
+        values: of the part's columns.
+        summary: of the metric; None where no run is complete.
+        interval: the summary's, cut to the values that the metric can take.
+        pooled: accuracy of the summed confusion matrices of a cross-validation; elsewhere None.
+        costs: means of those of COSTS; None where a run does not say.
+        fronts: those of the costs on whose front of best trade-offs it lies.
+        comparison: against the baseline; None of the baseline itself and where there is none.
+        marks: best, simplest, baseline, trivial, and what it does not beat.
+    """
+
+    number: int
+    group: Group
+    values: tuple[str, ...]
+    summary: Summary | None
+    interval: tuple[float, float] | None = None
+    pooled: Estimate | None = None
+    costs: tuple[float | None, ...] = (None,) * len(COSTS)
+    fronts: tuple[str, ...] = ()
+    comparison: Comparison | None = None
+    marks: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Its settings in a few words."""
+        return " ".join(value for value in self.values if value != UNSET) or "all"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of one experiment on the same data, the best first. baseline, simplest: numbers of rows."""
+
+    cohort: Cohort
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    effects: Effects
+    baseline: Row | None = None
+    simplest: Row | None = None
+
+    @property
+    def title(self) -> str:
+        """Experiment and data."""
+        source = f" ({self.cohort.source})" if self.cohort.source else ""
+        return f"{self.cohort.experiment} on {self.cohort.data_name}{source}"
+
+    @property
+    def scored(self) -> list[Row]:
+        """Rows with a mean."""
+        return [row for row in self.rows if row.summary is not None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All parts, and the runs that are in none: damaged, or without a configuration."""
+
+    metric: Metric
+    higher: bool
+    parts: tuple[Part, ...]
+    left_out: tuple[Record, ...]
+
+    @property
+    def rows(self) -> Iterable[Row]:
+        """Of every part."""
+        return (row for part in self.parts for row in part.rows)
+
+
+def assess(
+    records: Sequence[Record],
+    metric: Metric | None = None,
+    *,
+    baseline: Sequence[str] = (),
+    by: Sequence[str] = (),
+) -> Report:
+    """Group, average, compare.
+
+    baseline: terms that match the runs of one group of each part; by: keys to group by.
+
+    Raises:
+        UserError: no complete run has the metric; no run has a key of `by`; the baseline matches no group or several.
+    """
+    metric = verified(metric, records)
+    higher = _direction(metric, records)
+    keys = resolve(by, [record.keys for record in records])
+    chosen = _chosen(records, baseline)
+    parts: list[Part] = []
+    first = 1
+    for cohort in cohorts(records, metric, keys):
+        parts.append(_part(cohort, metric, higher, keys, first))
+        first += len(parts[-1].rows)
+    if baseline:
+        parts = _compared(parts, chosen, " ".join(baseline))
+    return Report(metric, higher, tuple(parts), tuple(r for r in records if not r.config))
+
+
+def _chosen(records: Sequence[Record], terms: Sequence[str]) -> set[object]:
+    """Folders of the baseline's runs."""
+    try:
+        return {record.folder for record in matching(records, terms)} if terms else set()
+    except UserError as error:
+        raise UserError(f"--baseline {error}") from error
+
+
+def verified(metric: Metric | None, records: Sequence[Record]) -> Metric:
+    """The metric, or without one test/accuracy, or else what most runs watched.
+
+    Raises:
+        UserError: no complete run has it.
+    """
+    complete = [record for record in records if record.state == "complete"]
+    if not complete:
+        states = ", ".join(f"{n} {state}" for state, n in Counter(r.state for r in records).items())
+        raise UserError(f"none of these runs is complete ({states}): there is nothing to compare yet")
+    wanted = metric or _usual(complete)
+    if not any(wanted.of(record) is not None for record in complete):
+        raise UserError(
+            f"--metric {wanted}: no complete run has it; {nearest(str(wanted), _known(complete))}"
+        )
+    return wanted
+
+
+def _usual(complete: Sequence[Record]) -> Metric:
+    if any(DEFAULT.of(record) is not None for record in complete):
+        return DEFAULT
+    watched = Counter(record.best.get("monitor") for record in complete).most_common(1)[0][0]
+    name = str(watched).partition("/")[2]
+    of_test = Metric("test", name)
+    return of_test if any(of_test.of(record) is not None for record in complete) else Metric("val", name)
+
+
+def _known(records: Iterable[Record]) -> set[str]:
+    return {
+        f"{split}/{name}"
+        for record in records
+        for split, found in (record.result.get("metrics") or {}).items()
+        for part in ("values", "scalars")
+        for name in found.get(part) or {}
+    }
+
+
+def _direction(metric: Metric, records: Sequence[Record]) -> bool:
+    """Of a metric of the user's own, what its runs say, if they watched it."""
+    for record in records:
+        if str(record.best.get("monitor")).partition("/")[2] == metric.name:
+            return bool(record.best.get("higher_is_better"))
+    return higher_is_better(metric.name)
+
+
+def _part(cohort: Cohort, metric: Metric, higher: bool, by: Sequence[str], first: int) -> Part:
+    columns = _columns(cohort, by)
+    rows = [_row(group, _values(group, columns, by), metric) for group in cohort.groups]
+    rows.sort(key=lambda row: _rank(row, higher))
+    rows = [replace(row, number=first + place) for place, row in enumerate(rows)]
+    simplest = _simplest(rows, higher)
+    rows = [replace(row, fronts=fronts) for row, fronts in zip(rows, _fronts(rows, higher), strict=True)]
+    scored = [row for row in rows if row.summary]
+    trivial, ordinary = (
+        [row for row in scored if bool(row.group.trivial) is wanted] for wanted in (True, False)
+    )
+    best = ordinary[0] if len(ordinary) > 1 else None
+    rows = [replace(row, marks=_marks(row, best, trivial, simplest, higher)) for row in rows]
+    chosen = next((row for row in rows if row.number == simplest), None)
+    return Part(cohort, tuple(columns), tuple(rows), _effects(rows, columns), None, chosen)
+
+
+def _columns(cohort: Cohort, by: Sequence[str]) -> list[str]:
+    """What tells the groups apart; of a trivial model its name alone is shown where that is enough."""
+    if by:
+        return list(dict.fromkeys([*by, *(["model.name"] if any(g.trivial for g in cohort.groups) else [])]))
+    ordinary = [group.settings for group in cohort.groups if not group.trivial]
+    if len(ordinary) == len(cohort.groups):
+        return telling(ordinary)
+    columns = telling(ordinary)
+    if "model.name" not in columns:
+        columns.insert(0, "model.name")
+    labels = [_values(group, columns) for group in cohort.groups]
+    return columns if len(set(labels)) == len(labels) else telling([g.settings for g in cohort.groups])
+
+
+def _values(group: Group, columns: Sequence[str], by: Sequence[str] = ()) -> tuple[str, ...]:
+    """Of a trivial model what its model has; of other groups under --by the keys of `by`."""
+    told = [key.startswith("model.") if group.trivial else not by or key in by for key in columns]
+    return tuple(
+        shown(group.settings, key) if tell else UNSET for key, tell in zip(columns, told, strict=True)
+    )
+
+
+def _row(group: Group, own: tuple[str, ...], metric: Metric) -> Row:
+    values = list(group.values.values())
+    summary = summarise(values, group.shared) if values else None
+    costs = tuple(group.mean_of(cost) for cost in COSTS)
+    pooled = _pooled(group, metric.split) if metric.name == "accuracy" and group.folds > 1 else None
+    return Row(0, group, own, summary, _cut(summary, metric), pooled, costs)
+
+
+def _cut(summary: Summary | None, metric: Metric) -> tuple[float, float] | None:
+    if summary is None or summary.low is None or summary.high is None:
+        return None
+    low, high = _RANGES.get(metric.name, (0.0, 1.0) if metric.name in METRICS else (-math.inf, math.inf))
+    return max(low, summary.low), min(high, summary.high)
+
+
+def _pooled(group: Group, split: str) -> Estimate | None:
+    """Accuracy of the summed confusion matrices; Wilson's interval where no sample is tested twice."""
+    hits = total = 0
+    for record in group.runs.values():
+        confusion = record.result["metrics"][split].get("confusion")
+        if confusion is None:
+            return None
+        hits += sum(row[place] for place, row in enumerate(confusion))
+        total += sum(map(sum, confusion))
+    once = len(group.runs) == len({replicate.part for replicate in group.runs})
+    if once or not total:
+        return wilson(hits, total)
+    return Estimate(hits / total, method="none: samples are tested by several seeds")
+
+
+def _rank(row: Row, higher: bool) -> tuple[bool, float, str]:
+    """Best first; those without a value last."""
+    if row.summary is None:
+        return True, 0.0, row.label
+    return False, -row.summary.mean if higher else row.summary.mean, row.label
+
+
+def _fronts(rows: Sequence[Row], higher: bool) -> list[tuple[str, ...]]:
+    scored = [row for row in rows if row.summary is not None]
+    means = [row.summary.mean for row in scored if row.summary]
+    found: dict[int, list[str]] = {row.number: [] for row in rows}
+    for place, cost in enumerate(COSTS):
+        for row, on in zip(
+            scored, pareto.front([row.costs[place] for row in scored], means, higher), strict=True
+        ):
+            if on:
+                found[row.number].append(cost)
+    return [tuple(found[row.number]) for row in rows]
+
+
+def _simplest(rows: Sequence[Row], higher: bool) -> int | None:
+    scored = [(row, row.summary) for row in rows if row.summary is not None]
+    means, errors = [s.mean for _, s in scored], [s.error for _, s in scored]
+    place = pareto.simplest([row.costs for row, _ in scored], means, errors, higher)
+    return None if place is None else scored[place][0].number
+
+
+def _marks(
+    row: Row, best: Row | None, trivial: Sequence[Row], simplest: int | None, higher: bool
+) -> tuple[str, ...]:
+    """best: of the ordinary models, if there are several; trivial: those with a mean."""
+    if row.summary is None:
+        return ()
+    marks = ["trivial"] if row.group.trivial else []
+    marks += ["best"] if row is best else []
+    marks += ["simplest"] if row.number == simplest else []
+    if not row.group.trivial:
+        marks += [mark for mark in (_against_trivial(row, other, higher) for other in trivial) if mark]
+    return tuple(marks)
+
+
+def _against_trivial(row: Row, trivial: Row, higher: bool) -> str:
+    """What is wrong with a group whose mean is not better, or not shown to be; the better trivial model comes first."""
+    assert row.summary is not None
+    assert trivial.summary is not None
+    sign, limit = (1 if higher else -1), trivial.summary.mean
+    if sign * row.summary.mean <= sign * limit:
+        return f"does not beat {trivial.group.trivial}"
+    test = compare(row.group.values, trivial.group.values, row.group.shared, trivial.group.shared)
+    if test.p is not None:
+        unsure = test.p >= LEVEL
+    else:  # a trivial model of one seed: its value is taken as known
+        end = row.summary.low if higher else row.summary.high
+        unsure = end is not None and sign * end <= sign * limit
+    return f"not shown to beat {trivial.group.trivial}" if unsure else ""
+
+
+def _effects(rows: Sequence[Row], columns: Sequence[str]) -> Effects:
+    """Over the runs of ordinary models."""
+    settings, values = [], []
+    for row in rows:
+        if not row.group.trivial:
+            own = dict(zip(map(heading, columns), row.values, strict=True))
+            values += list(row.group.values.values())
+            settings += [own] * len(row.group.values)
+    return effects(settings, values)
+
+
+def _compared(parts: Sequence[Part], chosen: set[object], terms: str) -> list[Part]:
+    """Each part with its comparisons; a part in which the baseline has no run stays as it is."""
+    found = [_with_baseline(part, chosen, terms) for part in parts]
+    if all(part.baseline is None for part in found):
+        raise UserError(
+            f"--baseline {terms}: no group with a complete run matches; `leyden report` lists them"
+        )
+    return found
+
+
+def _with_baseline(part: Part, chosen: set[object], terms: str) -> Part:
+    hit = [row for row in part.scored if any(run.folder in chosen for run in row.group.runs.values())]
+    if len(hit) > 1:
+        names = "; ".join(f"{row.label}" for row in hit[:5]) + ("; ..." if len(hit) > 5 else "")
+        keys = " or ".join(heading(key) for key in part.columns)
+        raise UserError(
+            f"--baseline {terms}: {len(hit)} groups of {part.title} match ({names}); name one, by {keys}"
+        )
+    if not hit:
+        return part
+    base = replace(hit[0], marks=(*hit[0].marks, "baseline"))
+    others = [row for row in part.scored if row.number != base.number]
+    shared = [row.group.shared for row in others]
+    tests = against([row.group.values for row in others], base.group.values, shared, base.group.shared)
+    of_row = {row.number: test for row, test in zip(others, tests, strict=True)}
+    rows = tuple(
+        base if row.number == base.number else replace(row, comparison=of_row.get(row.number))
+        for row in part.rows
+    )
+    simplest = next((row for row in rows if part.simplest and row.number == part.simplest.number), None)
+    return replace(part, rows=rows, baseline=base, simplest=simplest)

@@ -1,0 +1,50 @@
+"""`leyden report --csv-runs`: a row a run, for a spreadsheet or pandas. Every digit; empty where there is none."""
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from leyden.reporting.comparison.distinguishing_keys import heading, shown, telling
+from leyden.reporting.comparison.groups import computing
+from leyden.reporting.comparison.report import COSTS, Report
+from leyden.runs.records import Record
+
+
+def runs(report: Report) -> str:
+    """CSV: experiment, data, every key that tells runs apart, state, metrics by split, cost, folder."""
+    found = [(part, record, computing(record)) for part in report.parts for record in part.cohort.records()]
+    keys = telling([own for _, _, own in found])
+    values = [_values(record) for _, record, _ in found]
+    metrics = list(dict.fromkeys(name for of_run in values for name in of_run))
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(
+        ["experiment", "data", *map(heading, keys), "state", *metrics, *COSTS, "started", "folder"]
+    )
+    for (part, record, own), of_run in zip(found, values, strict=True):
+        cost = record.result.get("cost") or {}
+        writer.writerow(
+            [
+                *(part.cohort.experiment, part.cohort.data_name, *(_cell(own, key) for key in keys)),
+                *(record.state, *(of_run.get(name) for name in metrics)),
+                *(*(cost.get(name) for name in COSTS), record.result.get("started"), record.folder),
+            ]
+        )
+    return file.getvalue()
+
+
+def _values(record: Record) -> dict[str, float | None]:
+    """test/accuracy and the others of a run, those of a user's own module too."""
+    found: dict[str, float | None] = {}
+    for split, of_split in (record.result.get("metrics") or {}).items():
+        known = {name: estimate.get("value") for name, estimate in (of_split.get("values") or {}).items()}
+        known |= of_split.get("scalars") or {}
+        found |= {f"{split}/{name}": value for name, value in known.items()}
+    return found
+
+
+def _cell(keys: Mapping[str, Any], key: str) -> Any:
+    """As the report shows it, but numbers whole."""
+    value = keys.get(key, "")
+    return value if key not in keys or isinstance(value, float) else shown(keys, key)

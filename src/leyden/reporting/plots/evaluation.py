@@ -1,0 +1,211 @@
+"""Figures of an evaluation and of samples, from NumPy arrays; each function returns a matplotlib `Figure`.
+
+figures.confusion_matrix(metrics.confusion, class_names).savefig("confusion.svg")
+
+They are about as wide as TensorBoard shows a picture, 340 pixels: in larger ones, shrunk, no number can be read.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from leyden.metrics.calibration import BINS
+from leyden.metrics.intervals import wilson
+from leyden.metrics.ranking import Ranked, areas, one_vs_rest
+from leyden.reporting.format import count, number
+from leyden.reporting.plots.fast_figure import (
+    Margins,
+    Sheet,
+    bars,
+    breadth,
+    key_height,
+    key_width,
+    lines_of,
+    width_of,
+)
+from leyden.reporting.plots.samples import image_grid, waveform_grid
+from leyden.reporting.plots.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    SMALL,
+    VERMILION,
+    short,
+)
+
+__all__ = ["confusion_matrix", "image_grid", "pr_curves", "recall_bars", "reliability", "waveform_grid"]
+
+_MOST_PRINTED = 20  # classes up to which counts are printed into the cells
+_MOST_NAMED = 60  # classes up to which every one is named on an axis
+_MOST_BARS = 40
+_CELL = 0.3  # inches of a confusion matrix's cell with a count in it
+# Dashes are a second cue beside colour.
+_LINES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (VERMILION, ":"), (PURPLE, "-"), (BLACK, "--"))
+_MOST_STEPS = 500  # of a curve: as many as the figure has pixels for
+_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+_FLOOR = -0.36  # of a reliability diagram, whose counts stand below its zero
+
+
+def confusion_matrix(confusion: ArrayLike, class_names: Sequence[str], title: str = "") -> Figure:
+    """Counts (C, C), rows true. A cell's colour is its share of its row, so that rare classes show too."""
+    counts = np.asarray(confusion)
+    classes = len(counts)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    few = classes <= _MOST_PRINTED
+    side, size = (max(2.8, _CELL * classes), SMALL) if few else (8.0, 7)
+    places = range(0, classes, math.ceil(classes / _MOST_NAMED))
+    names = [short(class_names[c], 18) for c in places]
+    room = breadth(names, size) + 0.1
+    words = lines_of(1, SMALL) + 0.1
+    # a class is one unit wide, its middle at its number; the first true one on top
+    ends = (-0.5, classes - 0.5)
+    sheet = Sheet(side, side, Margins(room + words, room + words), title, ends, ends[::-1])
+    # of many classes a confusion takes a small share: the root makes it visible
+    depth = np.rint(255 * (shares if few else np.sqrt(shares))).astype(np.int64)
+    blues = mpl.colormaps["Blues"](np.arange(256), bytes=True)[:, :3]
+    sheet.pixels(blues[depth], (ends[0], ends[1]), (ends[1], ends[0]))
+    sheet.frame()
+    for place, name in zip(places, names, strict=True):
+        sheet.words(place, ends[1], name, size=size, across="center", up="top", upright=True, away=(0, -0.05))
+        sheet.words(ends[0], place, name, size=size, across="right", away=(-0.05, 0))
+    sheet.name("predicted", "true", (room + 0.05, room + 0.05))
+    if few:
+        _print_counts(sheet, counts, shares)
+    return sheet.picture
+
+
+def _print_counts(sheet: Sheet, counts: NDArray[Any], shares: NDArray[Any]) -> None:
+    """Zeros are left blank: what is there is what was confused."""
+    longest = str(counts.max(initial=0))
+    size = next((s for s in (SMALL, 7, 6) if width_of(longest, s) < _CELL - 0.04), 5)
+    for row, column in np.argwhere(counts).tolist():
+        colour = "white" if shares[row, column] > 0.55 else BLACK
+        sheet.words(column, row, str(counts[row, column]), size=size, colour=colour, across="center")
+
+
+def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> Figure:
+    """Accuracy in 15 equal bins of confidence, and how many samples each bin holds. Both (N,).
+
+    A bar below the diagonal is over-confident. Whiskers: Wilson's 95 % interval of the bin's accuracy, at the
+    bin's mean confidence.
+    """
+    confident, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.int64)
+    bins = np.clip(np.ceil(confident * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    n, hits = np.bincount(bins, minlength=BINS), np.bincount(bins, right, BINS)
+    mean = np.bincount(bins, confident, BINS) / np.maximum(n, 1)
+    ece = np.abs(hits - mean * n).sum() / max(len(confident), 1)
+    filled, edges = np.flatnonzero(n), np.arange(BINS) / BINS
+    heading = f"{short(title, 40)}: " if title else ""
+    heading += f"ECE {number(ece)}, n = {count(len(confident))}"
+    sheet = Sheet(3.1, 3.1, Margins(0.55, 0.5), heading, y=(_FLOOR, 1.02))
+    sheet.areas(bars(edges, 1 / BINS, hits / np.maximum(n, 1)), SKY, "white")
+    # how many samples: a panel of its own to look at
+    sheet.areas(bars(edges, 1 / BINS, 0.25 * n / max(n.max(), 1), _FLOOR), GREY, "white")
+    sheet.words(0.01, _FLOOR + 0.27, f"samples, at most {count(int(n.max()))} a bin", up="bottom")
+    sheet.line((0, 1), (0, 0), BLACK, 0.8)
+    _whiskers(sheet, mean[filled], hits[filled], n[filled])
+    sheet.line((0, 1), (0, 1), BLACK, 1.0, "--")
+    sheet.frame()
+    sheet.ticks(_SHARES, _SHARES)
+    sheet.name("confidence", "accuracy")
+    entries = [("accuracy", SKY, ""), ("95 % interval", BLUE, "-"), ("perfectly calibrated", BLACK, "--")]
+    sheet.key(entries, (0.08, -0.06))
+    return sheet.picture
+
+
+def _whiskers(sheet: Sheet, x: NDArray[Any], hits: NDArray[Any], n: NDArray[Any]) -> None:
+    ends = [wilson(int(k), int(m)) for k, m in zip(hits, n, strict=True)]
+    low, high = [e.low or 0.0 for e in ends], [e.high or 0.0 for e in ends]
+    sheet.segments(np.column_stack((x, low)), np.column_stack((x, high)), BLUE)
+    sheet.dots(x, hits / n, BLUE)
+
+
+def pr_curves(
+    probabilities: ArrayLike, labels: ArrayLike, class_names: Sequence[str], title: str = ""
+) -> Figure:
+    """Precision against recall, one class against the rest. probabilities (N, C), labels (N,).
+
+    The six classes of lowest average precision are named, the others grey; of two classes class 1 alone.
+    """
+    scores, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
+    names = class_names[1:] if scores.shape[1] == 2 else class_names
+    ones = np.ones(len(truth), dtype=np.uint8)
+    curves = [
+        (areas(ranked, ones)[1], name, ranked)
+        for name, ranked in zip(names, one_vs_rest(np.ascontiguousarray(scores.T), truth), strict=True)
+        if len(ranked.positives)
+    ]
+    curves.sort(key=lambda curve: curve[0])
+    worst, better = curves[: len(_LINES)], curves[len(_LINES) :]
+    entries = [
+        (f"{short(name)}  AP {area:.3f}", *line) for (area, name, _), line in zip(worst, _LINES, strict=False)
+    ]
+    entries += [(f"{len(better)} better classes", GREY, "-")] if better else []
+    wide, high = 3.1, 2.6
+    columns = 2 if 2 * key_width(entries) < wide + 0.4 else 1
+    key = key_height(math.ceil(len(entries) / columns))
+    sheet = Sheet(wide, high, Margins(0.55, 0.55 + key), title, (0.0, 1.01), (0.0, 1.02))
+    inner = [share for share in _SHARES if share]
+    sheet.segments([(x, 0.0) for x in inner], [(x, 1.02) for x in inner], "#DDDDDD", 0.8)
+    sheet.segments([(0.0, y) for y in inner], [(1.01, y) for y in inner], "#DDDDDD", 0.8)
+    for _, _, ranked in better:
+        sheet.line(*_curve(ranked), GREY, 0.8)
+    for (_, _, ranked), (colour, dashes) in reversed(list(zip(worst, _LINES, strict=False))):
+        sheet.line(*_curve(ranked), colour, 1.4, dashes)
+    sheet.frame()
+    sheet.ticks(_SHARES, _SHARES)
+    sheet.name("recall", "precision")
+    sheet.key(entries, (-0.3, -high - 0.48), columns)
+    return sheet.picture
+
+
+def _curve(ranked: Ranked) -> tuple[NDArray[Any], NDArray[Any]]:
+    """(recall, precision): a step at each positive's score, at most 500 of them.
+
+    Steps, as average precision sums them up: a straight line between two points promises a precision that no threshold
+    has (Davis and Goadrich 2006, The Relationship Between Precision-Recall and ROC Curves).
+    """
+    points = len(ranked.positives)
+    at = np.unique(np.linspace(0, points - 1, min(points, _MOST_STEPS)).astype(np.int64))
+    recall, precision = ranked.last[at] / points, ranked.last[at] / ranked.until[at]
+    return np.repeat(np.append(0.0, recall), 2)[1:-1], np.repeat(precision, 2)
+
+
+def recall_bars(per_class: Sequence[Mapping[str, Any]], title: str = "") -> Figure:
+    """Recall of each class with its Wilson interval and n, the worst on top; above 40 classes the worst 40.
+
+    per_class: that of a stored Metrics.
+    """
+    present = sorted((c for c in per_class if c["n"]), key=lambda c: (c["recall"]["value"], c["name"]))
+    shown = present[:_MOST_BARS]
+    recall, low, high = (
+        np.array([c["recall"][key] or 0.0 for c in shown]) for key in ("value", "low", "high")
+    )
+    names, sizes = [short(c["name"]) for c in shown], [f"n = {count(c['n'])}" for c in shown]
+    left_out = f" (the worst {len(shown)} of {len(present)})" if len(shown) < len(present) else ""
+    margins = Margins(breadth(names, SMALL) + 0.2, 0.5, breadth(sizes, SMALL) + 0.2)
+    rows, places = max(len(shown), 1), np.arange(len(shown))
+    wide = max(2.2, 3.7 - margins.left - margins.right)
+    sheet = Sheet(
+        *(wide, 0.24 * max(rows, 2), margins, f"{short(title, 40)}{left_out}"), y=(rows - 0.4, -0.6)
+    )
+    sheet.areas([bar[:, ::-1] for bar in bars(places - 0.4, 0.8, recall)], SKY)
+    sheet.segments(np.column_stack((low, places)), np.column_stack((high, places)), BLUE, 1.4)
+    caps, beside = np.append(low, high), np.append(places, places)
+    sheet.segments(np.column_stack((caps, beside - 0.15)), np.column_stack((caps, beside + 0.15)), BLUE)
+    for place, name, size in zip(places.tolist(), names, sizes, strict=True):
+        sheet.words(0, place, name, across="right", away=(-0.07, 0))
+        sheet.words(1, place, size, away=(0.07, 0))
+    sheet.frame(open_=True)
+    sheet.ticks(_SHARES)
+    sheet.name("recall, 95 % interval")
+    return sheet.picture

@@ -1,0 +1,125 @@
+"""Samples in a grid, each under its caption: images and waveforms."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from leyden.reporting.plots.fast_figure import Margins, Sheet, lines_of
+from leyden.reporting.plots.style import BLUE, GREY, SMALL, short
+
+_MOST_COLUMNS = 8
+_ENVELOPE = 600  # pairs of points of a drawn waveform: about twice the pixels of its width
+_GAP = 0.1  # inches between neighbours
+_MARGINS = Margins(0.15, 0.1)
+
+
+def samples_figure(
+    inputs: Sequence[NDArray[Any]], captions: Sequence[str], title: str, sample_rate: int = 0
+) -> Figure:
+    """A grid of images, each (C, H, W), or of waveforms, each (n,) at `sample_rate` Hz."""
+    if inputs and inputs[0].ndim == 3:
+        return image_grid(np.stack(inputs), captions, title)
+    return waveform_grid(inputs, sample_rate, captions, title)
+
+
+def image_grid(images: ArrayLike, captions: Sequence[str], title: str = "") -> Figure:
+    """Images uint8 (N, C, H, W), pixels unsmoothed. One channel is grey; of many, the first three."""
+    pictures = np.asarray(images)
+    columns = min(_MOST_COLUMNS, max(1, math.ceil(math.sqrt(len(pictures)))))
+    sheet, grid = _grid(captions, columns, (1.3, 1.1), title)
+    for place, picture in enumerate(pictures):
+        shown = np.moveaxis(np.repeat(picture[:1], 3, 0) if len(picture) < 3 else picture[:3], 0, -1)
+        scale = min(grid.width / shown.shape[1], grid.height / shown.shape[0])
+        width, height = scale * shown.shape[1], scale * shown.shape[0]
+        x, y = grid.corner(place)
+        x += (grid.width - width) / 2
+        sheet.pixels(shown, (x, y + height), (x + width, y))
+    return sheet.picture
+
+
+def waveform_grid(
+    waves: Sequence[NDArray[Any]], sample_rate: int, captions: Sequence[str], title: str = ""
+) -> Figure:
+    """Waveforms, each (n,), int16 or float in -1 .. 1; all on the same two scales: the longest fills its place."""
+    scaled = [w / 32768 if w.dtype.kind == "i" else np.asarray(w, dtype=np.float64) for w in waves]
+    loudest = max((float(np.abs(w).max(initial=0.0)) for w in scaled), default=0.0) or 1.0
+    longest = max((len(w) for w in scaled), default=0) or 1
+    sheet, grid = _grid(captions, min(3, max(1, len(waves))), (3.2, 1.1), title, below=0.2)
+    sheet.areas(
+        [_band(grid, place, wave / loudest, longest) for place, wave in enumerate(scaled)], BLUE, BLUE
+    )
+    left = np.reshape([grid.corner(place) for place in range(len(waves))], (-1, 2)) + np.array(
+        (0, grid.height / 2)
+    )
+    sheet.segments(left, left + np.array((grid.width, 0)), GREY, 0.5)
+    sheet.name(
+        f"each {longest / sample_rate:.3g} s wide, full height = {loudest:.2g} of full scale", room=(0.02, 0)
+    )
+    return sheet.picture
+
+
+def _band(grid: "_Grid", place: int, wave: NDArray[np.float64], longest: int) -> NDArray[np.float64]:
+    """The outline (points, 2) of a wave in -1 .. 1, in inches."""
+    low, high = _envelope(wave)
+    left, top = grid.corner(place)
+    x = left + np.linspace(0, len(wave) / longest, len(low)) * grid.width
+    y = [top + grid.height / 2 * (1 - edge) for edge in (low, high)]
+    return np.column_stack((np.append(x, x[::-1]), np.append(y[0], y[1][::-1])))
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Where the samples lie, in inches from the upper left."""
+
+    rows: int
+    columns: int
+    width: float
+    height: float
+    caption: float
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """(width, height) of all."""
+        return self.columns * (self.width + _GAP), self.rows * (self.caption + self.height + _GAP)
+
+    def corner(self, place: int) -> tuple[float, float]:
+        """(x, y) of a sample's upper left corner; its caption is above."""
+        row, column = divmod(place, self.columns)
+        x = column * (self.width + _GAP) + _GAP / 2
+        return x, row * (self.caption + self.height + _GAP) + self.caption
+
+
+def _grid(
+    captions: Sequence[str], columns: int, cell: tuple[float, float], title: str, below: float = 0.0
+) -> tuple[Sheet, _Grid]:
+    """A sheet, in inches from its upper left, with the captions; cell: inches (width, height) without the caption."""
+    width, height = cell
+    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
+    grid = _Grid(max(1, math.ceil(len(captions) / columns)), columns, width, height, lines_of(lines, SMALL))
+    wide, high = grid.extent
+    sheet = Sheet(
+        wide, high, _MARGINS._replace(bottom=_MARGINS.bottom + below), title, (0.0, wide), (high, 0.0)
+    )
+    letters = int(width * 14)  # of 8 points, in that width
+    for place, caption in enumerate(captions):
+        x, y = grid.corner(place)
+        words = "\n".join(short(line, letters) for line in caption.split("\n"))
+        sheet.words(x + width / 2, y - 0.02, words, across="center", up="bottom")
+    return sheet, grid
+
+
+def _envelope(wave: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(lowest, highest) of each of at most 600 stretches: draws a minute as fast as a second."""
+    if len(wave) < 2:
+        padded = np.zeros(2)
+        return padded, padded
+    starts = np.unique(np.linspace(0, len(wave) - 2, min(_ENVELOPE, len(wave) - 1)).astype(np.int64))
+    # each stretch reaches one sample into the next, so that the drawn band has no gaps
+    low, high = np.minimum.reduceat(wave, starts), np.maximum.reduceat(wave, starts)
+    following = np.append(starts[1:], len(wave) - 1)
+    return np.minimum(low, wave[following]), np.maximum(high, wave[following])

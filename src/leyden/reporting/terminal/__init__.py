@@ -1,0 +1,1 @@
+"""What commands print: tables, one run's page, a difference of runs, findings."""

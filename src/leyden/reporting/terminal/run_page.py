@@ -1,0 +1,148 @@
+"""`leyden runs show RUN`: everything known of one run: state, command, circumstances, configuration, metrics, files.
+
+page(record, time.time(), defaults)
+"""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from leyden.reporting.format import plural
+from leyden.reporting.terminal.layout import text
+from leyden.reporting.terminal.run_list import STYLES, Row, age
+from leyden.reporting.terminal.tables import config_tree, result_table
+from leyden.runs.query import stale
+from leyden.runs.records import Record
+from leyden.runs.run import COSMETIC
+
+_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+_RESUMES = {
+    "interrupted": "the command resumes it",
+    "failed": "the command trains it again",
+    "running": "another process is at work on it",
+}
+
+
+def page(record: Record, now: float, defaults: Mapping[str, Any]) -> RenderableType:
+    """What to print; `now` in seconds since 1970; `defaults` the flat configuration of a run without arguments."""
+    parts: list[RenderableType] = [_circumstances(record, now)]
+    if record.config:
+        parts += [text(""), _chosen(record, defaults), text(""), config_tree(record.config)]
+    if record.state == "complete":
+        parts += [text(""), result_table({**record.result, "folder": str(record.folder)})]
+    return Group(*parts, text(""), _two_columns([("files", _files(record.folder))]))
+
+
+def _circumstances(record: Record, now: float) -> Table:
+    result, manifest = record.result, {} if record.problem else record.manifest()
+    words: Sequence[str] = result.get("command") or manifest.get("command") or []
+    rows = [("run", str(record.folder)), ("state", _state(record)), ("problem", record.problem)]
+    rows += [("error", _error(record)), ("command", shlex.join(words))]
+    rows += [("in", str(manifest.get("folder") or "")), ("started", _started(record, now))]
+    rows += [("git", _git(record, manifest)), ("software", _software(result, manifest))]
+    rows += [("machine", _machine(manifest)), ("data", str(result.get("data") or ""))]
+    return _two_columns(rows, {"state": STYLES.get("stale" if stale(record) else record.state, "")})
+
+
+def _chosen(record: Record, defaults: Mapping[str, Any]) -> RenderableType:
+    """The keys that are not as in a run without arguments: of some hundred, the few that one looks for."""
+    own = {key: value for key, value in record.keys.items() if key not in COSMETIC}
+    other = [(key, value) for key, value in own.items() if key not in defaults or defaults[key] != value]
+    if not other:
+        return text("chosen: nothing; all is as by default", "dim")
+    return Group(text("chosen, unlike the defaults", "bold"), _two_columns([(k, str(v)) for k, v in other]))
+
+
+def _two_columns(rows: Sequence[tuple[str, str]], styles: Mapping[str, str] | None = None) -> Table:
+    """A word and what it stands for; what is empty is left out."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for word, value in rows:
+        if value:
+            table.add_row(word, text(value, (styles or {}).get(word, "")))
+    return table
+
+
+def _state(record: Record) -> str:
+    changed = stale(record)
+    if changed:
+        return f"stale: made with other software ({', '.join(changed)})"
+    more = _RESUMES.get(record.state)
+    return f"{record.state}: {more}" if more else record.state
+
+
+def _error(record: Record) -> str:
+    error = record.result.get("error") or {}
+    if not error:
+        return ""
+    where = f" ({error['where']})" if error.get("where") else ""
+    there = "; the traceback is in error.txt" if (record.folder / "error.txt").exists() else ""
+    return f"{error.get('type')}: {error.get('message')}{where}{there}"
+
+
+def _started(record: Record, now: float) -> str:
+    started, since = record.result.get("started"), Row.of(record, now).age
+    return f"{started} ({age(since)} ago)" if started else ""
+
+
+def _git(record: Record, manifest: Mapping[str, Any]) -> str:
+    git = manifest.get("git") or {}
+    if not git:
+        return ""
+    changed = ", with changes" if git.get("changed") else ""
+    diff = "; changes.diff holds them" if (record.folder / "changes.diff").exists() else ""
+    return f"{git.get('commit')}{changed}{diff}"
+
+
+def _software(result: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    versions = {**(manifest.get("packages") or {}), **(result.get("made_with") or {})}
+    python = [f"python {manifest['python']}"] if "python" in manifest else []
+    return ", ".join([*(f"{name} {number}" for name, number in versions.items()), *python])
+
+
+def _machine(manifest: Mapping[str, Any]) -> str:
+    cpu, gpus = manifest.get("cpu") or {}, manifest.get("gpus")
+    parts = [str(manifest[key]) for key in ("host", "platform") if key in manifest]
+    parts += [f"{cpu['cores']} CPU cores" if cpu.get("cores") else ""]
+    parts += [] if gpus is None else [", ".join(gpus) or "no GPU"]
+    parts += [
+        plural(cpu["threads"], "thread") if "threads" in cpu else "",
+        str(manifest.get("precision") or ""),
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _files(folder: Path) -> str:
+    return "\n".join(_listed(folder))
+
+
+def _listed(folder: Path) -> Iterator[str]:
+    """A line a file, with its size; of a folder, its files on one line."""
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name != ".lock":
+            yield _with_size(path)
+        elif path.is_dir():
+            inside = [file for file in sorted(path.rglob("*")) if file.is_file()]
+            listed = ", ".join(f"{_with_size(file)}" for file in inside)
+            yield f"{path.name}/ {listed}".rstrip()
+
+
+def _with_size(path: Path) -> str:
+    return f"{path.name} ({size(path.stat().st_size)})"
+
+
+def size(n: float) -> str:
+    """Bytes in decimal units.
+
+    >>> size(999), size(1234), size(7_000_000_000)
+    ('999 B', '1.2 kB', '7.0 GB')
+    """
+    for unit, least in _UNITS:
+        if n >= least:
+            return f"{n / least:.1f} {unit}"
+    return f"{n:.0f} B"

@@ -1,0 +1,1 @@
+"""Run folders: names (fingerprints), locks, states, manifests, results; read without torch."""

@@ -1,0 +1,109 @@
+"""Jobs of a sweep on a Ray cluster: `leyden train -m hydra/launcher=ray ...`, one Ray task each.
+
+hydra-ray-launcher 1.2.2, the released plugin, wants cloudpickle<3 and, for clusters on AWS, a boto3 that the other
+packages of today exclude. This is the part of it that a sweep needs.
+"""
+
+import os
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig
+
+from leyden.utils.console import console
+from leyden.utils.errors import UserError
+
+_PATIENCE = 20.0  # seconds for a cluster to answer; Ray 2.60 itself was still trying after eight minutes
+
+
+def launch(configs: Sequence[DictConfig], task: Any, options: dict[str, Any]) -> list[JobReturn]:
+    """Do the jobs; returns when all have ended. A job that dies takes no other with it.
+
+    Args:
+        configs: composed, with Hydra's node.
+        task: called with each in a process of Ray's.
+        options: `address`, `num_cpus` of a cluster that is started here, and of a job `cpus`, `gpus` and `memory_gb`.
+
+    Raises:
+        UserError: Ray is not installed, or there is no cluster at the address.
+        KeyboardInterrupt: interrupted; the jobs were told to save and stop.
+    """
+    ray = _load()
+    started = _connect(ray, options)
+    job = ray.remote(max_retries=0, **_resources(options))(_job)
+    code = os.environ.get("PYTHONPATH", "")
+    refs = [job.remote(task, cfg, Singleton.get_state(), str(Path.cwd()), code) for cfg in configs]
+    try:
+        return [_result(ray, ref, cfg) for ref, cfg in zip(refs, configs, strict=True)]
+    except KeyboardInterrupt:
+        for ref in refs:
+            ray.cancel(ref)  # as Ctrl-C: the one at work saves first
+        with suppress(KeyboardInterrupt):
+            ray.wait(refs, num_returns=len(refs))
+        raise
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _load() -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise UserError("hydra/launcher=ray needs Ray: pip install 'leyden[ray]'") from None
+    return ray
+
+
+def _connect(ray: Any, options: dict[str, Any]) -> bool:
+    """Join the cluster, or start one of this machine; whether this call has done it."""
+    if ray.is_initialized():
+        return False
+    address = options["address"] or os.environ.get("RAY_ADDRESS")
+    own = {} if address else {"num_cpus": options["num_cpus"], "include_dashboard": False}
+    try:
+        _reach(address or "")
+        ray.init(address=address, configure_logging=False, log_to_driver=False, **own)
+    except (OSError, OverflowError, ValueError) as error:
+        raise UserError(
+            f"hydra.launcher.address={address}: no Ray cluster there ({error}); `ray start --head` starts one"
+        ) from None
+    return True
+
+
+def _reach(address: str) -> None:
+    """Raise an OSError if nobody listens at host:port; auto and local are Ray's to find."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+
+
+def _resources(options: dict[str, Any]) -> dict[str, Any]:
+    memory = {"memory": int(options["memory_gb"] * 2**30)} if options["memory_gb"] else {}
+    return {"num_cpus": options["cpus"], "num_gpus": options["gpus"], **memory}
+
+
+def _job(task: Any, cfg: DictConfig, state: Any, folder: str, code: str) -> Any:
+    """In Ray's process: be where the sweep is, then train."""
+    os.chdir(folder)
+    os.environ["PYTHONPATH"] = code
+    Singleton.set_state(state)
+    HydraConfig.instance().set_config(cfg)
+    outcome = task(cfg)
+    return outcome.status, outcome.message
+
+
+def _result(ray: Any, ref: Any, cfg: DictConfig) -> JobReturn:
+    """What became of a job. Its record is in its run's folder; of one that died there is only this."""
+    done = JobReturn(overrides=list(cfg.hydra.overrides.task), status=JobStatus.COMPLETED)
+    try:
+        done.return_value = ray.get(ref)
+    except (ray.exceptions.RayError, ray.exceptions.RayTaskError) as error:
+        done.status, done.return_value = JobStatus.FAILED, error
+        console.print(f"a job died in Ray: {type(error).__name__}: {error}", style="red", markup=False)
+    return done

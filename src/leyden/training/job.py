@@ -1,0 +1,214 @@
+"""One run as a job: check, build, train, evaluate, record; or show what is recorded already.
+
+The same configuration again: finished -> shows the stored result; broken off -> resumes; failed -> tries again;
+running in another process -> waits for it and shows what it found.
+"""
+
+import errno
+import math
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leyden.config.compose import compose
+from leyden.training import slurm
+from leyden.utils.console import console
+from leyden.utils.errors import UserError, refusal
+from leyden.utils.files import cannot_write
+from leyden.utils.runtime import load_torch, prepare
+
+if TYPE_CHECKING:
+    from leyden.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one job: its status, result.json's content, and a message where there is no result."""
+
+    status: str
+    result: dict[str, Any] = field(default_factory=dict, repr=False)
+    message: str = ""
+    overrides: tuple[str, ...] = ()
+    signal: int = 0  # of an interrupted one: what it was asked by
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return Path(self.result["folder"])
+
+    def metrics(self, split: str = "test") -> "Metrics":
+        """What was found on a split: `.values["accuracy"].low`, `.per_class`, `.confusion`.
+
+        Raises:
+            UserError: the run did not finish, or has no such metrics.
+        """
+        from leyden.metrics import Metrics
+
+        found = self.result.get("metrics") or {}
+        if "confusion" in found.get(split, {}):
+            return Metrics.from_dict(found[split])
+        there = ", ".join(name for name in found if "confusion" in found[name]) or "none"
+        raise UserError(
+            f"no metrics of {split!r}, there are: {there}; the run is {self.status} {self.message}".rstrip()
+        )
+
+
+def train(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> Outcome:
+    """Train one configuration from Python.
+
+    Args:
+        overrides: as on the command line, ["data=digits", "model=mlp"].
+        config_dirs: folders with options of one's own.
+
+    Raises:
+        UserError: a mistake in the configuration or the data.
+        KeyboardInterrupt: interrupted; the state was saved, the same call resumes it.
+    """
+    command = ["leyden", "train", *(f"--config-dir={folder}" for folder in config_dirs), *overrides]
+    outcome = run(compose(overrides, config_dirs), command, verbose=False)
+    if outcome.status == "interrupted":
+        raise KeyboardInterrupt
+    return replace(outcome, overrides=tuple(overrides))
+
+
+def attempt(plain: Mapping[str, Any], command: Sequence[str], known: int | None = None) -> Outcome:
+    """`run` as a job of a sweep, which goes on whatever becomes of it."""
+    return _guarded(lambda: run(plain, command, verbose=False, known=known))
+
+
+def _guarded(work: Callable[[], Outcome]) -> Outcome:
+    """A failure is a result, not an exception: Hydra would print it in words of its own and take a sweep down."""
+    try:
+        return work()
+    except BrokenPipeError:
+        raise
+    except (UserError, OSError) as error:
+        return Outcome("refused", message=refusal(error))
+    except Exception as error:  # not foreseen: with its traceback, and the rest of the sweep goes on
+        traceback.print_exc()
+        return Outcome("failed", message=repr(error))
+
+
+def run(
+    plain: Mapping[str, Any], command: Sequence[str], verbose: bool = True, known: int | None = None
+) -> Outcome:
+    """Check, build, train, evaluate, record; or show what is recorded already.
+
+    Args:
+        plain: a composed configuration.
+        command: what trains it alone, for the manifest.
+        verbose: whether to print the configuration before and the tables after.
+        known: the stamp of what the run's folder held when the command began; None: as it is now.
+
+    Raises:
+        UserError: the configuration or the data are refused; nothing has been written.
+    """
+    load_torch()
+    from leyden.config.validate import check
+    from leyden.imbalance.auto import resolved
+    from leyden.runs.fingerprint import run_of
+    from leyden.training import build
+    from leyden.training.distributed import threads_of_a_rank
+    from leyden.training.trainer import verify_trainer
+
+    config = check(plain)
+    threads = prepare(threads_of_a_rank(config.threads, config.trainer))
+    data = build.data(config)
+    place = run_of(config, data.fingerprint)
+    known = place.stamp() if known is None else known
+    if verbose:
+        _print_config(plain)
+    if place.settled(known, config.force):
+        return _stored(place, verbose)
+    config, recipe = resolved(config, data.spec)
+    slurm.verify(config.trainer)
+    verify_trainer(config)
+    steps_per_epoch = data.steps_per_epoch(int(config.trainer["max_epochs"]))
+    module = build.module(config, data.spec, steps_per_epoch)
+    build.operating(config, data.spec)
+    ledger = build.ledger(config, data, module)
+    chosen = [f"imbalance=auto, {recipe.name}: {recipe.why}"] if recipe else []
+    for remark in (*build.remarks(config), *chosen, *ledger.lines(data.spec.class_names)):
+        console.print(remark)
+    if data.removed:
+        console.print(f"left out {data.removed:,} inputs that are identical to another (data.deduplicate)")
+    with place.lock(lambda: console.print(f"{place.folder} is running in another process; waiting for it")):
+        if place.settled(known, config.force):
+            return _stored(place, verbose)
+        from leyden.training.fit import fit
+
+        return _recorded(
+            place, verbose, lambda: fit(config, plain, data, module, place, ledger, threads, command)
+        )
+
+
+def _stored(place: Any, verbose: bool) -> Outcome:
+    """What an earlier run of this very configuration found, or one in another shell just now."""
+    result = place.result()
+    if result["status"] != "complete":
+        message = (result.get("error") or {}).get("message", "")
+        print(f"leyden: {place.folder} {result['status']} in another process: {message}", file=sys.stderr)
+        return Outcome(result["status"], result, message)
+    changed = place.stale()
+    note = f"; stale, since it was made with other software ({', '.join(changed)})" if changed else ""
+    console.print(f"finished before{note}: this is its result (force=true trains again)")
+    _print_result(result, verbose)
+    return Outcome("complete", result)
+
+
+def _recorded(place: Any, verbose: bool, work: Any) -> Outcome:
+    """Do the work and write what became of it, whatever becomes of it."""
+    from leyden.callbacks.interrupt import Interrupted
+
+    try:
+        result = place.finish({"error": None, **work()})
+    except UserError:
+        raise
+    except (Interrupted, KeyboardInterrupt, SystemExit) as why:  # Lightning exits at a second Ctrl-C
+        console.print(f"interrupted; the same command resumes from {place.resume_point() or 'the start'}")
+        by = why.signal if isinstance(why, Interrupted) else 0
+        return Outcome("interrupted", place.finish({"status": "interrupted"}), signal=by)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise cannot_write(place.folder, error) from error
+        return _failed(place, error)
+    _print_result(result, verbose)
+    return Outcome(result["status"], result)
+
+
+def _failed(place: Any, error: Exception) -> Outcome:
+    """Record what the run died of: in short in result.json, with the traceback in error.txt."""
+    from leyden.utils.files import write_text
+
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    kind, story = type(error).__name__, place.folder / "error.txt"
+    write_text(story, "".join(traceback.format_exception(error)))
+    brief = {"type": kind, "message": str(error), "where": f"{where.filename}:{where.lineno}"}
+    findings = [finding.to_dict() for finding in getattr(error, "findings", ())]
+    best = getattr(error, "best", {})
+    result = place.finish({"status": "failed", "error": brief, "best": best, "doctor": findings})
+    print(f"leyden: the run failed: {kind}: {error}; the traceback is in {story}", file=sys.stderr)
+    return Outcome("failed", result, str(error))
+
+
+def _print_config(plain: Mapping[str, Any]) -> None:
+    from leyden.reporting.terminal.tables import config_tree
+
+    console.print(config_tree(dict(plain)))
+
+
+def _print_result(result: Mapping[str, Any] | None, verbose: bool) -> None:
+    from leyden.reporting.terminal.tables import result_table
+
+    if result is None:
+        return
+    if verbose and result["status"] == "complete":
+        console.print(result_table(dict(result)))
+        return
+    best = result.get("best") or {}
+    value = best.get("value", math.nan)
+    pruned = "pruned  " if result["status"] == "pruned" else ""
+    console.print(f"{pruned}{best.get('monitor', 'metric')} {value:.4f}  {result['folder']}", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Values that are searched for: learning rate, batch size, and Optuna studies."""

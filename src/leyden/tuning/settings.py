@@ -1,0 +1,132 @@
+"""The node `sweep` of a search: what may be chosen, how many trials, by which sampler, what is looked for.
+
+settings = Settings.of({"params": {"optimizer.lr": {"low": 1e-4, "high": 0.1, "log": True}}, "trials": 20})
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from leyden.config.schema import Node, file_name
+from leyden.config.signatures import as_typed, reason
+from leyden.runs.records import Record, metric_name
+from leyden.utils.errors import UserError, nearest
+
+Direction = Literal["maximize", "minimize"]
+_COSTS = ("seconds", "samples_per_second", "parameters", "steps")
+
+
+class Goal(NamedTuple):
+    """What is looked for: val/accuracy or cost.parameters, and which way."""
+
+    name: str
+    direction: Direction
+
+    def of(self, record: Record) -> float | None:
+        """Its value in a finished run."""
+        if record.best.get("monitor") == self.name:
+            return float(record.best["value"])
+        if self.name.startswith("cost."):
+            return (record.result.get("cost") or {}).get(self.name.removeprefix("cost."))
+        return record.metric(self.name.partition("/")[0], metric_name(self.name))
+
+
+class Settings(Node):
+    """Group `sweep`.
+
+    trials is how many there are in the end; startup, how many are drawn at random before the sampler learns and end
+    before the pruner prunes; warmup, epochs of a run that are never pruned. objectives: empty is the monitored
+    metric. study: the name of its folder, by default that of the option; storage: the URL of a database.
+    """
+
+    params: dict[str, Any] = Field(default={})
+    trials: Annotated[int, Field(ge=1)] = 20
+    sampler: Literal["tpe", "random", "gp", "cmaes", "nsga2", "qmc", "grid"] = "tpe"
+    seed: Annotated[int, Field(ge=0)] = 1
+    startup: Annotated[int, Field(ge=1)] = 10
+    pruner: Literal["none", "median", "hyperband"] = "none"
+    warmup: Annotated[int, Field(ge=0)] = 1
+    objectives: list[str] = Field(default=[])
+    directions: list[Direction] = Field(default=[])
+    study: Annotated[str, Field(min_length=1), AfterValidator(file_name)] | None = None
+    storage: str | None = None
+
+    @classmethod
+    def of(cls, node: Mapping[str, Any]) -> "Settings":
+        """Read a composed node.
+
+        Raises:
+            UserError: a field that does not exist, or a value that it cannot have.
+        """
+        for name in node:
+            if name not in cls.model_fields:
+                raise UserError(
+                    f"sweep.{name}: there is no such field; {nearest(str(name), cls.model_fields)}"
+                )
+        try:
+            return cls.model_validate(dict(node))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            path = ".".join(str(part) for part in first["loc"])
+            raise UserError(
+                f"sweep.{path}={as_typed(first['input'])}: {reason([first], first['input'])}"
+            ) from None
+
+    def goals(self, monitor: str) -> list[Goal]:
+        """What is looked for.
+
+        Raises:
+            UserError: an objective that no run has, one of the test split, or not as many directions as objectives.
+        """
+        names = self.objectives or [monitor]
+        if self.directions and len(self.directions) != len(names):
+            raise UserError(
+                f"sweep.directions: expected one for each of {', '.join(names)}, got {len(self.directions)}"
+            )
+        for name in self.objectives:
+            _verify(name, monitor)
+        return [
+            Goal(name, self.directions[i] if self.directions else _direction(name))
+            for i, name in enumerate(names)
+        ]
+
+
+def _verify(name: str, monitor: str) -> None:
+    from leyden.metrics import METRICS
+
+    known = [
+        monitor,
+        *(f"val/{metric}" for metric in ("loss", *METRICS)),
+        *(f"cost.{cost}" for cost in _COSTS),
+    ]
+    if name.startswith("test/"):
+        raise UserError(
+            f"sweep.objectives: {name} would choose by the test split, which is for the end; use val/"
+        )
+    if name not in known:
+        raise UserError(
+            f"sweep.objectives: {name} is not among what a run is judged by; {nearest(name, known)}"
+        )
+
+
+def _direction(name: str) -> Direction:
+    from leyden.metrics import higher_is_better
+
+    if name.startswith("cost."):
+        return "maximize" if name == "cost.samples_per_second" else "minimize"
+    return "maximize" if higher_is_better(name) else "minimize"
+
+
+def verify_goals(settings: Settings, goals: Sequence[Goal]) -> None:
+    """Refuse what Optuna cannot do with several goals.
+
+    Raises:
+        UserError: pruning, or a sampler for one goal.
+    """
+    if len(goals) > 1 and settings.pruner != "none":
+        raise UserError(
+            f"sweep.pruner={settings.pruner}: with several objectives nothing is pruned; use none"
+        )
+    if len(goals) > 1 and settings.sampler == "cmaes":
+        raise UserError("sweep.sampler=cmaes is for one objective; with several use tpe, gp or nsga2")

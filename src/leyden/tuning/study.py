@@ -1,0 +1,210 @@
+"""A study: its trials in Optuna's storage, asked for and told one at a time, by any number of processes at once.
+
+No trial is lost and none is done twice. A trial belongs to the process that asked for it, which holds the lock of a
+file of its own for as long as it lives. A trial of a dead process keeps its number and its parameters, so its run is
+the same one and resumes; asking comes under a lock of the study, so that two processes never take up the same.
+"""
+
+import functools
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from leyden.reporting.search import SCHEMA
+from leyden.tuning.optuna_backend import load_optuna, pruner_of, sampler_of, storage_of
+from leyden.tuning.process_locks import Owners
+from leyden.tuning.settings import Goal, Settings
+from leyden.tuning.space import Space, Values
+from leyden.tuning.trial import name_of
+from leyden.utils.files import cannot_write, write_json
+
+_LEAST = 4  # finished trials below which importance says nothing
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A trial to run: its number, the values to run it with, and the value of the run's key `trial`."""
+
+    number: int
+    values: Values
+    name: str
+
+
+class Study:
+    """One study in its folder: study.db (or the storage that was given), study.json, locks.
+
+    Args:
+        folder: of the study, made here.
+        settings: of the search.
+        space: what may be chosen.
+        goals: what is looked for, the first is the monitored metric by default.
+        epochs: of a whole run, for Hyperband.
+
+    Raises:
+        UserError: Optuna is not installed, or the storage cannot be opened.
+    """
+
+    def __init__(
+        self, folder: Path, settings: Settings, space: Space, goals: Sequence[Goal], epochs: int
+    ) -> None:
+        optuna = load_optuna()
+        self.folder, self.settings, self.space, self.goals = folder, settings, space, goals
+        self.url = settings.storage or f"sqlite:///{folder.resolve() / 'study.db'}"
+        try:
+            self._owners = Owners(folder)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        with self._owners.alone():
+            self._storage = storage_of(self.url)
+            self._study = optuna.create_study(
+                study_name=folder.name,
+                storage=self._storage,
+                directions=[goal.direction for goal in goals],
+                load_if_exists=True,
+            )
+            pruning = {"name": settings.pruner, "startup": settings.startup, "warmup": settings.warmup}
+            self._study.set_user_attr("pruning", {**pruning, "epochs": epochs})
+        self._study.pruner = pruner_of({**pruning, "epochs": epochs})
+        self._states = optuna.trial.TrialState
+        self._trial_class = optuna.trial.Trial
+
+    def close(self) -> None:
+        """Give up what this process has not finished; another takes it up."""
+        self._owners.close()
+
+    # --- ask and tell ---
+
+    def ask(self) -> Asked | None:
+        """The next trial: one that a dead process has left, else a new one; None where there is none to begin."""
+        with self._owners.alone():
+            trials = self.trials()
+            left = next((t for t in trials if self._is_left(t)), None)
+            if left is None and len(trials) >= self.total:
+                return None
+            number = len(trials) if left is None else left.number
+            self._study.sampler = self._sampler(number)
+            trial = self._study.ask() if left is None else self._trial_class(self._study, left._trial_id)
+            trial.set_user_attr("owner", self._owners.name)
+            values = self.space.draw(trial)
+            trial.set_user_attr("params", values)
+            return Asked(number, values, name_of(self.url, self.folder.name, number))
+
+    def _is_left(self, trial: Any) -> bool:
+        """Whether the process that asked for it has died over it."""
+        return not trial.state.is_finished() and not self._owners.alive(trial.user_attrs.get("owner", ""))
+
+    def note(self, number: int, **facts: Any) -> None:
+        """Keep facts of a trial beside it: folder and words of its run, seconds, error."""
+        trial = self.trials()[number]
+        for key, value in facts.items():
+            self._storage.set_trial_user_attr(trial._trial_id, key, value)
+
+    def tell(
+        self, number: int, state: str, values: Sequence[float] = (), curve: Mapping[int, float] = {}
+    ) -> None:
+        """What became of a trial.
+
+        Args:
+            number: its number.
+            state: complete, pruned or failed.
+            values: of the goals, of a complete trial.
+            curve: epoch -> monitored metric, for what the run did not report itself (it was there before).
+        """
+        kind = {"complete": self._states.COMPLETE, "pruned": self._states.PRUNED, "failed": self._states.FAIL}
+        with self._owners.alone():
+            trial = self.trials()[number]
+            for epoch in curve.keys() - trial.intermediate_values.keys() if len(self.goals) == 1 else ():
+                self._storage.set_trial_intermediate_value(trial._trial_id, epoch, curve[epoch])
+            self._study.sampler = self._sampler(number)
+            with suppress(RuntimeError):  # the grid's sampler tries to stop a loop that is not Optuna's
+                self._study.tell(number, list(values) or None, state=kind[state], skip_if_finished=True)
+            self.write()
+
+    def _sampler(self, number: int) -> Any:
+        return sampler_of(self.settings.sampler, self.settings.seed, self.settings.startup, number)
+
+    # --- what is known ---
+
+    @property
+    def total(self) -> int:
+        """Trials there will be in the end: no more than the grid has points."""
+        points = self.space.size() if self.settings.sampler == "grid" else None
+        return min(self.settings.trials, points or self.settings.trials)
+
+    def trials(self) -> list[Any]:
+        """Optuna's frozen trials, by number."""
+        found: list[Any] = self._study.get_trials(deepcopy=False)
+        return found
+
+    def elsewhere(self) -> bool:
+        """Whether another process is at work on a trial, or has died over one."""
+        return any(
+            not t.state.is_finished() and t.user_attrs.get("owner") != self._owners.name
+            for t in self.trials()
+        )
+
+    def best(self) -> list[Any]:
+        """The best trial; of several goals those that no other beats in all."""
+        if not any(t.state == self._states.COMPLETE for t in self.trials()):
+            return []
+        return [self._study.best_trial] if len(self.goals) == 1 else list(self._study.best_trials)
+
+    # --- study.json ---
+
+    def write(self, importance: bool = False) -> None:
+        """study.json, from which everything is reported without Optuna. importance: compute it, too."""
+        write_json(
+            self.folder / "study.json",
+            {
+                "schema": SCHEMA,
+                "name": self.folder.name,
+                "storage": self.url,
+                "sampler": self.settings.sampler,
+                "pruner": self.settings.pruner,
+                "seed": self.settings.seed,
+                "total": self.total,
+                "goals": [{"name": goal.name, "direction": goal.direction} for goal in self.goals],
+                "params": {p.key: {"log": bool(getattr(p, "log", False))} for p in self.space.parameters},
+                "best": [trial.number for trial in self.best()],
+                "importance": self._importance() if importance else {},
+                "trials": [_plain(trial) for trial in self.trials()],
+            },
+        )
+
+    def _importance(self) -> dict[str, dict[str, float]]:
+        """goal -> parameter -> its share of what the values differ by (PED-ANOVA), over the complete trials."""
+        complete = [t for t in self.trials() if t.state == self._states.COMPLETE]
+        varied = [p.key for p in self.space.parameters if p.count != 1]
+        shared = [key for key in varied if all(key in t.params for t in complete)]
+        found = {}
+        for place, goal in enumerate(self.goals):
+            sign = -1 if goal.direction == "maximize" else 1  # what matters for being among the lowest
+            lowest = functools.partial(_signed, place, sign)
+            if len(complete) >= _LEAST and len({t.values[place] for t in complete}) > 1 and shared:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # that it is the lowest
+                    found[goal.name] = load_optuna().importance.get_param_importances(
+                        self._study, params=shared, target=lowest
+                    )
+        return found
+
+
+def _signed(place: int, sign: int, trial: Any) -> float:
+    return float(sign * trial.values[place])
+
+
+def _plain(trial: Any) -> dict[str, Any]:
+    """A trial as study.json has it."""
+    states = {"FAIL": "failed"}
+    facts = {key: trial.user_attrs.get(key) for key in ("folder", "words", "seconds", "error")}
+    return {
+        "number": trial.number,
+        "state": states.get(trial.state.name, trial.state.name.lower()),
+        "params": trial.user_attrs.get("params", {}),
+        "values": trial.values if trial.state.name == "COMPLETE" else None,
+        "curve": {str(epoch): value for epoch, value in sorted(trial.intermediate_values.items())},
+        **facts,
+    }

@@ -1,0 +1,83 @@
+"""The small files of a run's folder: written atomically; a damaged one is named when it is read."""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from yaml import YAMLError
+
+from leyden.utils.errors import UserError, first_line
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file beside `path` to write to; then synced, and renamed to `path`. After an error `path` is what it was.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write atomically; raises as `replacing` does."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write as indented JSON; NaN is an error, it is not JSON."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False, default=str) + "\n")
+
+
+def held(path: Path) -> bool:
+    """Whether another process holds the POSIX record lock (lockf) of a file; not if there is none."""
+    if not path.exists():
+        return False
+    with path.open("r+") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def read_object(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
+    """The mapping in a small file of a run's folder: `read_object(path, json.loads)`.
+
+    Raises:
+        UserError: the file is not there, or holds something else.
+    """
+    try:
+        content = parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, YAMLError) as error:
+        raise damaged(path, first_line(error)) from error
+    if not isinstance(content, dict):
+        raise damaged(path, f"it holds {type(content).__name__}")
+    return content
+
+
+def damaged(path: Path, reason: str) -> UserError:
+    """The message for a file of a run's folder that is not as it was written."""
+    return UserError(f"{path} is damaged ({reason}); move the run's folder away and train again")
+
+
+def cannot_write(path: Path, error: OSError) -> UserError:
+    """The message for an operating-system error at `path`."""
+    return UserError(
+        f"cannot write {path}: {error.strerror or error}; choose another folder with runs=... or cache=..."
+    )

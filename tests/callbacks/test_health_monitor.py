@@ -1,0 +1,131 @@
+"""The doctor between backward pass and step: clipping by history, and values that are read some steps later."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+
+from leyden.callbacks import health_monitor
+from leyden.callbacks.health_monitor import Doctor
+from leyden.config.compose import compose
+from leyden.health.settings import Policy
+from leyden.training.job import attempt
+from leyden.utils.lightning_internals import only_own_hooks
+from planting import NETS, modules_of, planted
+
+QUICK = [
+    *("data.source.samples=600", "trainer=cpu", "trainer.max_epochs=2", "batch_size=16", "threads=1"),
+    "logger=none",
+]
+
+
+def stepped(norms: list[float], policy: Policy, tmp_path: Path) -> list[float]:
+    """Gradients of these norms, one after another, as they leave the doctor."""
+    parameter = torch.nn.Parameter(torch.zeros(4))
+    optimizer, watching = torch.optim.SGD([parameter], lr=0.1), Doctor(policy, tmp_path)
+    left = []
+    for norm in norms:
+        parameter.grad = torch.full((4,), norm / 2)
+        if watching._clip is not None:
+            watching._clip(optimizer, norm)
+        left.append(float(parameter.grad.norm()))
+    return left
+
+
+def test_a_gradient_far_above_its_history_is_scaled_down(tmp_path: Path) -> None:
+    """ZClip: to mean + z_max^2 / z deviations; the further out, the nearer to the mean."""
+    history = [1.0 + 0.1 * (-1) ** i for i in range(60)]
+    calm = stepped(history, Policy(adaptive_clip=2.5), tmp_path)
+    assert calm == pytest.approx(history)
+    far, further = (
+        stepped([*history, out], Policy(adaptive_clip=2.5), tmp_path)[-1] for out in (10.0, 1000.0)
+    )
+    assert 0.99 <= further < far < 1.3
+
+
+def test_neither_at_the_beginning_nor_unasked(tmp_path: Path) -> None:
+    assert stepped([1.0, 1.1, 0.9, 50.0], Policy(adaptive_clip=2.5), tmp_path)[-1] == pytest.approx(50)
+    assert stepped([*[1.0, 1.1] * 30, 50.0], Policy(), tmp_path)[-1] == pytest.approx(50)
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The doctor reads values as it does where reading halts a queue."""
+    monkeypatch.chdir(tmp_path)
+    start = Doctor.on_train_start
+
+    def late(self: Doctor, trainer: Any, pl_module: Any) -> None:
+        start(self, trainer, pl_module)
+        self.exact = self._asked_exact or self.policy.treats or self.policy.adaptive_clip is not None
+
+    monkeypatch.setattr(Doctor, "on_train_start", late)
+
+
+@pytest.mark.parametrize("step", [2, 15, 16, 20, 25])
+def test_a_value_read_late_is_found_at_its_own_step(step: int, as_on_a_gpu: None) -> None:
+    """Within the first sixteen steps, at their end, in the next, and in those before a validation."""
+    words = [*NETS["image"], *QUICK]
+    outcome = attempt(planted(words, [step], modules_of(words)[2]), ["leyden", "train"])
+    assert outcome.status == "failed"
+    (finding,) = outcome.result["doctor"]
+    assert (finding["id"], finding["step"]) == ("non_finite", step)
+    assert finding["where"].endswith(modules_of(words)[2])
+
+
+def test_what_is_read_late_is_the_same_chart(as_on_a_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Losses and norms by step, whether each is read at once or sixteen at a time."""
+    noted: dict[bool, list[tuple[int, float, float]]] = {True: [], False: []}
+    note = Doctor._note
+
+    def keep(self: Doctor, module: Any, step: int, loss: float, norm: float) -> None:
+        noted[self.exact].append((step, loss, norm))
+        note(self, module, step, loss, norm)
+
+    monkeypatch.setattr(Doctor, "_note", keep)
+    words = [*NETS["text"], *QUICK]
+    assert attempt(compose(words), ["leyden", "train"]).status == "complete"
+    monkeypatch.setattr(health_monitor, "_SHARE", math.inf)  # at once means every step
+    exact = attempt(compose([*words, "health.adaptive_clip=1000.0"]), ["leyden", "train"])
+    assert exact.status == "complete"
+    assert [step for step, _, _ in noted[False]] == list(range(len(noted[True])))
+    for late, soon in zip(noted[False], noted[True], strict=True):
+        assert late == pytest.approx(soon, rel=1e-4)
+
+
+def test_what_acts_on_a_step_reads_every_step(tmp_path: Path) -> None:
+    """A clip or a skip that came sixteen steps later would be none."""
+
+    class Gpu:
+        type = "cuda"
+
+    class Strategy:
+        root_device = Gpu()
+
+    class Trainer:
+        strategy = Strategy()
+
+    for policy, every in (
+        (Policy(), False),
+        (Policy(adaptive_clip=2.5), True),
+        (Policy(on_bad="skip"), True),
+        (Policy(on_bad="roll_back"), True),
+    ):
+        watching = Doctor(policy, tmp_path)
+        watching.on_train_start(Trainer(), torch.nn.Linear(1, 1))  # type: ignore[arg-type]
+        assert watching.exact is every
+
+
+def test_empty_hooks_are_taken_away_and_own_ones_stay() -> None:
+    @only_own_hooks
+    class Own(Callback):
+        def on_train_batch_end(self, *args: Any) -> None:
+            """Something."""
+
+    own = Own()
+    assert callable(own.on_train_batch_end)
+    assert own.on_train_batch_start is None  # type: ignore[comparison-overlap]
+    assert callable(own.on_train_epoch_end)  # not called at every batch: left as it is
+    assert callable(Callback().on_train_batch_start)

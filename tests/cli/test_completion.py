@@ -1,0 +1,95 @@
+"""Tab completion, as bash asks for it, and that it never waits for torch."""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LINES = {
+    "leyden tr": {"train"},
+    "leyden ": {"train", "data", "evaluate", "predict", "list"},
+    "leyden train mod": {"model="},
+    "leyden train model=c": {"model=cnn", "model=crnn"},
+    "leyden train model=mlp experiment=mnist": {"experiment=mnist_cnn", "experiment=mnist_keras"},
+    "leyden train data/tok": {"data/tokenizer="},
+    "leyden train optimizer.l": {"optimizer.lr="},
+    "leyden train trainer.max": {"trainer.max_epochs="},
+    "leyden data data=planted_i": {"data=planted_images"},
+    "leyden list obj": {"objective"},
+    "leyden train --config-dir my_lab/conf model=my": {"model=my_net"},
+    "leyden train --config-dir nowhere model=my": set(),
+    "leyden train model=nonsense=x opti": set(),
+}
+
+# For every line: what bash does at a TAB, then the answers, one a line, and an empty line.
+ASK = """
+source <(leyden train -sc install=bash)
+while IFS= read -r COMP_LINE; do
+  COMP_POINT=${#COMP_LINE}; read -ra COMP_WORDS <<< "$COMP_LINE"
+  case "$COMP_LINE" in *" ") COMP_CWORD=${#COMP_WORDS[@]} ;; *) COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) ;; esac
+  COMPREPLY=()
+  hydra_bash_completion
+  printf '%s\\n' "${COMPREPLY[@]}" ''
+done
+"""
+
+
+@pytest.fixture(autouse=True)
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    option = Path("my_lab/conf/model/my_net.yaml")
+    option.parent.mkdir(parents=True)
+    option.write_text("# Mine.\nname: my_net\n")
+
+
+def test_bash_completes_verbs_groups_options_and_keys() -> None:
+    chosen = ["leyden tr", "leyden train mod", "leyden train model=c", "leyden train optimizer.l"]
+    done = subprocess.run(
+        ["bash", "-c", ASK],
+        input="\n".join(chosen) + "\n",
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    answers = [set(block.split()) for block in done.stdout.split("\n\n")]
+    for line, found in zip(chosen, answers, strict=False):
+        assert LINES[line] <= found, (line, found, done.stderr)
+        word = shlex.split(line)[-1]
+        assert all(answer.startswith(word) for answer in found), (line, found)
+
+
+def test_no_completion_imports_torch_or_says_anything_else() -> None:
+    """All lines in one process, which is asked at its end what it has imported."""
+    code = """
+import contextlib, io, json, os, sys
+sys.argv = ["leyden", "-sc", "query=bash"]
+from leyden.cli.main import main
+answers = {}
+for line in json.load(sys.stdin):
+    os.environ["COMP_LINE"] = line
+    sys.argv = ["leyden", "-sc", "query=bash"]
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert main() == 0
+    answers[line] = out.getvalue().split()
+heavy = [name for name in ("torch", "lightning", "numpy", "torchmetrics") if name in sys.modules]
+print(json.dumps([answers, heavy]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps(list(LINES)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answers, heavy = json.loads(done.stdout)
+    assert heavy == []
+    assert done.stderr == ""
+    for line, expected in LINES.items():
+        found = set(answers[line])
+        assert (found == expected) if not expected or "model=" in line else (expected <= found), (line, found)
+        assert len(found) < 15, (line, found)

@@ -1,0 +1,237 @@
+"""The command: how fast it answers, what it prints, and its exit status."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leyden import __version__
+from leyden.cli.main import VERBS, main
+from leyden.modules.classification import Classifier
+
+Tiny = Callable[..., list[str]]
+
+
+@pytest.mark.parametrize("words", [["--help"], [], ["--version"], ["no_such_verb"]])
+def test_the_first_answer_imports_nothing_heavy(words: list[str]) -> None:
+    code = (
+        "import sys; from leyden.cli.main import main; main(sys.argv[1:]);"
+        "sys.exit(any(m in sys.modules for m in ('torch', 'lightning', 'hydra', 'numpy', 'rich')))"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code, *words], check=False, capture_output=True).returncode == 0
+    )
+
+
+FIRST = """
+import gc, os, sys
+class Hook:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch" and name not in told:
+            told[name] = os.environ.get("GOMP_SPINCOUNT"), gc.isenabled()
+told = {}
+sys.meta_path.insert(0, Hook())
+from leyden.cli.main import main
+main(sys.argv[1:])
+print(told.get("torch"), gc.isenabled(), gc.get_freeze_count() > 100_000)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "trainer.no_such_argument=1"],
+        ["train", "-m", "trainer.no_such_argument=1", "seed=1,2"],
+        ["evaluate", "nowhere"],
+        ["predict", "nowhere", "a.png"],
+        ["replay", "nowhere"],
+        ["data"],
+        ["check", "data"],
+        ["check", "model", "model=no_such_model"],
+        ["check", "resume", "model=no_such_model"],
+        ["profile", "model=no_such_model"],
+        ["find", "lr", "model=no_such_model"],
+    ],
+)
+def test_torch_is_imported_into_a_process_that_is_set_for_it(words: list[str], tmp_path: Path) -> None:
+    """OpenMP reads its variables once, at the import; the garbage collector is off for its time, and on again."""
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "('2000', False) True True", done.stdout + done.stderr
+
+
+def test_help_names_every_verb_and_the_first_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for verb, (_, line) in VERBS.items():
+        assert re.search(rf"^  {verb} +{re.escape(line)}$", shown, re.MULTILINE), verb
+    assert "leyden train " in shown
+    assert max(map(len, shown.splitlines())) <= 100
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"leyden {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["trian"], "did you mean 'train'"),
+        (["train", "modle=cnn"], "did you mean 'model'"),
+        (["train", "model=cnm"], "did you mean 'cnn'"),
+        (["train", "model.net.widht=3"], "did you mean 'widths'"),
+        (["train", "seed"], "'seed' is not of the form key=value"),
+        (["train", "seed=one"], "seed=one: "),
+        (["train", "data=image_folder"], "data.source.root must be given"),
+        (["train", "data=sms_spam"], "is text, but model=cnn is for image"),
+        (["list", "modle"], "did you mean 'model'"),
+        (["evaluate", "nowhere"], "not the folder of a run"),
+        (["predict", "nowhere", "a.png"], "not the folder of a run"),
+    ],
+)
+def test_a_mistake_is_one_message_and_status_2(
+    words: list[str], told: str, tiny: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny()
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("leyden: ")
+    assert told in said.err
+    assert "Traceback" not in said.err
+    assert not list(Path().iterdir()), "a refused command leaves nothing behind"
+
+
+def test_train_help_shows_groups_and_keys_and_starts_nothing(
+    tiny: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny()
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["train", "--help"])
+    shown = capsys.readouterr().out
+    for word in ("model: ", "keras_cnn", "monitor: val/accuracy", "-m model=cnn,mlp", "leyden list"):
+        assert word in shown, word
+    assert not list(Path().iterdir())
+
+
+def test_cfg_job_shows_what_would_run(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny()
+    assert main(["train", "model=mlp", "model.net.hidden=[8]", "--cfg", "job"]) == 0
+    shown = capsys.readouterr().out
+    assert "_target_: leyden.nets.image.MLP" in shown
+    assert "hidden:" in shown
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("topic", ["searchpath", "defaults", "config"])
+def test_info_tells_where_the_configuration_comes_from(
+    topic: str, tiny: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny()
+    assert main(["train", "--info", topic]) == 0
+    shown = capsys.readouterr().out
+    assert {"searchpath": "conf", "defaults": "model/cnn", "config": "val/accuracy"}[topic] in shown
+    assert not list(Path().iterdir())
+
+
+# --- sweeps ---
+
+
+def test_a_sweep_prints_its_table_and_its_second_launch_redoes_nothing(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "-m", *tiny("trainer.max_epochs=1", "seed=1,2", "optimizer.lr=0.01,0.001")]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "4 jobs: 4 complete" in shown
+    for pair in ("seed=1", "seed=2", "optimizer.lr=0.01", "optimizer.lr=0.001"):
+        assert pair in shown
+    folders = {p.parent for p in Path("runs").rglob("result.json")}
+    assert len(folders) == 4
+    assert sorted(p.name for p in Path("runs").iterdir()) == ["default"], "nothing of Hydra's is written"
+
+    monkeypatch.setattr(Classifier, "training_step", None)  # whoever trains now fails
+    assert main(words) == 0
+    assert "4 of 4 jobs complete" in capsys.readouterr().out
+    assert {p.parent for p in Path("runs").rglob("result.json")} == folders
+
+
+def test_an_added_seed_costs_only_that_seed(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = tiny("trainer.max_epochs=1")
+    assert main(["train", "-m", *options, "seed=1,2"]) == 0
+    fits: list[int] = []
+    monkeypatch.setattr(Classifier, "on_fit_start", lambda self: fits.append(self.seed))
+    assert main(["train", "-m", *options, "seed=1,2,3"]) == 0
+    assert fits == [3]
+
+
+def test_one_failing_job_fails_alone(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = Classifier.training_step
+
+    def failing(self: Any, batch: Any, batch_idx: int) -> Any:
+        if self.seed == 2:
+            raise RuntimeError("as it happens")
+        return original(self, batch, batch_idx)
+
+    words = ["train", "-m", *tiny("trainer.max_epochs=1", "seed=1,2,3")]
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "training_step", failing)
+        assert main(words) == 1
+    said = capsys.readouterr()
+    assert "3 jobs: 2 complete, 1 failed" in said.out
+    rules = [line for line in said.out.splitlines() if line.startswith("job ")]
+    assert rules[0].startswith("job 1 (0 of 3 done): seed=1")
+    assert "job 2 (1 of 3 done, about " in rules[1]
+    assert "job 3 (2 of 3 done, 1 failed, about " in rules[2]
+    assert "as it happens" in said.err
+    statuses = sorted(json.loads(p.read_text())["status"] for p in Path("runs").rglob("result.json"))
+    assert statuses == ["complete", "complete", "failed"]
+    assert main(words) == 0, "the same command tries the failed one again"
+
+
+def test_a_sweep_with_a_mistake_in_it_trains_nothing(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", *tiny("trainer.max_epochs=1", "model=mlp,lstm"), "-m"]  # -m may stand anywhere
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert "leyden: 1 of 2 jobs cannot be run, so none has been:\n  job 2 (" in said.err
+    assert "is for text" in said.err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "head", "first"),
+    [
+        (
+            ["seed=1,2,3,4,5,6,7", "model.net.widht=3", "optimizer.lr=0.1,0.2"],
+            "leyden: 14 of 14 jobs cannot be run, so none has been:",
+            ["  jobs 1, 2, 3, 4, 5 and 9 more"],
+        ),
+        (
+            ["seed=1,2,3,4,5,6,7", "optimizer.lr=0.1,a"],
+            "leyden: 7 of 14 jobs cannot be run, so none has been:",
+            ["  jobs 2, 4, 6, 8, 10 and 2 more"],
+        ),
+        (
+            ["optimizer.lr=a,b,c,d,e,f,0.1"],
+            "leyden: 6 of 7 jobs cannot be run, so none has been:",
+            [*(f"  job {i} (optimizer.lr={c})" for i, c in enumerate("abcde", 1)), "  and 1 more mistake"],
+        ),
+    ],
+)
+def test_a_mistake_of_many_jobs_is_told_once(
+    words: list[str], head: str, first: list[str], tiny: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "-m", *tiny(*words)]) == 2
+    told = capsys.readouterr().err
+    lines = told[told.index("leyden: ") :].splitlines()
+    assert lines[0] == head
+    assert [line.partition(": ")[0] for line in lines[1:]] == first

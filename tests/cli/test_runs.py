@@ -1,0 +1,355 @@
+"""`leyden runs`: what it lists, shows, compares and removes; and what it refuses."""
+
+import io
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from leyden.cli import main
+from leyden.reporting.terminal.run_page import size
+from leyden.runs.lookup import one
+from leyden.runs.run import Run
+from leyden.utils.console import console
+from run_folders import write
+
+HOLD = (
+    "import sys, pathlib; from leyden.runs.run import Run\n"
+    "with Run(pathlib.Path(sys.argv[1])).lock(lambda: None):\n"
+    "    print('held', flush=True); sys.stdin.read()"
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Six runs under runs/, in a working folder of their own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(console, "_width", 100)  # it has read COLUMNS when it was made
+    runs = tmp_path / "runs"
+    write(runs, model="cnn", seed=1, accuracy=0.91, started="2026-01-03T12:00:00+0000")
+    write(runs, model="cnn", seed=2, accuracy=0.93, started="2026-01-01T12:00:00+0000")
+    write(runs, model="mlp", seed=1, accuracy=0.85, started="2026-01-02T12:00:00+0000", lr=0.01)
+    write(runs, model="rnn", accuracy=0.8, made_with={"leyden": "0.0.1"}, started="2025-01-01T12:00:00+0000")
+    write(runs, model="gru", status="failed", started="2024-01-01T12:00:00+0000")
+    write(runs, model="lstm", status="interrupted", started="2024-01-01T11:00:00+0000")
+    return runs
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> str:
+    """What `leyden runs ...` prints, on either stream."""
+    assert main.main(["runs", *words]) == status
+    shown = capsys.readouterr()
+    return shown.err if status == 2 else shown.out
+
+
+def named(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    """Model and seed of each run listed, in order."""
+    rows = json.loads(said(capsys, *words, "--json"))
+    return [f"{row['config']['model']['name']}{row['config']['seed']}" for row in rows]
+
+
+# --- list ---
+
+
+def test_the_table_has_a_line_a_run(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = said(capsys)
+    for folder in (root / "default").iterdir():
+        line = next(line for line in shown.splitlines() if f"default/{folder.name}" in line)
+        model = folder.name.split("-")[1]
+        state = {"gru": "failed", "lstm": "interrupted", "rnn": "stale"}.get(model, "complete")
+        assert line.split()[0] == state
+    cnn = next(line for line in shown.splitlines() if "cnn-seed2" in line)
+    assert cnn.split()[3:7] == ["0.9300", "0.9300", "9.30", "s"]
+    assert "6 runs under runs: 3 complete, 1 stale, 1 failed, 1 interrupted" in shown
+    assert "leyden 0.0.1 -> " in shown
+    assert said(capsys, "list") == shown
+
+
+def test_order(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    newest = ["cnn1", "mlp1", "cnn2", "rnn1", "gru1", "lstm1"]
+    assert named(capsys) == newest
+    assert named(capsys, "--sort", "metric") == ["cnn2", "cnn1", "mlp1", "rnn1", "gru1", "lstm1"]
+    assert named(capsys, "--sort=cost") == ["cnn2", "cnn1", "mlp1", "rnn1", "gru1", "lstm1"]
+
+
+def test_less_is_better_for_a_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed, accuracy in ((1, 0.7), (2, 0.9), (3, 0.8)):
+        write(tmp_path / "runs", seed=seed, accuracy=accuracy, monitor="val/loss")
+    assert named(capsys, "--sort=metric") == ["cnn2", "cnn3", "cnn1"]
+    rows = json.loads(said(capsys, "seed=2", "--json"))
+    assert rows[0]["test"] == pytest.approx(0.1)  # the test split's log loss
+
+
+def test_filters_and_folder(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert named(capsys, "model=cnn", "seed=2") == ["cnn2"]
+    assert named(capsys, "--sort", "metric", "optimizer.lr>.001", "runs/default") == ["mlp1"]
+    assert said(capsys, "model=cnn", "seed=9").strip() == "no run under runs with model=cnn seed=9"
+
+
+def test_what_is_no_run_is_not_listed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "conf").mkdir()
+    (root / "conf" / "config.yaml").write_text("a: 1\n")
+    assert "conf" not in said(capsys)
+
+
+def test_a_damaged_run_is_listed_with_what_is_wrong(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write(root, model="m5")
+    (folder / "result.json").write_text("{")
+    shown = said(capsys)
+    assert "damaged" in shown
+    assert "result.json is damaged" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["shwo", "x"], "did you mean 'show'"),
+        (["nowhere"], "there is no such folder"),
+        (["sed=1"], "did you mean 'seed'"),
+        (["--srt=age"], "did you mean '--sort'"),
+        (["show", "zz"], "no run of this name or fingerprint under runs"),
+        (["show", "digits-cnn-sed1"], "did you mean 'digits-cnn-seed"),
+        (["show", "digits-cnn"], "2 runs are meant"),
+        (["show", "636e", "--runs", "elsewhere"], "there is no such folder"),
+        (["diff", "digits-mlp"], "required: B"),
+        (["rm"], "required: RUN"),
+        (["rm", "runs"], "a folder of runs: say which"),
+        (["rm", "zz", "--yes"], "no run of this name"),
+        (["rm", "model=mlp"], "there is no terminal to ask on; --yes"),
+    ],
+)
+def test_refused(
+    root: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    told: str,
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    message = said(capsys, *words, status=2)
+    assert told in message
+    assert message.count("\n") == 1
+    assert len(list((root / "default").iterdir())) == 6
+
+
+def test_without_a_folder_the_first_command_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "`leyden train` makes it" in said(capsys, status=2)
+
+
+@pytest.mark.parametrize("command", [[], ["show"], ["diff"], ["rm"]])
+def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main.main(["runs", *command, "--help"])
+    assert left.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: leyden runs {' '.join(command)}".rstrip())
+    assert max(map(len, shown.splitlines())) <= 120
+
+
+# --- show, diff ---
+
+
+def test_a_run_by_folder_glob_fingerprint_and_beginning(root: Path) -> None:
+    folder = next(root.glob("*/digits-mlp-*"))
+    fingerprint = folder.name.rpartition("-")[2]
+    short = Path("runs")
+    for word in (
+        str(folder),
+        f"runs/default/{folder.name}",
+        "runs/*/digits-mlp-*",
+        "*mlp*",
+        fingerprint,
+        fingerprint[:5],
+        "digits-mlp",
+        f"default/{folder.name}",
+    ):
+        assert one(word, short).folder.resolve() == folder, word
+
+
+def test_a_whole_name_wins_over_a_longer_one(tmp_path: Path) -> None:
+    first = write(tmp_path, seed=1)
+    first.rename(first.with_name("a-12"))
+    write(tmp_path, seed=2).rename(first.with_name("a-123"))
+    assert one("a-12", tmp_path).name == "a-12"
+    assert one("12", tmp_path).name == "a-12"
+
+
+def test_show(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (next(root.glob("*/digits-mlp-*")) / "changes.diff").write_text("-a\n+b\n")
+    shown = said(capsys, "show", "digits-mlp")
+    for part in (
+        "leyden train model=mlp seed=1",
+        "c0ffee, with changes",
+        "changes.diff holds",
+        "torch 2",
+        "2 CPU cores, no GPU",
+        "lr: 0.01",
+        "0.8500 [0.8000, 0.9000]",
+        "last.ckpt (2.0 kB)",
+    ):
+        assert part in shown, part
+
+
+def test_show_begins_with_what_differs_from_the_defaults(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = said(capsys, "show", "digits-mlp")
+    chosen, _, whole = shown.partition("unlike the defaults")[2].partition("configuration")
+    keys = {line.split()[0]: line.split()[1] for line in chosen.splitlines() if len(line.split()) == 2}
+    assert keys["model.name"] == "mlp"
+    assert keys["optimizer.lr"] == "0.01"
+    assert not {"seed", "data.name", "monitor", "force"} & keys.keys()
+    assert "seed: 1" in whole
+
+
+def test_show_of_one_that_failed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = said(capsys, "show", "digits-gru")
+    assert "ValueError: it broke" in shown
+    assert "error.txt" in shown
+
+
+def test_show_of_one_that_is_stale_or_interrupted(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "stale: made with other software (leyden 0.0.1 ->" in said(capsys, "show", "digits-rnn")
+    assert "interrupted: the command resumes it" in said(capsys, "show", "digits-lstm")
+
+
+def test_diff(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = next(root.glob("*/digits-mlp-*")) / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"3.11.0"', '"3.12.0"'))
+    lines = [line.split() for line in said(capsys, "diff", "digits-mlp", "digits-cnn-seed2").splitlines()]
+    assert ["optimizer.lr", "0.01", "0.001"] in lines
+    assert ["seed", "1", "2"] in lines
+    assert ["model.name", "mlp", "cnn"] in lines
+    assert ["python", "3.12.0", "3.11.0"] in lines
+    accuracy = next(line for line in lines if line[:1] == ["accuracy"])
+    assert accuracy == [
+        "accuracy",
+        "0.8500",
+        "[0.8000,",
+        "0.9000]",
+        "0.9300",
+        "[0.8800,",
+        "0.9800]",
+        "+0.0800",
+    ]
+    assert not any(line[:1] in (["data.name"], ["torch"], ["monitor"]) for line in lines)
+
+
+def test_diff_of_what_is_the_same_or_unfinished(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = said(capsys, "diff", "digits-mlp", "digits-mlp")
+    assert "configuration: nothing differs" in shown
+    assert "versions, data, machine: nothing differs" in shown
+    shown = said(capsys, "diff", "digits-gru", "digits-lstm")
+    assert "none to compare (A is failed, B is interrupted)" in shown
+
+
+# --- rm ---
+
+
+def test_rm_takes_what_is_meant_and_nothing_else(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = set((root / "default").iterdir())
+    shown = said(capsys, "rm", "model=cnn", "seed=1", "--yes")
+    gone = before - set((root / "default").iterdir())
+    assert {folder.name[:16] for folder in gone} == {"digits-cnn-seed1"}
+    assert str(gone.pop().relative_to(root.parent)) in shown
+    assert "removed 1 run" in shown
+    said(capsys, "rm", "runs/*/*", "-y", "seed=1,2")
+    assert list(root.parent.iterdir()) == []  # the folders above are empty, so they go, too
+
+
+def test_rm_leaves_a_parent_that_holds_anything(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "default" / "notes.txt").write_text("mine")
+    said(capsys, "rm", "runs/default", "seed>=0", "--yes")
+    assert [path.name for path in root.rglob("*")] == ["default", "notes.txt"]
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y", 5), ("YES", 5), ("n", 6), ("", 6), (None, 6)])
+def test_rm_asks(
+    root: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str | None,
+    left: int,
+) -> None:
+    def reply(question: str) -> str:
+        assert question.startswith("Remove 1 run, ")
+        if answer is None:
+            raise EOFError
+        return answer
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", reply)
+    said(capsys, "rm", "digits-gru", status=0 if left == 5 else 1)
+    assert len(list((root / "default").iterdir())) == left
+
+
+def test_rm_refuses_one_that_is_running(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = next(root.glob("*/digits-lstm-*"))
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    (folder / "result.json").write_text(
+        (folder / "result.json").read_text().replace("interrupted", "running")
+    )
+    assert "running" in said(capsys, "model=lstm")
+    assert "is running: stop it first" in said(capsys, "rm", "seed=1", "--yes", status=2)
+    assert len(list((root / "default").iterdir())) == 6
+
+    monkeypatch.setattr(Run, "locked", lambda self: False)  # it starts between the look and the removal
+    assert "started in another process" in said(capsys, "rm", "digits-lstm", "--yes", status=2)
+    assert folder.exists()
+    holder.communicate("")
+    said(capsys, "rm", "digits-lstm", "--yes")
+    assert not folder.exists()
+
+
+def test_rm_takes_no_folder_that_is_no_run_and_no_link(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = root.parent / "conf"
+    other.mkdir()
+    (other / "config.yaml").write_text("a: 1\n")
+    said(capsys, "rm", "conf", "--yes", status=2)
+    said(capsys, "rm", "co*", "--yes", status=2)
+    link = root / "default" / "linked"
+    link.symlink_to(next(root.glob("*/digits-gru-*")))
+    assert "is a link" in said(capsys, "rm", "runs/default/linked", "--yes", status=2)
+    assert other.exists()
+    assert link.exists()
+
+
+def test_sizes() -> None:
+    assert [size(n) for n in (0, 999, 1234, 5_600_000, 7_000_000_000)] == [
+        "0 B",
+        "999 B",
+        "1.2 kB",
+        "5.6 MB",
+        "7.0 GB",
+    ]
+
+
+def test_a_thousand_runs_are_listed_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (write(tmp_path / "one") / "result.json").read_text()
+    for number in range(1000):
+        folder = tmp_path / "runs" / "default" / f"digits-{number:010x}"
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(text)
+    began = time.process_time()
+    assert "1,000 runs under runs: 1000 complete" in said(capsys)
+    assert time.process_time() - began < 3  # about 0.7 s; the limit allows for a slow machine

@@ -1,0 +1,113 @@
+"""Every file under conf/ is composed and checked; every experiment trains one batch, on tiny data in real layouts."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import tiny_data
+from leyden.config.compose import compose, conf_dir, config_loader, options
+from leyden.config.schema import Config
+from leyden.config.validate import check
+from leyden.training.job import train
+
+FILES = sorted(p.relative_to(conf_dir()).as_posix() for p in conf_dir().rglob("*.yaml"))
+EXPERIMENTS = sorted(p.stem for p in (conf_dir() / "experiment").glob("*.yaml"))
+OPTIONS = [
+    f
+    for f in FILES
+    if "/" in f and not Path(f).name.startswith("_") and not f.startswith(("experiment", "sweep/"))
+]
+
+# What an option needs beside it to make a valid whole.
+TEXT = ["data=planted_text", "model=lstm"]
+AUDIO = ["data=planted_audio", "model=logmel_cnn"]
+COMPANY = {
+    "audio": AUDIO,
+    "text": TEXT,
+    "image": [],
+}
+
+
+def modality(option: str) -> str:
+    """Of a model, data or augment option, from the targets that its file names."""
+    text = (conf_dir() / option).read_text(encoding="utf-8")
+    found = re.findall(r"leyden\.(?:data\.sources|modules|data\.transforms|data\.tokenizers)\.?(\w+)?", text)
+    names = {"synthetic": option.rpartition("_")[2].removesuffix(".yaml").removesuffix("s"), "Word": "text"}
+    kinds = {names.get(name, name) for name in found}
+    if "tokenizer" in option:
+        return "text"
+    return next((kind for kind in ("audio", "text") if kind in kinds), "image")
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_composes_and_binds(option: str) -> None:
+    group, _, name = option.removesuffix(".yaml").rpartition("/")
+    kind = modality(option) if group in ("data", "model", "augment", "data/tokenizer") else "image"
+    company = [o for o in COMPANY[kind] if not o.startswith(f"{group}=")]
+    mandatory = {
+        "image_folder": "root",
+        "image_manifest": "csv",
+        "text_table": "path",
+        "audio_folder": "root",
+    }
+    key = {**mandatory, "audio_manifest": "csv"}.get(name)
+    extra = [f"data.source.{key}=somewhere"] if group == "data" and key else []
+    extra += ["long_tail.name=7", "long_tail.share=0.01"] if option == "long_tail/share.yaml" else []
+    extra += ["split.test_group=x"] if name == "leave_one_group_out" else []
+    assert isinstance(check(compose([*company, f"{group}={name}", *extra])), Config)
+
+
+def test_the_listing_agrees_with_the_folder() -> None:
+    """Hydra's view of the options, as `leyden list` shows it, and an independent walk over the files."""
+    with config_loader() as loader:
+        groups = sorted({f.rpartition("/")[0] for f in FILES if "/" in f})
+        listed = [
+            f"{g}/{o}.yaml" for g in groups for o in options(loader, g) if not (conf_dir() / g / o).is_dir()
+        ]
+    on_disk = [f for f in FILES if "/" in f and not Path(f).name.startswith("_")]
+    assert sorted(listed) == sorted(on_disk)
+    assert len(OPTIONS) >= 60
+    assert len(EXPERIMENTS) >= 10
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if "/" in f])
+def test_every_option_says_what_it_is(path: str) -> None:
+    lines = [
+        line
+        for line in (conf_dir() / path).read_text(encoding="utf-8").splitlines()
+        if "@package" not in line
+    ]
+    assert re.match(r"# \S.{15,}", lines[0]), path
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_states_what_it_shows_costs_and_should_give(name: str) -> None:
+    text = (conf_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
+    for word in ("Shows:", "Cost:", "Expected:"):
+        assert word in text, f"{name} lacks '# {word}'"
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    for write in tiny_data.WRITERS.values():
+        write(root)
+    return root
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_trains_one_batch(name: str, data_root: Path, tmp_path: Path) -> None:
+    quick = [
+        "trainer=cpu",
+        "trainer.max_epochs=1",
+        "trainer.limit_train_batches=1",
+        "threads=1",
+        "batch_size=8",
+    ]
+    small = ["data.source.samples=60"] if "planted" in name else []
+    places = [f"data_root={data_root}", f"runs={tmp_path}"]
+    outcome = train([f"experiment={name}", *quick, *small, *places])
+    assert outcome.status == "complete"
+    assert outcome.result["cost"]["steps"] == 1
+    assert outcome.result["metrics"]["test"]["n"] > 0

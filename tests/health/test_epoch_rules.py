@@ -1,0 +1,201 @@
+"""Findings from plain numbers: epochs, steps, advice, ranking. Each threshold on both of its sides."""
+
+import ast
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import nn
+
+import leyden
+from leyden.health.epoch_rules import Epoch, Facts, judge
+from leyden.health.findings import Finding
+from leyden.health.settings import TREATMENT, Policy
+from leyden.health.step_rules import Series, initial
+from leyden.health.suggestions import filled
+from leyden.health.training_monitor import Chart
+
+FACTS = Facts([0.25] * 4, 800, ["a", "b", "c", "d"])
+POLICY = Policy()
+
+
+def ids(epochs: list[Epoch], facts: Facts = FACTS, policy: Policy = POLICY) -> list[tuple[str, str]]:
+    """What is found, with its level."""
+    return [(finding.id, finding.level) for finding in judge(epochs, facts, policy)]
+
+
+def epoch(train: float = 0.8, val: float = 0.8, loss: float = 0.5, rate: float = 0.1, **more: Any) -> Epoch:
+    """One that gives no cause for complaint, but for what is said."""
+    scalars = {"train/accuracy": train, "val/accuracy": val, "val/loss": loss, "train/loss": loss}
+    scalars |= more.pop("scalars", {})
+    more = {"update": {"one": 1e-3, "two": 1e-3}, "gradient": {"one": 0.5, "two": 1.0}} | more
+    return Epoch(10, scalars, rate, **more)
+
+
+def test_a_healthy_training() -> None:
+    assert ids([epoch(loss=1 / n) for n in range(1, 10)]) == []
+    assert ids([]) == []
+
+
+@pytest.mark.parametrize(
+    ("epochs", "said"),
+    [
+        ([epoch(rate=0)] * 2, ("zero_rate", "error")),
+        ([epoch(update={"one": 0, "two": 0})] * 2, ("frozen", "error")),
+        ([epoch(update={"one": 0, "two": 1e-3})] * 2, ("frozen_layers", "warning")),
+        ([epoch(dead={"one": 0.11})] * 2, ("dead_units", "warning")),
+        ([epoch(dead={"one": 0.41})], ("dead_units", "error")),
+        ([epoch(stuck={"one": 0.51})], ("saturated_gates", "warning")),
+        ([epoch(gradient={"one": 0.9e-4, "two": 1.0})] * 3, ("vanishing_gradients", "warning")),
+        ([epoch(update={"one": 0.11, "two": 0.11})] * 3, ("large_updates", "warning")),
+        ([epoch(update={"one": 0.9e-5, "two": 0.9e-5})] * 3, ("small_updates", "warning")),
+        ([epoch(predicted=[0.95, 0.05, 0, 0])], ("collapsed", "warning")),
+        ([epoch(predicted=[1.0, 0, 0, 0])], ("collapsed", "error")),
+        ([epoch(train=0.9, val=0.26)] * 2, ("validation_mismatch", "error")),
+        ([epoch(0.95, 0.79, loss) for loss in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)], ("overfitting", "warning")),
+        ([epoch(train=0.29, val=0.29)] * 2, ("underfitting", "warning")),
+        ([epoch(scalars={"val/ece": 0.06})], ("miscalibrated", "info")),
+        ([epoch(waiting=0.21)] * 3, ("data_wait", "warning")),
+    ],
+)
+def test_a_sign_is_seen(epochs: list[Epoch], said: tuple[str, str]) -> None:
+    assert ids(epochs) == [said]
+
+
+@pytest.mark.parametrize(
+    "epochs",
+    [
+        [epoch(dead={"one": 0.1}, stuck={"one": 0.5})] * 2,
+        [epoch(dead={"one": 0.4})],
+        [epoch(dead={"one": 0.9}), epoch(dead={"one": 0.0})],
+        [epoch(gradient={"one": 1.1e-4, "two": 1.0})] * 3,
+        [
+            epoch(gradient={"one": 0.9e-4, "two": 1.0}, loss=1 / n) for n in (1, 2, 3)
+        ],  # it learns all the same
+        [epoch(update={"one": 0.09, "two": 0.11})] * 3,
+        [epoch(update={"one": 1.1e-5, "two": 0.9e-5})] * 3,
+        [epoch(update={"one": 0.9e-5, "two": 0.9e-5}, loss=1 / n) for n in (1, 2, 3)],
+        [epoch(predicted=[0.9, 0.1, 0, 0])],
+        [epoch(0.95, 0.79, loss) for loss in (0.3, 0.4, 0.5, 0.6, 0.7)],  # risen for four epochs only
+        [epoch(0.93, 0.79, loss) for loss in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)],
+        [epoch(scalars={"val/ece": 0.05})],
+        [epoch(waiting=0.3), epoch(waiting=0.1), epoch(waiting=0.1)],  # the first epoch's start-up
+    ],
+)
+def test_just_within(epochs: list[Epoch]) -> None:
+    assert ids(epochs) == []
+
+
+def test_a_largest_class_is_no_collapse() -> None:
+    """Of 96 % one class, 99 % so called are no surprise."""
+    facts = Facts([0.96, 0.04], 800, ["ham", "spam"])
+    assert ids([epoch(0.97, 0.97, predicted=[0.99, 0.01])], facts) in ([], [("underfitting", "warning")])
+
+
+# --- steps ---
+
+
+def steps(losses: list[float], norms: list[float] | None = None, clip: float | None = None) -> list[str]:
+    """Ids of what is found in a series."""
+    series = Series(POLICY, clip)
+    norms = norms or [1.0] * len(losses)
+    found: list[Finding] = []
+    for at in range(0, len(losses), 50):
+        found += series.add(at, losses[at : at + 50], norms[at : at + 50])
+    return list(dict.fromkeys(finding.id for finding in found))
+
+
+def test_spikes_and_divergence() -> None:
+    rng = np.random.default_rng(0)
+    calm = (1 + 0.05 * rng.standard_normal(200)).tolist()
+    assert steps(calm) == []
+    assert steps([*calm, 5.0, *calm]) == []  # one batch
+    assert steps([*calm, *[5.0] * 5, *calm]) == ["loss_spike"]
+    assert "diverged" in steps([*calm, *[5.0] * 60])
+    assert steps([2.3 * 0.99**n for n in range(300)]) == []
+    assert "diverged" in steps([2.3 * 1.05**n for n in range(100)])
+
+
+def test_a_spike_is_at_its_step() -> None:
+    series = Series(POLICY, None)
+    (finding,) = series.add(0, [1.0] * 100 + [9.0] * 5, [1.0] * 105)
+    assert (finding.id, finding.step) == ("loss_spike", 104)
+
+
+def test_gradients_that_grow_or_are_clipped() -> None:
+    assert steps([1.0] * 200, [1.0] * 100 + [11.0] * 100) == ["exploding_gradients"]
+    assert steps([1.0] * 200, [1.0] * 100 + [9.0] * 100) == []
+    assert steps([1.0] * 200, [11.0] * 200, clip=1.0) == ["clipping"]
+    assert steps([1.0] * 200, [9.0] * 200, clip=1.0) == []
+
+
+def test_a_series_is_resumed_exactly() -> None:
+    rng = np.random.default_rng(1)
+    losses = [*(1 + 0.1 * rng.standard_normal(150)), *[4.0] * 70]
+    whole = Series(POLICY, None)
+    expected = [*whole.add(0, losses[:170], [1.0] * 170), *whole.add(170, losses[170:], [1.0] * 50)]
+    first = Series(POLICY, None)
+    found = list(first.add(0, losses[:170], [1.0] * 170))
+    second = Series(POLICY, None)
+    second.load(first.state())
+    found += second.add(170, losses[170:], [1.0] * 50)
+    assert found == expected
+    assert list(dict.fromkeys(finding.id for finding in found)) == ["loss_spike", "diverged"]
+
+
+def test_the_first_loss_is_ln_c() -> None:
+    assert not list(initial(1.29 * math.log(10), 10, POLICY))
+    (finding,) = initial(1.31 * math.log(10), 10, POLICY)
+    assert finding.id == "initial_loss"
+
+
+# --- what is said ---
+
+
+def test_advice_has_the_runs_own_numbers() -> None:
+    advice = ("optimizer.lr={rate/10}", "trainer.max_epochs={epochs*3}", "trainer.gradient_clip_val=1")
+    finding = Finding("diverged", "error", "", advice=advice)
+    told = filled(finding, {"lr": 0.02}, {"max_epochs": 5})
+    assert told.advice == ("optimizer.lr=0.002", "trainer.max_epochs=15", "trainer.gradient_clip_val=1")
+    clipped = filled(finding, {}, {"max_epochs": 5, "gradient_clip_val": 0.5})
+    assert clipped.advice == ("trainer.max_epochs=15",)  # no rate to fill in, clipped already
+
+
+def test_a_cause_comes_before_its_consequences() -> None:
+    chart = Chart(POLICY, nn.Linear(2, 2), None)
+    chart.found = [Finding("diverged", "error", "up"), Finding("diverged", "error", "again")]
+    chart.epochs = [epoch(dead={"one": 0.9}, predicted=[1.0, 0, 0, 0])]
+    found = chart.findings(FACTS)
+    assert [(f.id, f.level) for f in found] == [
+        ("diverged", "error"),
+        ("dead_units", "info"),
+        ("collapsed", "info"),
+    ]
+    assert found[0].message == "up"
+    assert "a consequence of diverged" in found[1].message
+
+
+def used() -> Iterator[str]:
+    """Every id that the code gives a finding."""
+    for path in Path(leyden.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            place = {"Finding": 0, "failed": 1}.get(getattr(getattr(node, "func", None), "id", ""))
+            if isinstance(node, ast.Call) and place is not None and len(node.args) > place:
+                yield str(getattr(node.args[place], "value", ""))
+
+
+def test_every_finding_and_threshold_is_documented() -> None:
+    root = Path(__file__).parents[2]
+    pages = "".join((root / "docs" / name).read_text() for name in ("health.md", "check-model.md"))
+    told = set(re.findall(r"`(\w+)`", pages))
+    from leyden.health.data.input_checks import _NOTHING
+
+    assert {*used(), *(identity for identity, *_ in _NOTHING.values())} - told <= {""}
+    fields = {field.name for field in dataclasses.fields(Policy)} - set(TREATMENT)
+    assert fields - told == set()
+    assert len(set(used())) > 30

@@ -1,0 +1,74 @@
+"""Wrong labels found by confident learning: against labels that were flipped on purpose."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from leyden.health.label_noise import label_noise, suspects
+from leyden.health.settings import Policy
+
+N, CLASSES = 600, 4
+
+
+def model(
+    share: float, sure: float = 0.95, wrong: float = 0.0, seed: int = 0
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Probabilities of a model that knows the truth, the labels of which a share is flipped, and which are."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, CLASSES, N)
+    says = np.where(rng.random(N) < wrong, (truth + 1) % CLASSES, truth)
+    own = np.clip(sure + 0.03 * rng.standard_normal(N), 0.5, 0.995)
+    probabilities = np.repeat(((1 - own) / (CLASSES - 1))[:, None], CLASSES, axis=1)
+    probabilities[np.arange(N), says] = own
+    flipped = np.sort(rng.choice(N, round(share * N), replace=False))
+    labels = truth.copy()
+    labels[flipped] = (truth[flipped] + rng.integers(1, CLASSES, len(flipped))) % CLASSES
+    return probabilities, labels, flipped
+
+
+def found(share: float, **more: float) -> list:
+    probabilities, labels, _ = model(share, **more)
+    return list(label_noise(probabilities, labels, [f"s{i}" for i in range(N)], Policy()))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.2])
+def test_flipped_labels_are_the_suspects(share: float) -> None:
+    probabilities, labels, flipped = model(share)
+    named = suspects(probabilities, labels)
+    assert len(np.intersect1d(named, flipped)) >= 0.9 * len(flipped)
+    assert len(np.setdiff1d(named, flipped)) <= 0.02 * N
+
+
+def test_the_surest_comes_first() -> None:
+    probabilities, labels, flipped = model(0.05)
+    margins = probabilities.max(1) - probabilities[np.arange(N), labels]
+    named = suspects(probabilities, labels)
+    assert (np.diff(margins[named]) <= 0).all()
+    assert named[0] in flipped
+
+
+def test_it_is_an_error_with_names() -> None:
+    (finding,) = found(0.1)
+    assert (finding.id, finding.level, finding.where) == ("label_noise", "error", "val")
+    assert finding.evidence["share"] == pytest.approx(0.1, abs=0.02)
+    assert f"s{finding.evidence['rows'][0]}" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("share", "more"),
+    [
+        (0.0, {}),  # clean
+        (0.02, {}),  # below the threshold, or by chance
+        (0.1, {"sure": 0.55}),  # a model that is sure of nothing
+        (0.1, {"wrong": 0.6}),  # a model that is wrong more often than the labels
+    ],
+)
+def test_nobody_is_accused_without_need(share: float, more: dict[str, float]) -> None:
+    assert found(share, **more) == []
+
+
+def test_a_class_without_samples() -> None:
+    probabilities, labels, _ = model(0.0)
+    labels[labels == 3] = 2
+    of_the_missing = probabilities.argmax(1) == 3
+    assert not of_the_missing[suspects(probabilities, labels)].any()

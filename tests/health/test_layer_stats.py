@@ -1,0 +1,122 @@
+"""What the doctor sees of layers: how far they move, dead units, stuck gates; against nets made so by hand."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from leyden.health.layer_stats import Activity, Movement
+from leyden.health.settings import Policy
+from leyden.health.training_monitor import Chart
+
+
+def test_ratios_of_update_and_weight() -> None:
+    net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    movement = Movement(net)
+    net(torch.ones(2, 3)).sum().backward()
+    before = {name: p.detach().clone() for name, p in net.named_parameters() if p.ndim > 1}
+    gradients = {name: float(p.grad.norm()) for name, p in net.named_parameters() if p.ndim > 1}  # type: ignore[union-attr]
+    assert not movement.waiting
+    movement.before()
+    assert movement.waiting
+    torch.optim.SGD(net.parameters(), lr=0.1).step()
+    seen = movement.after()
+    assert not movement.waiting
+    for name, then in before.items():
+        now = dict(net.named_parameters())[name].detach()
+        assert seen["update"][name] == pytest.approx(float((now - then).norm() / then.norm()), rel=1e-5)
+        assert seen["gradient"][name] == pytest.approx(gradients[name], rel=1e-5)
+
+
+@pytest.mark.parametrize("last", [5, 6, 9])
+def test_a_chart_that_is_stored_between_two_steps_tells_the_same(last: int) -> None:
+    """Step 5 is looked at: how far it moved the layers is known before the state is stored, not lost with it."""
+    net = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    straight, broken = Chart(Policy(), net, None), Chart(Policy(), net, None)
+    for number in range(12):
+        optimizer.zero_grad()
+        net(torch.ones(2, 3)).square().sum().backward()
+        for chart in (straight, broken):
+            chart.step(number, 0.1)
+            chart.note(number, 1.0, 1.0)
+        optimizer.step()
+        if number == last:
+            stored, broken = broken.state(), Chart(Policy(), net, None)
+            broken.load(stored)
+    one, other = (chart.end_epoch(12, {}, [], 0.0) for chart in (straight, broken))
+    assert one.update == other.update != {}
+    assert one.gradient == other.gradient
+
+
+def test_layers_without_gradient_and_nets_without_layers() -> None:
+    net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    movement = Movement(net)
+    net[0](torch.ones(2, 3)).sum().backward()
+    movement.before()
+    seen = movement.after()
+    assert seen["gradient"]["1.weight"] == seen["update"]["1.weight"] == 0
+    empty = Movement(nn.ReLU())
+    empty.before()
+    assert empty.after() == {"update": {}, "gradient": {}}
+
+
+class Functional(nn.Module):
+    """ReLUs as functions, one after another in one module."""
+
+    def __init__(self, dead: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 8)
+        nn.init.constant_(self.linear.weight, 0.1)
+        nn.init.constant_(self.linear.bias, 1.0)
+        with torch.no_grad():
+            self.linear.bias[:dead] = -10
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(F.relu(self.linear(x)) + 1)
+
+
+@pytest.mark.parametrize("dead", [0, 2, 8])
+def test_units_that_never_fire(dead: int) -> None:
+    net = nn.Sequential(Functional(dead))
+    with Activity(net).watching() as activity:
+        net(torch.rand(5, 3))
+    assert activity.dead() == {"0": dead / 8, "0 (2)": 0.0}
+
+
+def test_channels_of_a_convolution_stand_on_axis_1() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
+    with torch.no_grad():
+        net[0].bias[:] = torch.tensor([-9.0, 9.0, 9.0, 9.0])
+    with Activity(net).watching() as activity:
+        net(torch.rand(2, 1, 6, 6))
+    assert activity.dead() == {"1": 0.25}
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3)])
+@pytest.mark.parametrize("bias", [0.0, 20.0])
+def test_gates_that_are_stuck(kind: type[nn.LSTM] | type[nn.GRU], gates: int, bias: float) -> None:
+    net = nn.Sequential(kind(4, 6, batch_first=True))
+    with torch.no_grad():
+        net[0].bias_ih_l0[:] = bias
+    with Activity(net).watching() as activity:
+        net(torch.randn(8, 5, 4))
+    (share,) = activity.stuck().values()
+    assert share == (1.0 if bias else 0.0)
+
+
+def test_tanh_units_of_a_vanilla_rnn_that_are_stuck() -> None:
+    net = nn.Sequential(nn.RNN(4, 6, batch_first=True))
+    with torch.no_grad():
+        net[0].bias_ih_l0[:3] = 50
+    with Activity(net).watching() as activity:
+        net(torch.randn(8, 5, 4))
+    assert activity.stuck() == {"0": 0.5}
+
+
+def test_nothing_is_left_behind() -> None:
+    """Hooks and modes are gone after the block, also after an error."""
+    net = nn.Sequential(Functional(0))
+    with pytest.raises(ZeroDivisionError), Activity(net).watching():
+        _ = 1 // 0
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())

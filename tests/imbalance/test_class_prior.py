@@ -1,0 +1,287 @@
+"""The prior ledger: what it computes is what an epoch's samples, weights and offsets really make of the classes."""
+
+import functools
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from leyden.config.compose import compose
+from leyden.data.sampler import Plan
+from leyden.data.sampling_policies import (
+    Deferred,
+    EffectiveNumber,
+    Instance,
+    Policy,
+    Power,
+    Progressive,
+    RepeatFactor,
+    UnderSampling,
+)
+from leyden.imbalance import class_prior as ledgers
+from leyden.imbalance.class_prior import Ledger, Prior, degree, forbidden, seen
+from leyden.losses.cdt import CDT
+from leyden.losses.class_weighted import Weighted
+from leyden.losses.cross_entropy import CrossEntropy
+from leyden.losses.deferred import Deferred as DeferredLoss
+from leyden.losses.focal import FocalSigmoid, FocalSoftmax
+from leyden.losses.label_aware_smoothing import LabelAwareSmoothing
+from leyden.losses.ldam import LDAM
+from leyden.losses.logit_adjusted import LogitAdjusted
+from leyden.training.build import _correction
+from leyden.utils.errors import UserError
+
+COUNTS = (400, 90, 20, 6)
+EPOCHS = 5
+POLICIES: dict[str, Policy] = {
+    "instance": Instance(),
+    "square_root": Power(0.5),
+    "balanced": Power(0.0),
+    "class_aware": Power(0.0, "largest"),
+    "under": UnderSampling(),
+    "progressive": Progressive(),
+    "repeat_factor": RepeatFactor(0.1),
+    "effective": EffectiveNumber(0.99),
+    "deferred": Deferred(Instance(), Power(0.0), 0.6),
+}
+CORRECTING: dict[str, Any] = {
+    "inverse": lambda: Weighted(CrossEntropy(), COUNTS, "inverse"),
+    "square_root": lambda: Weighted(CrossEntropy(), COUNTS, "square_root"),
+    "effective_number": lambda: Weighted(CrossEntropy(), COUNTS, "effective_number", 0.99),
+    "class_balanced_focal": lambda: Weighted(FocalSigmoid(0.5), COUNTS, "effective_number", 0.99),
+    "balanced_softmax": lambda: LogitAdjusted(COUNTS),
+    "half_adjusted": lambda: LogitAdjusted(COUNTS, tau=0.5),
+    "drw": lambda: DeferredLoss(CrossEntropy(), Weighted(CrossEntropy(), COUNTS, "inverse"), EPOCHS, 0.6),
+}
+NEUTRAL: dict[str, Any] = {
+    "cross_entropy": CrossEntropy,
+    "focal_softmax": FocalSoftmax,
+    "focal_sigmoid": FocalSigmoid,
+    "cdt": lambda: CDT(COUNTS),
+    "ldam": lambda: LDAM(COUNTS),
+    "label_aware": lambda: LabelAwareSmoothing(COUNTS),
+}
+
+
+def plan_of(policy: Policy) -> Plan:
+    labels = np.repeat(np.arange(len(COUNTS)), COUNTS)
+    return Plan(labels, len(COUNTS), policy, seed=3, epochs=EPOCHS, length=40_000)
+
+
+def ledger_of(policy: Policy, objective: nn.Module) -> Ledger:
+    return Ledger.of(COUNTS, plan_of(policy).prior, functools.partial(_correction, objective), EPOCHS)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("objective", CORRECTING)
+def test_the_ledger_is_what_an_epoch_counts(policy: str, objective: str) -> None:
+    """Every drawn sample counts w / exp(o) of its class, summed over the epoch's real order."""
+    plan, loss = plan_of(POLICIES[policy]), CORRECTING[objective]()
+    labels = np.repeat(np.arange(len(COUNTS)), COUNTS)
+    book = ledger_of(POLICIES[policy], loss)
+    for epoch in range(EPOCHS):
+        drawn = np.bincount(labels[plan.epoch(epoch)], minlength=len(COUNTS)).astype(float)
+        correction = _correction(loss, epoch)
+        counted = drawn * (1 if correction is None else np.exp(correction[0] - correction[1]))
+        phase = next(p for p in book.phases if p.first <= epoch <= p.last)
+        np.testing.assert_allclose(phase.seen, counted / counted.sum(), rtol=1 / drawn.min(), atol=1e-6)
+        exact = seen(plan.prior(epoch), correction)
+        np.testing.assert_allclose(phase.seen, exact, atol=1e-12)
+
+
+@pytest.mark.parametrize("objective", NEUTRAL)
+def test_margins_and_focal_losses_declare_no_prior(objective: str) -> None:
+    made = NEUTRAL[objective]()
+    assert _correction(made, 0) is None
+    np.testing.assert_allclose(ledger_of(Instance(), made).prior.seen, np.array(COUNTS) / sum(COUNTS))
+
+
+def test_a_net_trained_under_a_correction_answers_by_the_ledgers_prior() -> None:
+    """No features, only biases: the minimum of the training loss is the log prior of the ledger, exactly."""
+    labels = torch.from_numpy(np.repeat(np.arange(len(COUNTS)), COUNTS))
+    for objective in (
+        CORRECTING["inverse"](),
+        CORRECTING["half_adjusted"](),
+        CORRECTING["balanced_softmax"](),
+    ):
+        biases = torch.zeros(len(COUNTS), requires_grad=True)
+        optimizer = torch.optim.LBFGS([biases], max_iter=200, tolerance_grad=1e-9, tolerance_change=1e-12)
+
+        def closure(objective: Any = objective, optimizer: Any = optimizer, biases: Any = biases) -> Any:
+            optimizer.zero_grad()
+            loss = objective(biases.expand(len(labels), -1), labels).mean()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        learnt = biases.detach().softmax(0).numpy()
+        np.testing.assert_allclose(learnt, ledger_of(Instance(), objective).prior.seen, atol=2e-3)
+
+
+# What may go together: no two parts past the uniform prior. Sampling against objective, both at their last epoch.
+WHOLE_SAMPLING = {"balanced", "class_aware", "under", "progressive", "deferred"}
+ALLOWED = {
+    ("square_root", "half_adjusted"),
+    ("square_root", "square_root"),
+    ("repeat_factor", "half_adjusted"),
+    ("repeat_factor", "square_root"),
+    ("repeat_factor", "effective_number"),
+    ("repeat_factor", "class_balanced_focal"),
+}
+
+
+@pytest.mark.parametrize(
+    ("policy", "objective"), list(itertools.product(POLICIES, {**CORRECTING, **NEUTRAL}))
+)
+def test_the_guard_fires_on_two_corrections_and_on_no_single_one(policy: str, objective: str) -> None:
+    book = ledger_of(POLICIES[policy], {**CORRECTING, **NEUTRAL}[objective]())
+    single = policy == "instance" or objective in NEUTRAL
+    if single or (policy, objective) in ALLOWED:
+        assert book.stacked() is None, book.phases
+    else:
+        assert book.stacked() is not None, book.phases
+
+
+def test_deferred_corrections_are_judged_phase_by_phase() -> None:
+    """Sampling that is balanced early and weights that come late never meet."""
+    early = Ledger.of(
+        COUNTS,
+        lambda epoch: np.full(4, 0.25) if epoch < 3 else np.array(COUNTS) / sum(COUNTS),
+        functools.partial(_correction, CORRECTING["drw"]()),
+        EPOCHS,
+    )
+    assert early.stacked() is None
+    assert [(p.first, p.last) for p in early.phases] == [(0, 2), (3, 4)]
+    stacked = ledger_of(POLICIES["deferred"], CORRECTING["drw"]()).stacked()
+    assert stacked is not None
+    assert stacked.first == 3
+
+
+def test_degree_of_a_power_of_the_counts() -> None:
+    training = np.array(COUNTS) / sum(COUNTS)
+    for q in (0.0, 0.25, 0.5, 1.0):
+        assert degree(training, training**q / (training**q).sum()) == pytest.approx(1 - q)
+    assert degree(np.full(4, 0.25), np.array([0.4, 0.3, 0.2, 0.1])) == 0
+    assert not forbidden({"sampling": 0.0, "weights": 1.7, "offsets": 0.0})
+    assert forbidden({"sampling": 1.0, "weights": 1.0, "offsets": 0.0})
+
+
+def test_refusal_names_the_parts_the_class_and_the_ways_out() -> None:
+    book = ledger_of(Power(0.0), CORRECTING["inverse"]())
+    names = {
+        "sampling": "sampling=balanced",
+        "weights": "objective=weighted",
+        "offsets": "objective=weighted",
+    }
+    with pytest.raises(UserError) as refused:
+        book.refuse_stacking(names, ["a", "b", "c", "rare"])
+    message = str(refused.value)
+    for word in (
+        "sampling=balanced",
+        "objective=weighted",
+        "'rare'",
+        "1.2 %",
+        "sampling=instance",
+        "objective=cross_entropy",
+        "allow_stacking=true",
+    ):
+        assert word in message
+
+
+def test_a_class_without_samples_has_no_share() -> None:
+    counts = (10, 0, 30)
+    prior = np.array([0.5, 0.0, 0.5])
+    found = Ledger.of(counts, lambda epoch: prior, lambda epoch: (np.zeros(3), np.log([10.0, 0.5, 30.0])), 1)
+    np.testing.assert_allclose(found.prior.seen, [0.75, 0, 0.25])
+    assert found.phases[0].degrees["sampling"] == pytest.approx(1)
+
+
+def test_stored_and_read_back() -> None:
+    book = ledger_of(Progressive(), CORRECTING["balanced_softmax"]())
+    stored = book.to_dict()
+    assert stored["changes"] == EPOCHS - 1
+    back = Prior.of(stored)
+    np.testing.assert_allclose(back.seen, book.prior.seen)
+    np.testing.assert_allclose(back.training, book.prior.training)
+    assert list(book.lines("abcd"))
+    assert not list(ledger_of(Instance(), CrossEntropy()).lines("abcd"))
+    assert ledgers.seen(np.array([1.0, 3.0]), None).tolist() == [0.25, 0.75]
+
+
+# --- double correction, reproduced ---
+
+
+def balanced_accuracy(trial: int, sampled: bool, weighted: bool) -> float:
+    """A linear model, one Gaussian feature per class, 2 % positives; trained by full-batch L-BFGS on what is drawn."""
+    rng = np.random.default_rng(trial)
+    n = 5000
+    labels = (rng.random(n) < 0.02).astype(int)
+    inputs = rng.normal(size=(n, 2))
+    inputs[np.arange(n), labels] += 1.6
+    counts = np.bincount(labels, minlength=2)
+    order = Plan(labels, 2, Power(0.0) if sampled else Instance(), seed=trial).epoch(0)
+    x, y = torch.tensor(inputs[order]), torch.tensor(labels[order])
+    loss = Weighted(CrossEntropy(), tuple(counts.tolist()), "inverse") if weighted else CrossEntropy()
+    linear = nn.Linear(2, 2).double()
+    optimizer = torch.optim.LBFGS(linear.parameters(), max_iter=100)
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        value = loss(linear(x), y).mean()
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    fresh = np.repeat([0, 1], 20_000)
+    points = rng.normal(size=(40_000, 2))
+    points[np.arange(40_000), fresh] += 1.6
+    with torch.no_grad():
+        answers = linear(torch.tensor(points)).argmax(1).numpy()
+    return float(np.mean([(answers[fresh == c] == c).mean() for c in (0, 1)]))
+
+
+def test_two_corrections_are_worse_than_one() -> None:
+    torch.manual_seed(0)
+    mean = {
+        (s, w): np.mean([balanced_accuracy(trial, s, w) for trial in range(3)])
+        for s in (False, True)
+        for w in (False, True)
+    }
+    assert mean[True, False] > 0.85
+    assert mean[False, True] > 0.85
+    assert mean[True, True] < min(mean[True, False], mean[False, True]) - 0.15
+    assert mean[False, False] < 0.7  # plain finds few
+    assert ledger_of(Power(0.0), CORRECTING["inverse"]()).stacked() is not None
+
+
+def test_a_run_that_corrects_twice_is_refused_before_it_writes(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from leyden.training.job import train
+
+    monkeypatch.chdir(tmp_path)
+    words = [
+        "data=planted_images",
+        "data.source.samples=300",
+        "model=mlp",
+        "trainer=cpu",
+        "trainer.max_epochs=1",
+        "threads=1",
+        "logger=none",
+        "long_tail=exponential",
+        "long_tail.ratio=5",
+        f"cache={tmp_path / 'cache'}",
+        "sampling=balanced",
+        "objective=balanced_softmax",
+        "batch_size=16",
+    ]
+    with pytest.raises(UserError, match="correct the same class prior twice"):
+        train(words)
+    assert not (tmp_path / "runs").exists()
+    outcome = train([*words, "allow_stacking=true"])
+    assert outcome.status == "complete"
+    assert outcome.result["prior"]["phases"][0]["degrees"]["offsets"] == pytest.approx(1, abs=0.01)
+    assert compose(words)["allow_stacking"] is False

@@ -1,0 +1,64 @@
+"""Schedules: the learning rate at each step against its formula."""
+
+import math
+
+import pytest
+import torch
+
+from leyden.optim import lr_schedules
+
+
+def rates(schedule: object, steps: int = 100, per_epoch: int = 10, lr: float = 0.1) -> list[float]:
+    """The learning rate at each of `steps` steps."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+    scheduler = schedule(optimizer, total_steps=steps, steps_per_epoch=per_epoch)  # type: ignore[operator]
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
+    return found
+
+
+def test_constant_has_no_scheduler_without_a_warmup() -> None:
+    assert rates(lr_schedules.Constant()) == [0.1] * 100
+    warm = rates(lr_schedules.Constant(warmup=1))
+    assert warm[:10] == pytest.approx([0.1 * (k + 1) / 10 for k in range(10)])
+    assert set(warm[10:]) == {0.1}
+
+
+def test_step_follows_its_milestones_in_epochs() -> None:
+    found = rates(lr_schedules.Step(milestones=[4, 8], factors=[0.1, 0.01], warmup=0))
+    expected = [0.1] * 40 + [0.01] * 40 + [0.001] * 20
+    assert found == pytest.approx(expected)
+
+
+def test_step_refuses_what_does_not_pair() -> None:
+    with pytest.raises(ValueError, match="as many factors"):
+        rates(lr_schedules.Step(milestones=[4], factors=[0.1, 0.01]))
+
+
+def test_cosine_is_half_a_cosine_down_to_its_floor() -> None:
+    found = rates(lr_schedules.Cosine(floor=0.2))
+    expected = [0.1 * (0.2 + 0.8 * (1 + math.cos(math.pi * k / 100)) / 2) for k in range(100)]
+    assert found == pytest.approx(expected)
+
+
+def test_one_cycle_peaks_at_the_optimizers_rate_and_survives_its_last_step() -> None:
+    found = rates(lr_schedules.OneCycle(rise=0.3))
+    assert max(found) == pytest.approx(0.1, rel=1e-3)
+    assert 28 <= found.index(max(found)) <= 31
+    assert found[-1] < 1e-3
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_plateau_lowers_the_rate_in_the_right_direction(higher: bool) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = lr_schedules.Plateau(factor=0.5, patience=1)(optimizer, 10, 1, higher_is_better=higher)
+    for value in (0.1, 0.2, 0.3, 0.4, 0.5):
+        scheduler.step(value if higher else -value)  # improving
+    assert optimizer.param_groups[0]["lr"] == 1.0
+    for _ in range(3):
+        scheduler.step(0.0)
+    assert optimizer.param_groups[0]["lr"] == 0.5

@@ -1,0 +1,144 @@
+"""`leyden profile`: what it prints, its JSON, its picture, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from leyden.cli.main import main
+from leyden.data.datamodule import typical
+from leyden.modules.standalone import undisturbed
+from leyden.profiling import latency, profiler
+from leyden.profiling.costs import forward_flops
+from leyden.training.setup import ready
+from leyden.utils.errors import UserError
+
+QUICK = ["trainer=cpu", "threads=1"]
+SETS = {
+    "image": ["data=planted_images", "data.source.samples=120", "model=cnn"],
+    "text": ["data=planted_text", "data.source.samples=900", "model=lstm"],
+    "audio": ["data=planted_audio", "data.source.samples=60", "model=crnn", "batch_size=16"],
+}
+
+
+@pytest.fixture(autouse=True)
+def soon_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A few calls are enough here."""
+    monkeypatch.setattr(latency.measure, "__defaults__", (0.0, 3))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("modality", SETS)
+def test_every_cost_of_each_modality(modality: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", *SETS[modality], *QUICK, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["flops"] == sum(layer["flops"] for layer in found["layers"])
+    assert (
+        found["parameters"]
+        == sum(layer["parameters"] for layer in found["layers"])
+        == found["trained_parameters"]
+    )
+    assert 2 < found["training_flops"] / found["flops"] < 4
+    assert found["uncounted"] == []
+    memory = found["memory"]
+    assert memory["parameters"] == memory["gradients"] == 4 * found["parameters"]
+    assert memory["optimizer"] == pytest.approx(2 * memory["parameters"], rel=0.01)  # Adam
+    each = memory["activations_per_sample"] * memory["batch_size"]
+    assert each == pytest.approx(memory["activations"], rel=0.2)
+    for size in profiler.BATCHES:
+        took = found["latency"][str(size)]
+        assert 0 < took["p50"] <= took["p95"]
+    assert found["energy"]["joules_per_1000"] is not None or found["energy"]["reason"]
+
+
+def test_tables_stand_in_80_columns(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    picture = tmp_path / "layers.png"
+    assert main(["profile", "model=resnet56", *QUICK, "--picture", str(picture)]) == 0
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    assert all(
+        word in printed
+        for word in ("a training step", "batch of 64", "p95", "Conv2d", "more (--json has all)")
+    )
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--picture", "layers.gif"], "must end in .png, .svg or .pdf"),
+        (["--picture", "nowhere/layers.png"], "--picture nowhere/layers.png: No such file"),
+        (["model=resnet33"], "resnet"),
+        (["--jsno"], "did you mean"),
+        (
+            ["batch_size=1"],
+            "a training step of the model fails for a batch of 1: ValueError: Expected more than 1",
+        ),
+    ],
+)
+def test_mistakes(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", *QUICK, *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_looking_changes_neither_modes_nor_random_numbers() -> None:
+    made = ready([*SETS["text"], *QUICK])
+    made.module.train()
+    made.module.net.embedding.eval()
+    modes = [part.training for part in made.module.modules()]
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    assert forward_flops(made.module, made.data) is not None
+    with undisturbed(made.module, training=True):
+        torch.rand(7)
+    assert torch.equal(torch.rand(4), expected)
+    assert [part.training for part in made.module.modules()] == modes
+
+
+class View(nn.Module):
+    """Gives a view of a parameter, which without gradients looks as if it had some."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.prior = nn.Parameter(torch.zeros(classes))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.prior.expand(x.shape[0], -1)
+
+
+class Crash(nn.Module):
+    """Does not work."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("it broke [here]")
+
+
+def test_a_view_of_a_parameter_is_no_obstacle() -> None:
+    made = ready([*SETS["image"], *QUICK])
+    made.module.net = View(made.data.spec.num_classes)
+    found = forward_flops(made.module, made.data)
+    assert found is not None
+    assert (found.total, found.uncounted) == (0, ())
+
+
+def test_a_net_that_fails_is_told_and_leaves_nothing_behind() -> None:
+    made = ready([*SETS["image"], *QUICK])
+    sound, made.module.net = made.module.net, Crash()
+    with pytest.raises(
+        UserError, match=r"a forward pass of the model fails for a batch of 1: RuntimeError: it broke"
+    ):
+        forward_flops(made.module, made.data)
+    made.module.net = sound
+    assert made.module(made.module.prepare(typical(made.data, 2))).requires_grad
+
+
+def test_a_run_keeps_what_profile_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*SETS["text"], *QUICK, "trainer.max_epochs=1", "logger=none"]
+    assert main(["train", *words]) == 0
+    (result,) = Path("runs").rglob("result.json")
+    capsys.readouterr()
+    assert main(["profile", *words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["flops"] == json.loads(result.read_text())["cost"]["flops"] > 0

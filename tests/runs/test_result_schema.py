@@ -1,0 +1,285 @@
+"""docs/result.md and the files of a run name the same fields, of the same types."""
+
+import csv
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import LightningModule
+from torch import nn
+
+from leyden.callbacks.interrupt import Interrupt, Interrupted
+from leyden.data.batch import Batch
+from leyden.metrics import METRICS
+from leyden.modules.classification import ImageClassifier
+from leyden.runs.manifest import SCHEMA
+from leyden.training.job import Outcome, train
+from leyden.utils.errors import UserError
+from words import last_of_each
+
+PAGE = (Path(__file__).parents[2] / "docs" / "result.md").read_text(encoding="utf-8")
+JSON = {
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "text": str,
+    "list": list,
+    "object": dict,
+    "null": type(None),
+}
+PLACEHOLDERS = {
+    "<split>": "(val|test)",
+    "<metric>": f"({'|'.join(METRICS)})",
+    "<rate>": "(precision|recall|f1)",
+    "<group>": "(many|medium|few)",
+    "<part>": "(sampling|weights|offsets)",
+    "<package>": "[^.]+",
+    "<name>": "[^.]+",
+}
+QUICK = ("trainer=cpu", "trainer.max_epochs=1", "threads=1")
+DIGITS = ("data=digits", "model=mlp", *QUICK)
+
+
+class Own(LightningModule):
+    """A module of somebody's own, which keeps no outputs: what it logs is all that is known."""
+
+    def __init__(self, net: nn.Module, frontend: nn.Module) -> None:
+        super().__init__()
+        self.net, self.frontend = net, frontend
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        return nn.functional.cross_entropy(self.net(self.frontend(batch).inputs), batch.labels)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.log("val/hits", (self.net(self.frontend(batch).inputs).argmax(1) == batch.labels).float().mean())
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.log(
+            "test/hits", (self.net(self.frontend(batch).inputs).argmax(1) == batch.labels).float().mean()
+        )
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters())
+
+
+def table(heading: str) -> dict[str, tuple[str, ...]]:
+    """First cell without its backquotes -> the other cells, of the first table below a heading."""
+    below = PAGE.partition(f"# {heading}\n")[2]
+    found = re.search(r"^\|[- |]+\|\n((?:\|.*\|\n)+)", below, re.MULTILINE)
+    assert found is not None, heading
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in found[1].splitlines()]
+    return {first.strip("`"): tuple(rest) for first, *rest in rows}
+
+
+def pattern(field: str) -> re.Pattern[str]:
+    text = re.escape(field)
+    for placeholder, expression in PLACEHOLDERS.items():
+        text = text.replace(placeholder, expression)
+    return re.compile(text)
+
+
+def fields(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every field of parsed JSON by its path, `a.b` and `a[].b`, with its value; the configuration is one field."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            here = f"{path}.{key}" if path else key
+            yield here, inner
+            if here == "config" or path == "doctor[]":  # evidence is each finding's own
+                continue
+            yield from fields(inner, here)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from fields(inner, f"{path}[]")
+
+
+def is_of(value: Any, kinds: str) -> bool:
+    """Whether a value parsed from JSON is of a type like "float or null"; a bool is no int."""
+    return type(value) in [JSON[kind] for kind in kinds.split(" or ")]
+
+
+def hold_against(heading: str, written: list[tuple[str, Any]]) -> None:
+    """Each field is documented once and of its type, each documented field is there, each has a meaning."""
+    documented = table(heading)
+    patterns = {field: pattern(field) for field in documented}
+    seen = set()
+    for path, value in written:
+        matching = [field for field, expression in patterns.items() if expression.fullmatch(path)]
+        assert len(matching) == 1, f"{path} is documented as {matching}"
+        seen.add(matching[0])
+        kinds = documented[matching[0]][0]
+        assert is_of(value, kinds), f"{path} is {value!r}, documented as {kinds}"
+    assert seen == set(documented)
+    assert all(meaning for _, meaning in documented.values())
+
+
+def read(outcome: Outcome, name: str) -> Any:
+    return json.loads((outcome.folder / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[dict[str, Outcome]]:
+    """A run of each kind of result, made in a git checkout."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("runs"))
+        identity = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
+        subprocess.run(["git", "init", "-q"], check=True)
+        Path("notes.txt").write_text("as committed\n", encoding="utf-8")
+        subprocess.run(["git", "add", "notes.txt"], check=True)
+        subprocess.run(["git", *identity, "commit", "-q", "-m", "notes"], check=True)
+        Path("notes.txt").write_text("changed since\n", encoding="utf-8")
+        small = ("data=planted_text", "data.source.samples=200", "model=rnn", "logger=none")
+        own = (f"model.module._target_={__name__}.Own", "monitor=val/hits", "logger=none")
+        yield {
+            "complete": train(last_of_each([*DIGITS, "trainer.max_epochs=2"])),
+            "text": train([*small, *QUICK]),
+            "corrected": train(
+                [*small, *QUICK, "operating=macro_f1", "long_tail=exponential", "long_tail.ratio=3"]
+            ),
+            "own": train([*DIGITS, *own]),
+            "failed": broken(patch, ValueError("broken on purpose")),
+            "interrupted": broken(patch, Interrupted()),
+        }
+
+
+def broken(patch: pytest.MonkeyPatch, by: BaseException) -> Outcome:
+    """A run whose training step raises."""
+
+    def training_step(self: Any, batch: Any, batch_idx: int) -> None:
+        raise by
+
+    with patch.context() as inner:
+        inner.setattr(ImageClassifier, "training_step", training_step)
+        seed = 2 if isinstance(by, Exception) else 3
+        try:
+            return train([*DIGITS, f"seed={seed}", "logger=none"])
+        except KeyboardInterrupt:
+            (folder,) = Path("runs/default").glob("*-seed3-*")
+            return Outcome("interrupted", {"folder": str(folder.resolve())})
+
+
+def test_result_json(runs: dict[str, Outcome]) -> None:
+    hold_against(
+        "result.json", [f for outcome in runs.values() for f in fields(read(outcome, "result.json"))]
+    )
+
+
+def test_what_is_there_depends_on_the_status(runs: dict[str, Outcome]) -> None:
+    for kind, outcome in runs.items():
+        status = kind if kind in ("failed", "interrupted") else "complete"
+        stored = read(outcome, "result.json")
+        assert (stored["schema"], stored["status"]) == (SCHEMA, status)
+        others = {"interrupted": set(), "failed": {"error", "best", "doctor"}}
+        top = [field for field in table("result.json") if "." not in field]
+        assert set(stored) == set(top[: top.index("config") + 1]) | others.get(status, set(top))
+        assert (stored.get("error") is not None) == (status == "failed")
+    for split in ("val", "test"):
+        assert set(read(runs["own"], "result.json")["metrics"][split]) == {"scalars"}
+    assert f"**version {SCHEMA}**" in PAGE
+
+
+def test_from_python_the_result_has_the_folder_too(runs: dict[str, Outcome]) -> None:
+    outcome = runs["complete"]
+    assert outcome.result == read(outcome, "result.json") | {"folder": str(outcome.folder)}
+
+
+def test_from_python_the_metrics_come_as_an_object(runs: dict[str, Outcome]) -> None:
+    outcome = runs["complete"]
+    for split in ("val", "test"):
+        assert outcome.metrics(split).to_dict() == outcome.result["metrics"][split]
+    for kind, reason in {
+        "failed": "failed broken on purpose",
+        "own": "complete",
+        "interrupted": "none",
+    }.items():
+        with pytest.raises(UserError, match=reason):
+            runs[kind].metrics()
+    with pytest.raises(UserError, match="val, test"):
+        outcome.metrics("train")
+
+
+def test_the_cost_of_a_resumed_run_is_that_of_all_its_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop_after_ten(self: Any, trainer: Any, *rest: Any) -> None:
+        self._asked = trainer.global_step == 10
+
+    overrides = [*DIGITS, f"runs={tmp_path}", "logger=none"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Interrupt, "on_train_batch_end", stop_after_ten)
+        with pytest.raises(KeyboardInterrupt):
+            train(overrides)
+    cost = train(overrides).result["cost"]
+    assert cost["steps"] == 19
+    assert cost["seconds"] * cost["samples_per_second"] == pytest.approx(19 * 64, rel=0.1)
+
+
+def test_the_metrics_are_those_of_the_code() -> None:
+    assert tuple(table("Metrics")) == METRICS
+
+
+def test_every_way_to_make_an_interval_is_documented(runs: dict[str, Outcome]) -> None:
+    ways = PAGE.partition("### Intervals\n")[2].partition("\n## ")[0]
+    stored = fields(read(runs["complete"], "result.json"))
+    methods = {value for path, value in stored if path.endswith(".method")}
+    assert len(methods) > 2
+    for method in methods:
+        for part in re.sub(r"\d+ resamples", "R resamples", method).partition(", bias")[::2]:
+            assert part in ways
+
+
+def test_manifest_json(runs: dict[str, Outcome]) -> None:
+    hold_against("manifest.json", list(fields(read(runs["complete"], "manifest.json"))))
+    assert read(runs["complete"], "manifest.json")["command"] == [
+        "leyden",
+        "train",
+        *last_of_each([*DIGITS, "trainer.max_epochs=2"]),
+    ]
+
+
+def test_spec_json(runs: dict[str, Outcome]) -> None:
+    for kind in ("complete", "text"):
+        hold_against("spec.json", list(fields(read(runs[kind], "spec.json"))))
+
+
+def test_metrics_csv(runs: dict[str, Outcome]) -> None:
+    with (runs["complete"].folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2
+    numbers = [(name, json.loads(cell)) for row in rows for name, cell in row.items()]
+    hold_against("metrics.csv", numbers)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_predictions(runs: dict[str, Outcome], split: str) -> None:
+    documented = table("predictions/*.npz")
+    arrays = np.load(runs["complete"].folder / "predictions" / f"{split}.npz")
+    assert set(arrays) == set(documented)
+    n = read(runs["complete"], "result.json")["metrics"][split]["n"]
+    classes = len(read(runs["complete"], "spec.json")["class_names"])
+    for name, (kind, meaning) in documented.items():
+        dtype, _, shape = kind.partition(" ")
+        assert arrays[name].dtype == dtype
+        assert arrays[name].shape == {"(N,)": (n,), "(N, C)": (n, classes)}[shape]
+        assert meaning
+    assert np.allclose(arrays["probabilities"].sum(axis=1), 1)
+    assert (np.diff(arrays["rows"]) > 0).all()
+
+
+def test_the_files(runs: dict[str, Outcome]) -> None:
+    names = {
+        path.relative_to(outcome.folder).as_posix()
+        for outcome in runs.values()
+        for path in outcome.folder.rglob("*")
+        if path.is_file()
+    }
+    documented = [row for row in table("The files of a run") if row != "file"]
+    assert {name for name in names if not any(fnmatch(name, row) for row in documented)} == set()
+    documented = [row for row in documented if not row.startswith("blackbox/")]  # tests/health leaves those
+    assert {row for row in documented if not any(fnmatch(name, row) for name in names)} == set()

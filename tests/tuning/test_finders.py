@@ -1,0 +1,165 @@
+"""`leyden find lr` and `batch_size`: what they suggest, their pictures, and what they refuse."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from leyden.cli.main import main
+from leyden.data.datamodule import typical
+from leyden.training.job import train
+from leyden.training.setup import ready
+from leyden.tuning import batch_size_finder, lr_finder
+from leyden.tuning.batch_size_finder import Tried, suggested
+from leyden.utils.errors import UserError
+
+QUICK = ["trainer=cpu", "threads=1"]
+TEXT = ["data=planted_text", "data.source.samples=300", "model=lstm", "batch_size=16"]
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(batch_size_finder, "_SECONDS", 0.0)
+    return tmp_path
+
+
+# --- the curve ---
+
+
+def test_where_a_curve_falls_fastest_and_is_least() -> None:
+    steps = np.arange(100.0)
+    fall = 2 - 1.5 / (1 + np.exp(-(steps - 50) / 4))  # fastest at 50
+    curve = np.where(steps < 80, fall, fall[79] + (steps - 79) * 0.1)
+    assert lr_finder.places(curve) == (50, 79)
+
+
+def test_a_bell_does_not_lag_behind() -> None:
+    """A running mean of the past would move a step up by its memory."""
+    step = np.where(np.arange(100) < 50, 2.0, 1.0)
+    assert lr_finder.places(lr_finder.smoothed(step))[0] in (49, 50)
+    assert np.allclose(lr_finder.smoothed(np.full(30, 1.7)), 1.7)
+
+
+def test_the_suggestion_keeps_away_from_the_end() -> None:
+    near = lr_finder.RateCurve(np.ones(1), np.ones(1), steepest=0.2, lowest=0.5, now=0.001)
+    far = lr_finder.RateCurve(np.ones(1), np.ones(1), steepest=0.003, lowest=0.5, now=0.001)
+    assert (near.suggestion, far.suggestion) == (0.05, 0.003)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "adamw"])
+def test_the_suggested_rate_trains(optimizer: str) -> None:
+    """Digits in two epochs: far above chance, where the ends of the range learn nothing."""
+    words = ["model=mlp", *QUICK, f"optimizer={optimizer}"]
+    found = lr_finder.find(ready(words))
+    assert found.suggestion < found.lowest
+    base = [*words, "trainer.max_epochs=2", "logger=none", "runs=runs"]
+    reached = {
+        rate: train([*base, f"optimizer.lr={rate}"]).metrics().values["accuracy"].value
+        for rate in (lr_finder.LOWEST, found.suggestion)
+    }
+    assert reached[found.suggestion] > 0.7
+    assert reached[found.suggestion] > reached[lr_finder.LOWEST] + 0.5
+
+
+def test_looking_changes_no_weight_and_is_repeatable() -> None:
+    made = ready([*TEXT, *QUICK])
+    before = {name: value.clone() for name, value in made.module.state_dict().items()}
+    one = lr_finder.find(made)
+    assert all(torch.equal(made.module.state_dict()[name], value) for name, value in before.items())
+    assert np.array_equal(lr_finder.find(ready([*TEXT, *QUICK])).losses, one.losses)
+
+
+def test_what_learns_at_no_rate_is_refused() -> None:
+    with pytest.raises(UserError, match="does not fall at any rate"):
+        lr_finder.find(ready(["model=majority", *QUICK]))
+
+
+# --- batch sizes ---
+
+
+def test_the_smallest_of_nearly_the_best() -> None:
+    tried = [
+        Tried(size, speed, 0, 0.0)
+        for size, speed in ((8, 100.0), (16, 190.0), (32, 400.0), (64, 380.0), (128, 430.0))
+    ]
+    assert suggested(tried) == 32
+
+
+def test_sizes_end_with_the_samples() -> None:
+    found = batch_size_finder.find(ready([*TEXT, *QUICK]))
+    samples = 300 * 7 // 10
+    assert [each.size for each in found.tried] == [8, 16, 32, 64, 128]
+    assert str(samples) in found.ended
+    memory = np.array([each.memory for each in found.tried])
+    assert (np.diff(memory) > 0).all()
+
+
+def test_sizes_end_with_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ready([*TEXT, *QUICK])
+    (first,) = (batch_size_finder._try(made, size).memory for size in (32,))
+    monkeypatch.setattr(batch_size_finder, "_free", lambda device: int(2.5 * first))
+    found = batch_size_finder.find(made)
+    assert found.tried[-1].size < 128
+    assert "half of the free memory" in found.ended
+
+
+def test_what_does_not_fit_a_gpu_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Played on the CPU: the third size is too large."""
+    made, real = ready([*TEXT, *QUICK]), batch_size_finder._try
+
+    def full(made: Any, size: int) -> Tried:
+        if size > 16:
+            raise torch.cuda.OutOfMemoryError("full")
+        return real(made, size)
+
+    monkeypatch.setattr(batch_size_finder, "_try", full)
+    found = batch_size_finder.find(made)
+    assert [each.size for each in found.tried] == [8, 16]
+    assert found.ended == "a batch of 32 does not fit into the GPU's memory"
+
+
+def test_weights_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ready([*TEXT, *QUICK])
+    before = {name: value.clone() for name, value in made.module.named_parameters()}
+    batch_size_finder.find(made)
+    assert all(torch.equal(value, before[name]) for name, value in made.module.named_parameters())
+    assert typical(made.data, 4).inputs.shape[0] == 4
+
+
+# --- the verb ---
+
+
+@pytest.mark.parametrize(("what", "override"), [("lr", "optimizer.lr="), ("batch_size", "batch_size=")])
+def test_a_line_to_paste_and_a_picture(
+    what: str, override: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["find", what, *TEXT, *QUICK, "init.redraw=[head]", "--picture", "curve.png"]) == 0
+    printed = capsys.readouterr().out
+    assert "init.redraw=[head]" in printed  # brackets are no markup
+    (line,) = (line for line in printed.splitlines() if "try: leyden train" in line)
+    assert line.count(override) == 1
+    assert (place / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in place.iterdir()] == ["curve.png"]  # no run was made
+
+
+def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["find"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("lr", "batch_size"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rl"], "did you mean 'lr'"),
+        (["lr", "model=cnm"], "cnn"),
+        (["lr", "--picture", "curve.gif"], "must end in .png"),
+        (["batch_size", "--pictuer", "x.png"], "--picture"),
+    ],
+)
+def test_mistakes(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["find", *words]) == 2
+    assert said in capsys.readouterr().err
