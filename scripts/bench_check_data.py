@@ -27,9 +27,9 @@ from leyden.config.compose import compose
 from leyden.config.validate import check_data
 from leyden.data.datamodule import DataModule
 from leyden.health.data import near_duplicates
-from leyden.health.data.checks import looks
-from leyden.health.data.duplicates import pieces
-from leyden.health.data.input_stats import scan
+from leyden.health.data.checks import run_checks
+from leyden.health.data.duplicates import raw_inputs
+from leyden.health.data.input_stats import input_stats
 from leyden.training import build
 from near_copies import clip_copy, image_copy, layer, text_copy
 
@@ -59,8 +59,8 @@ def main() -> None:
 def gathered(options: Sequence[str], overrides: Sequence[str]) -> Inputs:
     """At most 10,000 inputs, no two identical."""
     data = build.data(check_data(compose([*options, "data.deduplicate=true", *overrides], [])))
-    rows = np.random.default_rng(0).permutation(data.kept)[:ITEMS]
-    return [np.array(piece) for piece in pieces(data.table.inputs, rows)]
+    rows = np.random.default_rng(0).permutation(data.kept_rows)[:ITEMS]
+    return [np.array(piece) for piece in raw_inputs(data.table.inputs, rows)]
 
 
 def slower_and_faster(inputs: Inputs) -> Inputs:
@@ -83,11 +83,11 @@ def report(name: str, kind: str, inputs: Inputs) -> None:
     with tempfile.TemporaryDirectory() as cache:
         data, origin = planted(kind, inputs, rng, Path(cache))
         begun = time.perf_counter()
-        for _ in looks(data):
+        for _ in run_checks(data):
             pass
         seconds = time.perf_counter() - begun
         tested = np.concatenate([data.splits.val, data.splits.test])
-        pairs = near_duplicates.pairs_of(data, scan(data), np.sort(tested))
+        pairs = near_duplicates.pairs_of(data, input_stats(data), np.sort(tested))
     query, key = np.sort(tested)[pairs.query], data.splits.train[pairs.key]
     right = origin[query] == key
     natural = np.count_nonzero(origin[query] < 0)

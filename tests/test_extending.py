@@ -204,7 +204,7 @@ def test_what_an_own_loop_leaves_aside_is_said_in_training_and_only_there(
 ) -> None:
     folder = written("experiment=stripes")
     said = " ".join(capsys.readouterr().out.split())
-    assert "Centres asks for no objective, optimizer, schedule" in said
+    assert "Centres asks for no loss, optimizer, schedule" in said
     assert "val/hits: more is taken for better" in said
     assert main(["evaluate", str(folder), "--json"]) == 0
     json.loads(capsys.readouterr().out)
@@ -289,7 +289,7 @@ def of(overrides: list[str], conf: str = CONF) -> str:
 
 @pytest.mark.parametrize("file", ["my_net.py", "my_data.py", "my_loss.py"])
 def test_edited_code_is_another_run(file: str, lab: Path) -> None:
-    options = ["model=my_net", "data=stripes", "objective=margin"]
+    options = ["model=my_net", "data=stripes", "loss=margin"]
     before = of(options)
     assert of(options) == before
     path = lab / file
@@ -309,7 +309,7 @@ def test_an_edited_helper_of_own_code_is_another_run(lab: Path) -> None:
 
 
 def test_moved_code_is_the_same_run(lab: Path, tmp_path: Path) -> None:
-    options = ["model=my_net", "data=stripes", "objective=margin"]
+    options = ["model=my_net", "data=stripes", "loss=margin"]
     before = of(options)
     shutil.move(lab, tmp_path / "elsewhere")
     sys.path[:] = [p for p in sys.path if "my_lab" not in p]

@@ -15,7 +15,7 @@ from lightning.pytorch.trainer.states import RunningStage
 from torch import Tensor
 
 from leyden.data.loader import Loader
-from leyden.data.sampler import Plan
+from leyden.data.sampler import EpochSampler
 from leyden.data.sampling_policies import Instance, Power
 from leyden.training.job import train
 
@@ -102,7 +102,7 @@ def test_lightning_leaves_the_loader_as_it_is() -> None:
     """With two ranks; a sampler that Lightning knows would be replaced, its order and length lost."""
     rows = np.arange(40)
     labels = torch.zeros(40, dtype=torch.int64)
-    loader = Loader(Column(), labels, rows, Plan(labels.numpy(), 1, Instance(), 7), 8, world=2)
+    loader = Loader(Column(), labels, rows, EpochSampler(labels.numpy(), 1, Instance(), 7), 8, world=2)
     trainer = Trainer(accelerator="cpu", devices=2, strategy="ddp", logger=False, enable_checkpointing=False)
     connector = trainer._data_connector
     assert (
@@ -119,7 +119,7 @@ def test_more_rows_than_multinomial_can_weigh() -> None:
     labels[-rare:] = 1
     tracemalloc.start()
     try:
-        order = Plan(labels, 2, Power(0.0), seed=1, length=drawn).epoch(0)
+        order = EpochSampler(labels, 2, Power(0.0), seed=1, length=drawn).epoch(0)
         peak = tracemalloc.get_traced_memory()[1] / len(labels)
     finally:
         tracemalloc.stop()
@@ -148,7 +148,7 @@ class Half:
 def test_a_schedule_ends_with_the_run(tiny: Callable[..., list[str]], sampling: str, shorter: int) -> None:
     """The length of an epoch is the policy's, and schedules count the steps that there are."""
     choice = sampling if "=" in sampling else f"sampling={sampling}"
-    outcome = train(tiny(choice, "schedule=cosine"))
+    outcome = train(tiny(choice, "scheduler=cosine"))
     with (outcome.folder / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     steps = EPOCH // shorter

@@ -9,9 +9,9 @@ import torch
 from lightning.pytorch import Callback
 
 from leyden.callbacks import health_monitor
-from leyden.callbacks.health_monitor import Doctor
+from leyden.callbacks.health_monitor import HealthMonitor
 from leyden.config.compose import compose
-from leyden.health.settings import Policy
+from leyden.health.settings import DiagnosticsSettings
 from leyden.training.job import attempt
 from leyden.utils.lightning_internals import only_own_hooks
 from planting import NETS, modules_of, planted
@@ -22,10 +22,10 @@ QUICK = [
 ]
 
 
-def stepped(norms: list[float], policy: Policy, tmp_path: Path) -> list[float]:
+def stepped(norms: list[float], policy: DiagnosticsSettings, tmp_path: Path) -> list[float]:
     """Gradients of these norms, one after another, as they leave the doctor."""
     parameter = torch.nn.Parameter(torch.zeros(4))
-    optimizer, watching = torch.optim.SGD([parameter], lr=0.1), Doctor(policy, tmp_path)
+    optimizer, watching = torch.optim.SGD([parameter], lr=0.1), HealthMonitor(policy, tmp_path)
     left = []
     for norm in norms:
         parameter.grad = torch.full((4,), norm / 2)
@@ -38,30 +38,33 @@ def stepped(norms: list[float], policy: Policy, tmp_path: Path) -> list[float]:
 def test_a_gradient_far_above_its_history_is_scaled_down(tmp_path: Path) -> None:
     """ZClip: to mean + z_max^2 / z deviations; the further out, the nearer to the mean."""
     history = [1.0 + 0.1 * (-1) ** i for i in range(60)]
-    calm = stepped(history, Policy(adaptive_clip=2.5), tmp_path)
+    calm = stepped(history, DiagnosticsSettings(adaptive_clip=2.5), tmp_path)
     assert calm == pytest.approx(history)
     far, further = (
-        stepped([*history, out], Policy(adaptive_clip=2.5), tmp_path)[-1] for out in (10.0, 1000.0)
+        stepped([*history, out], DiagnosticsSettings(adaptive_clip=2.5), tmp_path)[-1]
+        for out in (10.0, 1000.0)
     )
     assert 0.99 <= further < far < 1.3
 
 
 def test_neither_at_the_beginning_nor_unasked(tmp_path: Path) -> None:
-    assert stepped([1.0, 1.1, 0.9, 50.0], Policy(adaptive_clip=2.5), tmp_path)[-1] == pytest.approx(50)
-    assert stepped([*[1.0, 1.1] * 30, 50.0], Policy(), tmp_path)[-1] == pytest.approx(50)
+    assert stepped([1.0, 1.1, 0.9, 50.0], DiagnosticsSettings(adaptive_clip=2.5), tmp_path)[
+        -1
+    ] == pytest.approx(50)
+    assert stepped([*[1.0, 1.1] * 30, 50.0], DiagnosticsSettings(), tmp_path)[-1] == pytest.approx(50)
 
 
 @pytest.fixture
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The doctor reads values as it does where reading halts a queue."""
     monkeypatch.chdir(tmp_path)
-    start = Doctor.on_train_start
+    start = HealthMonitor.on_train_start
 
-    def late(self: Doctor, trainer: Any, pl_module: Any) -> None:
+    def late(self: HealthMonitor, trainer: Any, pl_module: Any) -> None:
         start(self, trainer, pl_module)
-        self.exact = self._asked_exact or self.policy.treats or self.policy.adaptive_clip is not None
+        self.exact = self._asked_exact or self.policy.skips_bad_steps or self.policy.adaptive_clip is not None
 
-    monkeypatch.setattr(Doctor, "on_train_start", late)
+    monkeypatch.setattr(HealthMonitor, "on_train_start", late)
 
 
 @pytest.mark.parametrize("step", [2, 15, 16, 20, 25])
@@ -78,13 +81,13 @@ def test_a_value_read_late_is_found_at_its_own_step(step: int, as_on_a_gpu: None
 def test_what_is_read_late_is_the_same_chart(as_on_a_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Losses and norms by step, whether each is read at once or sixteen at a time."""
     noted: dict[bool, list[tuple[int, float, float]]] = {True: [], False: []}
-    note = Doctor._note
+    note = HealthMonitor._note
 
-    def keep(self: Doctor, module: Any, step: int, loss: float, norm: float) -> None:
+    def keep(self: HealthMonitor, module: Any, step: int, loss: float, norm: float) -> None:
         noted[self.exact].append((step, loss, norm))
         note(self, module, step, loss, norm)
 
-    monkeypatch.setattr(Doctor, "_note", keep)
+    monkeypatch.setattr(HealthMonitor, "_note", keep)
     words = [*NETS["text"], *QUICK]
     assert attempt(compose(words), ["leyden", "train"]).status == "complete"
     monkeypatch.setattr(health_monitor, "_SHARE", math.inf)  # at once means every step
@@ -108,12 +111,12 @@ def test_what_acts_on_a_step_reads_every_step(tmp_path: Path) -> None:
         strategy = Strategy()
 
     for policy, every in (
-        (Policy(), False),
-        (Policy(adaptive_clip=2.5), True),
-        (Policy(on_bad="skip"), True),
-        (Policy(on_bad="roll_back"), True),
+        (DiagnosticsSettings(), False),
+        (DiagnosticsSettings(adaptive_clip=2.5), True),
+        (DiagnosticsSettings(on_bad="skip"), True),
+        (DiagnosticsSettings(on_bad="roll_back"), True),
     ):
-        watching = Doctor(policy, tmp_path)
+        watching = HealthMonitor(policy, tmp_path)
         watching.on_train_start(Trainer(), torch.nn.Linear(1, 1))  # type: ignore[arg-type]
         assert watching.exact is every
 

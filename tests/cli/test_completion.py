@@ -18,7 +18,7 @@ LINES = {
     "leyden train optimizer.l": {"optimizer.lr="},
     "leyden train trainer.max": {"trainer.max_epochs="},
     "leyden data data=planted_i": {"data=planted_images"},
-    "leyden list obj": {"objective"},
+    "leyden list los": {"loss"},
     "leyden train --config-dir my_lab/conf model=my": {"model=my_net"},
     "leyden train --config-dir nowhere model=my": set(),
     "leyden train model=nonsense=x opti": set(),

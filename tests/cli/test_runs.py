@@ -11,7 +11,7 @@ import pytest
 
 from leyden.cli import main
 from leyden.reporting.terminal.run_page import size
-from leyden.runs.lookup import one
+from leyden.runs.lookup import find_run
 from leyden.runs.run import Run
 from leyden.utils.console import console
 from run_folders import write
@@ -172,15 +172,15 @@ def test_a_run_by_folder_glob_fingerprint_and_beginning(root: Path) -> None:
         "digits-mlp",
         f"default/{folder.name}",
     ):
-        assert one(word, short).folder.resolve() == folder, word
+        assert find_run(word, short).folder.resolve() == folder, word
 
 
 def test_a_whole_name_wins_over_a_longer_one(tmp_path: Path) -> None:
     first = write(tmp_path, seed=1)
     first.rename(first.with_name("a-12"))
     write(tmp_path, seed=2).rename(first.with_name("a-123"))
-    assert one("a-12", tmp_path).name == "a-12"
-    assert one("12", tmp_path).name == "a-12"
+    assert find_run("a-12", tmp_path).name == "a-12"
+    assert find_run("12", tmp_path).name == "a-12"
 
 
 def test_show(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

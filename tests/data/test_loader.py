@@ -15,8 +15,8 @@ from torch import Tensor
 
 from leyden.data.batch import Batch
 from leyden.data.loader import Loader
-from leyden.data.sampler import Bucketed, Order, Plan, Sequential
-from leyden.data.sampling_policies import Instance, Policy, Power
+from leyden.data.sampler import BucketedOrder, EpochSampler, Order, Sequential
+from leyden.data.sampling_policies import Instance, Power, SamplingPolicy
 from leyden.utils.errors import UserError
 
 N, TABLE = 130, 200  # training rows; rows of the table
@@ -48,8 +48,8 @@ LABELS = torch.from_numpy(np.random.default_rng(0).choice(4, TABLE, p=[0.7, 0.2,
 ROWS = np.sort(np.random.default_rng(1).permutation(TABLE)[:N])
 
 
-def plan(policy: Policy | None = None, seed: int = 5) -> Plan:
-    return Plan(LABELS.numpy()[ROWS], 4, policy or Instance(), seed)
+def plan(policy: SamplingPolicy | None = None, seed: int = 5) -> EpochSampler:
+    return EpochSampler(LABELS.numpy()[ROWS], 4, policy or Instance(), seed)
 
 
 def training(order: Order | None = None, batch_size: int = BATCH, **options: Any) -> Loader:
@@ -93,7 +93,7 @@ def test_ragged_inputs_come_with_lengths() -> None:
 @pytest.mark.parametrize(("world", "accumulate"), [(1, 1), (2, 1), (4, 1), (1, 4), (2, 2), (4, 2)])
 @pytest.mark.parametrize("policy", [Instance(), Power(0.0)])
 def test_ranks_and_accumulation_divide_the_same_global_batches(
-    world: int, accumulate: int, policy: Policy
+    world: int, accumulate: int, policy: SamplingPolicy
 ) -> None:
     order = plan(policy)
     ranks = [training(order, rank=r, world=world, accumulate=accumulate) for r in range(world)]
@@ -164,7 +164,7 @@ def test_epoch_and_position_are_read_at_the_first_next(workers: int) -> None:
 ORDERS: dict[str, Callable[[], Order]] = {
     "instance": plan,
     "balanced": lambda: plan(Power(0.0)),
-    "bucketed": lambda: Bucketed(plan(Power(0.5)), ROWS, BATCH, 5, seed=5),
+    "bucketed": lambda: BucketedOrder(plan(Power(0.5)), ROWS, BATCH, 5, seed=5),
 }
 
 
@@ -241,8 +241,8 @@ CHANGED: dict[str, Callable[[], Loader]] = {
     "sampling": lambda: training(plan(Power(0.0))),
     "batch_size": lambda: training(batch_size=4),
     "accumulate": lambda: training(accumulate=2),
-    "length": lambda: training(Plan(LABELS.numpy()[ROWS], 4, Instance(), 5, length=64)),
-    "window": lambda: training(Bucketed(plan(), ROWS, BATCH, 5, seed=5)),
+    "length": lambda: training(EpochSampler(LABELS.numpy()[ROWS], 4, Instance(), 5, length=64)),
+    "window": lambda: training(BucketedOrder(plan(), ROWS, BATCH, 5, seed=5)),
     "checksum of rows and labels": lambda: Loader(Columns(), LABELS.roll(1), ROWS, plan(), BATCH),
 }
 
@@ -278,7 +278,7 @@ def test_a_small_batch_costs_little() -> None:
 
     labels = torch.zeros(20_000, dtype=torch.int64)
     rows = np.arange(20_000)
-    loader = Loader(Images(), labels, rows, Plan(labels.numpy(), 1, Instance(), 0), 32)
+    loader = Loader(Images(), labels, rows, EpochSampler(labels.numpy(), 1, Instance(), 0), 32)
     cost = []
     for _ in range(4):
         start = time.process_time()

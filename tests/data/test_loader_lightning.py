@@ -14,7 +14,7 @@ from torch import Tensor
 
 from leyden.data.batch import Batch
 from leyden.data.loader import Loader
-from leyden.data.sampler import Bucketed, Order, Plan, Sequential
+from leyden.data.sampler import BucketedOrder, EpochSampler, Order, Sequential
 from leyden.data.sampling_policies import Instance, Power
 
 N, BATCH, EPOCHS = 131, 8, 3  # 16 whole batches an epoch, 3 samples over
@@ -33,9 +33,9 @@ class Columns:
 
 def order(name: str) -> Order:
     if name == "instance":
-        return Plan(LABELS.numpy(), 3, Instance(), 7)
-    balanced = Plan(LABELS.numpy(), 3, Power(0.0), 7)
-    return balanced if name == "balanced" else Bucketed(balanced, np.arange(N), BATCH, 4, 7)
+        return EpochSampler(LABELS.numpy(), 3, Instance(), 7)
+    balanced = EpochSampler(LABELS.numpy(), 3, Power(0.0), 7)
+    return balanced if name == "balanced" else BucketedOrder(balanced, np.arange(N), BATCH, 4, 7)
 
 
 def train_loader(name: str = "instance", **options: Any) -> Loader:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from leyden.data.long_tail import Everything, Exponential, Share, Step
+from leyden.data.long_tail import Exponential, KeepAll, Share, Step
 from leyden.utils.errors import UserError
 
 CIFAR10 = np.repeat(np.arange(10), 5000)
@@ -35,7 +35,7 @@ def test_ratio_one_keeps_all_and_a_small_class_keeps_what_it_has() -> None:
     labels = np.repeat([0, 1, 2], [100, 3, 40])
     assert len(Exponential(1)(labels, NAMES[:3])) == 143
     assert np.bincount(labels[Exponential(4)(labels, NAMES[:3])]).tolist() == [100, 3, 25]
-    assert Everything()(labels, NAMES[:3]).tolist() == list(range(143))
+    assert KeepAll()(labels, NAMES[:3]).tolist() == list(range(143))
 
 
 def test_step() -> None:

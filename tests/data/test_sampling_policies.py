@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 
-from leyden.data.sampler import Plan
+from leyden.data.sampler import EpochSampler
 from leyden.data.sampling_policies import (
     Deferred,
     EffectiveNumber,
     Instance,
-    Policy,
     Power,
     Progressive,
     RepeatFactor,
+    SamplingPolicy,
     UnderSampling,
 )
 
 COUNTS = np.array([500, 120, 30, 4])
 N, C = 654, 4
-ALL: list[Policy] = [
+ALL: list[SamplingPolicy] = [
     Instance(),
     Power(0.0),
     Power(0.5),
@@ -30,7 +30,7 @@ ALL: list[Policy] = [
 ]
 
 
-def share(policy: Policy, epoch: int = 0, epochs: int = 10) -> list[float]:
+def share(policy: SamplingPolicy, epoch: int = 0, epochs: int = 10) -> list[float]:
     prior = np.asarray(policy.prior(COUNTS, epoch, epochs))
     return (prior / prior.sum()).tolist()
 
@@ -60,7 +60,7 @@ def test_under_sampling_is_as_long_as_its_smallest_class_allows() -> None:
 
 def test_under_sampling_draws_anew_each_epoch_and_misses_nobody() -> None:
     labels = np.repeat(np.arange(4), COUNTS)
-    plan = Plan(labels, 4, UnderSampling(), seed=1, epochs=200)
+    plan = EpochSampler(labels, 4, UnderSampling(), seed=1, epochs=200)
     first, second = set(plan.epoch(0)), set(plan.epoch(1))
     assert not {i for i in first & second if labels[i] == 0}  # 4 of 500 each: none twice before all were seen
     seen = set().union(*(plan.epoch(e) for e in range(125)))
@@ -69,7 +69,7 @@ def test_under_sampling_draws_anew_each_epoch_and_misses_nobody() -> None:
 
 def test_class_aware_uses_every_sample_before_one_repeats() -> None:
     labels = np.repeat(np.arange(4), COUNTS)
-    order = Plan(labels, 4, Power(0.0, "largest"), seed=1).epoch(0)
+    order = EpochSampler(labels, 4, Power(0.0, "largest"), seed=1).epoch(0)
     times = np.bincount(order, minlength=N)
     assert (times[:500] == 1).all()  # the largest class exactly once
     for c in range(1, 4):
@@ -103,10 +103,10 @@ def test_deferred_changes_at_its_epoch() -> None:
 
 
 @pytest.mark.parametrize("policy", ALL, ids=repr)
-def test_an_empty_class_is_never_drawn_and_a_class_of_one_is(policy: Policy) -> None:
+def test_an_empty_class_is_never_drawn_and_a_class_of_one_is(policy: SamplingPolicy) -> None:
     counts = np.array([40, 0, 1])
     labels = np.repeat(np.arange(3), counts)
-    plan = Plan(labels, 3, policy, seed=0, epochs=50)
+    plan = EpochSampler(labels, 3, policy, seed=0, epochs=50)
     for epoch in (0, 49):
         assert plan.prior(epoch)[1] == 0
         assert len(plan.epoch(epoch)) == len(plan) == policy.length(counts)
@@ -114,9 +114,9 @@ def test_an_empty_class_is_never_drawn_and_a_class_of_one_is(policy: Policy) -> 
 
 
 @pytest.mark.parametrize("policy", ALL, ids=repr)
-def test_expected_draws_are_the_shares(policy: Policy) -> None:
+def test_expected_draws_are_the_shares(policy: SamplingPolicy) -> None:
     labels = np.repeat(np.arange(4), COUNTS)
-    quotas = [Plan(labels, 4, policy, seed, epochs=1).quotas(0) for seed in range(300)]
+    quotas = [EpochSampler(labels, 4, policy, seed, epochs=1).quotas(0) for seed in range(300)]
     expected = np.array(share(policy, 0, 1)) * policy.length(COUNTS)
     assert all(q.sum() == policy.length(COUNTS) for q in quotas)
     np.testing.assert_allclose(np.mean(quotas, 0), expected, atol=0.15)

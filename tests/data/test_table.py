@@ -22,8 +22,8 @@ from leyden.data import cache
 from leyden.data.array_files import ArrayWriter, new_folder
 from leyden.data.cache import load
 from leyden.data.decode import BadInput
-from leyden.data.index import Numbered, Strings, encode, verify
-from leyden.data.table import Dense, Files, Index, Ragged, Source, padded
+from leyden.data.index import NumberedNames, PackedStrings, encode, verify
+from leyden.data.table import Dense, FileColumn, Index, Ragged, Source, pad
 from leyden.utils import parallel
 from leyden.utils.errors import UserError
 
@@ -222,7 +222,7 @@ def test_above_the_limit_inputs_stay_files(tmp_path: Path, modality: str) -> Non
     for _ in range(2):
         source = Made(modality, broken, [0, 1] * 5)
         table = load(source, tmp_path, on_bad="skip", limit_gb=1e-9)
-        assert isinstance(table.inputs, Files)
+        assert isinstance(table.inputs, FileColumn)
         assert len(table.inputs) == len(table.index) == 9
         copy = pickle.loads(pickle.dumps(table.inputs))
         rows = torch.tensor([5, 0, 3])
@@ -353,7 +353,7 @@ def test_the_array_writer_writes_npy(tmp_path_factory: pytest.TempPathFactory, s
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 300), st.integers(1, 70))
 def test_work_keeps_order(n: int, chunk: int) -> None:
-    assert list(parallel.each(lambda i: i * i, range(n), "x", chunk)) == [i * i for i in range(n)]
+    assert list(parallel.parallel_map(lambda i: i * i, range(n), "x", chunk)) == [i * i for i in range(n)]
 
 
 def test_work_stops_when_its_user_does() -> None:
@@ -364,7 +364,7 @@ def test_work_stops_when_its_user_does() -> None:
         time.sleep(0.001)
         return i
 
-    results = parallel.each(slow, range(10_000), "x", chunk=1)
+    results = parallel.parallel_map(slow, range(10_000), "x", chunk=1)
     assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
     results.close()  # what an exception in the loop that uses it does
     assert len(begun) < 1000
@@ -374,7 +374,7 @@ def test_the_bar_is_shown_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) ->
     opened: list[bool] = []
     monkeypatch.setattr(parallel, "PATIENCE", 0.0)
     monkeypatch.setattr(parallel._Bar, "_open", lambda self: opened.append(True))
-    run: Callable[[], list[int]] = lambda: list(parallel.each(abs, range(9), "x", chunk=3))  # noqa: E731
+    run: Callable[[], list[int]] = lambda: list(parallel.parallel_map(abs, range(9), "x", chunk=3))  # noqa: E731
     run()
     assert opened == []
     monkeypatch.setattr(parallel.sys, "stderr", type("Terminal", (), {"isatty": lambda self: True})())
@@ -385,7 +385,7 @@ def test_the_bar_is_shown_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) ->
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 @settings(deadline=None)
 def test_strings_round_trip(strings: list[str]) -> None:
-    packed = Strings.of(strings)
+    packed = PackedStrings.of(strings)
     assert list(packed) == strings
     assert packed[1:3] == strings[1:3]
     if strings:
@@ -396,11 +396,11 @@ def test_strings_round_trip(strings: list[str]) -> None:
 
 def test_strings_keep_undecodable_names() -> None:
     name = os.fsdecode(b"caf\xe9.wav")
-    assert Strings.of([name])[0] == name
+    assert PackedStrings.of([name])[0] == name
 
 
 def test_numbered_names() -> None:
-    names = Numbered("digit", range(4))
+    names = NumberedNames("digit", range(4))
     assert (len(names), names[3], names[1:3]) == (4, "digit 3", ["digit 1", "digit 2"])
     assert Index(np.zeros(2, np.int64), ("a",)).names[1] == "row 1"
 
@@ -430,5 +430,5 @@ def test_verify() -> None:
 
 
 def test_padded_is_what_ragged_gathers() -> None:
-    values, lengths = padded([np.array([1, 2]), np.array([3])], np.dtype(np.int32))
+    values, lengths = pad([np.array([1, 2]), np.array([3])], np.dtype(np.int32))
     assert (values.tolist(), lengths.tolist(), values.dtype) == ([[1, 2], [3, 0]], [2, 1], torch.int32)

@@ -14,9 +14,9 @@ from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score, recall_score
 
-from leyden.data.sampler import Plan
+from leyden.data.sampler import EpochSampler
 from leyden.data.sampling_policies import Power
-from leyden.decision import Choice, OperatingPoint, neutral
+from leyden.decision import DecisionRule, OperatingPoint, neutral
 from leyden.decision.operating_point import log_softmax
 from leyden.metrics.calibration import binned_gaps, error
 from leyden.utils.errors import UserError
@@ -36,7 +36,7 @@ def bayes_logits(x: np.ndarray, share: float, gap: float = 2.0) -> np.ndarray:
     return np.stack([np.zeros_like(x), gap * x - gap**2 / 2 + np.log(share / (1 - share))], 1)
 
 
-def fit(choice: Choice, z: np.ndarray, y: np.ndarray, seen: Sequence[float]) -> OperatingPoint:
+def fit(choice: DecisionRule, z: np.ndarray, y: np.ndarray, seen: Sequence[float]) -> OperatingPoint:
     names = TWO if z.shape[1] == 2 else tuple(map(str, range(z.shape[1])))
     return choice.fit(z, y, names, np.array(seen), np.array(seen))
 
@@ -57,7 +57,7 @@ def test_balanced_accuracy_on_two_gaussians_is_the_known_optimum(share: float, s
     """Its threshold lies half-way between the means, x = 1, whatever the prior; it is then Phi(1)."""
     n = 100_000
     x, y = gaussians(n, share, seed)
-    point = fit(Choice(aim="balanced_accuracy"), bayes_logits(x, share), y, (1 - share, share))
+    point = fit(DecisionRule(criterion="balanced_accuracy"), bayes_logits(x, share), y, (1 - share, share))
     per_class = 1 / (n * share) + 1 / (n * (1 - share))
     # J(t) = (Phi(t) + 1 - Phi(t - 2)) / 2 has J''(1) = -phi(1); its error has slope variance phi(1) (1/n0 + 1/n1) / 4
     phi = norm.pdf(1)
@@ -72,7 +72,12 @@ def test_recall_on_two_gaussians_is_the_known_quantile(seed: int) -> None:
     """The most precise threshold of recall 90 % is the 10 % point of N(2, 1)."""
     n, share = 100_000, 0.1
     x, y = gaussians(n, share, seed)
-    point = fit(Choice(aim="recall", of="spam", at_least=0.9), bayes_logits(x, share), y, (1 - share, share))
+    point = fit(
+        DecisionRule(criterion="recall", of="spam", at_least=0.9),
+        bayes_logits(x, share),
+        y,
+        (1 - share, share),
+    )
     known = 2 + norm.ppf(0.1)
     deviation = np.sqrt(0.1 * 0.9 / (n * share)) / norm.pdf(known - 2)  # of a sample's quantile
     assert threshold(point, share) == pytest.approx(known, abs=4 * deviation)
@@ -82,7 +87,7 @@ def test_recall_on_two_gaussians_is_the_known_quantile(seed: int) -> None:
 def test_macro_f1_on_two_gaussians_is_the_optimum_of_the_population(seed: int) -> None:
     n, share = 100_000, 0.1
     x, y = gaussians(n, share, seed)
-    point = fit(Choice(aim="macro_f1"), bayes_logits(x, share), y, (1 - share, share))
+    point = fit(DecisionRule(criterion="macro_f1"), bayes_logits(x, share), y, (1 - share, share))
     t = np.linspace(0, 3, 3001)
     hit, alarm = share * norm.sf(t - 2), (1 - share) * norm.sf(t)
     right = (1 - share) - alarm
@@ -101,7 +106,7 @@ def threshold(point: OperatingPoint, share: float) -> float:
 
 def test_logit_adjustment_needs_no_sample_and_gives_the_same_optimum() -> None:
     grid = np.linspace(-1, 3, 4001)
-    choice = Choice(target_prior="uniform")
+    choice = DecisionRule(target_prior="uniform")
     assert not choice.reads_validation
     point = fit(choice, np.zeros((0, 2)), np.zeros(0, np.int64), (0.98, 0.02))
     answers = point.decide(point.log_probabilities(bayes_logits(grid, 0.02)))
@@ -110,7 +115,7 @@ def test_logit_adjustment_needs_no_sample_and_gives_the_same_optimum() -> None:
 
 def test_cost_is_bayes_rule() -> None:
     """Elkan 2001: with c(miss) = 20 and c(alarm) = 1, answer 1 where p > 1/21."""
-    choice = Choice(aim="cost", cost={"spam": {"ham": 20}})
+    choice = DecisionRule(criterion="cost", cost={"spam": {"ham": 20}})
     x, y = gaussians(10, 0.5, 0)
     point = fit(choice, bayes_logits(x, 0.5), y, (0.5, 0.5))
     p = np.array([[1 - q, q] for q in (0.04, 0.0477, 0.05, 0.9)])
@@ -129,7 +134,7 @@ def test_two_classes_exactly_the_best_of_all_thresholds(aim: Any) -> None:
     margin = np.sort(z[:, 1])
     every = [margin[0] - 1, *((margin[1:] + margin[:-1]) / 2), margin[-1] + 1]
     best = max(measure(y, (z[:, 1] > t).astype(int)) for t in every)
-    point = fit(Choice(aim=aim), z, y, (0.9, 0.1))
+    point = fit(DecisionRule(criterion=aim), z, y, (0.9, 0.1))
     assert measure(y, point.decide(point.log_probabilities(z))) == pytest.approx(best, abs=1e-12)
     assert point.chosen_on["after"] == pytest.approx(best)
 
@@ -141,7 +146,7 @@ def test_more_classes_are_never_worse_than_before(seed: int, aim: Any) -> None:
     y = rng.choice(5, 400, p=[0.6, 0.2, 0.1, 0.07, 0.03])
     z = rng.normal(size=(400, 5)) + np.log([0.6, 0.2, 0.1, 0.07, 0.03])
     z[np.arange(400), y] += 1.5
-    point = fit(Choice(aim=aim), z, y, (0.6, 0.2, 0.1, 0.07, 0.03))
+    point = fit(DecisionRule(criterion=aim), z, y, (0.6, 0.2, 0.1, 0.07, 0.03))
     measure = (
         balanced_accuracy_score
         if aim == "balanced_accuracy"
@@ -156,7 +161,7 @@ def test_more_classes_are_never_worse_than_before(seed: int, aim: Any) -> None:
 def test_recall_of_at_least() -> None:
     x, y = gaussians(2000, 0.05, 1)
     z = bayes_logits(x, 0.05)
-    point = fit(Choice(aim="recall", of="spam", at_least=0.95), z, y, (0.95, 0.05))
+    point = fit(DecisionRule(criterion="recall", of="spam", at_least=0.95), z, y, (0.95, 0.05))
     answers = point.decide(point.log_probabilities(z))
     assert recall_score(y, answers) >= 0.95
     others = [(z[:, 1] > t).astype(int) for t in np.sort(z[:, 1])]
@@ -169,9 +174,11 @@ def test_a_temperature_is_found_also_where_validation_has_another_prior() -> Non
     true = bayes_logits(x, 0.02)
     for factor in (0.5, 3.0):
         sharpened = true * factor  # what an overconfident net would say
-        point = fit(Choice(temperature=True), sharpened, y, (0.98, 0.02))
+        point = fit(DecisionRule(temperature=True), sharpened, y, (0.98, 0.02))
         assert point.temperature == pytest.approx(factor, rel=0.2)
-    assert fit(Choice(temperature=True), true, y, (0.98, 0.02)).temperature == pytest.approx(1, abs=0.03)
+    assert fit(DecisionRule(temperature=True), true, y, (0.98, 0.02)).temperature == pytest.approx(
+        1, abs=0.03
+    )
 
 
 def exponentials(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -191,7 +198,7 @@ def test_prior_correction_gives_a_balanced_samplers_model_its_calibration_back()
     far, near = [], []
     for seed in range(5):
         x, y = exponentials(20_000, seed)
-        order = Plan(y, 2, Power(0.0), seed).epoch(0)
+        order = EpochSampler(y, 2, Power(0.0), seed).epoch(0)
         test, truth = exponentials(20_000, 100 + seed)
         plain = LogisticRegression(C=1e6).fit(x[:, None], y)
         balanced = LogisticRegression(C=1e6).fit(x[order, None], y[order])
@@ -200,7 +207,7 @@ def test_prior_correction_gives_a_balanced_samplers_model_its_calibration_back()
             for name, m in (("plain", plain), ("balanced", balanced))
         }
         shares = np.bincount(y) / len(y)
-        point = Choice(target_prior="training").fit(
+        point = DecisionRule(target_prior="training").fit(
             np.zeros((0, 2)), np.zeros(0, np.int64), TWO, np.full(2, 0.5), shares
         )
         far.append(ece(log_softmax(z["balanced"]), truth) - ece(log_softmax(z["plain"]), truth))
@@ -216,23 +223,23 @@ def test_neutral_and_json() -> None:
     np.testing.assert_array_equal(point.decide(point.log_probabilities(z)), z.argmax(1))
     made = OperatingPoint(2.0, (0.0, -1.0, 0.0), (0.0, 0.5, 0.0), ((0.0, 1.0, 1.0),) * 3, "cost", {"n": 5})
     assert OperatingPoint.from_dict(json.loads(json.dumps(made.to_dict()))) == made
-    assert Choice().neutral
-    assert not Choice(aim="macro_f1").neutral
+    assert DecisionRule().neutral
+    assert not DecisionRule(criterion="macro_f1").neutral
 
 
 def test_mistakes_are_named() -> None:
     z, y = np.zeros((4, 2)), np.array([0, 1, 0, 1])
-    with pytest.raises(UserError, match=r"operating.of: there is no class 'span'.*spam"):
-        fit(Choice(aim="recall", of="span"), z, y, (0.5, 0.5))
-    with pytest.raises(UserError, match=r"operating.target_prior: .*'spam' has none"):
-        fit(Choice(target_prior={"ham": 1.0}), z, y, (0.5, 0.5))
-    with pytest.raises(UserError, match=r"operating\.of must be given"):
-        Choice(aim="recall")
-    with pytest.raises(UserError, match=r"operating\.cost must be given"):
-        Choice(aim="cost")
+    with pytest.raises(UserError, match=r"decision.of: there is no class 'span'.*spam"):
+        fit(DecisionRule(criterion="recall", of="span"), z, y, (0.5, 0.5))
+    with pytest.raises(UserError, match=r"decision.target_prior: .*'spam' has none"):
+        fit(DecisionRule(target_prior={"ham": 1.0}), z, y, (0.5, 0.5))
+    with pytest.raises(UserError, match=r"decision\.of must be given"):
+        DecisionRule(criterion="recall")
+    with pytest.raises(UserError, match=r"decision\.cost must be given"):
+        DecisionRule(criterion="cost")
 
 
-def coarse(choice: Choice, seed: int, classes: int) -> tuple[np.ndarray, np.ndarray, OperatingPoint]:
+def coarse(choice: DecisionRule, seed: int, classes: int) -> tuple[np.ndarray, np.ndarray, OperatingPoint]:
     """Outputs in steps of 1/4, so that many tie, and a point chosen on them."""
     rng = np.random.default_rng(seed)
     shares = np.array([0.6, 0.25, 0.1, 0.05])[:classes] / sum([0.6, 0.25, 0.1, 0.05][:classes])
@@ -252,7 +259,7 @@ def coarse(choice: Choice, seed: int, classes: int) -> tuple[np.ndarray, np.ndar
 def test_validation_is_never_worse_and_what_is_told_is_what_is_answered(
     seed: int, aim: Any, prior: Any
 ) -> None:
-    choice = Choice(aim=aim, target_prior=prior, of="3", at_least=0.6, temperature=seed % 2 == 0)
+    choice = DecisionRule(criterion=aim, target_prior=prior, of="3", at_least=0.6, temperature=seed % 2 == 0)
     z, y, point = coarse(choice, seed, 4)
     before, after = (point.chosen_on[key] for key in ("before", "after"))
     if (y == 3).any():
@@ -269,7 +276,7 @@ def test_validation_is_never_worse_and_what_is_told_is_what_is_answered(
 def test_a_shift_does_not_lose_what_the_net_answers_by_itself() -> None:
     """With one class's offset alone to move, a search from the shifted answers ends lower in one case of six."""
     shares = {"0": 0.85, "1": 0.05, "2": 0.05, "3": 0.05}
-    choice = Choice(aim="recall", of="3", at_least=0.5, target_prior=shares)
+    choice = DecisionRule(criterion="recall", of="3", at_least=0.5, target_prior=shares)
     compared = 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
@@ -287,7 +294,7 @@ def test_a_shift_does_not_lose_what_the_net_answers_by_itself() -> None:
 @given(st.integers(0, 10_000), st.sampled_from(["macro_f1", "balanced_accuracy"]))
 def test_ties_too_are_searched_exactly(seed: int, aim: Any) -> None:
     """Two classes, tied margins: every cut between different margins is tried by hand."""
-    z, y, point = coarse(Choice(aim=aim), seed, 2)
+    z, y, point = coarse(DecisionRule(criterion=aim), seed, 2)
     margin = z[:, 1] - z[:, 0]
     values = np.unique(margin)
     cuts = [values[0] - 1, *((values[1:] + values[:-1]) / 2), values[-1] + 1]
@@ -300,7 +307,7 @@ def test_ties_too_are_searched_exactly(seed: int, aim: Any) -> None:
 
 def test_twenty_thousand_samples_are_searched_exactly_too() -> None:
     x, y = gaussians(20_000, 0.002, 0)
-    point = fit(Choice(aim="macro_f1"), np.stack([np.zeros_like(x), x], 1), y, (0.998, 0.002))
+    point = fit(DecisionRule(criterion="macro_f1"), np.stack([np.zeros_like(x), x], 1), y, (0.998, 0.002))
     order, n, found = np.argsort(-x), len(y), y.sum()
     called = np.arange(1, n + 1)
     hits = np.cumsum(y[order])
@@ -312,9 +319,9 @@ def test_twenty_thousand_samples_are_searched_exactly_too() -> None:
 def test_nothing_is_moved_without_a_gain() -> None:
     z = np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     for aim in ("macro_f1", "balanced_accuracy"):
-        assert fit(Choice(aim=aim), z, np.array([0, 0, 1]), (0.7, 0.3)).is_neutral  # type: ignore[arg-type]
+        assert fit(DecisionRule(criterion=aim), z, np.array([0, 0, 1]), (0.7, 0.3)).is_neutral  # type: ignore[arg-type]
     none = fit(
-        Choice(aim="recall", of="spam"), z, np.zeros(3, np.int64), (0.7, 0.3)
+        DecisionRule(criterion="recall", of="spam"), z, np.zeros(3, np.int64), (0.7, 0.3)
     )  # there is no spam to find
     assert none.is_neutral
     assert none.chosen_on["after"] is None
@@ -326,10 +333,12 @@ def test_a_stated_prior_is_the_one_that_an_aim_is_measured_under() -> None:
     there, truth = gaussians(60_000, 0.3, 5)
     seen, target = (0.95, 0.05), {"ham": 0.7, "spam": 0.3}
     stated, silent = (
-        fit(Choice(aim="macro_f1", target_prior=prior), bayes_logits(x, 0.05), y, seen)
+        fit(DecisionRule(criterion="macro_f1", target_prior=prior), bayes_logits(x, 0.05), y, seen)
         for prior in (target, "as_trained")
     )
-    best = fit(Choice(aim="macro_f1"), bayes_logits(there, 0.3), truth, (0.7, 0.3)).chosen_on["after"]
+    best = fit(DecisionRule(criterion="macro_f1"), bayes_logits(there, 0.3), truth, (0.7, 0.3)).chosen_on[
+        "after"
+    ]
     f1 = {
         name: f1_score(truth, p.decide(p.log_probabilities(bayes_logits(there, 0.05))), average="macro")
         for name, p in (("stated", stated), ("silent", silent))
@@ -349,31 +358,40 @@ def test_a_class_that_training_lacked_changes_nothing_for_the_others() -> None:
     seen, training = np.array([0.5, 0.5, 0.0]), np.array([0.9, 0.1, 0.0])
     target = {"a": 0.2, "b": 0.2, "c": 0.6}
     for prior in ("training", "uniform", target):
-        point = Choice(temperature=True, target_prior=prior).fit(z, y, ("a", "b", "c"), seen, training)  # type: ignore[arg-type]
+        point = DecisionRule(temperature=True, target_prior=prior).fit(z, y, ("a", "b", "c"), seen, training)  # type: ignore[arg-type]
         known = y < 2
-        alone = Choice(temperature=True).fit(z[known][:, :2], y[known], ("a", "b"), seen[:2], training[:2])
+        alone = DecisionRule(temperature=True).fit(
+            z[known][:, :2], y[known], ("a", "b"), seen[:2], training[:2]
+        )
         assert point.temperature == pytest.approx(alone.temperature, rel=1e-2)
         assert not (point.decide(point.log_probabilities(z)) == 2).any()
-    assert Choice(temperature=True).fit(z[:0], y[:0], ("a", "b", "c"), seen, training).temperature == 1
+    assert DecisionRule(temperature=True).fit(z[:0], y[:0], ("a", "b", "c"), seen, training).temperature == 1
 
 
 def test_costs_are_told_before_and_after() -> None:
     x, y = gaussians(20_000, 0.1, 6)
-    point = fit(Choice(aim="cost", cost={"spam": {"ham": 20}}), bayes_logits(x, 0.1), y, (0.9, 0.1))
+    point = fit(
+        DecisionRule(criterion="cost", cost={"spam": {"ham": 20}}), bayes_logits(x, 0.1), y, (0.9, 0.1)
+    )
     answers = point.decide(point.log_probabilities(bayes_logits(x, 0.1)))
     mean = np.where(y == answers, 0, np.where(y == 1, 20, 1)).mean()
     assert point.chosen_on["after"] == pytest.approx(mean)
     assert point.chosen_on["after"] < point.chosen_on["before"] / 2
-    with pytest.raises(UserError, match=r"operating\.cost\.ham\.spam: expected a number, got inf"):
-        fit(Choice(aim="cost", cost={"ham": {"spam": np.inf}}), bayes_logits(x, 0.1), y, (0.9, 0.1))
+    with pytest.raises(UserError, match=r"decision\.cost\.ham\.spam: expected a number, got inf"):
+        fit(
+            DecisionRule(criterion="cost", cost={"ham": {"spam": np.inf}}),
+            bayes_logits(x, 0.1),
+            y,
+            (0.9, 0.1),
+        )
 
 
 @pytest.mark.parametrize("share", [-0.1, np.nan])
 def test_shares_that_are_none_are_refused(share: float) -> None:
-    with pytest.raises(UserError, match=r"operating\.target_prior\.spam: expected a share"):
-        Choice(target_prior={"ham": 1.0, "spam": share}).verify(TWO)
+    with pytest.raises(UserError, match=r"decision\.target_prior\.spam: expected a share"):
+        DecisionRule(target_prior={"ham": 1.0, "spam": share}).verify(TWO)
     with pytest.raises(UserError, match="no class that has training samples"):
-        Choice(target_prior={"ham": 0.0, "spam": 0.0}).verify(TWO)
+        DecisionRule(target_prior={"ham": 0.0, "spam": 0.0}).verify(TWO)
 
 
 # --- in a run ---
@@ -414,7 +432,7 @@ def test_a_run_chooses_stores_and_applies_its_point_and_never_looks_at_test(
     from leyden.training.job import train
 
     monkeypatch.chdir(tmp_path)
-    words = [*RUN, f"cache={tmp_path / 'cache'}", "operating=macro_f1", "operating.temperature=true"]
+    words = [*RUN, f"cache={tmp_path / 'cache'}", "decision=macro_f1", "decision.temperature=true"]
     clean = train([*words, "runs=clean"])
     stored = json.loads((clean.folder / "operating_point.json").read_text())
     assert stored["chosen_on"]["split"] == "val"
@@ -423,7 +441,7 @@ def test_a_run_chooses_stores_and_applies_its_point_and_never_looks_at_test(
     assert set(clean.result["metrics"]["test"]["before"]) >= {"accuracy", "ece"}
     again = evaluate(clean.folder)
     assert again["test"]["confusion"] == clean.result["metrics"]["test"]["confusion"]
-    other = evaluate(clean.folder, operating="logit_adjusted", splits=("test",))
+    other = evaluate(clean.folder, decision="logit_adjusted", splits=("test",))
     assert (
         other["test"]["confusion"] != again["test"]["confusion"]
         or other["test"]["values"] != again["test"]["values"]

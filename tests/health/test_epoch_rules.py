@@ -13,28 +13,32 @@ import pytest
 from torch import nn
 
 import leyden
-from leyden.health.epoch_rules import Epoch, Facts, judge
+from leyden.health.epoch_rules import EpochStats, ValidationFacts, judge
 from leyden.health.findings import Finding
-from leyden.health.settings import TREATMENT, Policy
-from leyden.health.step_rules import Series, initial
-from leyden.health.suggestions import filled
-from leyden.health.training_monitor import Chart
+from leyden.health.settings import TRAINING_FIELDS, DiagnosticsSettings
+from leyden.health.step_rules import StepSeries, initial_loss
+from leyden.health.suggestions import fill_in
+from leyden.health.training_monitor import TrainingMonitor
 
-FACTS = Facts([0.25] * 4, 800, ["a", "b", "c", "d"])
-POLICY = Policy()
+FACTS = ValidationFacts([0.25] * 4, 800, ["a", "b", "c", "d"])
+POLICY = DiagnosticsSettings()
 
 
-def ids(epochs: list[Epoch], facts: Facts = FACTS, policy: Policy = POLICY) -> list[tuple[str, str]]:
+def ids(
+    epochs: list[EpochStats], facts: ValidationFacts = FACTS, policy: DiagnosticsSettings = POLICY
+) -> list[tuple[str, str]]:
     """What is found, with its level."""
     return [(finding.id, finding.level) for finding in judge(epochs, facts, policy)]
 
 
-def epoch(train: float = 0.8, val: float = 0.8, loss: float = 0.5, rate: float = 0.1, **more: Any) -> Epoch:
+def epoch(
+    train: float = 0.8, val: float = 0.8, loss: float = 0.5, rate: float = 0.1, **more: Any
+) -> EpochStats:
     """One that gives no cause for complaint, but for what is said."""
     scalars = {"train/accuracy": train, "val/accuracy": val, "val/loss": loss, "train/loss": loss}
     scalars |= more.pop("scalars", {})
     more = {"update": {"one": 1e-3, "two": 1e-3}, "gradient": {"one": 0.5, "two": 1.0}} | more
-    return Epoch(10, scalars, rate, **more)
+    return EpochStats(10, scalars, rate, **more)
 
 
 def test_a_healthy_training() -> None:
@@ -50,7 +54,7 @@ def test_a_healthy_training() -> None:
         ([epoch(update={"one": 0, "two": 1e-3})] * 2, ("frozen_layers", "warning")),
         ([epoch(dead={"one": 0.11})] * 2, ("dead_units", "warning")),
         ([epoch(dead={"one": 0.41})], ("dead_units", "error")),
-        ([epoch(stuck={"one": 0.51})], ("saturated_gates", "warning")),
+        ([epoch(saturated={"one": 0.51})], ("saturated_gates", "warning")),
         ([epoch(gradient={"one": 0.9e-4, "two": 1.0})] * 3, ("vanishing_gradients", "warning")),
         ([epoch(update={"one": 0.11, "two": 0.11})] * 3, ("large_updates", "warning")),
         ([epoch(update={"one": 0.9e-5, "two": 0.9e-5})] * 3, ("small_updates", "warning")),
@@ -63,14 +67,14 @@ def test_a_healthy_training() -> None:
         ([epoch(waiting=0.21)] * 3, ("data_wait", "warning")),
     ],
 )
-def test_a_sign_is_seen(epochs: list[Epoch], said: tuple[str, str]) -> None:
+def test_a_sign_is_seen(epochs: list[EpochStats], said: tuple[str, str]) -> None:
     assert ids(epochs) == [said]
 
 
 @pytest.mark.parametrize(
     "epochs",
     [
-        [epoch(dead={"one": 0.1}, stuck={"one": 0.5})] * 2,
+        [epoch(dead={"one": 0.1}, saturated={"one": 0.5})] * 2,
         [epoch(dead={"one": 0.4})],
         [epoch(dead={"one": 0.9}), epoch(dead={"one": 0.0})],
         [epoch(gradient={"one": 1.1e-4, "two": 1.0})] * 3,
@@ -87,13 +91,13 @@ def test_a_sign_is_seen(epochs: list[Epoch], said: tuple[str, str]) -> None:
         [epoch(waiting=0.3), epoch(waiting=0.1), epoch(waiting=0.1)],  # the first epoch's start-up
     ],
 )
-def test_just_within(epochs: list[Epoch]) -> None:
+def test_just_within(epochs: list[EpochStats]) -> None:
     assert ids(epochs) == []
 
 
 def test_a_largest_class_is_no_collapse() -> None:
     """Of 96 % one class, 99 % so called are no surprise."""
-    facts = Facts([0.96, 0.04], 800, ["ham", "spam"])
+    facts = ValidationFacts([0.96, 0.04], 800, ["ham", "spam"])
     assert ids([epoch(0.97, 0.97, predicted=[0.99, 0.01])], facts) in ([], [("underfitting", "warning")])
 
 
@@ -102,7 +106,7 @@ def test_a_largest_class_is_no_collapse() -> None:
 
 def steps(losses: list[float], norms: list[float] | None = None, clip: float | None = None) -> list[str]:
     """Ids of what is found in a series."""
-    series = Series(POLICY, clip)
+    series = StepSeries(POLICY, clip)
     norms = norms or [1.0] * len(losses)
     found: list[Finding] = []
     for at in range(0, len(losses), 50):
@@ -122,7 +126,7 @@ def test_spikes_and_divergence() -> None:
 
 
 def test_a_spike_is_at_its_step() -> None:
-    series = Series(POLICY, None)
+    series = StepSeries(POLICY, None)
     (finding,) = series.add(0, [1.0] * 100 + [9.0] * 5, [1.0] * 105)
     assert (finding.id, finding.step) == ("loss_spike", 104)
 
@@ -137,11 +141,11 @@ def test_gradients_that_grow_or_are_clipped() -> None:
 def test_a_series_is_resumed_exactly() -> None:
     rng = np.random.default_rng(1)
     losses = [*(1 + 0.1 * rng.standard_normal(150)), *[4.0] * 70]
-    whole = Series(POLICY, None)
+    whole = StepSeries(POLICY, None)
     expected = [*whole.add(0, losses[:170], [1.0] * 170), *whole.add(170, losses[170:], [1.0] * 50)]
-    first = Series(POLICY, None)
+    first = StepSeries(POLICY, None)
     found = list(first.add(0, losses[:170], [1.0] * 170))
-    second = Series(POLICY, None)
+    second = StepSeries(POLICY, None)
     second.load(first.state())
     found += second.add(170, losses[170:], [1.0] * 50)
     assert found == expected
@@ -149,8 +153,8 @@ def test_a_series_is_resumed_exactly() -> None:
 
 
 def test_the_first_loss_is_ln_c() -> None:
-    assert not list(initial(1.29 * math.log(10), 10, POLICY))
-    (finding,) = initial(1.31 * math.log(10), 10, POLICY)
+    assert not list(initial_loss(1.29 * math.log(10), 10, POLICY))
+    (finding,) = initial_loss(1.31 * math.log(10), 10, POLICY)
     assert finding.id == "initial_loss"
 
 
@@ -160,14 +164,14 @@ def test_the_first_loss_is_ln_c() -> None:
 def test_advice_has_the_runs_own_numbers() -> None:
     advice = ("optimizer.lr={rate/10}", "trainer.max_epochs={epochs*3}", "trainer.gradient_clip_val=1")
     finding = Finding("diverged", "error", "", advice=advice)
-    told = filled(finding, {"lr": 0.02}, {"max_epochs": 5})
+    told = fill_in(finding, {"lr": 0.02}, {"max_epochs": 5})
     assert told.advice == ("optimizer.lr=0.002", "trainer.max_epochs=15", "trainer.gradient_clip_val=1")
-    clipped = filled(finding, {}, {"max_epochs": 5, "gradient_clip_val": 0.5})
+    clipped = fill_in(finding, {}, {"max_epochs": 5, "gradient_clip_val": 0.5})
     assert clipped.advice == ("trainer.max_epochs=15",)  # no rate to fill in, clipped already
 
 
 def test_a_cause_comes_before_its_consequences() -> None:
-    chart = Chart(POLICY, nn.Linear(2, 2), None)
+    chart = TrainingMonitor(POLICY, nn.Linear(2, 2), None)
     chart.found = [Finding("diverged", "error", "up"), Finding("diverged", "error", "again")]
     chart.epochs = [epoch(dead={"one": 0.9}, predicted=[1.0, 0, 0, 0])]
     found = chart.findings(FACTS)
@@ -196,6 +200,6 @@ def test_every_finding_and_threshold_is_documented() -> None:
     from leyden.health.data.input_checks import _NOTHING
 
     assert {*used(), *(identity for identity, *_ in _NOTHING.values())} - told <= {""}
-    fields = {field.name for field in dataclasses.fields(Policy)} - set(TREATMENT)
+    fields = {field.name for field in dataclasses.fields(DiagnosticsSettings)} - set(TRAINING_FIELDS)
     assert fields - told == set()
     assert len(set(used())) > 30

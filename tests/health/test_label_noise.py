@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from leyden.health.label_noise import label_noise, suspects
-from leyden.health.settings import Policy
+from leyden.health.settings import DiagnosticsSettings
 
 N, CLASSES = 600, 4
 
@@ -28,7 +28,7 @@ def model(
 
 def found(share: float, **more: float) -> list:
     probabilities, labels, _ = model(share, **more)
-    return list(label_noise(probabilities, labels, [f"s{i}" for i in range(N)], Policy()))
+    return list(label_noise(probabilities, labels, [f"s{i}" for i in range(N)], DiagnosticsSettings()))
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2])

@@ -5,14 +5,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from leyden.health.layer_stats import Activity, Movement
-from leyden.health.settings import Policy
-from leyden.health.training_monitor import Chart
+from leyden.health.layer_stats import ActivationStats, UpdateRatios
+from leyden.health.settings import DiagnosticsSettings
+from leyden.health.training_monitor import TrainingMonitor
 
 
 def test_ratios_of_update_and_weight() -> None:
     net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
-    movement = Movement(net)
+    movement = UpdateRatios(net)
     net(torch.ones(2, 3)).sum().backward()
     before = {name: p.detach().clone() for name, p in net.named_parameters() if p.ndim > 1}
     gradients = {name: float(p.grad.norm()) for name, p in net.named_parameters() if p.ndim > 1}  # type: ignore[union-attr]
@@ -33,16 +33,19 @@ def test_a_chart_that_is_stored_between_two_steps_tells_the_same(last: int) -> N
     """Step 5 is looked at: how far it moved the layers is known before the state is stored, not lost with it."""
     net = nn.Linear(3, 2)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    straight, broken = Chart(Policy(), net, None), Chart(Policy(), net, None)
+    straight, broken = (
+        TrainingMonitor(DiagnosticsSettings(), net, None),
+        TrainingMonitor(DiagnosticsSettings(), net, None),
+    )
     for number in range(12):
         optimizer.zero_grad()
         net(torch.ones(2, 3)).square().sum().backward()
         for chart in (straight, broken):
-            chart.step(number, 0.1)
-            chart.note(number, 1.0, 1.0)
+            chart.before_step(number, 0.1)
+            chart.record(number, 1.0, 1.0)
         optimizer.step()
         if number == last:
-            stored, broken = broken.state(), Chart(Policy(), net, None)
+            stored, broken = broken.state(), TrainingMonitor(DiagnosticsSettings(), net, None)
             broken.load(stored)
     one, other = (chart.end_epoch(12, {}, [], 0.0) for chart in (straight, broken))
     assert one.update == other.update != {}
@@ -51,12 +54,12 @@ def test_a_chart_that_is_stored_between_two_steps_tells_the_same(last: int) -> N
 
 def test_layers_without_gradient_and_nets_without_layers() -> None:
     net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
-    movement = Movement(net)
+    movement = UpdateRatios(net)
     net[0](torch.ones(2, 3)).sum().backward()
     movement.before()
     seen = movement.after()
     assert seen["gradient"]["1.weight"] == seen["update"]["1.weight"] == 0
-    empty = Movement(nn.ReLU())
+    empty = UpdateRatios(nn.ReLU())
     empty.before()
     assert empty.after() == {"update": {}, "gradient": {}}
 
@@ -79,7 +82,7 @@ class Functional(nn.Module):
 @pytest.mark.parametrize("dead", [0, 2, 8])
 def test_units_that_never_fire(dead: int) -> None:
     net = nn.Sequential(Functional(dead))
-    with Activity(net).watching() as activity:
+    with ActivationStats(net).watching() as activity:
         net(torch.rand(5, 3))
     assert activity.dead() == {"0": dead / 8, "0 (2)": 0.0}
 
@@ -88,7 +91,7 @@ def test_channels_of_a_convolution_stand_on_axis_1() -> None:
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
     with torch.no_grad():
         net[0].bias[:] = torch.tensor([-9.0, 9.0, 9.0, 9.0])
-    with Activity(net).watching() as activity:
+    with ActivationStats(net).watching() as activity:
         net(torch.rand(2, 1, 6, 6))
     assert activity.dead() == {"1": 0.25}
 
@@ -99,9 +102,9 @@ def test_gates_that_are_stuck(kind: type[nn.LSTM] | type[nn.GRU], gates: int, bi
     net = nn.Sequential(kind(4, 6, batch_first=True))
     with torch.no_grad():
         net[0].bias_ih_l0[:] = bias
-    with Activity(net).watching() as activity:
+    with ActivationStats(net).watching() as activity:
         net(torch.randn(8, 5, 4))
-    (share,) = activity.stuck().values()
+    (share,) = activity.saturated().values()
     assert share == (1.0 if bias else 0.0)
 
 
@@ -109,14 +112,14 @@ def test_tanh_units_of_a_vanilla_rnn_that_are_stuck() -> None:
     net = nn.Sequential(nn.RNN(4, 6, batch_first=True))
     with torch.no_grad():
         net[0].bias_ih_l0[:3] = 50
-    with Activity(net).watching() as activity:
+    with ActivationStats(net).watching() as activity:
         net(torch.randn(8, 5, 4))
-    assert activity.stuck() == {"0": 0.5}
+    assert activity.saturated() == {"0": 0.5}
 
 
 def test_nothing_is_left_behind() -> None:
     """Hooks and modes are gone after the block, also after an error."""
     net = nn.Sequential(Functional(0))
-    with pytest.raises(ZeroDivisionError), Activity(net).watching():
+    with pytest.raises(ZeroDivisionError), ActivationStats(net).watching():
         _ = 1 // 0
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from leyden.data.datamodule import DataModule, Reading
+from leyden.data.datamodule import DataModule, ReadingOptions
 from leyden.data.index import Index
-from leyden.data.long_tail import Everything
+from leyden.data.long_tail import KeepAll
 from leyden.data.sampling_policies import Instance
 from leyden.data.split import Given, Split
 from leyden.data.tokenizers import Word
@@ -65,13 +65,13 @@ def layer(
     return DataModule(
         source=Held(modality, inputs, index),  # type: ignore[arg-type]
         split=split or Given(),
-        long_tail=Everything(),
+        long_tail=KeepAll(),
         policy=Instance(),
         tokenizer=(tokenizer or Word()) if modality == "text" else None,
         cache=cache,
         batch_size=batch_size,
         seed=1,
-        reading=Reading(**reading),
+        reading=ReadingOptions(**reading),
     )
 
 

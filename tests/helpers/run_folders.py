@@ -20,7 +20,7 @@ def config(model: str = "cnn", seed: int = 1, lr: float = 0.001, **more: Any) ->
         "data": {"name": "digits", "source": {"_target_": "leyden.data.sources.image.Digits"}},
         "model": {"name": model, "net": {"_target_": f"leyden.nets.{model}", "hidden": [16, 8]}},
         "optimizer": {"_target_": "torch.optim.AdamW", "lr": lr},
-        "schedule": {"_target_": "leyden.optim.lr_schedules.OneCycle"},
+        "scheduler": {"_target_": "leyden.optim.lr_schedules.OneCycle"},
         "seed": seed,
         "force": False,
         "threads": None,

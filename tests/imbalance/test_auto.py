@@ -10,8 +10,8 @@ import torch
 
 from leyden.cli.main import main
 from leyden.config.compose import compose, conf_dir
-from leyden.data.sampler import Plan
-from leyden.data.sampling_policies import Instance, Policy, Power, Progressive, UnderSampling
+from leyden.data.sampler import EpochSampler
+from leyden.data.sampling_policies import Instance, Power, Progressive, SamplingPolicy, UnderSampling
 from leyden.imbalance import class_exposure
 from leyden.imbalance.auto import choose, effective_classes, ratio
 from leyden.metrics import evaluate
@@ -76,8 +76,8 @@ def test_auto_leaves_even_classes_alone(here: Path) -> None:
 
 
 def test_auto_and_a_choice_of_ones_own_are_refused(here: Path) -> None:
-    with pytest.raises(UserError, match=r"leave out objective=\.\.\. or imbalance=auto"):
-        run("image", "imbalance=auto", "objective=focal")
+    with pytest.raises(UserError, match=r"leave out loss=\.\.\. or imbalance=auto"):
+        run("image", "imbalance=auto", "loss=focal")
     with pytest.raises(UserError, match=r"sampling=leyden\.data\.sampling_policies\.Power is chosen already"):
         run("image", "imbalance=auto", "sampling=balanced")
     assert not Path("runs").exists()
@@ -93,10 +93,10 @@ def test_a_run_by_recipe_is_evaluated_as_it_was(here: Path) -> None:
 # --- every part in a run ---
 
 
-@pytest.mark.parametrize("option", sorted(p.stem for p in (conf_dir() / "objective").glob("*.yaml")))
+@pytest.mark.parametrize("option", sorted(p.stem for p in (conf_dir() / "loss").glob("*.yaml")))
 def test_every_objective_trains(option: str, here: Path) -> None:
     head = ["head=cosine"] if option.startswith("ldam") else []
-    outcome = run("image", f"objective={option}", *head)
+    outcome = run("image", f"loss={option}", *head)
     assert outcome.status == "complete"
     assert outcome.result["prior"]["phases"][-1]["epochs"][1] == 1
 
@@ -110,7 +110,7 @@ def test_every_sampling_trains_text(option: str, here: Path) -> None:
 def test_a_deferred_objective_changes_in_the_midst_of_training(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each step asks for the objective of its own epoch, also after a resume: the batch knows its epoch."""
+    """Each step asks for the loss of its own epoch, also after a resume: the batch knows its epoch."""
     from leyden.losses.class_weighted import Weighted
     from leyden.losses.cross_entropy import CrossEntropy
 
@@ -123,7 +123,7 @@ def test_a_deferred_objective_changes_in_the_midst_of_training(
             return plain(self, logits, labels)
 
         monkeypatch.setattr(cls, "forward", counted)
-    outcome = run("image", "objective=drw", "objective.start=0.5", "trainer.max_epochs=4")
+    outcome = run("image", "loss=drw", "loss.start=0.5", "trainer.max_epochs=4")
     steps = outcome.result["cost"]["steps"] // 4
     assert calls[: 2 * steps] == ["CrossEntropy"] * 2 * steps
     assert calls[2 * steps :] == ["Weighted", "CrossEntropy"] * 2 * steps
@@ -131,11 +131,11 @@ def test_a_deferred_objective_changes_in_the_midst_of_training(
 
 
 def test_ldam_needs_its_head(here: Path) -> None:
-    for objective in ("ldam", "ldam_drw"):
+    for loss in ("ldam", "ldam_drw"):
         with pytest.raises(UserError, match="add head=cosine"):
-            run("image", f"objective={objective}")
+            run("image", f"loss={loss}")
     with pytest.raises(UserError, match="must be the same"):
-        run("image", "objective=ldam", "head=cosine", "head.scale=16")
+        run("image", "loss=ldam", "head=cosine", "head.scale=16")
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -194,14 +194,14 @@ def test_the_last_epoch_counts_where_no_metric_chooses(here: Path, capsys: Any) 
 @pytest.mark.parametrize(
     "policy", [Instance(), Power(0.0), Power(0.5), UnderSampling(), Progressive()], ids=repr
 )
-def test_exposure_is_what_the_orders_show(policy: Policy) -> None:
+def test_exposure_is_what_the_orders_show(policy: SamplingPolicy) -> None:
     labels = np.repeat([0, 1, 2], [300, 40, 7])
-    plan = Plan(labels, 3, policy, seed=2, epochs=6)
+    plan = EpochSampler(labels, 3, policy, seed=2, epochs=6)
     for epochs in (1, 3, 6):
         drawn = np.concatenate([plan.epoch(e) for e in range(epochs)])
         draws, unique = class_exposure.exposure(plan, epochs)
         assert draws.tolist() == np.bincount(labels[drawn], minlength=3).tolist()
-        rows = class_exposure.ledger("abc", plan, epochs, [], [])
+        rows = class_exposure.exposure_table("abc", plan, epochs, [], [])
         of_epochs = [np.bincount(labels[plan.epoch(e)], minlength=3).tolist() for e in (0, epochs - 1)]
         assert [row["epoch_draws"] for row in rows] == [list(pair) for pair in zip(*of_epochs, strict=True)]
         assert unique.tolist() == [len(set(drawn[labels[drawn] == c])) for c in range(3)]
@@ -212,24 +212,24 @@ def test_a_class_that_is_learnt_by_heart_is_named() -> None:
         return [{"n": n, "recall": {"value": r}} for r in recalls]
 
     labels = np.repeat([0, 1, 2], [300, 40, 12])
-    plan = Plan(labels, 3, Power(0.0), seed=0, epochs=10)
+    plan = EpochSampler(labels, 3, Power(0.0), seed=0, epochs=10)
     train_part, val_part = part([0.95, 0.97, 1.0], 40), part([0.93, 0.9, 0.2], 40)
-    rows = class_exposure.ledger("abc", plan, 10, train_part, val_part)
+    rows = class_exposure.exposure_table("abc", plan, 10, train_part, val_part)
     assert rows[2]["repeats"] == pytest.approx(352 * 10 / 3 / 12, rel=0.01)
     assert rows[2]["gap"] == pytest.approx(0.8)
     assert rows[2]["unique"] == 12
     assert rows[2]["epoch_draws"] == [int(plan.quotas(0)[2]), int(plan.quotas(9)[2])]
-    (found,) = class_exposure.alarms(rows, train_part, val_part)
+    (found,) = class_exposure.exposure_findings(rows, train_part, val_part)
     assert found.message.startswith("'c' is learnt by heart: recall 1.00 on its 12 training samples")
     assert "sampling=square_root" in found.message  # it was drawn far more often than the others
-    assert not list(class_exposure.alarms(rows, train_part, part([0.93, 0.9, 0.85], 40)))
-    overfit = class_exposure.ledger("abc", plan, 10, train_part, part([0.3, 0.25, 0.2], 40))
+    assert not list(class_exposure.exposure_findings(rows, train_part, part([0.93, 0.9, 0.85], 40)))
+    overfit = class_exposure.exposure_table("abc", plan, 10, train_part, part([0.3, 0.25, 0.2], 40))
     assert not list(
-        class_exposure.alarms(overfit, train_part, part([0.3, 0.25, 0.2], 40))
+        class_exposure.exposure_findings(overfit, train_part, part([0.3, 0.25, 0.2], 40))
     )  # all alike: plain overfitting
     few = part([0.93, 0.9, 0.5], 2)  # one of two is no evidence
-    assert not list(class_exposure.alarms(rows, train_part, few))
-    assert class_exposure.ledger("abc", plan, 10, train_part, [])[0]["gap"] is None
+    assert not list(class_exposure.exposure_findings(rows, train_part, few))
+    assert class_exposure.exposure_table("abc", plan, 10, train_part, [])[0]["gap"] is None
 
 
 # --- seeing it ---
@@ -267,18 +267,18 @@ def test_data_says_what_is_at_stake(here: Path, capsys: Any) -> None:
 def test_bad_input_is_refused_in_one_line(here: Path, capsys: Any) -> None:
     image = [*DATA["image"], *QUICK]
     for words, part in (
-        (["objective=balanced_sofmax"], "balanced_softmax"),
+        (["loss=balanced_sofmax"], "balanced_softmax"),
         (["long_tail=share"], "long_tail.name must be given"),
         (["sampling.q=2", "sampling=balanced"], "sampling.q=2"),
-        (["operating=recall"], "operating.of must be given"),
-        (["operating=recall", "operating.of=nobody"], "operating.of: there is no class 'nobody'"),
+        (["decision=recall"], "decision.of must be given"),
+        (["decision=recall", "decision.of=nobody"], "decision.of: there is no class 'nobody'"),
         (
-            ["sampling=balanced", "objective=class_balanced", *TAIL],
+            ["sampling=balanced", "loss=class_balanced", *TAIL],
             "sampling=instance instead of sampling=balanced",
         ),
         (["imbalance=yes"], "imbalance='yes': there are: auto, none"),
-        (["objective=weighted", "objective.scheme=invers"], "inverse"),
-        (["objective=weighted", "objective.objective.label_smoothin=0.1"], "label_smoothing"),
+        (["loss=weighted", "loss.scheme=invers"], "inverse"),
+        (["loss=weighted", "loss.loss.label_smoothin=0.1"], "label_smoothing"),
     ):
         assert main(["train", *image, *words]) == 2, words
         error = capsys.readouterr().err

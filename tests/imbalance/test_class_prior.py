@@ -10,19 +10,25 @@ import torch
 from torch import nn
 
 from leyden.config.compose import compose
-from leyden.data.sampler import Plan
+from leyden.data.sampler import EpochSampler
 from leyden.data.sampling_policies import (
     Deferred,
     EffectiveNumber,
     Instance,
-    Policy,
     Power,
     Progressive,
     RepeatFactor,
+    SamplingPolicy,
     UnderSampling,
 )
 from leyden.imbalance import class_prior as ledgers
-from leyden.imbalance.class_prior import Ledger, Prior, degree, forbidden, seen
+from leyden.imbalance.class_prior import (
+    ClassPrior,
+    Ledger,
+    correction_degree,
+    effective_prior,
+    is_overcorrected,
+)
 from leyden.losses.cdt import CDT
 from leyden.losses.class_weighted import Weighted
 from leyden.losses.cross_entropy import CrossEntropy
@@ -36,7 +42,7 @@ from leyden.utils.errors import UserError
 
 COUNTS = (400, 90, 20, 6)
 EPOCHS = 5
-POLICIES: dict[str, Policy] = {
+POLICIES: dict[str, SamplingPolicy] = {
     "instance": Instance(),
     "square_root": Power(0.5),
     "balanced": Power(0.0),
@@ -66,20 +72,20 @@ NEUTRAL: dict[str, Any] = {
 }
 
 
-def plan_of(policy: Policy) -> Plan:
+def plan_of(policy: SamplingPolicy) -> EpochSampler:
     labels = np.repeat(np.arange(len(COUNTS)), COUNTS)
-    return Plan(labels, len(COUNTS), policy, seed=3, epochs=EPOCHS, length=40_000)
+    return EpochSampler(labels, len(COUNTS), policy, seed=3, epochs=EPOCHS, length=40_000)
 
 
-def ledger_of(policy: Policy, objective: nn.Module) -> Ledger:
-    return Ledger.of(COUNTS, plan_of(policy).prior, functools.partial(_correction, objective), EPOCHS)
+def ledger_of(policy: SamplingPolicy, loss: nn.Module) -> Ledger:
+    return Ledger.of(COUNTS, plan_of(policy).prior, functools.partial(_correction, loss), EPOCHS)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("objective", CORRECTING)
-def test_the_ledger_is_what_an_epoch_counts(policy: str, objective: str) -> None:
+@pytest.mark.parametrize("loss", CORRECTING)
+def test_the_ledger_is_what_an_epoch_counts(policy: str, loss: str) -> None:
     """Every drawn sample counts w / exp(o) of its class, summed over the epoch's real order."""
-    plan, loss = plan_of(POLICIES[policy]), CORRECTING[objective]()
+    plan, loss = plan_of(POLICIES[policy]), CORRECTING[loss]()
     labels = np.repeat(np.arange(len(COUNTS)), COUNTS)
     book = ledger_of(POLICIES[policy], loss)
     for epoch in range(EPOCHS):
@@ -88,13 +94,13 @@ def test_the_ledger_is_what_an_epoch_counts(policy: str, objective: str) -> None
         counted = drawn * (1 if correction is None else np.exp(correction[0] - correction[1]))
         phase = next(p for p in book.phases if p.first <= epoch <= p.last)
         np.testing.assert_allclose(phase.seen, counted / counted.sum(), rtol=1 / drawn.min(), atol=1e-6)
-        exact = seen(plan.prior(epoch), correction)
+        exact = effective_prior(plan.prior(epoch), correction)
         np.testing.assert_allclose(phase.seen, exact, atol=1e-12)
 
 
-@pytest.mark.parametrize("objective", NEUTRAL)
-def test_margins_and_focal_losses_declare_no_prior(objective: str) -> None:
-    made = NEUTRAL[objective]()
+@pytest.mark.parametrize("loss", NEUTRAL)
+def test_margins_and_focal_losses_declare_no_prior(loss: str) -> None:
+    made = NEUTRAL[loss]()
     assert _correction(made, 0) is None
     np.testing.assert_allclose(ledger_of(Instance(), made).prior.seen, np.array(COUNTS) / sum(COUNTS))
 
@@ -102,7 +108,7 @@ def test_margins_and_focal_losses_declare_no_prior(objective: str) -> None:
 def test_a_net_trained_under_a_correction_answers_by_the_ledgers_prior() -> None:
     """No features, only biases: the minimum of the training loss is the log prior of the ledger, exactly."""
     labels = torch.from_numpy(np.repeat(np.arange(len(COUNTS)), COUNTS))
-    for objective in (
+    for loss in (
         CORRECTING["inverse"](),
         CORRECTING["half_adjusted"](),
         CORRECTING["balanced_softmax"](),
@@ -110,18 +116,18 @@ def test_a_net_trained_under_a_correction_answers_by_the_ledgers_prior() -> None
         biases = torch.zeros(len(COUNTS), requires_grad=True)
         optimizer = torch.optim.LBFGS([biases], max_iter=200, tolerance_grad=1e-9, tolerance_change=1e-12)
 
-        def closure(objective: Any = objective, optimizer: Any = optimizer, biases: Any = biases) -> Any:
+        def closure(loss: Any = loss, optimizer: Any = optimizer, biases: Any = biases) -> Any:
             optimizer.zero_grad()
-            loss = objective(biases.expand(len(labels), -1), labels).mean()
+            loss = loss(biases.expand(len(labels), -1), labels).mean()
             loss.backward()
             return loss
 
         optimizer.step(closure)
         learnt = biases.detach().softmax(0).numpy()
-        np.testing.assert_allclose(learnt, ledger_of(Instance(), objective).prior.seen, atol=2e-3)
+        np.testing.assert_allclose(learnt, ledger_of(Instance(), loss).prior.seen, atol=2e-3)
 
 
-# What may go together: no two parts past the uniform prior. Sampling against objective, both at their last epoch.
+# What may go together: no two parts past the uniform prior. Sampling against loss, both at their last epoch.
 WHOLE_SAMPLING = {"balanced", "class_aware", "under", "progressive", "deferred"}
 ALLOWED = {
     ("square_root", "half_adjusted"),
@@ -133,13 +139,11 @@ ALLOWED = {
 }
 
 
-@pytest.mark.parametrize(
-    ("policy", "objective"), list(itertools.product(POLICIES, {**CORRECTING, **NEUTRAL}))
-)
-def test_the_guard_fires_on_two_corrections_and_on_no_single_one(policy: str, objective: str) -> None:
-    book = ledger_of(POLICIES[policy], {**CORRECTING, **NEUTRAL}[objective]())
-    single = policy == "instance" or objective in NEUTRAL
-    if single or (policy, objective) in ALLOWED:
+@pytest.mark.parametrize(("policy", "loss"), list(itertools.product(POLICIES, {**CORRECTING, **NEUTRAL})))
+def test_the_guard_fires_on_two_corrections_and_on_no_single_one(policy: str, loss: str) -> None:
+    book = ledger_of(POLICIES[policy], {**CORRECTING, **NEUTRAL}[loss]())
+    single = policy == "instance" or loss in NEUTRAL
+    if single or (policy, loss) in ALLOWED:
         assert book.stacked() is None, book.phases
     else:
         assert book.stacked() is not None, book.phases
@@ -163,29 +167,29 @@ def test_deferred_corrections_are_judged_phase_by_phase() -> None:
 def test_degree_of_a_power_of_the_counts() -> None:
     training = np.array(COUNTS) / sum(COUNTS)
     for q in (0.0, 0.25, 0.5, 1.0):
-        assert degree(training, training**q / (training**q).sum()) == pytest.approx(1 - q)
-    assert degree(np.full(4, 0.25), np.array([0.4, 0.3, 0.2, 0.1])) == 0
-    assert not forbidden({"sampling": 0.0, "weights": 1.7, "offsets": 0.0})
-    assert forbidden({"sampling": 1.0, "weights": 1.0, "offsets": 0.0})
+        assert correction_degree(training, training**q / (training**q).sum()) == pytest.approx(1 - q)
+    assert correction_degree(np.full(4, 0.25), np.array([0.4, 0.3, 0.2, 0.1])) == 0
+    assert not is_overcorrected({"sampling": 0.0, "weights": 1.7, "offsets": 0.0})
+    assert is_overcorrected({"sampling": 1.0, "weights": 1.0, "offsets": 0.0})
 
 
 def test_refusal_names_the_parts_the_class_and_the_ways_out() -> None:
     book = ledger_of(Power(0.0), CORRECTING["inverse"]())
     names = {
         "sampling": "sampling=balanced",
-        "weights": "objective=weighted",
-        "offsets": "objective=weighted",
+        "weights": "loss=weighted",
+        "offsets": "loss=weighted",
     }
     with pytest.raises(UserError) as refused:
         book.refuse_stacking(names, ["a", "b", "c", "rare"])
     message = str(refused.value)
     for word in (
         "sampling=balanced",
-        "objective=weighted",
+        "loss=weighted",
         "'rare'",
         "1.2 %",
         "sampling=instance",
-        "objective=cross_entropy",
+        "loss=cross_entropy",
         "allow_stacking=true",
     ):
         assert word in message
@@ -203,12 +207,12 @@ def test_stored_and_read_back() -> None:
     book = ledger_of(Progressive(), CORRECTING["balanced_softmax"]())
     stored = book.to_dict()
     assert stored["changes"] == EPOCHS - 1
-    back = Prior.of(stored)
+    back = ClassPrior.of(stored)
     np.testing.assert_allclose(back.seen, book.prior.seen)
     np.testing.assert_allclose(back.training, book.prior.training)
     assert list(book.lines("abcd"))
     assert not list(ledger_of(Instance(), CrossEntropy()).lines("abcd"))
-    assert ledgers.seen(np.array([1.0, 3.0]), None).tolist() == [0.25, 0.75]
+    assert ledgers.effective_prior(np.array([1.0, 3.0]), None).tolist() == [0.25, 0.75]
 
 
 # --- double correction, reproduced ---
@@ -222,7 +226,7 @@ def balanced_accuracy(trial: int, sampled: bool, weighted: bool) -> float:
     inputs = rng.normal(size=(n, 2))
     inputs[np.arange(n), labels] += 1.6
     counts = np.bincount(labels, minlength=2)
-    order = Plan(labels, 2, Power(0.0) if sampled else Instance(), seed=trial).epoch(0)
+    order = EpochSampler(labels, 2, Power(0.0) if sampled else Instance(), seed=trial).epoch(0)
     x, y = torch.tensor(inputs[order]), torch.tensor(labels[order])
     loss = Weighted(CrossEntropy(), tuple(counts.tolist()), "inverse") if weighted else CrossEntropy()
     linear = nn.Linear(2, 2).double()
@@ -275,7 +279,7 @@ def test_a_run_that_corrects_twice_is_refused_before_it_writes(
         "long_tail.ratio=5",
         f"cache={tmp_path / 'cache'}",
         "sampling=balanced",
-        "objective=balanced_softmax",
+        "loss=balanced_softmax",
         "batch_size=16",
     ]
     with pytest.raises(UserError, match="correct the same class prior twice"):

@@ -1,4 +1,4 @@
-"""Objectives for imbalanced classes: each against its formula in NumPy, and what prior it says it imposes."""
+"""Losses for imbalanced classes: each against its formula in NumPy, and what prior it says it imposes."""
 
 import numpy as np
 import pytest
@@ -23,8 +23,8 @@ Y = RNG.integers(0, 4, 50)
 ROWS = np.arange(50)
 
 
-def of(objective: nn.Module, z: np.ndarray = Z) -> np.ndarray:
-    return objective(torch.tensor(z, dtype=torch.float32), torch.tensor(Y)).numpy()
+def of(loss: nn.Module, z: np.ndarray = Z) -> np.ndarray:
+    return loss(torch.tensor(z, dtype=torch.float32), torch.tensor(Y)).numpy()
 
 
 def cross_entropy(z: np.ndarray) -> np.ndarray:

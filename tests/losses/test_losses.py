@@ -34,10 +34,8 @@ def focal_sigmoid(z: list[float], y: int, gamma: float) -> float:
     return total
 
 
-def check(
-    objective: nn.Module, formula: object, parameter: float, z: list[list[float]], y: list[int]
-) -> None:
-    loss = objective(torch.tensor(z, dtype=torch.float64), torch.tensor(y))
+def check(loss: nn.Module, formula: object, parameter: float, z: list[list[float]], y: list[int]) -> None:
+    loss = loss(torch.tensor(z, dtype=torch.float64), torch.tensor(y))
     expected = torch.tensor([formula(row, label, parameter) for row, label in zip(z, y, strict=True)])
     assert loss.shape == (len(y),)
     torch.testing.assert_close(loss, expected.float(), rtol=1e-5, atol=1e-6)
@@ -80,11 +78,11 @@ def test_gamma_zero_is_the_plain_loss() -> None:
 EVERY = [CrossEntropy(), CrossEntropy(0.1), *map(FocalSoftmax, GAMMAS), *map(FocalSigmoid, GAMMAS)]
 
 
-@pytest.mark.parametrize("objective", EVERY)
+@pytest.mark.parametrize("loss", EVERY)
 @pytest.mark.parametrize("size", [1.0, 30.0, 100.0, 1000.0])
-def test_finite_for_right_and_wrong_at_any_confidence(objective: nn.Module, size: float) -> None:
+def test_finite_for_right_and_wrong_at_any_confidence(loss: nn.Module, size: float) -> None:
     z = (size * torch.eye(3)[[0, 0, 0]]).requires_grad_()
-    loss = objective(z, torch.tensor([0, 1, 2]))
+    loss = loss(z, torch.tensor([0, 1, 2]))
     loss.sum().backward()
     assert loss.isfinite().all()
     assert (loss >= 0).all()
@@ -93,24 +91,24 @@ def test_finite_for_right_and_wrong_at_any_confidence(objective: nn.Module, size
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
-@pytest.mark.parametrize("objective", EVERY)
-def test_computes_in_float32(objective: nn.Module, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("loss", EVERY)
+def test_computes_in_float32(loss: nn.Module, dtype: torch.dtype) -> None:
     z, y = torch.randn(4, 3).to(dtype), torch.tensor([0, 2, 1, 1])
-    loss = objective(z, y)
-    assert loss.dtype == torch.float32
-    torch.testing.assert_close(loss, objective(z.float(), y))
+    found = loss(z, y)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, loss(z.float(), y))
 
 
-@pytest.mark.parametrize("objective", [FocalSoftmax(1.5), FocalSigmoid(1.5)])
-def test_gradient_agrees_with_finite_differences(objective: nn.Module) -> None:
+@pytest.mark.parametrize("loss", [FocalSoftmax(1.5), FocalSigmoid(1.5)])
+def test_gradient_agrees_with_finite_differences(loss: nn.Module) -> None:
     torch.manual_seed(0)
     z, y, step = torch.randn(1, 4), torch.tensor([2]), 1e-2
 
     def at(shift: Tensor) -> float:
-        return float(objective(z + shift, y))
+        return float(loss(z + shift, y))
 
     slope = z.clone().requires_grad_()
-    objective(slope, y).sum().backward()
+    loss(slope, y).sum().backward()
     numeric = [(at(step * e) - at(-step * e)) / (2 * step) for e in torch.eye(4)]
     assert slope.grad is not None
     torch.testing.assert_close(slope.grad[0], torch.tensor(numeric), rtol=1e-2, atol=1e-3)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from leyden.metrics.prior_shift import restated
+from leyden.metrics.prior_shift import shift_prior
 
 
 def confusion_of(y: np.ndarray, a: np.ndarray, classes: int) -> np.ndarray:
@@ -34,7 +34,7 @@ def test_restated_is_what_resampled_data_give() -> None:
     y, a = answered(6000, 0)
     prior, n = np.array([0.05, 0.15, 0.8]), 400_000
     rows = np.concatenate([rng.choice(np.flatnonzero(y == c), int(n * prior[c])) for c in range(3)])
-    found = restated(confusion_of(y, a, 3), prior)
+    found = shift_prior(confusion_of(y, a, 3), prior)
     tolerance = 4 / (2 * np.sqrt(n * prior.min()))  # four deviations of the rarest class's share
     for name, expected in by_sklearn(y[rows], a[rows]).items():
         assert found[name] == pytest.approx(expected, abs=tolerance), name  # type: ignore[literal-required]
@@ -47,7 +47,7 @@ def test_every_row_repeated_is_exact() -> None:
     y, a = answered(400, 1)
     times = np.array([1, 7, 3])
     rows = np.repeat(np.arange(len(y)), times[y])
-    found = restated(confusion_of(y, a, 3), np.bincount(y) * times)
+    found = shift_prior(confusion_of(y, a, 3), np.bincount(y) * times)
     for name, expected in by_sklearn(y[rows], a[rows]).items():
         assert found[name] == pytest.approx(expected, abs=1e-12), name  # type: ignore[literal-required]
 
@@ -57,17 +57,17 @@ def test_every_row_repeated_is_exact() -> None:
 def test_its_own_prior_changes_nothing(seed: int) -> None:
     y, a = answered(60, seed)
     confusion = confusion_of(y, a, 3)
-    found = restated(confusion, confusion.sum(1))
+    found = shift_prior(confusion, confusion.sum(1))
     assert found["accuracy"] == pytest.approx(np.mean(y == a))
     if len(np.unique(y)) > 1:
         assert found["mcc"] == pytest.approx(sk.matthews_corrcoef(y, a), abs=1e-9)
 
 
 def test_what_is_undefined_is_none() -> None:
-    found = restated([[3, 0], [7, 0]], [0.9, 0.1])  # class 1 is never answered
+    found = shift_prior([[3, 0], [7, 0]], [0.9, 0.1])  # class 1 is never answered
     assert found["precision"] == [pytest.approx(0.9), None]
     assert found["mcc"] == 0
-    alone = restated([[3, 1], [0, 0]], [0.5, 0.5])  # class 1 was never tested
+    alone = shift_prior([[3, 1], [0, 0]], [0.5, 0.5])  # class 1 was never tested
     assert alone["accuracy"] == pytest.approx(0.75)
     assert alone["mcc"] is None
 
@@ -83,4 +83,4 @@ def test_what_is_undefined_is_none() -> None:
 )
 def test_what_does_not_fit_is_refused(confusion: list, prior: list, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        restated(confusion, prior)
+        shift_prior(confusion, prior)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from leyden.data.batch import Batch
-from leyden.data.transforms.fixed_vector import Bands, Fixed, NGrams, Pixels
-from leyden.nets.baselines import Prior
+from leyden.data.transforms.fixed_vector import Bands, FixedVector, NGrams, Pixels
+from leyden.nets.baselines import ClassPriorNet
 from leyden.training.job import Outcome, train
 from leyden.utils.errors import UserError
 from words import last_of_each
@@ -64,10 +64,10 @@ def _probabilities(outcome: Outcome) -> Tensor:
     "more",
     [
         [],
-        ["optimizer=sgd", "schedule=cosine", "schedule.warmup=1"],
+        ["optimizer=sgd", "scheduler=cosine", "scheduler.warmup=1"],
         ["optimizer=adamw", "optimizer.weight_decay=0.5", "model.module.decay_norms_and_biases=true"],
-        ["schedule=one_cycle", "model.module.l1=0.1"],
-        ["schedule=plateau", "optimizer=rmsprop"],
+        ["scheduler=one_cycle", "model.module.l1=0.1"],
+        ["scheduler=plateau", "optimizer=rmsprop"],
     ],
 )
 def test_majority_stays_as_it_is_and_takes_one_epoch(run: Callable[..., Outcome], more: list[str]) -> None:
@@ -76,7 +76,9 @@ def test_majority_stays_as_it_is_and_takes_one_epoch(run: Callable[..., Outcome]
     rows = (outcome.folder / "metrics.csv").read_text().splitlines()
     assert len(rows) == 2  # the header and one epoch
     weights = torch.load(outcome.folder / "checkpoints" / "best.ckpt", weights_only=False)["state_dict"]
-    assert torch.equal(weights["net.log_prior"], Prior(_spec(outcome)["class_counts"]).log_prior.detach())
+    assert torch.equal(
+        weights["net.log_prior"], ClassPriorNet(_spec(outcome)["class_counts"]).log_prior.detach()
+    )
 
 
 def test_majority_that_died_after_its_epoch_has_nothing_left_to_do(run: Callable[..., Outcome]) -> None:
@@ -103,7 +105,7 @@ def test_augmentation_of_the_experiment_is_no_obstacle(
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 1000), min_size=2, max_size=9).filter(any))
 def test_prior_is_a_distribution_and_finite(counts: list[int]) -> None:
-    logits = Prior(counts)(torch.zeros(3, 2), torch.tensor([1, 2, 1]))
+    logits = ClassPriorNet(counts)(torch.zeros(3, 2), torch.tensor([1, 2, 1]))
     assert logits.shape == (3, len(counts))
     assert bool(logits.isfinite().all())
     assert math.isclose(float(logits.exp().sum(1)[0].detach()), 1, abs_tol=1e-5)
@@ -240,7 +242,7 @@ def test_the_vectors_are_of_one_size_after_the_fit(kind: str) -> None:
         "text": ids(*("abcd efgh"[i % 5 :] for i in range(50))),
         "audio": batch((torch.randn(50, 2000) * 999).to(torch.int16), torch.full((50,), 2000)),
     }[kind]
-    frontend = Fixed(kind, 1, (8, 8), 8000)
+    frontend = FixedVector(kind, 1, (8, 8), 8000)
     frontend.fit([inputs])
     sums = frontend(inputs).inputs.abs().flatten(1).sum(1)
-    assert float(sums.mean()) == pytest.approx(Fixed.REACH, rel=0.01)
+    assert float(sums.mean()) == pytest.approx(FixedVector.REACH, rel=0.01)

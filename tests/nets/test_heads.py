@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from leyden.config.compose import compose, conf_dir
-from leyden.config.instantiate import provide
+from leyden.config.instantiate import instantiate_with_facts
 from leyden.nets import heads
 from leyden.nets.heads import Cosine, Plain, Scaled, TauNormalised
 from leyden.utils.errors import UserError
@@ -28,7 +28,7 @@ def net_of(model: str) -> nn.Module:
     audio = {"crnn", "logmel_cnn", "m5"}
     data = "planted_text" if model in text else "planted_audio" if model in audio else "planted_images"
     node = compose([f"data={data}", f"model={model}"])["model"]["net"]
-    net: nn.Module = provide("model.net", node, FACTS)
+    net: nn.Module = instantiate_with_facts("model.net", node, FACTS)
     return net
 
 

@@ -58,13 +58,10 @@ def test_every_net_and_objective_has_an_option_and_every_option_is_built() -> No
     assert built >= set(NETS)
     assert all(models[name]["name"] == name for name in models)
     assert all(
-        path.read_text().startswith("# ")
-        for path in (*CONF.glob("model/*.yaml"), *CONF.glob("objective/*.yaml"))
+        path.read_text().startswith("# ") for path in (*CONF.glob("model/*.yaml"), *CONF.glob("loss/*.yaml"))
     )
-    objectives = {
-        get_class(yaml.safe_load(p.read_text())["_target_"]) for p in (CONF / "objective").glob("*.yaml")
-    }
-    assert {cls.__name__ for cls in objectives} >= {"CrossEntropy", "FocalSoftmax", "FocalSigmoid"}
+    losses = {get_class(yaml.safe_load(p.read_text())["_target_"]) for p in (CONF / "loss").glob("*.yaml")}
+    assert {cls.__name__ for cls in losses} >= {"CrossEntropy", "FocalSoftmax", "FocalSigmoid"}
 
 
 def get_class(target: str) -> Any:

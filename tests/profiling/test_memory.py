@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from leyden.profiling.memory import Activations, size, state_size
+from leyden.profiling.memory import Activations, optimizer_bytes, tensor_bytes
 
 FLOAT = 4
 
@@ -29,10 +29,10 @@ def test_nothing_is_kept_without_gradients() -> None:
 def test_sizes_of_parameters_and_of_an_optimizers_state() -> None:
     net = nn.Linear(8, 16)
     values = 8 * 16 + 16
-    assert size(net.parameters()) == FLOAT * values
+    assert tensor_bytes(net.parameters()) == FLOAT * values
     net(torch.zeros(2, 8)).sum().backward()
     for make, numbers in ((torch.optim.Adam, 2), (torch.optim.SGD, 0)):
         optimizer = make(net.parameters(), lr=0.1)
         optimizer.step()
-        steps = state_size(optimizer) - FLOAT * numbers * values
+        steps = optimizer_bytes(optimizer) - FLOAT * numbers * values
         assert 0 <= steps <= 16  # Adam counts its steps

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from leyden.cli.main import main
-from leyden.data.datamodule import typical
-from leyden.modules.standalone import undisturbed
+from leyden.data.datamodule import median_length_batch
+from leyden.modules.standalone import preserved_state
 from leyden.profiling import latency, profiler
 from leyden.profiling.costs import forward_flops
-from leyden.training.setup import ready
+from leyden.training.setup import open_session
 from leyden.utils.errors import UserError
 
 QUICK = ["trainer=cpu", "threads=1"]
@@ -84,7 +84,7 @@ def test_mistakes(words: list[str], said: str, capsys: pytest.CaptureFixture[str
 
 
 def test_looking_changes_neither_modes_nor_random_numbers() -> None:
-    made = ready([*SETS["text"], *QUICK])
+    made = open_session([*SETS["text"], *QUICK])
     made.module.train()
     made.module.net.embedding.eval()
     modes = [part.training for part in made.module.modules()]
@@ -92,7 +92,7 @@ def test_looking_changes_neither_modes_nor_random_numbers() -> None:
     expected = torch.rand(4)
     torch.manual_seed(3)
     assert forward_flops(made.module, made.data) is not None
-    with undisturbed(made.module, training=True):
+    with preserved_state(made.module, training=True):
         torch.rand(7)
     assert torch.equal(torch.rand(4), expected)
     assert [part.training for part in made.module.modules()] == modes
@@ -117,7 +117,7 @@ class Crash(nn.Module):
 
 
 def test_a_view_of_a_parameter_is_no_obstacle() -> None:
-    made = ready([*SETS["image"], *QUICK])
+    made = open_session([*SETS["image"], *QUICK])
     made.module.net = View(made.data.spec.num_classes)
     found = forward_flops(made.module, made.data)
     assert found is not None
@@ -125,14 +125,14 @@ def test_a_view_of_a_parameter_is_no_obstacle() -> None:
 
 
 def test_a_net_that_fails_is_told_and_leaves_nothing_behind() -> None:
-    made = ready([*SETS["image"], *QUICK])
+    made = open_session([*SETS["image"], *QUICK])
     sound, made.module.net = made.module.net, Crash()
     with pytest.raises(
         UserError, match=r"a forward pass of the model fails for a batch of 1: RuntimeError: it broke"
     ):
         forward_flops(made.module, made.data)
     made.module.net = sound
-    assert made.module(made.module.prepare(typical(made.data, 2))).requires_grad
+    assert made.module(made.module.prepare(median_length_batch(made.data, 2))).requires_grad
 
 
 def test_a_run_keeps_what_profile_counts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,14 @@ from scipy import stats
 
 from leyden.reporting.comparison.effects import effects
 from leyden.reporting.comparison.pareto import front, simplest
-from leyden.reporting.comparison.statistics import Comparison, against, compare, detectable, holm, summarise
+from leyden.reporting.comparison.statistics import (
+    Comparison,
+    compare,
+    compare_all,
+    detectable,
+    holm,
+    summarise,
+)
 
 FAMILIES, COMPARISONS, SEEDS = 1000, 4, 5
 # 5 % of 1,000 families, and 80 % of them, with the 99 % allowance of the binomial distribution
@@ -40,7 +47,7 @@ def test_no_difference_is_claimed_in_few_families(first: int, draw: str) -> None
             values = rng.binomial(1000, np.clip(values, 0, 1)) / 1000
         if first:
             values[1:] += rng.normal(0, 0.01, SEEDS) - luck
-        found = against([runs(group, first) for group in values[1:]], runs(values[0]))
+        found = compare_all([runs(group, first) for group in values[1:]], runs(values[0]))
         assert {test.test for test in found} == {"Welch's t" if first else "paired t"}
         claims += any(test.shown for test in found)
     assert claims <= MOST_CLAIMS
@@ -77,7 +84,7 @@ def test_a_difference_of_the_stated_size_is_found_at_the_stated_power(
     def family(planted: float) -> Comparison:
         values = 0.9 + rng.normal(0, 0.01, (others + 2, seeds))
         values[1] += planted
-        return against([runs(group, first) for group in values[1:]], runs(values[0]))[0]
+        return compare_all([runs(group, first) for group in values[1:]], runs(values[0]))[0]
 
     found = 0
     for _ in range(FAMILIES):

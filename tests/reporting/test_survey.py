@@ -13,7 +13,7 @@ from leyden.metrics.results import ClassMetrics, Estimate, Metrics
 from leyden.runs.records import find, flat, survey
 from leyden.runs.run import Run
 from leyden.utils.errors import UserError
-from leyden.utils.runtime import uncollected
+from leyden.utils.runtime import gc_paused
 from run_folders import write
 
 NAMES = ['"per_class": [', '\n   ],\n "confusion"', "a"]
@@ -102,13 +102,13 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_the_collector_is_as_it_was() -> None:
-    with uncollected():
+    with gc_paused():
         assert not gc.isenabled()
-        with uncollected():
+        with gc_paused():
             pass
         assert not gc.isenabled()
     assert gc.isenabled()
-    with pytest.raises(ZeroDivisionError), uncollected():
+    with pytest.raises(ZeroDivisionError), gc_paused():
         _ = 1 / 0
     assert gc.isenabled()
 

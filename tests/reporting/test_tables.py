@@ -165,7 +165,7 @@ def test_a_configuration_is_a_tree_with_every_leaf() -> None:
         "model": {
             "net": {"_target_": "pkg.ResNet", "width": 32, "blocks": [1, 2]},
             "augment": [{"_target_": "pkg.Crop", "pad": 4}, {"_target_": "pkg.Flip"}],
-            "schedule": {},
+            "scheduler": {},
         },
         "on": True,
         "init": None,
@@ -179,7 +179,7 @@ def test_a_configuration_is_a_tree_with_every_leaf() -> None:
         "0 pkg.Crop",
         "pad: 4",
         "1 pkg.Flip",
-        "schedule: {}",
+        "scheduler: {}",
         "on: true",
         "init: null",
         "name: [bold]x[/bold]",
@@ -206,7 +206,7 @@ JOBS = [
     },
     {
         "state": "complete",
-        "overrides": ["model=rnn", "objective=balanced_softmax", "seed=1"],
+        "overrides": ["model=rnn", "loss=balanced_softmax", "seed=1"],
         "metric": 0.4,
         "seconds": 4000,
         "folder": "runs/s/rnn-99aabbdd",
@@ -223,7 +223,7 @@ def test_a_sweep_names_its_best_job_and_what_all_share(higher: bool, best: str) 
     assert text.count("seed=1") == 1
     assert "all have seed=1" in text
     assert "folders are under runs/s\n" in text
-    for words in ("cnn-1a2b3c4d", "resnet-99aabbcc", "objective=balanced_softmax", "1 h 07 min", "12.3 s"):
+    for words in ("cnn-1a2b3c4d", "resnet-99aabbcc", "loss=balanced_softmax", "1 h 07 min", "12.3 s"):
         assert words in text
 
 
@@ -341,10 +341,21 @@ def test_reporting_imports_no_torch() -> None:
 
 
 def test_an_operating_point_says_what_it_did_and_a_neutral_one_nothing() -> None:
-    neutral = {"temperature": 1.0, "shift": [0.0, 0.0], "decision": [0.0, 0.0], "cost": [], "aim": "accuracy"}
-    assert "operating" not in shown(result_table({"status": "complete", "operating_point": neutral}))
+    neutral = {
+        "temperature": 1.0,
+        "shift": [0.0, 0.0],
+        "decision": [0.0, 0.0],
+        "cost": [],
+        "criterion": "accuracy",
+    }
+    assert "decision" not in shown(result_table({"status": "complete", "operating_point": neutral}))
     chosen = {"split": "val", "n": 100, "before": 0.8, "after": 0.91}
-    moved = neutral | {"temperature": 1.5, "decision": [0.0, 2.0], "aim": "macro_f1", "chosen_on": chosen}
+    moved = neutral | {
+        "temperature": 1.5,
+        "decision": [0.0, 2.0],
+        "criterion": "macro_f1",
+        "chosen_on": chosen,
+    }
     moved |= {"shift": [0.0, -1.0]}
     line = shown(result_table({"status": "complete", "operating_point": moved}), width=120)
     for words in (
@@ -365,8 +376,14 @@ def test_an_operating_point_says_what_it_did_and_a_neutral_one_nothing() -> None
     ],
 )
 def test_the_prior_that_the_probabilities_are_for_is_stated(target: Any, words: str) -> None:
-    point = {"temperature": 1.0, "shift": [0.0, -1.0], "decision": [0.0, 0.0], "cost": [], "aim": "accuracy"}
-    config = {"operating": {"target_prior": target}}
+    point = {
+        "temperature": 1.0,
+        "shift": [0.0, -1.0],
+        "decision": [0.0, 0.0],
+        "cost": [],
+        "criterion": "accuracy",
+    }
+    config = {"decision": {"target_prior": target}}
     result = {"status": "complete", "operating_point": point, "config": config}
     assert words in shown(result_table(result), width=160)
 

@@ -46,7 +46,7 @@ def records(tmp_path: Path) -> list[Record]:
         (["test/accuracy>=0.82"], ["cnn2", "cnn3", "rnn1"]),
         (["seconds<7.5"], ["mlp1", "mlp2", "mlp3"]),
         (["optimizer=adamw", "seed=2"], ["cnn2", "mlp2"]),
-        (["schedule=one_cycle", "seed=3"], ["cnn3", "mlp3"]),
+        (["scheduler=one_cycle", "seed=3"], ["cnn3", "mlp3"]),
         (["model.net.hidden=[16,8]", "seed=3"], ["cnn3", "mlp3"]),
         (["model.net.hidden=[16]"], []),
         (["threads=null", "seed=3"], ["cnn3", "mlp3"]),

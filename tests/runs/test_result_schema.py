@@ -140,7 +140,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[dict
             "complete": train(last_of_each([*DIGITS, "trainer.max_epochs=2"])),
             "text": train([*small, *QUICK]),
             "corrected": train(
-                [*small, *QUICK, "operating=macro_f1", "long_tail=exponential", "long_tail.ratio=3"]
+                [*small, *QUICK, "decision=macro_f1", "long_tail=exponential", "long_tail.ratio=3"]
             ),
             "own": train([*DIGITS, *own]),
             "failed": broken(patch, ValueError("broken on purpose")),

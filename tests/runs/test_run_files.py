@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from leyden.callbacks.checkpoint import link
-from leyden.callbacks.tensorboard import rewind
+from leyden.callbacks.tensorboard import truncate_events
 from leyden.training import resume
 from leyden.utils.errors import UserError
-from leyden.utils.files import replacing, write_text
+from leyden.utils.files import atomic_write, write_text
 
 
 def state(step: int, best: int | None) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def test_event_files_are_cut_to_the_state(tmp_path: Path) -> None:
     (tmp_path / "tensorboard").mkdir()
     for name, text in (("1", "kept and more"), ("2", "whole"), ("3", "later")):
         (tmp_path / "tensorboard" / f"events.out.tfevents.{name}").write_text(text)
-    rewind(tmp_path, {"events.out.tfevents.1": 4, "events.out.tfevents.2": 5})
+    truncate_events(tmp_path, {"events.out.tfevents.1": 4, "events.out.tfevents.2": 5})
     left = {p.name[-1]: p.read_text() for p in (tmp_path / "tensorboard").iterdir()}
     assert left == {"1": "kept", "2": "whole"}
 
@@ -139,12 +139,12 @@ def test_leftovers_of_interrupted_writes_go_and_nothing_else(tmp_path: Path) -> 
         "predictions/.val.npz.9",
     ):
         (tmp_path / name).touch()
-    resume.tidy(tmp_path)
+    resume.remove_temporaries(tmp_path)
     assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*")) == sorted(keep)
 
 
 def fail(path: Path, failure: BaseException) -> None:
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(b"half of it")
         raise failure
 
@@ -152,7 +152,7 @@ def fail(path: Path, failure: BaseException) -> None:
 @pytest.mark.parametrize("failure", [ValueError("while writing"), KeyboardInterrupt()])
 def test_a_write_that_is_broken_off_leaves_what_was_there(tmp_path: Path, failure: BaseException) -> None:
     path = tmp_path / "val.npz"
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         np.savez_compressed(file, rows=np.arange(3))
     with pytest.raises(type(failure)):
         fail(path, failure)

@@ -31,8 +31,8 @@ GAMMA = """# a search of the tests
 params:
   optimizer.lr: {low: 1e-4, high: 1e-1, log: true}
   model.net.hidden: [[4], [8, 4]]
-  objective: [cross_entropy, focal]
-  objective.gamma: {low: 0.5, high: 3, when: objective=focal}
+  loss: [cross_entropy, focal]
+  loss.gamma: {low: 0.5, high: 3, when: loss=focal}
 trials: 5
 startup: 2
 """
@@ -78,35 +78,35 @@ class FixedTrial:
 
 
 SPACE = {
-    "objective.gamma": {"low": 0.5, "high": 3, "when": "objective=focal"},
-    "objective": ["cross_entropy", "focal"],
+    "loss.gamma": {"low": 0.5, "high": 3, "when": "loss=focal"},
+    "loss": ["cross_entropy", "focal"],
     "batch_size": {"low": 16, "high": 64, "step": 16},
 }
 
 
 def test_a_parameter_is_there_under_its_condition_alone() -> None:
     space = Space.of(SPACE)
-    assert space.draw(FixedTrial()) == {"objective": "focal", "batch_size": 16, "objective.gamma": 0.5}
-    turned = {**SPACE, "objective": ["focal", "cross_entropy"]}
-    assert "objective.gamma" not in Space.of(turned).draw(FixedTrial())
+    assert space.draw(FixedTrial()) == {"loss": "focal", "batch_size": 16, "loss.gamma": 0.5}
+    turned = {**SPACE, "loss": ["focal", "cross_entropy"]}
+    assert "loss.gamma" not in Space.of(turned).draw(FixedTrial())
 
 
 def test_the_probes_hold_every_choice_and_every_end() -> None:
     probes = list(Space.of(SPACE).probes())
     for key, value in [
-        ("objective", "focal"),
-        ("objective.gamma", 3),
+        ("loss", "focal"),
+        ("loss.gamma", 3),
         ("batch_size", 64),
         ("batch_size", 16),
     ]:
         assert any(probe.get(key) == value for probe in probes)
-    assert all(("objective.gamma" in probe) == (probe["objective"] == "focal") for probe in probes)
+    assert all(("loss.gamma" in probe) == (probe["loss"] == "focal") for probe in probes)
 
 
 def test_the_size_counts_conditions() -> None:
     assert Space.of(SPACE).size() is None
-    gamma = {"choices": [1, 2, 3], "when": "objective=focal"}
-    assert Space.of({**SPACE, "objective.gamma": gamma}).size() == (1 + 3) * 4
+    gamma = {"choices": [1, 2, 3], "when": "loss=focal"}
+    assert Space.of({**SPACE, "loss.gamma": gamma}).size() == (1 + 3) * 4
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_every_search_of_conf_is_valid(path: Path) -> None:
             "nothing is pruned",
         ),
         (["sweep=optuna", LR, "force=true"], "force=true"),
-        (["sweep=optuna", "objective=cross_entropy,focl"], "focl"),
+        (["sweep=optuna", "loss=cross_entropy,focl"], "focl"),
         (["sweep=mine", "optimizer.lr=0.1"], "is given on the command line and searched"),
         (["sweep=mine,optuna"], "choose one"),
         (["sweep=optuna", "data.source.samples=0,240"], "samples"),
@@ -222,7 +222,7 @@ def test_a_search_of_ones_own_file_and_once_more(search: Any, capsys: Any) -> No
         assert record.best["value"] == trial["values"][0]
         assert record.keys["optimizer.lr"] == trial["params"]["optimizer.lr"]
         assert list(record.config["model"]["net"]["hidden"]) == trial["params"]["model.net.hidden"]
-        assert ("objective.gamma" in trial["params"]) == (trial["params"]["objective"] == "focal")
+        assert ("loss.gamma" in trial["params"]) == (trial["params"]["loss"] == "focal")
         assert not any("trial=" in word for word in record.result["command"])
     best = max(study["trials"], key=lambda trial: trial["values"][0])
     assert best["values"][0] == study["trials"][study["best"][0]]["values"][0]
@@ -452,4 +452,4 @@ def test_sections_of_the_report_need_no_optuna(search: Any) -> None:
     assert "http" not in done.stdout.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "https://matplotlib.org", ""
     ).replace("http://creativecommons.org", "")
-    assert "objective.gamma" in done.stdout
+    assert "loss.gamma" in done.stdout

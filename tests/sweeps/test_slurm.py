@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from leyden.cli.main import main
-from leyden.sweeps.submitit_launcher import each_to_its_end
+from leyden.sweeps.submitit_launcher import wait_for_each
 
 pytest.importorskip("submitit", reason="needs the extra slurm")
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs the extra slurm")
@@ -129,7 +129,7 @@ def test_a_job_that_dies_hides_no_other(tmp_path: Path, capsys: Said) -> None:
         return "lived"
 
     executor = submitit.LocalExecutor(folder=tmp_path)
-    with each_to_its_end(LocalLauncher()):
+    with wait_for_each(LocalLauncher()):
         dying, living = executor.map_array(die_or_live, [True, False])
         (error,) = dying.results()
         assert isinstance(error, submitit.core.utils.UncompletedJobError)

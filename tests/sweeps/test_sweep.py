@@ -18,7 +18,7 @@ import pytest
 from leyden.cli.main import main
 from leyden.runs.run import Run
 from leyden.sweeps.plan import Estimate, Job
-from leyden.sweeps.progress import ahead
+from leyden.sweeps.progress import time_left
 from leyden.sweeps.sequential import next_of
 
 Tiny = Callable[..., list[str]]
@@ -45,10 +45,10 @@ def job(folder: Path, number: int = 1, known: int = 0) -> Job:
 
 
 def test_what_is_ahead_is_told_by_the_pace_so_far() -> None:
-    assert ahead(0, 4, 0, 1.0, None) == ""
-    assert ahead(0, 4, 0, 1.0, 9.0) == ", about 8.00 s left"
-    assert ahead(1, 4, 1, 2.0, 90.0) == ", 1 failed, about 6.00 s left"
-    assert ahead(4, 4, 0, 8.0, 9.0) == ""
+    assert time_left(0, 4, 0, 1.0, None) == ""
+    assert time_left(0, 4, 0, 1.0, 9.0) == ", about 8.00 s left"
+    assert time_left(1, 4, 1, 2.0, 90.0) == ", 1 failed, about 6.00 s left"
+    assert time_left(4, 4, 0, 8.0, 9.0) == ""
 
 
 def write(run: Run, status: str) -> None:

@@ -71,7 +71,7 @@ def test_a_broken_run_resumes_to_the_same_weights_and_history(
         "augment=crop_flip",
         "data.source.samples=230",
         "model.net.dropout=0.3",
-        "schedule=cosine",
+        "scheduler=cosine",
     ]
     straight = train(tiny(*options)).folder
 
@@ -154,15 +154,15 @@ def test_frozen_parameters_stay_and_taken_weights_arrive(tiny: Tiny) -> None:
 @pytest.mark.parametrize(
     "option",
     [
-        *("optimizer=sgd", "optimizer=adamw", "optimizer=rmsprop", "schedule=step", "schedule=one_cycle"),
+        *("optimizer=sgd", "optimizer=adamw", "optimizer=rmsprop", "scheduler=step", "scheduler=one_cycle"),
         *(
-            "schedule=plateau",
+            "scheduler=plateau",
             "callbacks=early_stopping",
             "augment=mixup",
             "trainer.accumulate_grad_batches=2",
         ),
         *("trainer.gradient_clip_val=0.5", "trainer.precision=bf16-mixed", "model.module.l1=1e-4"),
-        *("sampling=balanced", "objective=focal", "monitor=val/loss", "split=kfold"),
+        *("sampling=balanced", "loss=focal", "monitor=val/loss", "split=kfold"),
     ],
 )
 def test_every_knob_of_training_trains(tiny: Tiny, option: str) -> None:

@@ -42,7 +42,7 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def nothing_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures, and waiting for the disk, take longer than the training."""
-    monkeypatch.setattr(fit, "show", lambda *_: None)
+    monkeypatch.setattr(fit, "write_figures", lambda *_: None)
     monkeypatch.setattr(os, "fsync", lambda _: None)
     # event files of one second and one process are read in the order of this number as a word: ".10" before ".9"
     monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(1000))
@@ -68,7 +68,7 @@ def kill(overrides: list[str], moment: str, step: int) -> None:
         patch.setattr(fault_injection, "_die", die)
         for owner, name in ((Path, "replace"), (Run, "finish"), (recovery, "build_trainer")):
             patch.setattr(owner, name, getattr(owner, name))  # what `_arm` replaces comes back
-        patch.setattr(resume.Files, "save_checkpoint", resume.Files.save_checkpoint)
+        patch.setattr(resume.PlainCheckpointIO, "save_checkpoint", resume.PlainCheckpointIO.save_checkpoint)
         fault_injection._arm(Kill(moment, step))
         with pytest.raises(Killed):
             train(overrides)
@@ -88,17 +88,17 @@ def differences(straight: Path, resumed: Path) -> list[str]:
 # --- what is configured ---
 
 QUICK = [
-    ["schedule=plateau", "schedule.patience=0", "schedule.factor=0.5", "trainer.max_epochs=3"],
-    ["trainer.accumulate_grad_batches=2", "augment=mixup", "schedule=cosine"],
+    ["scheduler=plateau", "scheduler.patience=0", "scheduler.factor=0.5", "trainer.max_epochs=3"],
+    ["trainer.accumulate_grad_batches=2", "augment=mixup", "scheduler=cosine"],
     ["trainer.val_check_interval=4"],
 ]
 MORE = [
-    ["schedule=one_cycle", "optimizer=sgd"],
+    ["scheduler=one_cycle", "optimizer=sgd"],
     ["trainer.val_check_interval=1", "logger=tensorboard"],
     ["trainer.max_steps=17"],
     ["trainer.precision=bf16-mixed", "trainer.gradient_clip_val=0.5", "optimizer.fused=false"],
     ["trainer.limit_train_batches=7", "sampling=balanced", "logger=tensorboard"],
-    ["optimizer=rmsprop", "schedule=step", "augment=crop_flip"],
+    ["optimizer=rmsprop", "scheduler=step", "augment=crop_flip"],
     ["callbacks=early_stopping", "callbacks.early_stopping.patience=1", "trainer.max_epochs=9"],
 ]
 

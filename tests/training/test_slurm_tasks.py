@@ -31,13 +31,13 @@ def two_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_job_that_srun_has_not_started_is_one_process(
     two_tasks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert slurm.count() == 2
-    assert not slurm.another()
+    assert slurm.task_count() == 2
+    assert not slurm.is_follower()
     monkeypatch.setenv("SLURM_PROCID", "1")
-    assert slurm.another()
+    assert slurm.is_follower()
     monkeypatch.delenv("SLURM_PROCID")
-    assert slurm.count() == 1
-    assert not slurm.another()
+    assert slurm.task_count() == 1
+    assert not slurm.is_follower()
 
 
 def test_tasks_are_ranks_only_if_they_are_several(two_tasks: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,10 +52,10 @@ def test_another_task_gets_the_order(two_tasks: None, monkeypatch: pytest.Monkey
     done: list[list[str]] = []
     monkeypatch.setattr("leyden.cli.follow.main", lambda words: done.append(words) or 7)
     found: list[int] = []
-    with slurm.leading():
+    with slurm.lead_tasks():
         other = threading.Thread(target=lambda: found.append(follow_first_task()))
         other.start()
-        slurm.tell({"words": ["runs/a"], "path": [], "cwd": os.getcwd()})  # noqa: PTH109
+        slurm.send_order({"words": ["runs/a"], "path": [], "cwd": os.getcwd()})  # noqa: PTH109
         other.join(20)
     assert (done, found) == ([["runs/a"]], [7])
 
@@ -63,7 +63,7 @@ def test_another_task_gets_the_order(two_tasks: None, monkeypatch: pytest.Monkey
 def test_another_task_that_comes_late_sees_that_there_was_nothing_to_do(two_tasks: None) -> None:
     found: list[int] = []
     other = threading.Timer(0.5, lambda: found.append(follow_first_task()))
-    with slurm.leading():
+    with slurm.lead_tasks():
         other.start()
     other.join(20)
     assert found == [0]
@@ -79,6 +79,6 @@ def test_tasks_that_are_not_the_devices_are_refused(two_tasks: None, devices: in
 
 def test_srun_must_say_how_many_tasks_a_node_has(two_tasks: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_NTASKS_PER_NODE")
-    with pytest.raises(UserError, match="--ntasks-per-node"), slurm.leading():
+    with pytest.raises(UserError, match="--ntasks-per-node"), slurm.lead_tasks():
         pass
     assert follow_first_task() == 2

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from leyden.cli.main import main
-from leyden.data.datamodule import typical
+from leyden.data.datamodule import median_length_batch
 from leyden.training.job import train
-from leyden.training.setup import ready
+from leyden.training.setup import open_session
 from leyden.tuning import batch_size_finder, lr_finder
-from leyden.tuning.batch_size_finder import Tried, suggested
+from leyden.tuning.batch_size_finder import BatchMeasurement, suggest
 from leyden.utils.errors import UserError
 
 QUICK = ["trainer=cpu", "threads=1"]
@@ -53,7 +53,7 @@ def test_the_suggestion_keeps_away_from_the_end() -> None:
 def test_the_suggested_rate_trains(optimizer: str) -> None:
     """Digits in two epochs: far above chance, where the ends of the range learn nothing."""
     words = ["model=mlp", *QUICK, f"optimizer={optimizer}"]
-    found = lr_finder.find(ready(words))
+    found = lr_finder.find(open_session(words))
     assert found.suggestion < found.lowest
     base = [*words, "trainer.max_epochs=2", "logger=none", "runs=runs"]
     reached = {
@@ -65,16 +65,16 @@ def test_the_suggested_rate_trains(optimizer: str) -> None:
 
 
 def test_looking_changes_no_weight_and_is_repeatable() -> None:
-    made = ready([*TEXT, *QUICK])
+    made = open_session([*TEXT, *QUICK])
     before = {name: value.clone() for name, value in made.module.state_dict().items()}
     one = lr_finder.find(made)
     assert all(torch.equal(made.module.state_dict()[name], value) for name, value in before.items())
-    assert np.array_equal(lr_finder.find(ready([*TEXT, *QUICK])).losses, one.losses)
+    assert np.array_equal(lr_finder.find(open_session([*TEXT, *QUICK])).losses, one.losses)
 
 
 def test_what_learns_at_no_rate_is_refused() -> None:
     with pytest.raises(UserError, match="does not fall at any rate"):
-        lr_finder.find(ready(["model=majority", *QUICK]))
+        lr_finder.find(open_session(["model=majority", *QUICK]))
 
 
 # --- batch sizes ---
@@ -82,14 +82,14 @@ def test_what_learns_at_no_rate_is_refused() -> None:
 
 def test_the_smallest_of_nearly_the_best() -> None:
     tried = [
-        Tried(size, speed, 0, 0.0)
+        BatchMeasurement(size, speed, 0, 0.0)
         for size, speed in ((8, 100.0), (16, 190.0), (32, 400.0), (64, 380.0), (128, 430.0))
     ]
-    assert suggested(tried) == 32
+    assert suggest(tried) == 32
 
 
 def test_sizes_end_with_the_samples() -> None:
-    found = batch_size_finder.find(ready([*TEXT, *QUICK]))
+    found = batch_size_finder.find(open_session([*TEXT, *QUICK]))
     samples = 300 * 7 // 10
     assert [each.size for each in found.tried] == [8, 16, 32, 64, 128]
     assert str(samples) in found.ended
@@ -98,7 +98,7 @@ def test_sizes_end_with_the_samples() -> None:
 
 
 def test_sizes_end_with_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = ready([*TEXT, *QUICK])
+    made = open_session([*TEXT, *QUICK])
     (first,) = (batch_size_finder._try(made, size).memory for size in (32,))
     monkeypatch.setattr(batch_size_finder, "_free", lambda device: int(2.5 * first))
     found = batch_size_finder.find(made)
@@ -108,9 +108,9 @@ def test_sizes_end_with_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_does_not_fit_a_gpu_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Played on the CPU: the third size is too large."""
-    made, real = ready([*TEXT, *QUICK]), batch_size_finder._try
+    made, real = open_session([*TEXT, *QUICK]), batch_size_finder._try
 
-    def full(made: Any, size: int) -> Tried:
+    def full(made: Any, size: int) -> BatchMeasurement:
         if size > 16:
             raise torch.cuda.OutOfMemoryError("full")
         return real(made, size)
@@ -122,11 +122,11 @@ def test_what_does_not_fit_a_gpu_ends_it(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_weights_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = ready([*TEXT, *QUICK])
+    made = open_session([*TEXT, *QUICK])
     before = {name: value.clone() for name, value in made.module.named_parameters()}
     batch_size_finder.find(made)
     assert all(torch.equal(value, before[name]) for name, value in made.module.named_parameters())
-    assert typical(made.data, 4).inputs.shape[0] == 4
+    assert median_length_batch(made.data, 4).inputs.shape[0] == 4
 
 
 # --- the verb ---

@@ -30,7 +30,7 @@ class Engine(Launcher):
 
         loader: Any = hydra_context.config_loader
         self.compose = Composer(loader, config)
-        self.sweep: Any = getattr(task_function, "sweep")  # noqa: B009 (an attribute of leyden.cli.train.Task)
+        self.sweep: Any = getattr(task_function, "sweep")  # noqa: B009 (an attribute of leyden.cli.train.HydraJob)
         self.inner: Launcher | None = None
         if self._chosen is not None:
             with open_dict(config):

@@ -24,7 +24,7 @@ from lightning.pytorch.callbacks import Checkpoint as LastCallback
 from torch import Tensor, nn
 
 from leyden.callbacks import transient_state
-from leyden.callbacks.base import agreed
+from leyden.callbacks.base import any_rank
 from leyden.config.validate import EPOCH
 from leyden.health.findings import NonFinite
 from leyden.utils.errors import UserError, nearest
@@ -73,7 +73,7 @@ class Checkpoint(LastCallback):
         """Save when the time or the step has come."""
         by_step = self.steps is not None and trainer.global_step - self._step >= self.steps
         by_time = time.monotonic() - self._written >= 60 * self.minutes
-        if by_step or agreed(trainer, by_time):
+        if by_step or any_rank(trainer, by_time):
             self.save(trainer)
 
     def on_epoch_done(self, trainer: Trainer) -> None:
@@ -132,7 +132,7 @@ class Checkpoint(LastCallback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add what Lightning leaves out: also whether a callback has ended the run early."""
-        checkpoint["transient"] = transient_state.take(trainer, pl_module)
+        checkpoint["transient"] = transient_state.collect_state(trainer, pl_module)
         checkpoint["stopped"] = trainer.should_stop
 
     def on_load_checkpoint(
@@ -145,7 +145,7 @@ class Checkpoint(LastCallback):
     def on_ready(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take up the rest of the state; start the clock."""
         if self._transient:
-            transient_state.put(trainer, pl_module, self._transient)
+            transient_state.restore_state(trainer, pl_module, self._transient)
             trainer.callback_metrics.update(self._logged)
         self._transient = []
         self._written, self._step = time.monotonic(), trainer.global_step

@@ -22,10 +22,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from leyden.health import step_rules, step_snapshot
-from leyden.health.epoch_rules import Epoch
-from leyden.health.settings import Policy
-from leyden.health.step_snapshot import BlackBox, Taken
-from leyden.health.training_monitor import Chart
+from leyden.health.epoch_rules import EpochStats
+from leyden.health.settings import DiagnosticsSettings
+from leyden.health.step_snapshot import RecordedBatch, StepSnapshot
+from leyden.health.training_monitor import TrainingMonitor
 from leyden.optim.gradients import (
     AdaptiveClip,
     are_weights_finite,
@@ -46,7 +46,7 @@ _SHARE = 0.02  # of it, above which gradients are looked at half as often
 _MOST_APART = 16  # steps
 
 
-class BadStep(Exception):
+class NonFiniteStep(Exception):
     """A step's loss or gradient was not finite, and the run cannot go on as it is.
 
     Args:
@@ -64,7 +64,7 @@ class BadStep(Exception):
 
 
 @only_own_hooks
-class Doctor(LastCallback):
+class HealthMonitor(LastCallback):
     """Finds what is not finite, keeps the black box, and skips where that is asked for.
 
     Args:
@@ -73,13 +73,13 @@ class Doctor(LastCallback):
         exact: whether to look at every step also where that halts the device.
     """
 
-    def __init__(self, policy: Policy, folder: Path, exact: bool = False) -> None:
+    def __init__(self, policy: DiagnosticsSettings, folder: Path, exact: bool = False) -> None:
         self.policy, self.folder, self._asked_exact = policy, folder, exact
         self.exact = True
         self.skipped: list[dict[str, Any]] = []
         self.passed: list[tuple[int, int, int]] = []  # (epoch, first batch, last batch) that are passed over
         self.rollbacks: list[dict[str, Any]] = []
-        self._window: list[Taken] = []
+        self._window: list[RecordedBatch] = []
         self._losses: list[Tensor] = []
         self._recent: deque[bool] = deque(maxlen=_LAST)
         self._scaled_away = 0
@@ -89,7 +89,7 @@ class Doctor(LastCallback):
         self._kept: list[Tensor] = []
         self._every, self._last_norm, self._last_checked = 1, 0.0, -1
         self._own, self._steps, self._since = 0.0, 0, time.perf_counter()
-        self._chart: Chart | None = None
+        self._chart: TrainingMonitor | None = None
         self._waited = 0.0
 
     # --- Lightning's hooks, in the order of a step ---
@@ -97,19 +97,19 @@ class Doctor(LastCallback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """An empty chart; a resume fills it, also where nothing is left to train."""
         if stage == "fit":
-            self._chart = Chart(self.policy, pl_module, trainer.gradient_clip_val or None)
+            self._chart = TrainingMonitor(self.policy, pl_module, trainer.gradient_clip_val or None)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Whether a value can be read without halting a queue; which buffers a bad batch would spoil."""
         on_cpu = trainer.strategy.root_device.type == "cpu"
-        self.exact = on_cpu or self._asked_exact or self.policy.acts
-        self._buffers = [b for b in pl_module.buffers() if b.numel()] if self.policy.treats else []
+        self.exact = on_cpu or self._asked_exact or self.policy.changes_training
+        self._buffers = [b for b in pl_module.buffers() if b.numel()] if self.policy.skips_bad_steps else []
         self._kept = [b.detach().clone() for b in self._buffers]
         self._window, self._losses, self._waiting = [], [], []
         self._since = time.perf_counter()
 
     @property
-    def chart(self) -> Chart:
+    def training_monitor(self) -> TrainingMonitor:
         """What has been seen. Only where a fit has begun."""
         assert self._chart is not None
         return self._chart
@@ -117,7 +117,7 @@ class Doctor(LastCallback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The clock starts."""
         self._waited = _seconds_of(trainer)
-        self.chart.begin_epoch()
+        self.training_monitor.begin_epoch()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -125,7 +125,7 @@ class Doctor(LastCallback):
         """Note what the step is made of."""
         if self._buffers and not self._window:
             torch._foreach_copy_(self._kept, self._buffers)
-        self._window.append(Taken(batch, batch_idx, torch_rng()))
+        self._window.append(RecordedBatch(batch, batch_idx, torch_rng()))
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Keep the loss of each batch of the step."""
@@ -154,7 +154,7 @@ class Doctor(LastCallback):
         if self._steps < _ADAPT_AFTER:
             return
         share = self._own / (now - self._since)
-        if not (self._asked_exact or self.policy.acts):
+        if not (self._asked_exact or self.policy.changes_training):
             self._every = min(2 * self._every, _MOST_APART) if share > _SHARE else self._every
         self._own, self._steps, self._since = 0.0, 0, now
 
@@ -162,14 +162,14 @@ class Doctor(LastCallback):
         """The last step before a validation has no other that would notice what it did to the weights."""
         if trainer.state.fn != "fit":
             return
-        self.chart.pause()
+        self.training_monitor.pause()
         self._read(trainer, pl_module, trainer.global_step - 1, batch=0)
         if are_weights_finite(pl_module):
             return
         step, epoch = trainer.global_step, trainer.current_epoch
         weights = {k: v.detach().clone() for k, v in pl_module.state_dict().items()}
-        step_snapshot.write(BlackBox(step, epoch, (), weights, "model", trainer.global_rank), self.folder)
-        raise BadStep("the weights are not finite", step, epoch, 0, exact=True, lasting=True)
+        step_snapshot.write(StepSnapshot(step, epoch, (), weights, "model", trainer.global_rank), self.folder)
+        raise NonFiniteStep("the weights are not finite", step, epoch, 0, exact=True, lasting=True)
 
     def on_validation_batch_start(
         self,
@@ -181,7 +181,7 @@ class Doctor(LastCallback):
     ) -> None:
         """Into the first batch the chart looks more closely."""
         if batch_idx == 0 and trainer.state.fn == "fit":
-            self.chart.open()
+            self.training_monitor.start_probe()
 
     def on_validation_batch_end(
         self,
@@ -194,7 +194,7 @@ class Doctor(LastCallback):
     ) -> None:
         """No more than the first."""
         if batch_idx == 0 and trainer.state.fn == "fit":
-            self.chart.close()
+            self.training_monitor.stop_probe()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The epoch's line in the chart; before the checkpoint, which holds it."""
@@ -205,13 +205,13 @@ class Doctor(LastCallback):
         if kept is not None:
             counts = kept.logits.argmax(1).bincount(minlength=kept.logits.shape[1])
             predicted = (counts / counts.sum()).tolist()
-        epoch = self.chart.end_epoch(trainer.global_step, scalars, predicted, waited)
+        epoch = self.training_monitor.end_epoch(trainer.global_step, scalars, predicted, waited)
         for logger in trainer.loggers:
             logger.log_metrics(_shown(epoch), step=trainer.global_step)
 
     def on_ready(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """What a rollback has changed holds from here on; the learning rate is lowered once for each."""
-        changed = step_snapshot.treatment(self.folder)
+        changed = step_snapshot.read_recovery(self.folder)
         rollbacks = changed.get("rollbacks", [])
         for event in rollbacks[len(self.rollbacks) :]:
             for optimizer in trainer.optimizers:
@@ -230,7 +230,7 @@ class Doctor(LastCallback):
         optimizer: Optimizer,
         loss: float,
         norm: float,
-        window: list[Taken],
+        window: list[RecordedBatch],
     ) -> None:
         what = self._what(trainer, loss, norm)
         if trainer.world_size > 1 and trainer.strategy.reduce_boolean_decision(bool(what), all=False):
@@ -241,7 +241,7 @@ class Doctor(LastCallback):
             self._bad(trainer, module, optimizer, what, window)
         else:
             self._recent.append(False)
-            self.chart.step(trainer.global_step, learning_rate(optimizer))
+            self.training_monitor.before_step(trainer.global_step, learning_rate(optimizer))
             self._note(module, trainer.global_step, loss, norm)
             if self._clip is not None:
                 self._clip(optimizer, norm)
@@ -257,12 +257,12 @@ class Doctor(LastCallback):
 
     def _note(self, module: LightningModule, step: int, loss: float, norm: float) -> None:
         """Into the chart; of plain cross-entropy the first loss is known beforehand."""
-        self.chart.note(step, loss, norm)
+        self.training_monitor.record(step, loss, norm)
         if step > 0:
             return
-        plain = type(getattr(module, "objective", None)).__name__ == "CrossEntropy"
+        plain = type(getattr(module, "loss_fn", None)).__name__ == "CrossEntropy"
         if plain and not getattr(module, "l1", 0):
-            self.chart.found += step_rules.initial(loss, len(module.class_names), self.policy)  # type: ignore[arg-type]
+            self.training_monitor.found += step_rules.initial_loss(loss, len(module.class_names), self.policy)  # type: ignore[arg-type]
 
     def _bad(
         self,
@@ -270,21 +270,21 @@ class Doctor(LastCallback):
         module: LightningModule,
         optimizer: Optimizer,
         what: str,
-        window: list[Taken],
+        window: list[RecordedBatch],
     ) -> None:
         step, epoch, batch = trainer.global_step, trainer.current_epoch, window[-1].index if window else 0
         if not self.skipped and not what.startswith("another"):
             weights = {k: v.detach().clone() for k, v in module.state_dict().items()}
-            box = BlackBox(step, epoch, tuple(window), weights, what, trainer.global_rank)
+            box = StepSnapshot(step, epoch, tuple(window), weights, what, trainer.global_rank)
             step_snapshot.write(box, self.folder)
-        if not self.policy.treats:
+        if not self.policy.skips_bad_steps:
             unseen = self._last_checked < step - 1 and self._every > 1 and not are_weights_finite(module)
-            raise BadStep(what, step, epoch, batch, exact=not unseen)
+            raise NonFiniteStep(what, step, epoch, batch, exact=not unseen)
         self._drop(optimizer)
         self._recent.append(True)
         self.skipped.append({"step": step, "epoch": epoch, "batch": batch, "what": what})
         if self._too_many() or not are_weights_finite(module):
-            raise BadStep(what, step, epoch, batch, exact=True, lasting=True)
+            raise NonFiniteStep(what, step, epoch, batch, exact=True, lasting=True)
 
     def _drop(self, optimizer: Optimizer) -> None:
         """Take no step: without gradients no optimizer moves, nor decays. The buffers become what they were."""
@@ -301,7 +301,7 @@ class Doctor(LastCallback):
         bad = sum(self._recent)
         return bad >= _FEWEST and bad > self.policy.share * len(self._recent)
 
-    def _to_be_passed(self, trainer: Trainer, window: list[Taken]) -> bool:
+    def _to_be_passed(self, trainer: Trainer, window: list[RecordedBatch]) -> bool:
         """Whether the step lies in a stretch that a rollback has left out."""
         epoch = trainer.current_epoch
         return any(
@@ -323,9 +323,9 @@ class Doctor(LastCallback):
         module: LightningModule,
         optimizer: Optimizer,
         loss: Tensor,
-        window: list[Taken],
+        window: list[RecordedBatch],
     ) -> None:
-        self.chart.step(trainer.global_step, learning_rate(optimizer))
+        self.training_monitor.before_step(trainer.global_step, learning_rate(optimizer))
         self._waiting.append(torch.stack((loss.float(), gradient_norm(optimizer).float())))
         if len(self._waiting) == _READ_EVERY:
             self._read(trainer, module, trainer.global_step, window[-1].index)
@@ -339,7 +339,7 @@ class Doctor(LastCallback):
         if trainer.world_size > 1:
             bad = trainer.strategy.reduce_boolean_decision(bad, all=False)
         if bad:
-            raise BadStep("loss or gradient", step, trainer.current_epoch, batch, exact=False)
+            raise NonFiniteStep("loss or gradient", step, trainer.current_epoch, batch, exact=False)
         for place, (loss, norm) in enumerate(values, step + 1 - len(values)):
             self._note(module, place, loss, norm)
 
@@ -352,13 +352,13 @@ class Doctor(LastCallback):
             "rollbacks": self.rollbacks,
             "recent": list(self._recent),
             "norm": None if self._clip is None else self._clip.state,
-            "chart": self.chart.state(),
+            "chart": self.training_monitor.state(),
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take that up."""
         self.skipped = list(state_dict["skipped"])
-        self.chart.load(state_dict["chart"])
+        self.training_monitor.load(state_dict["chart"])
         self.rollbacks = list(state_dict["rollbacks"])
         if self._clip is not None:
             self._clip.state = tuple(state_dict["norm"])
@@ -370,7 +370,7 @@ def _seconds_of(trainer: Trainer) -> float:
     return float(getattr(trainer.train_dataloader, "seconds", 0.0))
 
 
-def _shown(epoch: Epoch) -> dict[str, float]:
+def _shown(epoch: EpochStats) -> dict[str, float]:
     """The chart's line for the loggers."""
     values = {"health/data_wait": epoch.waiting}
     values |= {f"health/update_ratio/{layer}": ratio for layer, ratio in epoch.update.items()}

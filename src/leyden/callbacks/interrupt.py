@@ -10,7 +10,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LastCallback
 
-from leyden.callbacks.base import agreed
+from leyden.callbacks.base import any_rank
 from leyden.callbacks.checkpoint import Checkpoint
 from leyden.utils.lightning_internals import only_own_hooks
 from leyden.utils.runtime import STOPS
@@ -44,7 +44,7 @@ class Interrupt(LastCallback):
 
     def on_step_done(self, trainer: Trainer) -> None:
         """The place where a run can stop and go on exactly."""
-        if agreed(trainer, bool(self._asked)):
+        if any_rank(trainer, bool(self._asked)):
             self._checkpoint.save(trainer)
             raise Interrupted(self._asked)
 

@@ -13,7 +13,7 @@ from leyden.utils.lightning_internals import only_own_hooks
 
 
 @only_own_hooks
-class History(LastCallback):
+class MetricsCSV(LastCallback):
     """Keeps the rows (so that a resumed run neither doubles nor loses one) and writes them each epoch."""
 
     def __init__(self, path: Path) -> None:

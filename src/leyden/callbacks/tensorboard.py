@@ -17,7 +17,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from leyden.data import preview
 from leyden.data.datamodule import DataModule
-from leyden.imbalance.auto import at_stake
+from leyden.imbalance.auto import describe_imbalance
 from leyden.reporting import markdown
 from leyden.reporting.plots import evaluation
 from leyden.reporting.plots.fast_figure import png
@@ -40,7 +40,7 @@ def tensorboard_logger(folder: Path, resumed_step: int | None = None) -> TensorB
 
 
 @only_own_hooks
-class Events(Callback):
+class EventFiles(Callback):
     """Keeps how long each event file is at a checkpoint: what is written later belongs to no state.
 
     Args:
@@ -60,7 +60,7 @@ class Events(Callback):
         checkpoint["events"] = {name: path.stat().st_size for name, path in _event_files(self._folder)}
 
 
-def rewind(folder: Path, sizes: Mapping[str, int]) -> None:
+def truncate_events(folder: Path, sizes: Mapping[str, int]) -> None:
     """Cut the event files of the run in `folder` back to what they held at a checkpoint."""
     for name, path in _event_files(folder):
         if name not in sizes:
@@ -74,7 +74,7 @@ def _event_files(folder: Path) -> Iterator[tuple[str, Path]]:
     return ((path.name, path) for path in sorted((folder / "tensorboard").glob("events.out.tfevents.*")))
 
 
-def log_choices(
+def log_hparams(
     logger: TensorBoardLogger, plain: Mapping[str, Any], command: Sequence[str], result: Mapping[str, Any]
 ) -> None:
     """The HPARAMS tab: what the user chose, beside the test metrics of the run.
@@ -103,7 +103,7 @@ def _choices(plain: Mapping[str, Any], command: Sequence[str]) -> dict[str, Any]
     return {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in chosen.items()}
 
 
-def tell(
+def write_findings(
     loggers: Iterable[Any], findings: Sequence[Mapping[str, Any]], command: Sequence[str], step: int
 ) -> None:
     """The doctor's findings to every TensorBoard: as text, and each as a point at the step where it was found.
@@ -123,7 +123,9 @@ def tell(
                     logger.experiment.add_scalar(tag, 1.0, finding["step"])
 
 
-def show(writer: Any, result: Mapping[str, Any], data: DataModule, predictions: Path, step: int) -> None:
+def write_figures(
+    writer: Any, result: Mapping[str, Any], data: DataModule, predictions: Path, step: int
+) -> None:
     """Write the pictures and tables of a finished run.
 
     Args:
@@ -133,7 +135,7 @@ def show(writer: Any, result: Mapping[str, Any], data: DataModule, predictions: 
         predictions: folder of the outputs.
         step: the optimizer step that everything is filed under.
     """
-    lines = list(at_stake(data.spec.class_counts, data.spec.class_names))
+    lines = list(describe_imbalance(data.spec.class_counts, data.spec.class_names))
     if result["classes"]:
         lines.append(markdown.classes_markdown(result["classes"], result["prior"]))
     writer.add_text("classes", "\n\n".join(lines), step)

@@ -16,7 +16,7 @@ from leyden.utils.lightning_internals import logged_sums, metric_state, set_metr
 from leyden.utils.random_state import rng_state, set_rng_state
 
 
-def take(trainer: Trainer, module: LightningModule) -> list[dict[str, Any]]:
+def collect_state(trainer: Trainer, module: LightningModule) -> list[dict[str, Any]]:
     """The transient state of every rank, in order; to be called on all of them."""
     own = {
         "rng": rng_state(),
@@ -34,7 +34,7 @@ def take(trainer: Trainer, module: LightningModule) -> list[dict[str, Any]]:
     return [torch.load(io.BytesIO(one), map_location="cpu", weights_only=False) for one in everyones]
 
 
-def put(trainer: Trainer, module: LightningModule, states: list[dict[str, Any]]) -> None:
+def restore_state(trainer: Trainer, module: LightningModule, states: list[dict[str, Any]]) -> None:
     """Take up what `take` returned."""
     own = states[trainer.global_rank % len(states)]
     logged_sums(trainer).await_keys(own["logged"])

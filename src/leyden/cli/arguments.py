@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from leyden.config.overrides import told
+from leyden.config.overrides import format_parser_error
 from leyden.utils.errors import UserError
 
 PICTURES = (".png", ".svg", ".pdf")
@@ -16,10 +16,10 @@ class Arguments(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise UserError; argparse would print its usage and exit."""
-        raise UserError(f"{told(self, message)}; `{self.prog} --help` tells more")
+        raise UserError(f"{format_parser_error(self, message)}; `{self.prog} --help` tells more")
 
 
-def of_a_configuration(prog: str, description: str, *, json: str = "", picture: str = "") -> Arguments:
+def config_parser(prog: str, description: str, *, json: str = "", picture: str = "") -> Arguments:
     """The parser of a verb that takes the words of `leyden train`: `overrides` and `config_dir`.
 
     json: what --json prints; picture: what --picture draws; empty: there is no such flag.
@@ -37,12 +37,12 @@ def of_a_configuration(prog: str, description: str, *, json: str = "", picture: 
     return parser
 
 
-def training(given: argparse.Namespace) -> list[str]:
+def train_command(given: argparse.Namespace) -> list[str]:
     """The command that trains that configuration."""
     return ["leyden", "train", *(f"--config-dir={folder}" for folder in given.config_dir), *given.overrides]
 
 
-def drawn(path: Path | None) -> Callable[[Any], None] | None:
+def figure_saver(path: Path | None) -> Callable[[Any], None] | None:
     """What saves a matplotlib figure to the path given as --picture; None where none was given.
 
     Raises:

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leyden.cli.arguments import drawn, of_a_configuration, training
-from leyden.cli.check_output import show
+from leyden.cli.arguments import config_parser, figure_saver, train_command
+from leyden.cli.check_output import print_results
 from leyden.config.compose import compose
 from leyden.reporting.format import plural
 from leyden.utils.console import console
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from leyden.data.datamodule import DataModule
-    from leyden.health.findings import Look
+    from leyden.health.findings import CheckResult
 
 _PAIRS = 12  # drawn, at most
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print what holds and what does not; exit status 1 if there is an error-level finding."""
-    parser = of_a_configuration(
+    parser = config_parser(
         "leyden check data",
         "Look at the data before training.",
         json="the findings",
         picture="pairs of near duplicates",
     )
     given = parser.parse_intermixed_args(arguments)
-    save = drawn(given.picture)
+    save = figure_saver(given.picture)
     data, stops = _data(given.overrides, given.config_dir)
     if given.picture is not None and data.source.modality == "text":
         raise UserError(f"--picture {given.picture}: texts are printed, not drawn; leave --picture out")
     looks = _looks(data, stops)
-    findings = show(looks, training(given), given.json)
+    findings = print_results(looks, train_command(given), given.json)
     if save is not None:
         told = _draw(data, findings, save, given.picture)
         if not given.json:
@@ -64,10 +64,10 @@ def _data(overrides: Sequence[str], config_dirs: Sequence[str]) -> tuple["DataMo
     return data, config.data.on_bad == "stop"
 
 
-def _looks(data: "DataModule", stops: bool) -> list["Look"]:
-    from leyden.health.data.checks import looks
+def _looks(data: "DataModule", stops: bool) -> list["CheckResult"]:
+    from leyden.health.data.checks import run_checks
 
-    return list(looks(data, stops))
+    return list(run_checks(data, stops))
 
 
 def _draw(
@@ -89,13 +89,13 @@ def _draw(
 def _figure(data: "DataModule", pairs: Sequence[Sequence[int]], captions: Sequence[str]) -> "Figure":
     import numpy as np
 
-    from leyden.health.data.duplicates import pieces
+    from leyden.health.data.duplicates import raw_inputs
     from leyden.reporting.plots.samples import samples_figure
 
     title = "near duplicates: of validation or test, and of train"
     joined = []
     for pair in pairs:
-        one, other = pieces(data.table.inputs, np.array(pair))
+        one, other = raw_inputs(data.table.inputs, np.array(pair))
         if data.source.modality == "image":
             gap = np.full((*one.shape[:2], max(1, one.shape[2] // 8)), 255, np.uint8)
             joined.append(np.concatenate([one, gap, other], axis=2))

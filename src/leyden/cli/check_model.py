@@ -7,28 +7,28 @@ leyden check model experiment=sms_spam --json
 
 from collections.abc import Iterator, Sequence
 
-from leyden.cli.arguments import of_a_configuration, training
-from leyden.cli.check_output import show
-from leyden.health.findings import Look
+from leyden.cli.arguments import config_parser, train_command
+from leyden.cli.check_output import print_results
+from leyden.health.findings import CheckResult
 from leyden.utils.console import console
 from leyden.utils.runtime import load_torch
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print what holds and what does not; exit status 1 if there is an error-level finding."""
-    parser = of_a_configuration("leyden check model", "Look at a model before training.", json="the findings")
+    parser = config_parser("leyden check model", "Look at a model before training.", json="the findings")
     given = parser.parse_intermixed_args(arguments)
     load_torch()
     looks = list(_looks(given.overrides, given.config_dir))
-    findings = show(looks, training(given), given.json)
+    findings = print_results(looks, train_command(given), given.json)
     return int(any(finding["level"] == "error" for finding in findings))
 
 
-def _looks(overrides: Sequence[str], config_dirs: Sequence[str]) -> Iterator[Look]:
+def _looks(overrides: Sequence[str], config_dirs: Sequence[str]) -> Iterator[CheckResult]:
     """Each look, under a word of what is being looked at."""
-    from leyden.health.model.checks import looks
-    from leyden.training.setup import model_under_test, ready
+    from leyden.health.model.checks import run_checks
+    from leyden.training.setup import model_under_test, open_session
 
-    subject = model_under_test(ready(overrides, config_dirs))
+    subject = model_under_test(open_session(overrides, config_dirs))
     with console.status("looking at the model"):
-        yield from looks(subject)
+        yield from run_checks(subject)

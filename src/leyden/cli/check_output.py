@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from leyden.health.findings import Look
-from leyden.reporting.terminal.findings import findings_lines, looks_table, verdict, worst_first
+from leyden.health.findings import CheckResult
+from leyden.reporting.terminal.findings import checks_table, findings_lines, verdict, worst_first
 from leyden.utils.console import console
 
 
-def show(looks: Iterable[Look], command: Sequence[str], as_json: bool) -> list[dict[str, Any]]:
+def print_results(
+    looks: Iterable[CheckResult], command: Sequence[str], as_json: bool
+) -> list[dict[str, Any]]:
     """Print the looks, or their findings as JSON; returns the findings as result.json holds them.
 
     command: the words that the overrides of the advice are added to.
@@ -19,7 +21,7 @@ def show(looks: Iterable[Look], command: Sequence[str], as_json: bool) -> list[d
     if as_json:
         print(json.dumps(worst_first(findings), indent=2))
         return findings
-    console.print(looks_table([(look.name, look.word, look.told) for look in looks]))
+    console.print(checks_table([(look.name, look.status, look.summary) for look in looks]))
     for line in findings_lines(findings, command):
         console.print(line, soft_wrap=True)
     console.print(verdict(findings))

@@ -13,12 +13,12 @@ from leyden.utils.errors import UserError
 COMPOSING = ("train", "data")  # verbs whose arguments are Hydra overrides
 
 
-def asked() -> bool:
+def is_completion_request() -> bool:
     """Whether this call is the shell's question for completions."""
     return sys.argv[1:3] == ["-sc", "query=bash"] and "COMP_LINE" in os.environ
 
 
-def answer(verbs: Iterable[str]) -> int:
+def print_completions(verbs: Iterable[str]) -> int:
     """Print the completions of COMP_LINE; files are left to the shell."""
     program, *words = os.environ["COMP_LINE"].split(" ")
     if len(words) < 2:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leyden.cli.arguments import drawn, of_a_configuration
+from leyden.cli.arguments import config_parser, figure_saver
 from leyden.config.compose import compose
-from leyden.imbalance.auto import at_stake
+from leyden.imbalance.auto import describe_imbalance
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 
@@ -28,9 +28,9 @@ _SAMPLES = 20
 
 def main(arguments: Sequence[str]) -> int:
     """Print the tables and write the picture."""
-    parser = of_a_configuration("leyden data", "What a data set holds.", picture="training samples")
+    parser = config_parser("leyden data", "What a data set holds.", picture="training samples")
     given = parser.parse_intermixed_args(arguments)
-    save = drawn(given.picture)
+    save = figure_saver(given.picture)
     data = _read(given.overrides, given.config_dir)
     from leyden.reporting.terminal.tables import counts_table
 
@@ -75,11 +75,11 @@ def _facts(data: "DataModule") -> Iterator[str]:
         yield f"{spec.modality} of {_spread(data.lengths / (spec.sample_rate or 1))} {unit}"
     if spec.vocab_size:
         yield f"a vocabulary of {spec.vocab_size:,}"
-    yield from at_stake(spec.class_counts, spec.class_names)
+    yield from describe_imbalance(spec.class_counts, spec.class_names)
     if index.group_names:
         yield f"{len(index.group_names)} groups: {', '.join(index.group_names[:12])}"
-    if data.removed:
-        yield f"left out: {data.removed:,} inputs that are identical to another (data.deduplicate)"
+    if data.duplicates_removed:
+        yield f"left out: {data.duplicates_removed:,} inputs that are identical to another (data.deduplicate)"
     if data.table.skipped:
         yield f"left out: {len(data.table.skipped)} bad files: " + "; ".join(data.table.skipped.lines()[:5])
 

@@ -2,7 +2,7 @@
 
 leyden evaluate runs/default/digits-cnn-seed1-0123456789
 leyden evaluate RUN --split test data.source.root=other/folder
-leyden evaluate RUN --operating macro_f1          # thresholds for another aim, without training again
+leyden evaluate RUN --decision macro_f1          # thresholds for another criterion, without training again
 """
 
 import json
@@ -29,14 +29,14 @@ def main(arguments: Sequence[str]) -> int:
         "--split", choices=("train", "val", "test"), action="append", help="default: val and test"
     )
     parser.add_argument(
-        "--operating",
+        "--decision",
         metavar="OPTION",
-        help="choose another operating point on the validation split (`leyden list operating`); "
-        "its keys can be overridden: operating.temperature=true",
+        help="choose another operating point on the validation split (`leyden list decision`); "
+        "its keys can be overridden: decision.temperature=true",
     )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
     given = parser.parse_intermixed_args(arguments)
-    found = evaluate(given.run, given.overrides, tuple(given.split or ("val", "test")), given.operating)
+    found = evaluate(given.run, given.overrides, tuple(given.split or ("val", "test")), given.decision)
     if given.json:
         print(json.dumps(found, indent=1))
         return 0

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from leyden.cli.arguments import drawn, of_a_configuration, training
+from leyden.cli.arguments import config_parser, figure_saver, train_command
 from leyden.utils.console import console
 from leyden.utils.errors import UserError, nearest
 from leyden.utils.runtime import load_torch
@@ -23,22 +23,22 @@ FINDERS = {
 def main(arguments: Sequence[str]) -> int:
     """Print what was tried and the value to take, as a command line; draw the curve."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        lines = [f"  {name:<12}{told}" for name, (_, told) in FINDERS.items()]
+        lines = [f"  {name:<12}{summary}" for name, (_, summary) in FINDERS.items()]
         print("\n".join(["usage: leyden find <what> [arguments]", "", *lines]))
         return 0
     what, *rest = arguments
     if what not in FINDERS:
         raise UserError(f"leyden find {what}: there is no such finder; {nearest(what, FINDERS)}")
-    module, told = FINDERS[what]
-    parser = of_a_configuration(f"leyden find {what}", f"Look for {told}.", picture="the curve")
+    module, summary = FINDERS[what]
+    parser = config_parser(f"leyden find {what}", f"Look for {summary}.", picture="the curve")
     given = parser.parse_intermixed_args(rest)
-    save = drawn(given.picture)
+    save = figure_saver(given.picture)
     load_torch()
-    from leyden.training.setup import ready
+    from leyden.training.setup import open_session
 
     finder = importlib.import_module(module)
-    found = finder.find(ready(given.overrides, given.config_dir))
-    for part in finder.told(found, training(given)):
+    found = finder.find(open_session(given.overrides, given.config_dir))
+    for part in finder.describe(found, train_command(given)):
         console.print(part, soft_wrap=isinstance(part, str | Text))
     if save is not None:
         save(finder.figure(found))

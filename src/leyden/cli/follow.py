@@ -16,7 +16,7 @@ def main(arguments: Sequence[str]) -> int:
     from leyden.callbacks.interrupt import Interrupted
     from leyden.config.validate import check
     from leyden.health.findings import NonFinite
-    from leyden.imbalance.auto import resolved
+    from leyden.imbalance.auto import apply_auto
     from leyden.runs.run import Run, load_config
     from leyden.training import build, fit, resume
     from leyden.utils.console import console
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     config = check(load_config(folder))
     prepare(threads_of_a_rank(config.threads, config.trainer))
     data = build.data(config)
-    config, _ = resolved(config, data.spec)
+    config, _ = apply_auto(config, data.spec)
     module = build.module(config, data.spec, data.steps_per_epoch(int(config.trainer["max_epochs"])))
     prior = build.ledger(config, data, module).prior
     state = resume.read(checkpoint[0]) if checkpoint else None

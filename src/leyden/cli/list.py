@@ -12,8 +12,9 @@ from rich.table import Table
 from leyden.cli.arguments import Arguments
 from leyden.config.compose import config_loader, find_own_code, options
 from leyden.config.options import GROUPS, describe, groups_of
+from leyden.config.schema import nearest_key
 from leyden.utils.console import console
-from leyden.utils.errors import UserError, nearest
+from leyden.utils.errors import UserError
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     with config_loader(given.config_dir) as loader:
         groups = groups_of(loader)
         if given.group is not None and given.group not in groups:
-            raise UserError(f"{given.group}: there is no such group; {nearest(given.group, groups)}")
+            raise UserError(f"{given.group}: there is no such group; {nearest_key(given.group, groups)}")
         for group in [given.group] if given.group else groups:
             console.print(_table(loader, group))
     return 0

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from leyden.utils.errors import UserError, nearest, refusal
+from leyden.utils.errors import UserError, format_error, nearest
 from leyden.utils.version import __version__
 
 
@@ -34,7 +34,7 @@ VERBS = {
     "profile": Verb("leyden.cli.profile", "what a model costs: parameters, FLOPs, memory, latency, energy"),
     "find": Verb("leyden.cli.find", "a good learning rate or batch size, with a picture"),
     "data": Verb("leyden.cli.data", "what a data set holds: counts, shapes, lengths, a picture of samples"),
-    "list": Verb("leyden.cli.list", "every model, data set, objective and experiment there is, yours too"),
+    "list": Verb("leyden.cli.list", "every model, data set, loss and experiment there is, yours too"),
 }
 
 # Not for people: what the other processes of a data-parallel run and of a sweep are started with.
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """What the command does; returns the exit status."""
     from leyden.cli import completion
 
-    if completion.asked():
-        return completion.answer(VERBS)
+    if completion.is_completion_request():
+        return completion.print_completions(VERBS)
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_usage())
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except (UserError, OSError) as error:
-        print(f"leyden: {refusal(error)}", file=sys.stderr)
+        print(f"leyden: {format_error(error)}", file=sys.stderr)
         return 2
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from leyden.cli.arguments import drawn, of_a_configuration
+from leyden.cli.arguments import config_parser, figure_saver
 from leyden.profiling.profiler import profile
 from leyden.utils.console import console
 from leyden.utils.runtime import load_torch
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str]) -> int:
     """Print the tables, or JSON; draw the layers."""
     told = "What a model costs, before it is trained."
-    parser = of_a_configuration("leyden profile", told, json="it", picture="the layers' costs")
+    parser = config_parser("leyden profile", told, json="it", picture="the layers' costs")
     given = parser.parse_intermixed_args(arguments)
-    picture = drawn(given.picture)
+    picture = figure_saver(given.picture)
     load_torch()
     from leyden.reporting.profile import costs_figure, costs_tables
-    from leyden.training.setup import ready
+    from leyden.training.setup import open_session
 
-    found = profile(ready(given.overrides, given.config_dir))
+    found = profile(open_session(given.overrides, given.config_dir))
     if given.json:
         print(json.dumps(found, indent=2))
     else:

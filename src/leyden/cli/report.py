@@ -17,7 +17,7 @@ from leyden.runs.records import Record, survey
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 from leyden.utils.files import write_text
-from leyden.utils.runtime import uncollected
+from leyden.utils.runtime import gc_paused
 
 if TYPE_CHECKING:
     from leyden.reporting.comparison.html_plots import Section
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     _sort_words(given)
     # before NumPy is imported: its matrices are small here, and a second thread only waits where others work
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    with uncollected():
+    with gc_paused():
         written = _compared(given)
     for path, text in written.items():
         write_text(path, text)

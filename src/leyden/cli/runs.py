@@ -16,7 +16,7 @@ from pathlib import Path
 
 from leyden.cli.arguments import Arguments
 from leyden.cli.remove_runs import remove
-from leyden.runs.lookup import is_run, named, one
+from leyden.runs.lookup import find_run, find_runs, is_run
 from leyden.runs.query import folder_and_terms, is_term, matching
 from leyden.runs.records import Record, flat, read, survey
 from leyden.utils.console import console
@@ -68,7 +68,7 @@ def _parser(command: str, description: str, more: str = "") -> Arguments:
 
 def _list(arguments: Sequence[str]) -> int:
     """Print the table, or JSON."""
-    from leyden.reporting.terminal.run_list import Row, overview, sorted_by
+    from leyden.reporting.terminal.run_list import Row, run_list, sorted_by
 
     more = f"{_TERMS}\nSee also: leyden runs show RUN, leyden runs diff A B, leyden runs rm RUN (--help of each)."
     parser = _parser("", "The runs that are there: state, age, metrics, cost.", more)
@@ -87,7 +87,7 @@ def _list(arguments: Sequence[str]) -> int:
     if given.json:
         print(json.dumps([row.plain() for row in rows], indent=1))
     elif rows:
-        console.print(overview(rows, root))
+        console.print(run_list(rows, root))
     else:
         console.print(f"no run under {root}" + (f" with {' '.join(terms)}" if terms else ""))
     return 0
@@ -109,7 +109,7 @@ def _records(root: Path) -> list[Record]:
 def _show(arguments: Sequence[str]) -> int:
     """Print one run's page."""
     from leyden.config.compose import compose
-    from leyden.reporting.terminal.run_page import page
+    from leyden.reporting.terminal.run_page import run_page
 
     parser = _parser(
         "show", "Everything known of one run: state, command, versions, configuration, metrics, files."
@@ -117,8 +117,8 @@ def _show(arguments: Sequence[str]) -> int:
     parser.add_argument("run", metavar="RUN", help=_RUN)
     _add_root(parser)
     given = parser.parse_args(arguments)
-    record = one(given.run, given.runs)
-    console.print(page(record, time.time(), dict(flat(compose([])))))
+    record = find_run(given.run, given.runs)
+    console.print(run_page(record, time.time(), dict(flat(compose([])))))
     return 0
 
 
@@ -133,7 +133,7 @@ def _diff(arguments: Sequence[str]) -> int:
     parser.add_argument("b", metavar="B", help="likewise")
     _add_root(parser)
     given = parser.parse_args(arguments)
-    console.print(difference(one(given.a, given.runs), one(given.b, given.runs)))
+    console.print(difference(find_run(given.a, given.runs), find_run(given.b, given.runs)))
     return 0
 
 
@@ -168,7 +168,7 @@ def _chosen(words: Sequence[str], root: Path) -> list[Record]:
             raise UserError(
                 f"{word} is no run but a folder of runs: say which, by a term or as '{word.rstrip('/')}/*'"
             )
-    folders = dict.fromkeys(folder for word in names for folder in named(word, root))
+    folders = dict.fromkeys(folder for word in names for folder in find_runs(word, root))
     records = [read(folder) for folder in folders] if names else _records(root)
     return matching(records, terms)
 

@@ -16,7 +16,7 @@ from leyden.cli.follow import follow_first_task
 from leyden.config.compose import config_dirs_of, job_of, run_hydra
 from leyden.runs.run import EXIT_STATUS
 from leyden.training import slurm
-from leyden.training.job import Outcome, _guarded, attempt, run
+from leyden.training.job import Outcome, _catch_failures, attempt, run
 from leyden.utils.errors import UserError
 from leyden.utils.runtime import WARNINGS
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> int:
     """The verb `train`: Hydra's command line over a `Task`; returns the exit status."""
-    if slurm.another():
+    if slurm.is_follower():
         return follow_first_task()
-    with slurm.leading():
+    with slurm.lead_tasks():
         return _main(arguments)
 
 
@@ -39,14 +39,14 @@ def _main(arguments: Sequence[str]) -> int:
     options, words = options_of(arguments)
     if options.jobs > 1 and not options.plan:
         worker_pool.warm_up()
-    if options.multirun and slurm.count() > 1:
+    if options.multirun and slurm.task_count() > 1:
         raise UserError(
-            f"-m under srun with {slurm.count()} tasks: a sweep runs as one task (srun --ntasks=1), "
+            f"-m under srun with {slurm.task_count()} tasks: a sweep runs as one task (srun --ntasks=1), "
             "or as jobs of their own: hydra/launcher=submitit_slurm outside srun"
         )
     flags = [f"--config-dir={folder}" for folder in config_dirs_of(words)]
     elsewhere = functools.partial(_elsewhere, flags=tuple(flags))
-    task = Task(Sweep(options.jobs, options.plan, flags, attempt, elsewhere), flags)
+    task = HydraJob(Sweep(options.jobs, options.plan, flags, attempt, elsewhere), flags)
     try:
         run_hydra(task, words)
     except KeyboardInterrupt:
@@ -59,7 +59,7 @@ def _main(arguments: Sequence[str]) -> int:
     return max((EXIT_STATUS[o.status] for o in task.outcomes), default=0)
 
 
-class Task:
+class HydraJob:
     """The function that Hydra calls with a single configuration; of a sweep it carries the engine."""
 
     def __init__(self, sweep: "Sweep", flags: Sequence[str]) -> None:
@@ -68,7 +68,7 @@ class Task:
 
     def __call__(self, cfg: DictConfig) -> None:
         """Train it and keep what became of it."""
-        outcome = _guarded(lambda: run(*_composed(cfg, self._flags)))
+        outcome = _catch_failures(lambda: run(*_composed(cfg, self._flags)))
         self.outcomes.append(outcome)
         if outcome.status == "refused":
             print(f"leyden: {outcome.message}", file=sys.stderr)
@@ -88,11 +88,11 @@ def _elsewhere(cfg: DictConfig, flags: Sequence[str]) -> "Outcome":
     """A job that another launcher runs, in another process, perhaps on another machine."""
     from leyden.config.compose import find_own_code
 
-    if slurm.another():
+    if slurm.is_follower():
         return Outcome("complete" if follow_first_task() == 0 else "interrupted")
     find_own_code([flag.partition("=")[2] for flag in flags])
-    with slurm.leading():
-        outcome = _guarded(lambda: run(*_composed(cfg, flags), verbose=False))
+    with slurm.lead_tasks():
+        outcome = _catch_failures(lambda: run(*_composed(cfg, flags), verbose=False))
     if outcome.signal in WARNINGS and callable(signal.getsignal(outcome.signal)):
         signal.raise_signal(
             outcome.signal

@@ -23,9 +23,9 @@ from hydra.main import main as hydra_main
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from leyden.config.hydra_errors import explained
+from leyden.config.hydra_errors import translated_errors
 from leyden.config.hydra_internals import Hydra, create_config_search_path, get_args_parser
-from leyden.config.overrides import told, verify
+from leyden.config.overrides import format_parser_error, verify
 from leyden.utils.errors import UserError, first_line, nearest
 
 Plain = dict[str, Any]
@@ -58,7 +58,7 @@ def run_hydra(job: Callable[[DictConfig], None], arguments: Sequence[str]) -> No
     words = sorted(arguments, key=_is_override)  # argparse wants flags together
     _verify_words(words)
     words = nested_keys_without_plus(words)
-    with explained(conf_dir()):
+    with translated_errors(conf_dir()):
         sys.argv = ["leyden", *words]
         try:
             main(job)()
@@ -74,7 +74,7 @@ def _verify_words(words: Sequence[str]) -> None:
     """Refuse flags that Hydra does not have and overrides that contradict each other, before it composes."""
 
     def refuse(message: str) -> NoReturn:
-        raise UserError(f"{told(parser, message)}; `leyden train --help` tells more")
+        raise UserError(f"{format_parser_error(parser, message)}; `leyden train --help` tells more")
 
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]
@@ -131,7 +131,7 @@ def config_loader(config_dirs: Sequence[str] = ()) -> Iterator[ConfigLoader]:
     """Hydra's view of all option files: Leyden's, those of `config_dirs`, those of installed packages."""
     GlobalHydra.instance().clear()
     version.setbase("1.3")
-    with explained(conf_dir()):
+    with translated_errors(conf_dir()):
         search = create_config_search_path(str(conf_dir()))
         for folder in config_dirs:  # where and how Hydra's own command line adds them
             search.prepend(

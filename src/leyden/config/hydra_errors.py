@@ -13,7 +13,7 @@ from leyden.utils.errors import UserError, first_line, nearest
 
 
 @contextmanager
-def explained(conf: Path) -> Iterator[None]:
+def translated_errors(conf: Path) -> Iterator[None]:
     """What goes wrong in composing as a UserError. conf: the folder of Leyden's options."""
     try:
         yield
@@ -48,7 +48,7 @@ def _unknown_key(error: Exception, conf: Path) -> str:
     found = re.search(r"Could not (?:override|append to config|delete).{0,20}?'([^']+)'", str(error))
     if found is None:
         return ""
-    from leyden.config.schema import Config
+    from leyden.config.schema import Config, nearest_key
 
     file = re.match(r"In '([^']+)'", str(error))
     place = f"{file.group(1)}: " if file and file.group(1) != "config" else ""
@@ -61,7 +61,9 @@ def _unknown_key(error: Exception, conf: Path) -> str:
     if (conf / key).is_dir():
         return f"{place}{key}: there is none to override here; add one with +{key}=..."
     root = re.split(r"[./@]", key)[0]
-    return f"{place}{key}: there is no such key or group; {nearest(root, [*Config.model_fields, 'hydra'])}"
+    return (
+        f"{place}{key}: there is no such key or group; {nearest_key(root, [*Config.model_fields, 'hydra'])}"
+    )
 
 
 def _first_lines(error: Exception) -> str:

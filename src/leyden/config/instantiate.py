@@ -13,20 +13,20 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from leyden.config.signatures import parameters_of
-from leyden.config.validate import locate
+from leyden.config.validate import import_target
 from leyden.utils.errors import UserError
 
 
-def provide(path: str, node: Mapping[str, Any], offered: Mapping[str, Any]) -> Any:
+def instantiate_with_facts(path: str, node: Mapping[str, Any], offered: Mapping[str, Any]) -> Any:
     """Call a target with its own arguments and with those of `offered` that its signature names.
 
     Raises:
         UserError: the target refuses its arguments, or fails otherwise; the message names `path`.
     """
-    parameters = parameters_of(locate(node["_target_"], path))
+    parameters = parameters_of(import_target(node["_target_"], path))
     given = {name: value for name, value in offered.items() if name in parameters}
     parts = {
-        name: provide(f"{path}.{name}", part, offered)
+        name: instantiate_with_facts(f"{path}.{name}", part, offered)
         for name, part in node.items()
         if isinstance(part, Mapping) and "_target_" in part
     }
@@ -41,10 +41,10 @@ def provide(path: str, node: Mapping[str, Any], offered: Mapping[str, Any]) -> A
         cause = error.__cause__ if isinstance(error, InstantiationException) else error
         if isinstance(cause, UserError):
             raise cause from None
-        raise UserError(_refusal(path, node, cause or error)) from cause
+        raise UserError(_failure_message(path, node, cause or error)) from cause
 
 
-def _refusal(path: str, node: Mapping[str, Any], cause: BaseException) -> str:
+def _failure_message(path: str, node: Mapping[str, Any], cause: BaseException) -> str:
     """What a target says of its arguments; an error that speaks of something else, with its place in the code."""
     if isinstance(cause, ValueError) or type(cause).__name__ == "MisconfigurationException":  # Lightning's
         return f"{path}: {cause}"

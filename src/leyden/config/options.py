@@ -11,7 +11,7 @@ from leyden.config.compose import options
 # The order in which a person composes an experiment.
 GROUPS = (
     *("experiment", "data", "data/tokenizer", "split", "long_tail", "sampling", "augment", "model", "head"),
-    *("objective", "operating", "optimizer", "schedule", "trainer", "callbacks", "logger", "sweep"),
+    *("loss", "decision", "optimizer", "scheduler", "trainer", "callbacks", "logger", "sweep"),
 )
 
 

@@ -79,7 +79,7 @@ def _names_an_option(override: Override) -> bool:
     return override.is_delete() or override.is_sweep_override() or isinstance(override.value(), str)
 
 
-def told(parser: argparse.ArgumentParser, message: str) -> str:
+def format_parser_error(parser: argparse.ArgumentParser, message: str) -> str:
     """argparse's message; of flags that do not exist the first, with the nearest that does."""
     _, unknown, words = message.partition("unrecognized arguments: ")
     flag = next((word for word in words.split() if word.startswith("-")), "")
@@ -89,7 +89,7 @@ def told(parser: argparse.ArgumentParser, message: str) -> str:
     return f"{flag}: there is no such option; {nearest(flag.partition('=')[0], flags)}"
 
 
-def divided(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+def split_search_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     """The command's overrides: those that every trial has, and as parameters those that are sweeps."""
     fixed: list[str] = []
     params: dict[str, Any] = {}

@@ -5,10 +5,21 @@ types, ranges and names. The nodes that select code (`_target_`) stay dictionari
 their signatures, `build` calls them.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+
+from leyden.utils.errors import nearest
+
+RENAMED = {"objective": "loss", "operating": "decision", "schedule": "scheduler"}  # groups of version 0.0
+
+
+def nearest_key(key: str, known: Iterable[str]) -> str:
+    """What to type instead of a root key that does not exist: the new name of a renamed group, or the nearest."""
+    return f"{key}= is now {RENAMED[key]}=" if key in RENAMED else nearest(key, known)
+
 
 Target = dict[str, Any]  # a node with `_target_` and its arguments
 
@@ -89,10 +100,10 @@ class Config(Node):
     augment: dict[str, Target]
     model: Model
     head: Target
-    objective: Target
+    loss: Target
     optimizer: Target
-    schedule: Target
-    operating: Target
+    scheduler: Target
+    decision: Target
     health: Target
     imbalance: Literal["none", "auto"]
     allow_stacking: bool

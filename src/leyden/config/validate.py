@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from leyden.config.schema import Config
+from leyden.config.schema import Config, nearest_key
 from leyden.config.signatures import RANGES, as_typed, hints_of, parameters_of, reason, verify_type
 from leyden.data.spec import FACTS
 from leyden.utils.errors import UserError, nearest
@@ -32,15 +32,15 @@ PROVIDED: dict[str, tuple[str, ...]] = {
     "model.frontend": FACTS,
     "model.net": (*FACTS, *FRONTEND_FACTS),
     "head": (),
-    "objective": (*FACTS, "epochs"),
+    "loss": (*FACTS, "epochs"),
     "model.module": (
         *FACTS,
-        *("net", "objective", "frontend", "augment", "optimizer", "schedule", "seed", "monitor"),
+        *("net", "loss", "frontend", "augment", "optimizer", "scheduler", "seed", "monitor"),
         *("total_steps", "steps_per_epoch"),
     ),
     "optimizer": ("params",),
-    "schedule": (),
-    "operating": (),
+    "scheduler": (),
+    "decision": (),
     "health": (),
     "trainer": (
         *("callbacks", "logger", "default_root_dir", "enable_progress_bar", "enable_model_summary"),
@@ -101,7 +101,7 @@ def bind(path: str, node: Mapping[str, Any], provided: tuple[str, ...] = ()) -> 
             f"{path}: expected an option with a _target_, got {there or 'nothing'}: choose one with {group}=... "
             f"(see `leyden list {group}`)"
         )
-    target = locate(node["_target_"], path)
+    target = import_target(node["_target_"], path)
     given = {k: v for k, v in node.items() if k not in ("_target_", "_partial_")}
     parameters = parameters_of(target)
     _names(path, given, parameters, provided)
@@ -113,7 +113,7 @@ def bind(path: str, node: Mapping[str, Any], provided: tuple[str, ...] = ()) -> 
             verify_type(f"{path}.{name}", value, hints[name])
 
 
-def locate(name: str, path: str) -> Callable[..., Any]:
+def import_target(name: str, path: str) -> Callable[..., Any]:
     """The class or function of a dotted name.
 
     Raises:
@@ -169,7 +169,7 @@ def _explain(error: ValidationError) -> str:
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         fields = _fields(first["loc"][:-1])
-        return f"{path}: there is no such key; {nearest(str(first['loc'][-1]), fields)}"
+        return f"{path}: there is no such key; {nearest_key(str(first['loc'][-1]), fields)}"
     if first["type"] == "missing":
         return f"{path} is missing"
     return f"{path}={as_typed(first['input'])}: {reason([first], first['input'])}"
@@ -204,11 +204,11 @@ def _names(
 
 def _one_modality(config: Config) -> None:
     """The data, the model and every augmentation are of one modality."""
-    source = locate(config.data.source["_target_"], "data.source")
+    source = import_target(config.data.source["_target_"], "data.source")
     data = getattr(source, "modality", "")
     parts = {"model": config.model.module, **{f"augment.{k}": v for k, v in config.augment.items()}}
     for path, node in parts.items():
-        target = locate(node["_target_"], path)
+        target = import_target(node["_target_"], path)
         wanted = getattr(target, "modality", "any")
         if data in getattr(target, "not_for", ()):
             raise UserError(
@@ -232,10 +232,10 @@ def _monitor(config: Config) -> None:
 
     names = [f"val/{name}" for name in ("loss", *METRICS)]
     if config.monitor == EPOCH:
-        if config.callbacks or config.trial or "Plateau" in config.schedule["_target_"]:
+        if config.callbacks or config.trial or "Plateau" in config.scheduler["_target_"]:
             raise UserError(
-                f"monitor={EPOCH} takes the last epoch for the best, and early stopping, schedule=plateau and a search "
-                "cannot go by that: choose val/accuracy or another metric"
+                f"monitor={EPOCH} takes the last epoch for the best, and early stopping, scheduler=plateau and a "
+                "search cannot go by that: choose val/accuracy or another metric"
             )
     elif is_ours(config.model.module["_target_"]) and config.monitor not in names:
         raise UserError(f"monitor={config.monitor}: {nearest(config.monitor, names)}")

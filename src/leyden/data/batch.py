@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 
-class Mix(NamedTuple):
+class MixupTargets(NamedTuple):
     """The second half of a mixed batch (mixup): loss = weight * L(labels) + (1 - weight) * L(partner)."""
 
     partner: Tensor  # int64 (B,): labels of the samples mixed in
@@ -37,7 +37,7 @@ class Batch(NamedTuple):
     rows: Tensor
     positions: Tensor
     epoch: int = 0
-    mix: Mix | None = None
+    mix: MixupTargets | None = None
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
         """The same batch with every tensor on `device`."""
@@ -73,7 +73,7 @@ def _scramble(x: Tensor) -> Tensor:
     return x ^ ((x >> 31) & (2**33 - 1))
 
 
-class Draws:
+class SampleRandom:
     """Random numbers of the samples of one batch, a pure function of (seed, epoch, position, stream).
 
     Each transform uses streams named after itself, so that adding one changes no other's numbers.

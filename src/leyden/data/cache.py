@@ -15,10 +15,10 @@ import numpy as np
 
 from leyden.data.array_files import ArrayWriter, new_folder, open_array, write_json
 from leyden.data.decode import BadInput
-from leyden.data.index import Index, Source, Strings, listed, verify
-from leyden.data.table import Dense, Files, Ragged, Skipped, Table
+from leyden.data.index import Index, PackedStrings, Source, listed, verify
+from leyden.data.table import Dense, FileColumn, Ragged, SkippedInputs, Table
 from leyden.utils.errors import UserError
-from leyden.utils.parallel import each
+from leyden.utils.parallel import parallel_map
 
 FORMAT = 1  # of the folder; another number is prepared anew
 DTYPES = {"image": np.uint8, "text": np.uint8, "audio": np.int16}
@@ -109,7 +109,7 @@ def _differ(shapes: Counter[tuple[int, ...]], examples: dict[tuple[int, ...], st
     return f"the images differ in shape: give {' and '.join(advice)}. Found:{listed(lines)}"
 
 
-def bad_files(source: Source, skipped: Skipped) -> UserError:
+def bad_files(source: Source, skipped: SkippedInputs) -> UserError:
     """The error that lists every input that could not be decoded."""
     return UserError(
         f"{type(source).__name__}: {len(skipped)} input(s) cannot be decoded:{listed(skipped.lines())}\n"
@@ -117,7 +117,7 @@ def bad_files(source: Source, skipped: Skipped) -> UserError:
     )
 
 
-def prepared(source: Source, cache: Path, on_bad: OnBad, limit_gb: float) -> Table:
+def load_or_decode(source: Source, cache: Path, on_bad: OnBad, limit_gb: float) -> Table:
     """The stored table of `source`, decoded now if it was not before."""
     fingerprint = source.fingerprint(cache)
     for folder in (cache / fingerprint, cache / f"{fingerprint}-files"):
@@ -170,7 +170,7 @@ def _room(cache: Path, size: float) -> None:
 
 def _decode_all(
     source: Source, index: Index, folder: Path, keep: bool, bytes_each: float
-) -> tuple[np.ndarray, Skipped, dict[str, Any]]:
+) -> tuple[np.ndarray, SkippedInputs, dict[str, Any]]:
     """Decode every row into `folder` (without `keep` only look at it): (good rows, bad inputs, facts)."""
     dtype = DTYPES[source.modality]
     sink = ImageSink(folder, keep) if source.modality == "image" else SequenceSink(folder, keep, dtype)
@@ -185,7 +185,9 @@ def _decode_all(
             return error
 
     try:
-        for row, result in enumerate(each(decode, range(len(index)), f"decoding {source.modality}", chunk)):
+        for row, result in enumerate(
+            parallel_map(decode, range(len(index)), f"decoding {source.modality}", chunk)
+        ):
             if isinstance(result, BadInput):
                 bad.append(result)
                 continue
@@ -195,7 +197,7 @@ def _decode_all(
                 )
             sink.add(result, index.names[row])
             rows.append(row)
-        skipped = Skipped(tuple(b.name for b in bad), tuple(b.reason for b in bad))
+        skipped = SkippedInputs(tuple(b.name for b in bad), tuple(b.reason for b in bad))
         if not rows:
             raise bad_files(source, skipped)
         stored = sink.finish()
@@ -207,9 +209,9 @@ def _decode_all(
     return kept, skipped, {**stored, "kind": sink.kind if keep else "files"}
 
 
-def _write(folder: Path, index: Index, stored: dict[str, Any], skipped: Skipped) -> None:
+def _write(folder: Path, index: Index, stored: dict[str, Any], skipped: SkippedInputs) -> None:
     """The index's arrays and table.json."""
-    names = index.names if isinstance(index.names, Strings) else Strings.of(index.names)
+    names = index.names if isinstance(index.names, PackedStrings) else PackedStrings.of(index.names)
     arrays = {"labels": index.labels, "split": index.split, "group": index.group, "truth": index.truth}
     arrays |= {"names_values": names.values, "names_offsets": names.offsets}
     for name, array in arrays.items():
@@ -238,7 +240,7 @@ def _stored(folder: Path, fingerprint: str, source: Source, limit_gb: float) -> 
             _stored_inputs(folder, description, source),
             description["facts"],
             fingerprint,
-            Skipped(*map(tuple, description["skipped"])),
+            SkippedInputs(*map(tuple, description["skipped"])),
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError, EOFError):
         # Absent, damaged (a copy broken off) or of another version: what can be made again is made again.
@@ -257,19 +259,21 @@ def _stored_index(folder: Path, description: dict[str, Any]) -> Index:
         split=optional("split"),
         group=optional("group"),
         group_names=tuple(description["group_names"]),
-        names=Strings(open_array(folder / "names_values.npy"), open_array(folder / "names_offsets.npy")),
+        names=PackedStrings(
+            open_array(folder / "names_values.npy"), open_array(folder / "names_offsets.npy")
+        ),
         truth=optional("truth"),
     )
 
 
-def _stored_inputs(folder: Path, description: dict[str, Any], source: Source) -> Dense | Ragged | Files:
+def _stored_inputs(folder: Path, description: dict[str, Any], source: Source) -> Dense | Ragged | FileColumn:
     if description["kind"] == "dense":
         return Dense(open_array(folder / "values.npy"))
     if description["kind"] == "ragged":
         return Ragged(open_array(folder / "values.npy"), open_array(folder / "offsets.npy"))
     rows = np.load(folder / "rows.npy")
     lengths = folder / "lengths.npy"
-    return Files(
+    return FileColumn(
         source,
         rows,
         np.load(lengths) if lengths.exists() else np.zeros_like(rows),
@@ -287,9 +291,9 @@ def load(
     files; they are still decoded once, to find bad ones and the lengths. Raises UserError for whatever is
     wrong with the data.
     """
-    from leyden.data.cache import bad_files, prepared
+    from leyden.data.cache import bad_files, load_or_decode
 
-    table = prepared(source, Path(cache).expanduser(), on_bad, limit_gb)
+    table = load_or_decode(source, Path(cache).expanduser(), on_bad, limit_gb)
     if on_bad == "stop" and len(table.skipped):
         raise bad_files(source, table.skipped)
     return table

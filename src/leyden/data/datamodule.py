@@ -16,12 +16,12 @@ from leyden.data import token_ids
 from leyden.data.batch import Batch
 from leyden.data.cache import load
 from leyden.data.loader import Loader
-from leyden.data.long_tail import Thinning
-from leyden.data.sampler import Bucketed, Order, Plan, Sequential
-from leyden.data.sampling_policies import Policy
+from leyden.data.long_tail import TrainSubsampler
+from leyden.data.sampler import BucketedOrder, EpochSampler, Order, Sequential
+from leyden.data.sampling_policies import SamplingPolicy
 from leyden.data.spec import DataSpec
 from leyden.data.split import Split, Splits, deduplicate
-from leyden.data.table import Dense, Files, Ragged, Source, Table
+from leyden.data.table import Dense, FileColumn, Ragged, Source, Table
 from leyden.data.tokenizers import Tokenizer
 from leyden.utils.errors import UserError
 
@@ -31,7 +31,7 @@ _FIT_BATCH = 500
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadingOptions:
     """How the data are read: the knobs of group `data`; see `leyden.config.schema.Data` for what each does."""
 
     deduplicate: bool = False
@@ -61,19 +61,19 @@ class DataModule(LightningDataModule):
         self,
         source: Source,
         split: Split,
-        long_tail: Thinning,
-        policy: Policy,
+        long_tail: TrainSubsampler,
+        policy: SamplingPolicy,
         tokenizer: Tokenizer | None,
         cache: Path,
         batch_size: int,
         seed: int,
-        reading: Reading,
+        reading: ReadingOptions,
     ) -> None:
         super().__init__()
         self.source, self.split, self.long_tail = source, split, long_tail
         self.policy, self._tokenizer = policy, tokenizer
         self.cache, self.batch_size, self.seed, self.reading = cache.expanduser(), batch_size, seed, reading
-        self._plan: Plan | None = None
+        self._plan: EpochSampler | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -90,25 +90,25 @@ class DataModule(LightningDataModule):
         return load(self.source, self.cache, self.reading.on_bad, self.reading.limit_gb)
 
     @cached_property
-    def kept(self) -> np.ndarray:
+    def kept_rows(self) -> np.ndarray:
         """int64 rows that are no copy of another row."""
         if not self.reading.deduplicate:
             return np.arange(len(self.table))
-        if isinstance(self.table.inputs, Files):
+        if isinstance(self.table.inputs, FileColumn):
             raise UserError(
                 "data.deduplicate=true needs columns: raise data.limit_gb, or set data.deduplicate=false"
             )
         return deduplicate(_keys(self.table, self.source.modality), self.table.index.split)[0]
 
     @property
-    def removed(self) -> int:
+    def duplicates_removed(self) -> int:
         """How many identical inputs were left out."""
-        return len(self.table) - len(self.kept)
+        return len(self.table) - len(self.kept_rows)
 
     @cached_property
     def splits(self) -> Splits:
         """Rows of the table in train, val and test."""
-        index, kept = self.table.index, self.kept
+        index, kept = self.table.index, self.kept_rows
         given = None if index.split is None else index.split[kept]
         group = None if index.group is None else index.group[kept]
         found = self.split(index.labels[kept], given, group, index.group_names)
@@ -127,13 +127,13 @@ class DataModule(LightningDataModule):
         return None if self._tokenizer is None else self._encoded[0]
 
     @property
-    def inputs(self) -> Dense | Ragged | Files:
+    def inputs(self) -> Dense | Ragged | FileColumn:
         """What batches are gathered from: images, clips or token ids."""
         return self.table.inputs if self._tokenizer is None else self._encoded[1]
 
     @cached_property
     def spec(self) -> DataSpec:
-        """The facts that a net, an objective or a frontend may ask for."""
+        """The facts that a net, a loss or a frontend may ask for."""
         index, train = self.table.index, self.splits.train
         counts = np.bincount(index.labels[train], minlength=len(index.class_names))
         inputs = self.inputs
@@ -162,11 +162,11 @@ class DataModule(LightningDataModule):
     def _labels(self) -> torch.Tensor:
         return torch.from_numpy(self.table.index.labels.astype(np.int64))
 
-    def plan(self, epochs: int) -> Plan:
+    def epoch_sampler(self, epochs: int) -> EpochSampler:
         """The order of the training samples in every epoch; sorted by class once, however often it is asked for."""
         if self._plan is None or self._plan.epochs != epochs:
             labels = self.table.index.labels[self.splits.train]
-            self._plan = Plan(labels, self.spec.num_classes, self.policy, self.seed, epochs=epochs)
+            self._plan = EpochSampler(labels, self.spec.num_classes, self.policy, self.seed, epochs=epochs)
         return self._plan
 
     def steps_per_epoch(self, epochs: int) -> int:
@@ -175,7 +175,7 @@ class DataModule(LightningDataModule):
         Raises:
             UserError: there is none.
         """
-        samples = len(self.plan(epochs))
+        samples = len(self.epoch_sampler(epochs))
         if samples < self.batch_size:
             raise UserError(
                 f"batch_size={self.batch_size}: there are only {samples} training samples; "
@@ -194,11 +194,11 @@ class DataModule(LightningDataModule):
         return self._loader(rows, order, self.batch_size, training=True, accumulate=accumulate)
 
     def _train_order(self, epochs: int) -> Order:
-        plan, lengths = self.plan(epochs), self.lengths
+        plan, lengths = self.epoch_sampler(epochs), self.lengths
         if lengths is None or not self.reading.bucket:
             return plan
         own = lengths[self.splits.train]
-        return Bucketed(plan, own, self.batch_size, self.reading.bucket, self.seed)
+        return BucketedOrder(plan, own, self.batch_size, self.reading.bucket, self.seed)
 
     def val_dataloader(self) -> Loader:
         """Every validation sample once over all ranks."""
@@ -238,7 +238,7 @@ class DataModule(LightningDataModule):
             accumulate=accumulate,
             rank=trainer.global_rank if trainer else 0,
             world=trainer.world_size if trainer else 1,
-            workers=self.reading.workers if isinstance(self.inputs, Files) else 0,
+            workers=self.reading.workers if isinstance(self.inputs, FileColumn) else 0,
             pin=trainer is not None and trainer.strategy.root_device.type == "cuda",
         )
 
@@ -267,12 +267,12 @@ def bare_words(text: str) -> str:
     return re.sub(r"\W+", " ", lower).strip() or lower
 
 
-def reading(options: Any) -> Reading:
+def reading_options(options: Any) -> ReadingOptions:
     """The `Reading` of a configuration's `data` node."""
-    return Reading(**{name: getattr(options, name) for name in Reading.__dataclass_fields__})
+    return ReadingOptions(**{name: getattr(options, name) for name in ReadingOptions.__dataclass_fields__})
 
 
-def typical(data: DataModule, samples: int) -> Batch:
+def median_length_batch(data: DataModule, samples: int) -> Batch:
     """Training samples of about the median length, as one batch, unaugmented; repeated where there are too few."""
     rows = data.splits.train
     if data.lengths is not None:

@@ -17,7 +17,7 @@ from leyden.data.array_files import write_json
 from leyden.data.index import listed
 from leyden.utils import code_digest as code
 from leyden.utils.errors import UserError
-from leyden.utils.parallel import each
+from leyden.utils.parallel import parallel_map
 
 DECODING = (
     1  # raise when the values decoded from the same bytes and arguments change: old columns are then redone
@@ -47,7 +47,9 @@ def digest_files(paths: Iterable[Path | str], root: Path, cache: Path) -> dict[s
     known, begun = _remembered(memory), time.time()
     fresh = [name for name, mark in marks.items() if known.get(name, [None])[:-1] != mark]
     found = {name: known[name][-1] for name in marks.keys() - set(fresh)}
-    found.update(zip(fresh, each(_digest_file, [files[name] for name in fresh], "reading"), strict=True))
+    found.update(
+        zip(fresh, parallel_map(_digest_file, [files[name] for name in fresh], "reading"), strict=True)
+    )
     settled = [name for name in fresh if marks[name][1] < (begun - SETTLED) * 1e9]
     if settled:
         write_json(memory, {**known, **{name: [*marks[name], found[name]] for name in settled}})

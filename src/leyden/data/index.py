@@ -15,7 +15,7 @@ SPLIT_NAMES = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "dev
 SHOWN = 20  # how many files or lines a message lists
 
 
-class Strings(Sequence[str]):
+class PackedStrings(Sequence[str]):
     """Strings as one buffer (total,) uint8 and offsets (N + 1,): a million names cost no million objects."""
 
     def __init__(self, values: np.ndarray, offsets: np.ndarray) -> None:
@@ -23,7 +23,7 @@ class Strings(Sequence[str]):
         self.values, self.offsets = values, offsets
 
     @classmethod
-    def of(cls, strings: Iterable[str]) -> "Strings":
+    def of(cls, strings: Iterable[str]) -> "PackedStrings":
         """Pack `strings`; bytes of a file's name that are no UTF-8 survive."""
         encoded = [s.encode("utf-8", "surrogateescape") for s in strings]
         offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
@@ -47,7 +47,7 @@ class Strings(Sequence[str]):
         return piece.tobytes().decode("utf-8", "surrogateescape")
 
 
-class Numbered(Sequence[str]):
+class NumberedNames(Sequence[str]):
     """Names made when asked for: "digit 0", "digit 1", ..., each the word and the row's number."""
 
     def __init__(self, word: str, rows: Sequence[int]) -> None:
@@ -92,7 +92,7 @@ class Index:
     def __post_init__(self) -> None:
         """Rows without names are called by their number."""
         if not len(self.names):
-            object.__setattr__(self, "names", Numbered("row", range(len(self.labels))))
+            object.__setattr__(self, "names", NumberedNames("row", range(len(self.labels))))
 
     def __len__(self) -> int:
         """How many rows."""
@@ -110,7 +110,7 @@ class Index:
             split=pick(self.split),
             group=pick(self.group),
             truth=pick(self.truth),
-            names=Strings.of(self.names[int(row)] for row in rows),
+            names=PackedStrings.of(self.names[int(row)] for row in rows),
         )
 
 

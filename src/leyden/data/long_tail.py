@@ -18,7 +18,7 @@ from leyden.utils.errors import UserError, nearest
 Seed = Annotated[int, Ge(0)]
 
 
-class Thinning(Protocol):
+class TrainSubsampler(Protocol):
     """Chooses the training rows that are kept. A user's own is any object that does."""
 
     def __call__(self, labels: NDArray[Any], class_names: Sequence[str]) -> NDArray[np.int64]:
@@ -26,7 +26,7 @@ class Thinning(Protocol):
 
 
 @dataclass(frozen=True)
-class Everything:
+class KeepAll:
     """Keeps all."""
 
     def __call__(self, labels: NDArray[Any], class_names: Sequence[str]) -> NDArray[np.int64]:

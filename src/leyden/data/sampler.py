@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from leyden.data.sampling_policies import Policy
+from leyden.data.sampling_policies import SamplingPolicy
 from leyden.utils.errors import UserError
 
 _SHUFFLE, _EXTRAS, _WITHIN, _BATCHES = range(4)  # streams: each use of random numbers has a key of its own
@@ -57,7 +57,7 @@ class Sequential:
         return {"length": self._n}
 
 
-class Plan:
+class EpochSampler:
     """The order of every epoch of training.
 
     Memory: 4 bytes a sample for the members of the classes, at most 4 more for passes begun and not
@@ -68,7 +68,7 @@ class Plan:
         self,
         labels: NDArray[Any],
         num_classes: int,
-        policy: Policy,
+        policy: SamplingPolicy,
         seed: int,
         length: int = 0,
         epochs: int = 1,
@@ -187,7 +187,7 @@ class Plan:
         return rng.permuted(rows.reshape(passes, n), axis=1).ravel()
 
 
-def bucketed(
+def bucket_rows(
     order: NDArray[np.int64], lengths: NDArray[Any], batch: int, window: int, seed: int, epoch: int
 ) -> NDArray[np.int64]:
     """`order` (L,) rearranged so that the samples of a batch are about equally long: less padding.
@@ -205,7 +205,7 @@ def bucketed(
     return np.concatenate([shuffled.ravel(), order[full:]])
 
 
-class Bucketed:
+class BucketedOrder:
     """An order whose batches hold samples of about equal length; see `bucketed`."""
 
     def __init__(self, order: Order, lengths: NDArray[Any], batch: int, window: int, seed: int) -> None:
@@ -216,7 +216,7 @@ class Bucketed:
     def epoch(self, epoch: int) -> NDArray[np.int64]:
         """int64 (L,)."""
         order = self._order.epoch(epoch)
-        return bucketed(order, self._lengths, self._batch, self._window, self._seed, epoch)
+        return bucket_rows(order, self._lengths, self._batch, self._window, self._seed, epoch)
 
     def __len__(self) -> int:
         """Samples in an epoch."""

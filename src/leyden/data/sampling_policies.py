@@ -16,7 +16,7 @@ Counts = NDArray[np.int64]
 Shares = NDArray[np.float64]
 
 
-class Policy(Protocol):
+class SamplingPolicy(Protocol):
     """How often each class is drawn. A user's own is any object with these two methods."""
 
     def prior(self, counts: Counts, epoch: int, epochs: int) -> Shares:
@@ -151,8 +151,8 @@ class Deferred:
     Cao et al. 2019 (arXiv 1906.07413): 160 of 200 epochs. The length of an epoch is that of `first` throughout.
     """
 
-    first: Policy = field(default_factory=Instance)
-    then: Policy = field(default_factory=lambda: Power(0.0))
+    first: SamplingPolicy = field(default_factory=Instance)
+    then: SamplingPolicy = field(default_factory=lambda: Power(0.0))
     start: Annotated[float, Interval(ge=0, le=1)] = 0.8
 
     def prior(self, counts: Counts, epoch: int, epochs: int) -> Shares:

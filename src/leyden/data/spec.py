@@ -1,4 +1,4 @@
-"""DataSpec: what a net, an objective or a frontend must know of the data; it flows once, data -> net."""
+"""DataSpec: what a net, a loss or a frontend must know of the data; it flows once, data -> net."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -31,7 +31,7 @@ class DataSpec:
         return len(self.class_names)
 
     def facts(self) -> dict[str, Any]:
-        """Every fact by the parameter name under which a net or objective may ask for it."""
+        """Every fact by the parameter name under which a net or loss may ask for it."""
         return {**asdict(self), "num_classes": self.num_classes, "spec": self}
 
     @classmethod

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from leyden.data.decode import BadInput
 from leyden.data.index import Index as Index
+from leyden.data.index import PackedStrings as PackedStrings
 from leyden.data.index import Source as Source
-from leyden.data.index import Strings as Strings
 from leyden.utils.errors import UserError
 
 Rows = Tensor | np.ndarray  # int64 (B,)
@@ -69,10 +69,10 @@ class Ragged:
 
     def gather(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """(B, T) in the values' dtype, padded with 0 to the longest of them, and the lengths int64 (B,)."""
-        return padded([self.row(row) for row in _rows(rows).tolist()], self.values.dtype)
+        return pad([self.row(row) for row in _rows(rows).tolist()], self.values.dtype)
 
 
-def padded(pieces: Sequence[np.ndarray], dtype: np.dtype[Any]) -> tuple[Tensor, Tensor]:
+def pad(pieces: Sequence[np.ndarray], dtype: np.dtype[Any]) -> tuple[Tensor, Tensor]:
     """Sequences (n_i,) side by side: (B, max n) padded with 0, and the lengths int64 (B,)."""
     lengths = np.fromiter((len(piece) for piece in pieces), dtype=np.int64, count=len(pieces))
     values = np.zeros((len(pieces), lengths.max(initial=0)), dtype=dtype)
@@ -81,7 +81,7 @@ def padded(pieces: Sequence[np.ndarray], dtype: np.dtype[Any]) -> tuple[Tensor, 
     return torch.from_numpy(values), torch.from_numpy(lengths)
 
 
-class Files:
+class FileColumn:
     """Inputs that stay files: decoded when gathered. Pickles, so that worker processes can do it.
 
     rows: int64 (N,), the source's row of each row here. lengths: int64 (N,) of audio; zeros for images.
@@ -103,11 +103,11 @@ class Files:
             raise UserError(f"{bad}; it was readable when the data was prepared") from bad
         if self.source.modality == "image":
             return torch.from_numpy(np.stack(items))
-        return padded(items, items[0].dtype)
+        return pad(items, items[0].dtype)
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedInputs:
     """Inputs left out because they could not be decoded: names (K,) and the reason of each."""
 
     names: tuple[str, ...] = ()
@@ -127,10 +127,10 @@ class Table:
     """A data set ready to be split and gathered: row i of `index` belongs to row i of `inputs`."""
 
     index: Index
-    inputs: Dense | Ragged | Files
+    inputs: Dense | Ragged | FileColumn
     facts: dict[str, Any]
     fingerprint: str
-    skipped: Skipped = field(default_factory=Skipped)
+    skipped: SkippedInputs = field(default_factory=SkippedInputs)
 
     def __len__(self) -> int:
         """How many rows."""

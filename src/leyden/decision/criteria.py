@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 # hits, predicted, classes: each (...) -> terms (...); -inf: not to be chosen
 Terms = Callable[[Floats, Floats, Ints], Floats]
-Aim = Callable[[Floats], Terms]  # from the weight (C,) of each class's samples
+Criterion = Callable[[Floats], Terms]  # from the weight (C,) of each class's samples
 
 _ROUNDING = 1e-12
 
@@ -41,10 +41,10 @@ def macro_f1(support: Floats) -> Terms:
     return terms
 
 
-def precision_at_recall(of: int, at_least: float) -> Aim:
+def precision_at_recall(of: int, at_least: float) -> Criterion:
     """Precision of class `of`, where its recall is at least that; the other classes do not count."""
 
-    def aim(support: Floats) -> Terms:
+    def criterion(support: Floats) -> Terms:
         least = at_least * support[of] * (1 - _ROUNDING)
 
         def terms(hits: Floats, predicted: Floats, classes: Ints) -> Floats:
@@ -54,7 +54,7 @@ def precision_at_recall(of: int, at_least: float) -> Aim:
 
         return terms
 
-    return aim
+    return criterion
 
 
 def sums(classes_of: Ints, weights: Floats, classes: int) -> Floats:
@@ -62,9 +62,9 @@ def sums(classes_of: Ints, weights: Floats, classes: int) -> Floats:
     return np.bincount(classes_of, weights=weights, minlength=classes).astype(np.float64)
 
 
-def value(aim: Aim, answers: Ints, labels: Ints, weights: Floats, classes: int) -> float:
-    """The aim of answers (N,) to labels (N,), samples counting weights (N,); -inf: not reached."""
+def value(criterion: Criterion, answers: Ints, labels: Ints, weights: Floats, classes: int) -> float:
+    """The criterion of answers (N,) to labels (N,), samples counting weights (N,); -inf: not reached."""
     right = answers == labels
     hits = sums(labels[right], weights[right], classes)
-    terms = aim(sums(labels, weights, classes))
+    terms = criterion(sums(labels, weights, classes))
     return float(terms(hits, sums(answers, weights, classes), np.arange(classes)).sum())

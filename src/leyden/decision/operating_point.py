@@ -19,15 +19,15 @@ class OperatingPoint:
         shift: b (C,), log target prior - log prior that the net was trained under (Saerens et al. 2002).
         decision: d (C,).
         cost: (C, C), of answering k (column) where c (row) is true (Elkan 2001); empty: d decides.
-        aim: what the decision is for.
-        chosen_on: the split and its size, and what the aim was before and after.
+        criterion: what the decision is for.
+        chosen_on: the split and its size, and what the criterion was before and after.
     """
 
     temperature: float
     shift: tuple[float, ...]
     decision: tuple[float, ...]
     cost: tuple[tuple[float, ...], ...] = ()
-    aim: str = "accuracy"
+    criterion: str = "accuracy"
     chosen_on: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -1,4 +1,4 @@
-"""Group `operating`: which operating point is wanted, and its choice on the validation split.
+"""Group `decision`: which operating point is wanted, and its choice on the validation split.
 
 Three priors: s, which the net was trained under (the ledger's); v, of the validation samples, which are drawn as the
 evaluation's are (a long tail thins training rows alone); t, the stated one that the model will meet.
@@ -8,7 +8,7 @@ evaluation's are (a long tail thins training rows alone); t, the stated one that
 - Temperature: fitted on samples of prior v, so the likelihood to be maximised is that of softmax(z / T + log v - log s)
   and not of softmax(z / T): else T would make up for the shift between s and v, and be wrong everywhere else. This
   rather than weighting the samples by s / v, which leaves the rare classes' few samples to decide.
-- Decisions: an aim is measured under t, a sample of class c counting t_c / v_c, and where none is stated under v.
+- Decisions: a criterion is measured under t, a sample of class c counting t_c / v_c, and where none is stated under v.
   (Recall and so balanced accuracy are the same under any prior; precision and F1 are not.)
 """
 
@@ -21,7 +21,7 @@ from annotated_types import Ge, Interval
 from numpy.typing import NDArray
 
 from leyden.decision import criteria
-from leyden.decision.criteria import Aim
+from leyden.decision.criteria import Criterion
 from leyden.decision.operating_point import Floats, OperatingPoint, log_softmax, neutral
 from leyden.decision.thresholds import best_offsets
 from leyden.utils.errors import UserError, nearest
@@ -31,18 +31,18 @@ _TEMPERATURES = (0.05, 20.0)
 
 
 @dataclass(frozen=True)
-class Choice:
+class DecisionRule:
     """What is wanted. The default is neutral: logits as they are, the most probable class.
 
     Args:
         temperature: whether to fit one.
         target_prior: the class shares that the model will meet: "as_trained" (no shift), "training" (those of the
-            training rows, whatever sampling and objective made of them), "uniform", or a share for each class by name.
+            training rows, whatever sampling and loss made of them), "uniform", or a share for each class by name.
             A class without training samples gets none: how likely it makes an input is not known.
         tau: how far to shift: 1 is Bayes' rule; for uniform this is post-hoc logit adjustment (Menon et al. 2021).
-        aim: what the answers are to be best at. recall: the most precise answers that find `at_least` of class `of`;
-            cost: the least expected cost.
-        of: the class of aim=recall.
+        criterion: what the answers maximise. recall: precision among answers that find `at_least` of class `of`;
+            cost: minus the expected cost.
+        of: the class of criterion=recall.
         at_least: its recall on validation.
         cost: {true class: {answer: cost}}; pairs left out cost 0 if right and 1 if wrong.
     """
@@ -50,32 +50,32 @@ class Choice:
     temperature: bool = False
     target_prior: Literal["as_trained", "training", "uniform"] | Mapping[str, float] = "as_trained"
     tau: Annotated[float, Ge(0)] = 1.0
-    aim: Literal["accuracy", "macro_f1", "balanced_accuracy", "recall", "cost"] = "accuracy"
+    criterion: Literal["accuracy", "macro_f1", "balanced_accuracy", "recall", "cost"] = "accuracy"
     of: str | None = None
     at_least: Annotated[float, Interval(gt=0, le=1)] = 0.9
     cost: Mapping[str, Mapping[str, float]] | None = None
 
     def __post_init__(self) -> None:
-        """Raises UserError where an aim lacks what it needs."""
-        if self.aim == "recall" and self.of is None:
+        """Raises UserError where a criterion lacks what it needs."""
+        if self.criterion == "recall" and self.of is None:
             raise UserError(
-                "operating.of must be given for aim=recall: add operating.of=CLASS to the command"
+                "decision.of must be given for criterion=recall: add decision.of=CLASS to the command"
             )
-        if self.aim == "cost" and not self.cost:
+        if self.criterion == "cost" and not self.cost:
             raise UserError(
-                "operating.cost must be given for aim=cost: add operating.cost={spam:{ham:1},ham:{spam:20}} to the "
+                "decision.cost must be given for criterion=cost: add decision.cost={spam:{ham:1},ham:{spam:20}} to the "
                 "command"
             )
 
     @property
     def neutral(self) -> bool:
         """Whether nothing is to be chosen."""
-        return not self.temperature and self.target_prior == "as_trained" and self.aim == "accuracy"
+        return not self.temperature and self.target_prior == "as_trained" and self.criterion == "accuracy"
 
     @property
     def reads_validation(self) -> bool:
         """Whether validation samples are needed: a shift to a known prior and known costs are not."""
-        return self.temperature or self.aim not in ("accuracy", "cost")
+        return self.temperature or self.criterion not in ("accuracy", "cost")
 
     def fit(
         self,
@@ -91,7 +91,7 @@ class Choice:
             logits: (N, C) of the validation split; N may be 0 where it is not read.
             labels: (N,).
             class_names: C names.
-            seen: prior (C,) that the net was trained under, `leyden.imbalance.class_prior.Prior.seen`.
+            seen: prior (C,) that the net was trained under, `leyden.imbalance.class_prior.ClassPrior.seen`.
             training: class shares (C,) of the training rows.
 
         Raises:
@@ -101,17 +101,21 @@ class Choice:
         target = self._target(class_names, seen, training)
         temperature = _temperature(z, labels, seen) if self.temperature else 1.0
         shift = np.zeros(len(seen)) if target is None else _shift(target, seen, self.tau)
-        costs = self._costs(class_names) if self.aim == "cost" else ()
+        costs = self._costs(class_names) if self.criterion == "cost" else ()
         point = replace(
-            neutral(len(seen)), temperature=temperature, shift=tuple(shift.tolist()), cost=costs, aim=self.aim
+            neutral(len(seen)),
+            temperature=temperature,
+            shift=tuple(shift.tolist()),
+            cost=costs,
+            criterion=self.criterion,
         )
         if not len(labels):
             return point
         weights = _weights(labels, target, len(seen))
-        if self.aim not in ("accuracy", "cost"):
-            aim, moving = self._aim(class_names)
+        if self.criterion not in ("accuracy", "cost"):
+            criterion, moving = self._criterion(class_names)
             starts = (np.zeros(len(seen)), -shift)  # the second: the answers that the net gives by itself
-            offsets = best_offsets(point.log_probabilities(z), labels, weights, aim, moving, starts)
+            offsets = best_offsets(point.log_probabilities(z), labels, weights, criterion, moving, starts)
             point = replace(point, decision=tuple(offsets.tolist()))
         answers = point.decide(point.log_probabilities(z))
         before, after = (self._value(class_names, a, labels, weights) for a in (z.argmax(1), answers))
@@ -121,7 +125,7 @@ class Choice:
         """Raises UserError for a class that there is not: before training, not after."""
         shares = np.full(len(class_names), 1 / len(class_names))
         self._target(class_names, shares, shares)
-        self._aim(class_names)
+        self._criterion(class_names)
         self._costs(class_names)
 
     def _target(self, names: Sequence[str], seen: Floats, training: Floats) -> Floats | None:
@@ -135,35 +139,35 @@ class Choice:
         target = np.where((seen > 0) & (training > 0), target, 0.0)
         if not target.sum() > 0:
             raise UserError(
-                "operating.target_prior: no class that has training samples has a share; give it one"
+                "decision.target_prior: no class that has training samples has a share; give it one"
             )
         return np.asarray(target / target.sum())
 
-    def _aim(self, names: Sequence[str]) -> tuple[Aim, Sequence[int]]:
+    def _criterion(self, names: Sequence[str]) -> tuple[Criterion, Sequence[int]]:
         """What is maximised, and the classes whose offsets may move."""
-        if self.aim == "recall":
-            k = _place(self.of or "", names, "operating.of")
+        if self.criterion == "recall":
+            k = _place(self.of or "", names, "decision.of")
             return criteria.precision_at_recall(k, self.at_least), (k,)
         by_name = {"macro_f1": criteria.macro_f1, "balanced_accuracy": criteria.balanced_accuracy}
-        return by_name.get(self.aim, criteria.accuracy), range(len(names)) if len(names) > 2 else (1,)
+        return by_name.get(self.criterion, criteria.accuracy), range(len(names)) if len(names) > 2 else (1,)
 
     def _costs(self, names: Sequence[str]) -> tuple[tuple[float, ...], ...]:
         table = 1.0 - np.eye(len(names))
         for true, row in (self.cost or {}).items():
             for answer, cost in row.items():
-                at = tuple(_place(name, names, "operating.cost") for name in (true, answer))
+                at = tuple(_place(name, names, "decision.cost") for name in (true, answer))
                 if not np.isfinite(cost):
-                    raise UserError(f"operating.cost.{true}.{answer}: expected a number, got {cost}")
+                    raise UserError(f"decision.cost.{true}.{answer}: expected a number, got {cost}")
                 table[at] = float(cost)
         return tuple(map(tuple, table.tolist()))
 
     def _value(
         self, names: Sequence[str], answers: NDArray[np.int64], labels: NDArray[np.int64], weights: Floats
     ) -> float | None:
-        """What the aim is with these answers, of costs their mean; None: what recall asks for is not reached."""
-        if self.aim == "cost":
+        """What the criterion is with these answers, of costs their mean; None: what recall asks for is not reached."""
+        if self.criterion == "cost":
             return float(np.average(np.array(self._costs(names))[labels, answers], weights=weights))
-        found = criteria.value(self._aim(names)[0], answers, labels, weights, len(names))
+        found = criteria.value(self._criterion(names)[0], answers, labels, weights, len(names))
         return found if np.isfinite(found) else None
 
 
@@ -172,15 +176,13 @@ def _shares(given: Mapping[str, float], names: Sequence[str]) -> Floats:
     missing = [name for name in names if name not in given]
     if unknown:
         raise UserError(
-            f"operating.target_prior: there is no class {unknown[0]!r}; {nearest(unknown[0], names)}"
+            f"decision.target_prior: there is no class {unknown[0]!r}; {nearest(unknown[0], names)}"
         )
     if missing:
-        raise UserError(
-            f"operating.target_prior: a share for each class is expected, {missing[0]!r} has none"
-        )
+        raise UserError(f"decision.target_prior: a share for each class is expected, {missing[0]!r} has none")
     for name, share in given.items():
         if not 0 <= share < np.inf:
-            raise UserError(f"operating.target_prior.{name}: expected a share of 0 or more, got {share}")
+            raise UserError(f"decision.target_prior.{name}: expected a share of 0 or more, got {share}")
     return np.array([float(given[name]) for name in names])
 
 

@@ -1,4 +1,4 @@
-"""Decision offsets that serve an aim best on given samples: exact along each class, class after class.
+"""Decision offsets that serve a criterion best on given samples: exact along each class, class after class.
 
 Raising the offset of class k turns answers into k, one sample after another, in the order of margin = log p_k - max
 over the others of (log p_j + d_j). So one sort sees every possible outcome of that class's offset, and sums along it
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from leyden.decision.criteria import Aim, Floats, Ints, Terms, sums, value
+from leyden.decision.criteria import Criterion, Floats, Ints, Terms, sums, value
 
 _PASSES = 20  # over all classes; two or three are the rule
 _GAIN = 1e-9  # less is rounding
@@ -19,7 +19,12 @@ _TIED = 1e-9  # margins that differ by less: an offset between them would be rou
 
 
 def best_offsets(
-    log_p: Floats, labels: Ints, weights: Floats, aim: Aim, moving: Sequence[int], starts: Sequence[Floats]
+    log_p: Floats,
+    labels: Ints,
+    weights: Floats,
+    criterion: Criterion,
+    moving: Sequence[int],
+    starts: Sequence[Floats],
 ) -> Floats:
     """Offsets (C,) for log p (N, C) and labels (N,), samples counting weights (N,): never worse than any start.
 
@@ -27,16 +32,16 @@ def best_offsets(
         log_p: (N, C), C > 1.
         labels: (N,).
         weights: (N,).
-        aim: to be maximised.
+        criterion: to be maximised.
         moving: the classes whose offsets may change.
         starts: offsets to begin at: the first of the best.
     """
     classes = log_p.shape[1]
-    values = [value(aim, (log_p + d).argmax(1), labels, weights, classes) for d in starts]
+    values = [value(criterion, (log_p + d).argmax(1), labels, weights, classes) for d in starts]
     at = next(i for i, found in enumerate(values) if found >= max(values) - _GAIN)
     best, offsets = values[at], np.array(starts[at])
     ranked = _Ranked(log_p + offsets)
-    terms = aim(sums(labels, weights, classes))
+    terms = criterion(sums(labels, weights, classes))
     for _ in range(_PASSES):
         before = best
         for k in moving:
@@ -44,7 +49,7 @@ def best_offsets(
             if not promised > best + _GAIN:
                 continue
             ranked.put(k, log_p[:, k] + (offsets[k] + change))
-            found = value(aim, ranked.first, labels, weights, classes)
+            found = value(criterion, ranked.first, labels, weights, classes)
             if found > best + _GAIN:
                 best, offsets[k] = found, offsets[k] + change
             else:  # margins so close that rounding decides otherwise
@@ -83,7 +88,7 @@ class _Ranked:
 
 
 def _along(ranked: _Ranked, k: int, labels: Ints, weights: Floats, terms: Terms) -> tuple[float, float]:
-    """(change of class k's offset, the aim's value then); of equally good changes the least.
+    """(change of class k's offset, the criterion's value then); of equally good changes the least.
 
     After j places of the falling order of margins, j = 0 .. N, j samples are answered k and the rest by their rivals.
     """

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from leyden.health.findings import Finding, Level
-from leyden.health.settings import Policy
+from leyden.health.settings import DiagnosticsSettings
 
 _NAMED = 3  # layers
 _CERTAIN = 3.0  # standard errors
@@ -14,7 +14,7 @@ _FEWEST_CALIBRATION = 500  # samples
 
 
 @dataclass
-class Epoch:
+class EpochStats:
     """What was seen in one epoch.
 
     Args:
@@ -34,7 +34,7 @@ class Epoch:
     update: dict[str, float] = field(default_factory=dict)
     gradient: dict[str, float] = field(default_factory=dict)
     dead: dict[str, float] = field(default_factory=dict)
-    stuck: dict[str, float] = field(default_factory=dict)
+    saturated: dict[str, float] = field(default_factory=dict)
     waiting: float = 0.0
 
     def get(self, name: str) -> float | None:
@@ -43,7 +43,7 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ValidationFacts:
     """Of the data: the share of each class among validation samples, how many there are, names."""
 
     shares: Sequence[float]
@@ -51,7 +51,9 @@ class Facts:
     names: Sequence[str]
 
 
-def judge(epochs: Sequence[Epoch], facts: Facts, policy: Policy) -> Iterator[Finding]:
+def judge(
+    epochs: Sequence[EpochStats], facts: ValidationFacts, policy: DiagnosticsSettings
+) -> Iterator[Finding]:
     """Every finding of a training that has come to its end."""
     if not epochs:
         return
@@ -74,7 +76,7 @@ def judge(epochs: Sequence[Epoch], facts: Facts, policy: Policy) -> Iterator[Fin
         )
 
 
-def _still(epochs: Sequence[Epoch]) -> Iterator[Finding]:
+def _still(epochs: Sequence[EpochStats]) -> Iterator[Finding]:
     """Nothing moves, or some layers never do."""
     if all(epoch.rate == 0 for epoch in epochs):
         yield Finding(
@@ -104,7 +106,7 @@ def _still(epochs: Sequence[Epoch]) -> Iterator[Finding]:
         )
 
 
-def _dead(latest: Sequence[Epoch], policy: Policy) -> Iterator[Finding]:
+def _dead(latest: Sequence[EpochStats], policy: DiagnosticsSettings) -> Iterator[Finding]:
     """Units that are still out of use an epoch later; the first epoch alone tells only of many."""
     shares = {name: min(e.dead.get(name, 0.0) for e in latest) for name in latest[-1].dead}
     least = policy.dead if len(latest) > 1 else policy.dead_error
@@ -123,7 +125,7 @@ def _dead(latest: Sequence[Epoch], policy: Policy) -> Iterator[Finding]:
             advice=("optimizer.lr={rate/10}",),
             evidence={"layers": bad},
         )
-    stuck = {name: share for name, share in latest[-1].stuck.items() if share > policy.saturated}
+    stuck = {name: share for name, share in latest[-1].saturated.items() if share > policy.saturated}
     if stuck:
         worst = max(stuck, key=lambda name: stuck[name])
         yield Finding(
@@ -136,7 +138,7 @@ def _dead(latest: Sequence[Epoch], policy: Policy) -> Iterator[Finding]:
         )
 
 
-def _layers(epochs: Sequence[Epoch], policy: Policy) -> Iterator[Finding]:
+def _layers(epochs: Sequence[EpochStats], policy: DiagnosticsSettings) -> Iterator[Finding]:
     """Vanishing gradients, and steps that are too small or too large for their weights."""
     seen = [epoch for epoch in epochs if len(epoch.gradient) > 1]
     falling = len(epochs) > 1 and _last(epochs, "train/loss") < 0.9 * (epochs[0].get("train/loss") or 0)
@@ -182,7 +184,9 @@ def _layers(epochs: Sequence[Epoch], policy: Policy) -> Iterator[Finding]:
         )
 
 
-def _classes(epochs: Sequence[Epoch], facts: Facts, policy: Policy) -> Iterator[Finding]:
+def _classes(
+    epochs: Sequence[EpochStats], facts: ValidationFacts, policy: DiagnosticsSettings
+) -> Iterator[Finding]:
     """Every answer the same."""
     predicted = epochs[-1].predicted
     if not predicted or not facts.samples:
@@ -200,7 +204,9 @@ def _classes(epochs: Sequence[Epoch], facts: Facts, policy: Policy) -> Iterator[
         )
 
 
-def _fit(epochs: Sequence[Epoch], facts: Facts, policy: Policy) -> Iterator[Finding]:
+def _fit(
+    epochs: Sequence[EpochStats], facts: ValidationFacts, policy: DiagnosticsSettings
+) -> Iterator[Finding]:
     """Over- and underfitting, and a validation split on which nothing of what is learnt holds."""
     train, val = epochs[-1].get("train/accuracy"), epochs[-1].get("val/accuracy")
     if train is None or val is None or not facts.samples:
@@ -242,7 +248,7 @@ def _fit(epochs: Sequence[Epoch], facts: Facts, policy: Policy) -> Iterator[Find
         )
 
 
-def _calibration(last: Epoch, facts: Facts, policy: Policy) -> Iterator[Finding]:
+def _calibration(last: EpochStats, facts: ValidationFacts, policy: DiagnosticsSettings) -> Iterator[Finding]:
     """Probabilities that are not what they say; of few samples the error is large by chance."""
     error = last.get("val/ece")
     if error is not None and error > policy.calibration and facts.samples >= _FEWEST_CALIBRATION:
@@ -250,12 +256,12 @@ def _calibration(last: Epoch, facts: Facts, policy: Policy) -> Iterator[Finding]
             "miscalibrated",
             "info",
             f"the probabilities are off by {error:.1%} on average (expected calibration error on validation)",
-            advice=("operating=calibrated",),
+            advice=("decision=calibrated",),
             evidence={"ece": error},
         )
 
 
-def _last(epochs: Sequence[Epoch], name: str) -> float:
+def _last(epochs: Sequence[EpochStats], name: str) -> float:
     value = epochs[-1].get(name)
     return float("inf") if value is None else value
 

@@ -40,7 +40,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Look:
+class CheckResult:
     """One check.
 
     Args:
@@ -50,19 +50,19 @@ class Look:
     """
 
     name: str
-    told: str
+    summary: str
     findings: tuple[Finding, ...] = ()
 
     @property
-    def word(self) -> str:
+    def status(self) -> str:
         """ "holds", or the level of the worst finding."""
         levels = {finding.level for finding in self.findings}
         return next((level for level in ("error", "warning", "info") if level in levels), "holds")
 
 
-def failed(look: str, kind: str, level: Level, message: str, where: str = "") -> Look:
+def check_failed(look: str, kind: str, level: Level, message: str, where: str = "") -> CheckResult:
     """A look at something that does not hold; `kind` is the finding's id."""
-    return Look(look, "see below", (Finding(kind, level, message, where),))
+    return CheckResult(look, "see below", (Finding(kind, level, message, where),))
 
 
 class Stopped(Exception):

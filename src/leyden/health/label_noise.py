@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leyden.health.findings import Finding
-from leyden.health.settings import Policy
+from leyden.health.settings import DiagnosticsSettings
 from leyden.metrics.intervals import wilson
 
 _REST = 0.97  # accuracy on what is not suspect
@@ -41,7 +41,10 @@ def suspects(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> N
 
 
 def label_noise(
-    probabilities: NDArray[np.float64], labels: NDArray[np.int64], names: Sequence[str], policy: Policy
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    names: Sequence[str],
+    policy: DiagnosticsSettings,
 ) -> Iterator[Finding]:
     """The finding, if there is one. names: N, of the samples."""
     found = suspects(probabilities, labels)
@@ -62,6 +65,6 @@ def label_noise(
         f"{len(found)} of {n} validation labels ({len(found) / n:.0%}) look wrong: the model is sure of another class, "
         f"and right on {right:.1%} of the rest; the surest: {shown}",
         where="val",
-        advice=("objective.label_smoothing=0.1",),
+        advice=("loss.label_smoothing=0.1",),
         evidence={"share": len(found) / n, "rest_accuracy": right, "rows": found[:100].tolist()},
     )

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from leyden.health.module_tracker import Place
+from leyden.health.module_tracker import ModuleTracker
 
 _LOW, _HIGH, _TANH = 0.05, 0.95, 0.97  # a gate beyond the first two, a tanh unit beyond the third, is stuck
 _STUCK = 0.95  # of what a unit does, for the unit to count
@@ -17,7 +17,7 @@ _RELUS = (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
 _MOST = 64  # samples of which gates are worked out again
 
 
-class Movement:
+class UpdateRatios:
     """Norms of gradient and weight, and how far one step moves each layer: ratios by name, of matrices and kernels."""
 
     def __init__(self, root: nn.Module) -> None:
@@ -54,7 +54,7 @@ class Movement:
         }
 
 
-class Activity(TorchFunctionMode):
+class ActivationStats(TorchFunctionMode):
     """Which channels of every ReLU fire at all, and how much of every recurrent layer is stuck, while it is on.
 
     Channels stand on axis 1; a call inside of `place.now` is told apart by how many there have been.
@@ -62,13 +62,13 @@ class Activity(TorchFunctionMode):
 
     def __init__(self, root: nn.Module) -> None:
         super().__init__()
-        self._root, self._place = root, Place()
+        self._root, self._place = root, ModuleTracker()
         self._fired: dict[str, Tensor] = {}
         self._stuck: dict[str, float] = {}
         self._calls: dict[str, int] = {}
 
     @contextmanager
-    def watching(self) -> Iterator["Activity"]:
+    def watching(self) -> Iterator["ActivationStats"]:
         """For the time of one forward pass."""
         with ExitStack() as hooks:
             hooks.enter_context(self._place.watching(self._root))
@@ -85,7 +85,7 @@ class Activity(TorchFunctionMode):
         """Do it; of a ReLU, note which channels it lets through."""
         result = func(*args, **(kwargs or {}))
         if func in _RELUS and isinstance(result, Tensor) and result.ndim > 1:
-            here = self._place.now
+            here = self._place.current
             self._calls[here] = count = self._calls.get(here, 0) + 1
             name = here if count == 1 else f"{here} ({count})"
             axes = [axis for axis in range(result.ndim) if axis != 1]
@@ -96,7 +96,7 @@ class Activity(TorchFunctionMode):
         """Share of channels that never fired, by layer."""
         return {name: float((~fired).float().mean()) for name, fired in self._fired.items()}
 
-    def stuck(self) -> dict[str, float]:
+    def saturated(self) -> dict[str, float]:
         """Share of units whose gates, or tanh, were nearly always at an end."""
         return self._stuck
 

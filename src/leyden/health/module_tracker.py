@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 
-class Place:
+class ModuleTracker:
     """The module whose forward pass is going on, by its name in the whole; "" outside of all.
 
     Keeps, too, the module that finished last: what is computed between two modules is said to be after it.
@@ -15,15 +15,15 @@ class Place:
 
     def __init__(self) -> None:
         self._stack: list[str] = []
-        self.last = ""
+        self.previous = ""
 
     @property
-    def now(self) -> str:
+    def current(self) -> str:
         """Name of the innermost module at work."""
         return self._stack[-1] if self._stack else ""
 
     @contextmanager
-    def watching(self, root: nn.Module) -> Iterator["Place"]:
+    def watching(self, root: nn.Module) -> Iterator["ModuleTracker"]:
         """For the time of the block every module of `root` says when it begins and ends."""
         with ExitStack() as hooks:
             for name, module in root.named_modules():
@@ -35,7 +35,7 @@ class Place:
         return lambda *_: self._stack.append(name)
 
     def _leave(self, *_: Any) -> None:
-        self.last = self._stack.pop()
+        self.previous = self._stack.pop()
 
 
 @contextmanager

@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from leyden.health.module_tracker import Place
+from leyden.health.module_tracker import ModuleTracker
 
 _CONSTANTS = ("masked_fill", "fill", "full", "where", "constant_pad", "scalar_tensor", "zeros", "empty")
 _QUIET = ("empty", "new_empty", "empty_like", "empty_strided", "resize")  # what they return was not computed
 
 
 @dataclass(frozen=True)
-class Birth:
+class NonFiniteOrigin:
     """The first value that is not finite.
 
     Args:
@@ -48,7 +48,7 @@ class Birth:
     samples: tuple[int, ...] = ()
 
 
-class Watch(TorchDispatchMode):
+class NonFiniteTracer(TorchDispatchMode):
     """Follows values that are not finite through everything computed inside of it.
 
     Args:
@@ -56,22 +56,22 @@ class Watch(TorchDispatchMode):
         batch_size: B, to tell an axis of samples; 0: do not.
     """
 
-    def __init__(self, place: Place, batch_size: int = 0) -> None:
+    def __init__(self, place: ModuleTracker, batch_size: int = 0) -> None:
         super().__init__()
         self._place, self._batch_size = place, batch_size
         self.backward = False
-        self.first_backward: Birth | None = None
+        self.first_backward: NonFiniteOrigin | None = None
         self._known: dict[
-            int, tuple[Birth, Birth | None]
+            int, tuple[NonFiniteOrigin, NonFiniteOrigin | None]
         ] = {}  # by storage: the infinity's or NaN's, the NaN's
         self._held: list[Tensor] = []  # so that no storage's address is used again
 
-    def mark(self, tensor: Tensor, birth: Birth) -> None:
+    def mark(self, tensor: Tensor, birth: NonFiniteOrigin) -> None:
         """A tensor that came in as it is."""
         self._known[_key(tensor)] = (birth, birth if birth.kind == "nan" else None)
         self._held.append(tensor)
 
-    def birth_of(self, tensor: Tensor) -> Birth | None:
+    def origin_of(self, tensor: Tensor) -> NonFiniteOrigin | None:
         """The birth that a tensor goes back to; None: it is finite, or was made outside of the watch."""
         if _finite(tensor):
             return None
@@ -96,16 +96,18 @@ class Watch(TorchDispatchMode):
                     self._inherit(made, name, [found for _, found in taken if found is not None])
         return result
 
-    def _inherit(self, made: Tensor, name: str, parents: list[tuple[Birth, Birth | None]]) -> None:
+    def _inherit(
+        self, made: Tensor, name: str, parents: list[tuple[NonFiniteOrigin, NonFiniteOrigin | None]]
+    ) -> None:
         first, nan = parents[0] if parents else (None, None)
         nan = nan or next((n for _, n in parents if n is not None), None)
         if first is None or (nan is None and bool(made.isnan().any())):
-            own = self._born(made, name)
+            own = self._record_origin(made, name)
             first, nan = first or own, own if own.kind == "nan" else nan
         self._known[_key(made)] = (first, nan)
         self._held.append(made)
 
-    def _born(self, made: Tensor, name: str) -> Birth:
+    def _record_origin(self, made: Tensor, name: str) -> NonFiniteOrigin:
         kind = "nan" if bool(made.isnan().any()) else "inf"
         samples: tuple[int, ...] = ()
         if self._batch_size and made.ndim and made.shape[0] == self._batch_size and not self.backward:
@@ -113,7 +115,9 @@ class Watch(TorchDispatchMode):
             samples = tuple(int(i) for i in bad.nonzero().flatten())
         phase = "backward" if self.backward else "forward"
         line = "" if self.backward else _line()
-        birth = Birth(kind, name.strip("_"), self._place.now, self._place.last, phase, line, samples)
+        birth = NonFiniteOrigin(
+            kind, name.strip("_"), self._place.current, self._place.previous, phase, line, samples
+        )
         if self.backward and self.first_backward is None:
             self.first_backward = birth
         return birth
@@ -148,9 +152,9 @@ def _line() -> str:
     return ""
 
 
-def find(
+def trace_step(
     root: nn.Module, tensors: Iterable[Tensor], step: Callable[[], Tensor], batch_size: int = 0
-) -> tuple[Birth | None, float]:
+) -> tuple[NonFiniteOrigin | None, float]:
     """Do one training step again and find where it goes wrong.
 
     Args:
@@ -162,33 +166,33 @@ def find(
     Returns:
         The birth that reaches the loss, else a gradient; None if all is finite. And the loss.
     """
-    place = Place()
-    watch = Watch(place, batch_size)
-    for tensor, birth in _spoilt(root):
+    place = ModuleTracker()
+    watch = NonFiniteTracer(place, batch_size)
+    for tensor, birth in _non_finite(root):
         watch.mark(tensor, birth)
     for tensor in tensors:
         if tensor.is_floating_point() and not _finite(tensor):
             bad = ~tensor.reshape(len(tensor), -1).isfinite().all(1)
             rows = tuple(int(i) for i in bad.nonzero().flatten())
-            watch.mark(tensor, Birth(_kind(tensor), "", "batch", "", "batch", samples=rows))
+            watch.mark(tensor, NonFiniteOrigin(_kind(tensor), "", "batch", "", "batch", samples=rows))
     outputs: list[tuple[str, Tensor]] = []
     with place.watching(root), _recording(root, outputs), watch:
         loss = step()
-        found = watch.birth_of(loss)
+        found = watch.origin_of(loss)
         if found is None:
-            found = _of_gradients(watch, root, loss, outputs)
+            found = _check_gradients(watch, root, loss, outputs)
     return found, float(loss.detach())
 
 
-def of_weights(root: nn.Module) -> Birth | None:
+def check_weights(root: nn.Module) -> NonFiniteOrigin | None:
     """The first parameter or buffer that is not finite; None: all are."""
-    return next((birth for _, birth in _spoilt(root)), None)
+    return next((birth for _, birth in _non_finite(root)), None)
 
 
-def _spoilt(root: nn.Module) -> Iterator[tuple[Tensor, Birth]]:
+def _non_finite(root: nn.Module) -> Iterator[tuple[Tensor, NonFiniteOrigin]]:
     for name, tensor in (*root.named_parameters(), *root.named_buffers()):
         if tensor.is_floating_point() and not _finite(tensor):
-            yield tensor, Birth(_kind(tensor), "", name, "", "weights")
+            yield tensor, NonFiniteOrigin(_kind(tensor), "", name, "", "weights")
 
 
 @contextmanager
@@ -214,9 +218,9 @@ def _kind(tensor: Tensor) -> str:
     return "nan" if bool(tensor.isnan().any()) else "inf"
 
 
-def _of_gradients(
-    watch: Watch, root: nn.Module, loss: Tensor, outputs: list[tuple[str, Tensor]]
-) -> Birth | None:
+def _check_gradients(
+    watch: NonFiniteTracer, root: nn.Module, loss: Tensor, outputs: list[tuple[str, Tensor]]
+) -> NonFiniteOrigin | None:
     """The birth of the backward pass that reaches a parameter's gradient, at the module that it came from.
 
     Seen from the loss, gradients are finite as far as some module's output; the next one before it is where it happens.
@@ -241,16 +245,16 @@ def _of_gradients(
         module = bad[-1][0].rpartition(".")[0]  # its output's gradient is clean, its parameter's is not
     first = watch.first_backward
     kind, operation = (first.kind, first.operation) if first else (_kind(bad[-1][1]), "")
-    return Birth(kind, operation, module, outputs[dirty[-1]][0] if dirty else "", "backward")
+    return NonFiniteOrigin(kind, operation, module, outputs[dirty[-1]][0] if dirty else "", "backward")
 
 
-def _overflow(gradients: list[tuple[str, Tensor | None]]) -> Birth | None:
+def _overflow(gradients: list[tuple[str, Tensor | None]]) -> NonFiniteOrigin | None:
     """Gradients that are finite, but too large for the square of their norm: the largest one's module."""
     norms = {name: float(g.double().norm()) for name, g in gradients if g is not None}
     if sum(norm**2 for norm in norms.values()) < torch.finfo(torch.float32).max:
         return None
     largest = max(norms, key=lambda name: norms[name])
-    return Birth("inf", "norm", largest.rpartition(".")[0], "", "backward")
+    return NonFiniteOrigin("inf", "norm", largest.rpartition(".")[0], "", "backward")
 
 
 def _clean(gradient: Tensor | None) -> bool:

@@ -17,8 +17,8 @@ from leyden.data.batch import Batch
 from leyden.data.datamodule import DataModule
 from leyden.health import nan_tracer, step_snapshot
 from leyden.health.findings import Finding
-from leyden.health.nan_tracer import Birth
-from leyden.health.step_snapshot import BlackBox, Taken
+from leyden.health.nan_tracer import NonFiniteOrigin
+from leyden.health.step_snapshot import RecordedBatch, StepSnapshot
 from leyden.utils.random_state import rng_state, set_rng_state, set_torch_rng
 
 _NAMED = 3  # samples
@@ -43,8 +43,8 @@ def diagnose(
 
 
 def _replayed(
-    box: BlackBox, module: LightningModule, trainer: Trainer
-) -> tuple[BlackBox, Taken, Birth | None]:
+    box: StepSnapshot, module: LightningModule, trainer: Trainer
+) -> tuple[StepSnapshot, RecordedBatch, NonFiniteOrigin | None]:
     """Each batch of the step in turn, until one goes wrong."""
     plugin = trainer.precision_plugin
     module = plugin.convert_module(module)  # type: ignore[assignment]
@@ -52,18 +52,18 @@ def _replayed(
     before = rng_state()
     module.train()
     try:
-        if not box.taken:
-            return box, Taken(None, -1, {}), nan_tracer.of_weights(module)
-        for taken in box.taken:
+        if not box.batches:
+            return box, RecordedBatch(None, -1, {}), nan_tracer.check_weights(module)
+        for taken in box.batches:
             birth = _step(taken, module, plugin)
             if birth is not None:
                 return box, taken, birth
-        return box, box.taken[-1], None
+        return box, box.batches[-1], None
     finally:
         set_rng_state(before)
 
 
-def _step(taken: Taken, module: LightningModule, plugin: Any) -> Birth | None:
+def _step(taken: RecordedBatch, module: LightningModule, plugin: Any) -> NonFiniteOrigin | None:
     set_torch_rng(taken.rng)
     tensors = [t for t in tree_leaves(taken.batch) if isinstance(t, Tensor)]
 
@@ -74,15 +74,17 @@ def _step(taken: Taken, module: LightningModule, plugin: Any) -> Birth | None:
         return outcome["loss"] if isinstance(outcome, dict) else outcome  # type: ignore[return-value]
 
     size = len(taken.batch.labels) if isinstance(taken.batch, Batch) else 0
-    return nan_tracer.find(module, tensors, step, size)[0]
+    return nan_tracer.trace_step(module, tensors, step, size)[0]
 
 
 # --- words ---
 
 
-def _finding(box: BlackBox, taken: Taken, birth: Birth | None, config: Config, data: DataModule) -> Finding:
+def _finding(
+    box: StepSnapshot, taken: RecordedBatch, birth: NonFiniteOrigin | None, config: Config, data: DataModule
+) -> Finding:
     value = {"nan": "NaN", "inf": "an infinity"}[birth.kind] if birth else "a value that is not finite"
-    batch = f", batch {taken.index + 1}" if box.taken else ""
+    batch = f", batch {taken.index + 1}" if box.batches else ""
     when = f"step {box.step} (epoch {box.epoch + 1}{batch})"
     samples = _samples(taken, birth, data)
     rank = f" on rank {box.rank}" if box.rank else ""
@@ -102,7 +104,7 @@ def _finding(box: BlackBox, taken: Taken, birth: Birth | None, config: Config, d
     return Finding("non_finite", "error", message, where, _advice(birth, config, samples), evidence, box.step)
 
 
-def _story(birth: Birth | None, value: str) -> str:
+def _story(birth: NonFiniteOrigin | None, value: str) -> str:
     if birth is None:
         return "done again from the black box it is finite (the device does not compute it twice alike)"
     if birth.phase == "weights":
@@ -118,12 +120,12 @@ def _story(birth: Birth | None, value: str) -> str:
     return f"{operation} in {place}{direction}{line}"
 
 
-def _outside(birth: Birth) -> str:
+def _outside(birth: NonFiniteOrigin) -> str:
     """A place that is no module: the loss, or whatever stands behind the module that ran last."""
     return f"what follows {birth.after}" if birth.after else "the module's own training_step"
 
 
-def _for(samples: Sequence[str], taken: Taken) -> str:
+def _for(samples: Sequence[str], taken: RecordedBatch) -> str:
     if not samples:
         return ""
     all_of = len(taken.rows)
@@ -131,7 +133,7 @@ def _for(samples: Sequence[str], taken: Taken) -> str:
     return f", for {len(samples)} of {all_of} samples: {shown}" if all_of else ""
 
 
-def _samples(taken: Taken, birth: Birth | None, data: DataModule) -> list[str]:
+def _samples(taken: RecordedBatch, birth: NonFiniteOrigin | None, data: DataModule) -> list[str]:
     """Names of the samples in question, where it is not all of them."""
     if birth is None or not birth.samples or not isinstance(taken.batch, Batch):
         return []
@@ -141,7 +143,7 @@ def _samples(taken: Taken, birth: Birth | None, data: DataModule) -> list[str]:
     return [str(names[taken.rows[place]]) for place in birth.samples]
 
 
-def _advice(birth: Birth | None, config: Config, samples: Sequence[str]) -> tuple[str, ...]:
+def _advice(birth: NonFiniteOrigin | None, config: Config, samples: Sequence[str]) -> tuple[str, ...]:
     """What to change: by where the value was born."""
     rate = config.optimizer.get("lr")
     slower = [f"optimizer.lr={float(rate) / 10:g}"] if isinstance(rate, int | float) else []
@@ -155,5 +157,5 @@ def _advice(birth: Birth | None, config: Config, samples: Sequence[str]) -> tupl
     if birth.phase == "weights":
         return (*wider, *slower, *clipped)
     if birth.kind == "inf" and not birth.module and birth.operation in ("log", "div", "reciprocal"):
-        return ("objective=cross_entropy",)
+        return ("loss=cross_entropy",)
     return (*wider, *clipped, *slower, "health=guard")

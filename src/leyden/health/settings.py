@@ -13,15 +13,15 @@ Count = Annotated[int, Ge(1)]
 Positive = Annotated[float, Gt(0)]
 
 # What can change a run's result; the rest says what is reported, and a run is the same without it.
-TREATMENT = (
+TRAINING_FIELDS = (
     *("on_bad", "adaptive_clip", "in_a_row", "share", "margin", "window", "rate_factor", "rollbacks"),
     *("spike", "spike_z", "spike_lasting"),
 )
-_TREATING = ("skip", "roll_back")
+_SKIPPING = ("skip", "roll_back")
 
 
 @dataclass(frozen=True)
-class Policy:
+class DiagnosticsSettings:
     """What is done, and from where on something is said.
 
     Args:
@@ -86,16 +86,16 @@ class Policy:
     noise: Share = 0.03
 
     @property
-    def treats(self) -> bool:
+    def skips_bad_steps(self) -> bool:
         """Whether it goes on after a bad step."""
-        return self.on_bad in _TREATING
+        return self.on_bad in _SKIPPING
 
     @property
-    def acts(self) -> bool:
+    def changes_training(self) -> bool:
         """Whether it changes what is computed, and so must know before each step."""
-        return acts(self.on_bad, self.adaptive_clip)
+        return changes_training(self.on_bad, self.adaptive_clip)
 
 
-def acts(on_bad: object, adaptive_clip: object) -> bool:
+def changes_training(on_bad: object, adaptive_clip: object) -> bool:
     """Of a policy's arguments, whether they change what is computed: by a step not taken, or a gradient clipped."""
-    return on_bad in _TREATING or adaptive_clip is not None
+    return on_bad in _SKIPPING or adaptive_clip is not None

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from leyden.health.findings import Finding
-from leyden.health.settings import Policy
+from leyden.health.settings import DiagnosticsSettings
 
 _MEMORY = 100  # steps
 _FEWEST = 20  # of them, before there is a mean to speak of
@@ -18,7 +18,7 @@ _IN_A_ROW = 5
 _BEGINNING = 10  # steps whose median is the loss at the start
 
 
-class Series:
+class StepSeries:
     """Loss and gradient norm, step by step.
 
     Args:
@@ -26,7 +26,7 @@ class Series:
         max_norm: at which gradients are clipped; None: they are not.
     """
 
-    def __init__(self, policy: Policy, max_norm: float | None) -> None:
+    def __init__(self, policy: DiagnosticsSettings, max_norm: float | None) -> None:
         self.policy, self._max_norm = policy, max_norm
         self._first: list[float] = []
         self._calm: deque[float] = deque(maxlen=_MEMORY)
@@ -145,7 +145,7 @@ class Series:
         self._norms = deque(state["norms"], maxlen=2 * _MEMORY)
 
 
-def initial(loss: float, classes: int, policy: Policy) -> Iterator[Finding]:
+def initial_loss(loss: float, classes: int, policy: DiagnosticsSettings) -> Iterator[Finding]:
     """A net that knows nothing answers every class with 1 / C: the first loss is ln C."""
     expected = math.log(classes)
     if loss > (1 + policy.initial_loss) * expected:

@@ -18,7 +18,7 @@ from leyden.utils.files import damaged, read_object
 
 
 @dataclass(frozen=True)
-class Taken:
+class RecordedBatch:
     """A batch as the training step got it: on a step's micro-batches there are several.
 
     Args:
@@ -38,7 +38,7 @@ class Taken:
 
 
 @dataclass(frozen=True)
-class BlackBox:
+class StepSnapshot:
     """The step that went wrong.
 
     Args:
@@ -52,7 +52,7 @@ class BlackBox:
 
     step: int
     epoch: int
-    taken: Sequence[Taken]
+    batches: Sequence[RecordedBatch]
     weights: dict[str, Any]
     what: str
     rank: int
@@ -63,7 +63,7 @@ def path_of(folder: Path, rank: int) -> Path:
     return folder / "blackbox" / f"rank{rank}.pt"
 
 
-def write(box: BlackBox, folder: Path) -> Path:
+def write(box: StepSnapshot, folder: Path) -> Path:
     """Into the run's folder; beside its place, then renamed."""
     path = path_of(folder, box.rank)
     path.parent.mkdir(exist_ok=True)
@@ -74,7 +74,7 @@ def write(box: BlackBox, folder: Path) -> Path:
     return path
 
 
-def read(folder: Path) -> list[BlackBox]:
+def read(folder: Path) -> list[StepSnapshot]:
     """The boxes of all ranks of a run.
 
     Raises:
@@ -88,22 +88,22 @@ def read(folder: Path) -> list[BlackBox]:
     return [_load(path) for path in paths]
 
 
-def _load(path: Path) -> BlackBox:
+def _load(path: Path) -> StepSnapshot:
     try:
         box = torch.load(path, map_location="cpu", weights_only=False)
     except Exception as error:  # whatever unpickling finds in a file that is none of ours
         raise damaged(path, f"{type(error).__name__}") from error
-    if not isinstance(box, BlackBox):
+    if not isinstance(box, StepSnapshot):
         raise damaged(path, f"it holds {type(box).__name__}")
     return box
 
 
-def treatment_file(folder: Path) -> Path:
+def recovery_file(folder: Path) -> Path:
     """What has been changed in the course of a run."""
     return folder / "blackbox" / "treatment.json"
 
 
-def treatment(folder: Path) -> dict[str, Any]:
+def read_recovery(folder: Path) -> dict[str, Any]:
     """The content of that file; empty where nothing has been changed."""
-    path = treatment_file(folder)
+    path = recovery_file(folder)
     return read_object(path, json.loads) if path.exists() else {}

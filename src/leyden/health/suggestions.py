@@ -10,7 +10,7 @@ from leyden.health.findings import Finding
 _BLANK = re.compile(r"\{(rate|epochs)([*/])(\d+)\}")
 
 
-def filled(finding: Finding, optimizer: Mapping[str, Any], trainer: Mapping[str, Any]) -> Finding:
+def fill_in(finding: Finding, optimizer: Mapping[str, Any], trainer: Mapping[str, Any]) -> Finding:
     """The finding with its blanks filled; advice that cannot be filled, or that is followed already, is left out."""
     known = {"rate": optimizer.get("lr"), "epochs": trainer.get("max_epochs")}
     kept = []

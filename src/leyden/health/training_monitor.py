@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import nn
 
-from leyden.health.epoch_rules import Epoch, Facts, judge
+from leyden.health.epoch_rules import EpochStats, ValidationFacts, judge
 from leyden.health.findings import Finding
-from leyden.health.layer_stats import Activity, Movement
-from leyden.health.settings import Policy
-from leyden.health.step_rules import Series
+from leyden.health.layer_stats import ActivationStats, UpdateRatios
+from leyden.health.settings import DiagnosticsSettings
+from leyden.health.step_rules import StepSeries
 
 _READ_EVERY = 50  # steps
 _FIRST_LOOK = 5  # step at which the layers are looked at first; then every _READ_EVERY
@@ -23,7 +23,7 @@ _CAUSES = (
 )
 
 
-class Chart:
+class TrainingMonitor:
     """What was seen.
 
     Args:
@@ -32,21 +32,21 @@ class Chart:
         max_norm: at which gradients are clipped; None: they are not.
     """
 
-    def __init__(self, policy: Policy, root: nn.Module, max_norm: float | None) -> None:
+    def __init__(self, policy: DiagnosticsSettings, root: nn.Module, max_norm: float | None) -> None:
         self.policy, self._root = policy, root
-        self.series, self._movement = Series(policy, max_norm), Movement(root)
+        self.series, self._movement = StepSeries(policy, max_norm), UpdateRatios(root)
         self.found: list[Finding] = []
-        self.epochs: list[Epoch] = []
+        self.epochs: list[EpochStats] = []
         self._losses: list[float] = []
         self._norms: list[float] = []
         self._seen: dict[str, dict[str, float]] = {}
         self._rate = 0.0
         self._began = time.perf_counter()
         self._looked = 0.0  # seconds that training has taken in this epoch
-        self._activity: Activity | None = None
+        self._activity: ActivationStats | None = None
         self._open = ExitStack()
 
-    def step(self, number: int, rate: float) -> None:
+    def before_step(self, number: int, rate: float) -> None:
         """A step is about to be taken, its gradients are there."""
         self._rate = max(self._rate, rate)
         self._moved()
@@ -58,7 +58,7 @@ class Chart:
         if self._movement.waiting:
             self._seen = self._movement.after()
 
-    def note(self, number: int, loss: float, norm: float) -> None:
+    def record(self, number: int, loss: float, norm: float) -> None:
         """Its loss and the norm of its gradient are known; perhaps only some steps later."""
         self._losses.append(loss)
         self._norms.append(norm)
@@ -80,38 +80,38 @@ class Chart:
         """Training of the epoch is over: a validation follows."""
         self._looked = self._looked or time.perf_counter() - self._began
 
-    def open(self) -> None:
+    def start_probe(self) -> None:
         """A validation batch begins that is looked into."""
         self._moved()
-        self._activity = Activity(self._root)
+        self._activity = ActivationStats(self._root)
         self._open.enter_context(self._activity.watching())
 
-    def close(self) -> None:
+    def stop_probe(self) -> None:
         """It has ended."""
         self._open.close()
 
     def end_epoch(
         self, step: int, scalars: dict[str, float], predicted: Sequence[float], waited: float
-    ) -> Epoch:
+    ) -> EpochStats:
         """Everything that belongs to the epoch is known."""
         self.pause()
         self._read(step - 1)
         activity = self._activity
-        made = Epoch(
+        made = EpochStats(
             step,
             scalars,
             self._rate,
             list(predicted),
             **self._seen,
             dead=activity.dead() if activity else {},
-            stuck=activity.stuck() if activity else {},
+            saturated=activity.saturated() if activity else {},
             waiting=min(1.0, waited / self._looked) if self._looked else 0.0,
         )
         self.epochs.append(made)
         self._seen, self._rate, self._activity = {}, 0.0, None
         return made
 
-    def findings(self, facts: Facts, more: Sequence[Finding] = ()) -> list[Finding]:
+    def findings(self, facts: ValidationFacts, more: Sequence[Finding] = ()) -> list[Finding]:
         """Each kind once, the first time; of several errors the cause stays one, its consequences become remarks."""
         every = [*more, *self.found, *judge(self.epochs, facts, self.policy)]
         first = list({finding.id: finding for finding in reversed(every)}.values())[::-1]
@@ -134,7 +134,7 @@ class Chart:
         """Take that up."""
         self.series.load(state["series"])
         self.found = [Finding.from_dict(stored) for stored in state["found"]]
-        self.epochs = [Epoch(**stored) for stored in state["epochs"]]
+        self.epochs = [EpochStats(**stored) for stored in state["epochs"]]
         self._losses, self._norms = list(state["losses"]), list(state["norms"])
         self._seen, self._rate = dict(state["seen"]), state["rate"]
 

@@ -38,7 +38,7 @@ def effective_classes(counts: Sequence[int]) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def at_stake(counts: Sequence[int], names: Sequence[str]) -> Iterator[str]:
+def describe_imbalance(counts: Sequence[int], names: Sequence[str]) -> Iterator[str]:
     """How unequal the classes are, and what that does to a plain model: a line each.
 
     Args:
@@ -71,28 +71,28 @@ def choose(counts: Sequence[int]) -> Recipe:
     )
 
 
-def resolved(config: Config, spec: DataSpec) -> tuple[Config, Recipe | None]:
+def apply_auto(config: Config, spec: DataSpec) -> tuple[Config, Recipe | None]:
     """The configuration with the recipe in it; itself where `imbalance=none`.
 
     Raises:
-        UserError: an objective or a sampling is chosen as well, which the recipe would have to overrule.
+        UserError: a loss or a sampling is chosen as well, which the recipe would have to overrule.
     """
     if config.imbalance == "none":
         return config, None
     for group, node, plain in (
-        ("objective", config.objective, "leyden.losses.cross_entropy.CrossEntropy"),
+        ("loss", config.loss, "leyden.losses.cross_entropy.CrossEntropy"),
         ("sampling", config.sampling, "leyden.data.sampling_policies.Instance"),
     ):
         if node["_target_"] != plain:
             raise UserError(
-                f"imbalance=auto chooses the objective itself, and {group}={node['_target_']} is chosen already: "
+                f"imbalance=auto chooses the loss itself, and {group}={node['_target_']} is chosen already: "
                 f"leave out {group}=... or imbalance=auto"
             )
     recipe = choose(spec.class_counts)
     if recipe.name == "none":
         return config, recipe
     update = {
-        "objective": {"_target_": "leyden.losses.logit_adjusted.LogitAdjusted"},
+        "loss": {"_target_": "leyden.losses.logit_adjusted.LogitAdjusted"},
         "monitor": "val/balanced_accuracy" if config.monitor == "val/accuracy" else config.monitor,
     }
     return config.model_copy(update=update), recipe

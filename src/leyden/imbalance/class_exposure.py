@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leyden.data.sampler import Plan
+from leyden.data.sampler import EpochSampler
 from leyden.health.findings import Finding
 from leyden.metrics.intervals import wilson
 
@@ -31,7 +31,7 @@ def some_of_each(labels: NDArray[Any], classes: int) -> NDArray[np.int64]:
     return np.sort(np.concatenate(chosen))
 
 
-def exposure(plan: Plan, epochs: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def exposure(plan: EpochSampler, epochs: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(draws (C,), different samples (C,)) of `epochs` epochs.
 
     No pass over the orders: a plan uses every sample of a class once before it uses any again.
@@ -40,9 +40,9 @@ def exposure(plan: Plan, epochs: int) -> tuple[NDArray[np.int64], NDArray[np.int
     return draws, np.minimum(draws, plan.counts)
 
 
-def ledger(
+def exposure_table(
     names: Sequence[str],
-    plan: Plan,
+    plan: EpochSampler,
     epochs: int,
     train: Sequence[Mapping[str, Any]],
     val: Sequence[Mapping[str, Any]],
@@ -76,7 +76,7 @@ def ledger(
     return rows
 
 
-def alarms(
+def exposure_findings(
     rows: Sequence[Mapping[str, Any]],
     train: Sequence[Mapping[str, Any]],
     val: Sequence[Mapping[str, Any]],

@@ -41,14 +41,14 @@ class Phase(NamedTuple):
     degrees: dict[str, float]
 
 
-class Prior(NamedTuple):
+class ClassPrior(NamedTuple):
     """Class shares (C,): of the training rows, and those that a trained net answers by."""
 
     training: Floats
     seen: Floats
 
     @classmethod
-    def of(cls, stored: Mapping[str, Any]) -> "Prior":
+    def of(cls, stored: Mapping[str, Any]) -> "ClassPrior":
         """From what `Ledger.to_dict` gave."""
         return cls(np.array(stored["training"]), np.array(stored["phases"][-1]["seen"]))
 
@@ -78,7 +78,7 @@ class Ledger:
         Args:
             counts: training samples of each class (C,).
             sampled: the shares (C,) that the policy draws in an epoch.
-            correction: what the objective in force in an epoch imposes; None: nothing.
+            correction: what the loss in force in an epoch imposes; None: nothing.
             epochs: how many there are.
         """
         training = np.asarray(counts, dtype=np.float64) / sum(counts)
@@ -92,13 +92,13 @@ class Ledger:
         return cls(training, tuple(phases))
 
     @property
-    def prior(self) -> "Prior":
+    def prior(self) -> "ClassPrior":
         """What the trained net's probabilities belong to: the prior of the last epoch."""
-        return Prior(self.training, self.phases[-1].seen)
+        return ClassPrior(self.training, self.phases[-1].seen)
 
     def stacked(self) -> Phase | None:
         """The first phase in which two parts together go past the uniform prior; None: there is none."""
-        return next((phase for phase in self.phases if forbidden(phase.degrees)), None)
+        return next((phase for phase in self.phases if is_overcorrected(phase.degrees)), None)
 
     def refuse_stacking(self, names: Mapping[str, str], classes: Sequence[str]) -> None:
         """Raise for two corrections of the same prior.
@@ -158,10 +158,10 @@ class Ledger:
 
 
 # What to choose in place of a part that is one correction too many.
-_PLAIN = {"sampling": "sampling=instance", "objective": "objective=cross_entropy"}
+_PLAIN = {"sampling": "sampling=instance", "loss": "loss=cross_entropy"}
 
 
-def seen(sampled: Floats, correction: Correction | None) -> Floats:
+def effective_prior(sampled: Floats, correction: Correction | None) -> Floats:
     """Equation (1): the prior (C,) that the loss sees, its sum 1; 0 for a class that is never drawn."""
     if correction is None:
         return sampled / sampled.sum()
@@ -172,7 +172,7 @@ def seen(sampled: Floats, correction: Correction | None) -> Floats:
     return np.asarray(shares / shares.sum(), dtype=np.float64)
 
 
-def degree(training: Floats, now: Floats) -> float:
+def correction_degree(training: Floats, now: Floats) -> float:
     """How far `now` (C,) is on the way from the training prior (0) to the uniform one (1).
 
     The slope of log(now / training) against -log(training), by least squares over the classes that are there: a power
@@ -186,7 +186,7 @@ def degree(training: Floats, now: Floats) -> float:
     return float(-(x @ (moved - moved.mean())) / spread) if spread > 1e-12 else 0.0
 
 
-def forbidden(degrees: Mapping[str, float]) -> bool:
+def is_overcorrected(degrees: Mapping[str, float]) -> bool:
     """The table of combinations: two parts or more may go together as far as the uniform prior, and no further.
 
     So square-root sampling with square-root weights is one whole correction in two halves; balanced sampling with
@@ -204,12 +204,12 @@ def _phase(epoch: int, training: Floats, sampled: Floats, correction: Correction
     none = np.zeros_like(training)
     log_weights, offsets = (none, none) if correction is None else correction
     degrees = {
-        "sampling": degree(training, sampled),
-        "weights": degree(training, seen(training, (log_weights, none))),
-        "offsets": degree(training, seen(training, (none, offsets))),
+        "sampling": correction_degree(training, sampled),
+        "weights": correction_degree(training, effective_prior(training, (log_weights, none))),
+        "offsets": correction_degree(training, effective_prior(training, (none, offsets))),
     }
     rounded = {part: round(value, 6) for part, value in degrees.items()}
-    return Phase(epoch, epoch, sampled, seen(sampled, correction), rounded)
+    return Phase(epoch, epoch, sampled, effective_prior(sampled, correction), rounded)
 
 
 def _percent(share: float) -> str:

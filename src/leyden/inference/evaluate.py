@@ -27,7 +27,7 @@ def evaluate(
     folder: Path,
     overrides: Sequence[str] = (),
     splits: tuple[str, ...] = ("val", "test"),
-    operating: str | None = None,
+    decision: str | None = None,
 ) -> dict[str, Any]:
     """Metrics of each split by the run's best checkpoint; the run's folder is not changed.
 
@@ -35,7 +35,7 @@ def evaluate(
         folder: of the run.
         overrides: of its configuration.
         splits: to evaluate.
-        operating: an option of group `operating`, chosen anew on the validation split; None: the run's own point.
+        decision: an option of group `decision`, chosen anew on the validation split; None: the run's own point.
 
     Raises:
         UserError: not a finished run, or data that its model was not built for.
@@ -45,14 +45,14 @@ def evaluate(
     load_torch()
     from leyden.config.compose import compose
     from leyden.config.validate import bind, check
-    from leyden.imbalance.class_prior import Prior
-    from leyden.inference.load import restore
+    from leyden.imbalance.class_prior import ClassPrior
+    from leyden.inference.load import load
     from leyden.training import build, evaluation
     from leyden.training.trainer import evaluation_trainer
 
-    restored = restore(folder)
+    restored = load(folder)
     prepare(restored.config.threads)  # as in training: other threads, other rounding
-    chosen = [word for word in overrides if word.startswith("operating.")] if operating else []
+    chosen = [word for word in overrides if word.startswith("decision.")] if decision else []
     rest = [word for word in overrides if word not in chosen]
     config = check(_overridden(restored.config.model_dump(by_alias=True), rest))
     _verify_effect(rest)
@@ -61,12 +61,12 @@ def evaluate(
     with tempfile.TemporaryDirectory() as scratch:
         trainer = evaluation_trainer(config, Path(scratch))
         point = restored.point
-        if operating is not None:
-            node = compose([f"operating={operating}", *chosen])["operating"]
+        if decision is not None:
+            node = compose([f"decision={decision}", *chosen])["decision"]
             prior = read_object(folder / "result.json", json.loads)["prior"]
-            choice = config.model_copy(update={"operating": node})
-            bind("operating", node)
-            point = evaluation.operating_point(choice, trainer, restored.module, data, Prior.of(prior))
+            choice = config.model_copy(update={"decision": node})
+            bind("decision", node)
+            point = evaluation.operating_point(choice, trainer, restored.module, data, ClassPrior.of(prior))
         return evaluation.metrics_of(trainer, restored.module, data, point, splits)
 
 
@@ -74,9 +74,9 @@ def _verify_effect(overrides: Sequence[str]) -> None:
     """Refuse a key that training is over with."""
     for override in parse(overrides):
         root = override.key_or_group.partition(".")[0]
-        if root == "operating":
+        if root == "decision":
             raise UserError(
-                f"{override.input_line}: say which point to begin from: --operating OPTION, see `leyden list operating`"
+                f"{override.input_line}: say which point to begin from: --decision OPTION, see `leyden list decision`"
             )
         if root not in _USED:
             raise UserError(
@@ -87,10 +87,10 @@ def _verify_effect(overrides: Sequence[str]) -> None:
 def _verify_facts(config: "Config", now: "DataSpec", then: "DataSpec") -> None:
     """What the run's model was built for must hold for these data, too."""
     from leyden.config.signatures import parameters_of
-    from leyden.config.validate import locate, targets
+    from leyden.config.validate import import_target, targets
 
     models = [(path, node) for path, node, _ in targets(config) if path.startswith("model")]
-    asked = {name for path, node in models for name in parameters_of(locate(node["_target_"], path))}
+    asked = {name for path, node in models for name in parameters_of(import_target(node["_target_"], path))}
     for name in ("class_names", *(fact for fact in _FACTS if fact in asked)):
         found, wanted = getattr(now, name), getattr(then, name)
         if found != wanted:

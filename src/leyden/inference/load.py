@@ -25,7 +25,7 @@ from leyden.utils.files import read_object
 
 
 @dataclass(frozen=True)
-class Restored:
+class LoadedRun:
     """What a run's folder holds, in memory."""
 
     run: Run
@@ -36,7 +36,7 @@ class Restored:
     point: OperatingPoint
 
 
-def restore(folder: Path) -> Restored:
+def load(folder: Path) -> LoadedRun:
     """Read a run's folder.
 
     Raises:
@@ -56,7 +56,7 @@ def restore(folder: Path) -> Restored:
     tokenizer = tokenizers.load(text.read_text(encoding="utf-8")) if text.exists() else None
     stored = folder / "operating_point.json"
     point = OperatingPoint.from_dict(read_object(stored, json.loads))
-    return Restored(Run(folder), config, spec, tokenizer, module.eval(), point)
+    return LoadedRun(Run(folder), config, spec, tokenizer, module.eval(), point)
 
 
 def config_of(folder: Path) -> Config:

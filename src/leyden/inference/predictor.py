@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from leyden.data.batch import Batch
-    from leyden.inference.load import Restored
+    from leyden.inference.load import LoadedRun
 
 
 _BATCH = 64
@@ -41,9 +41,9 @@ def predict(folder: Path, files: Sequence[str], top: int = 1) -> Iterator[Predic
     load_torch()
     import torch
 
-    from leyden.inference.load import restore
+    from leyden.inference.load import load
 
-    restored = restore(folder)
+    restored = load(folder)
     prepare(restored.config.threads)
     _verify_there(files)
     names, inputs = _read(restored, files)
@@ -61,7 +61,7 @@ def predict(folder: Path, files: Sequence[str], top: int = 1) -> Iterator[Predic
             )
 
 
-def _logits(restored: "Restored", batch: "Batch") -> "Tensor":
+def _logits(restored: "LoadedRun", batch: "Batch") -> "Tensor":
     """float64 (B, C); of a module of the user's own, whatever its forward(batch) gives."""
     module: Any = restored.module
     batch = module.prepare(batch) if hasattr(module, "prepare") else batch
@@ -88,7 +88,7 @@ def _verify_there(files: Sequence[str]) -> None:
             file_at(file, "predict")
 
 
-def _read(restored: "Restored", files: Sequence[str]) -> tuple[list[str], list[np.ndarray]]:
+def _read(restored: "LoadedRun", files: Sequence[str]) -> tuple[list[str], list[np.ndarray]]:
     """Name and decoded input of each; texts as token ids."""
     from leyden.data.decode import BadInput
 
@@ -104,7 +104,7 @@ def _read(restored: "Restored", files: Sequence[str]) -> tuple[list[str], list[n
     return [name for name, _ in pieces], [values for _, values in pieces]
 
 
-def _pieces(restored: "Restored", files: Sequence[str]) -> Iterator[tuple[str, Any]]:
+def _pieces(restored: "LoadedRun", files: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """(name, function that decodes it) of every input that the files hold."""
     spec = restored.spec
     for file in files:
@@ -127,21 +127,21 @@ def _lines(file: str) -> list[str]:
     return text.splitlines()
 
 
-def _ids(restored: "Restored", line: str, place: str) -> np.ndarray:
+def _ids(restored: "LoadedRun", line: str, place: str) -> np.ndarray:
     from leyden.data.decode import decode_text
 
     assert restored.tokenizer is not None
     return restored.tokenizer.encode([bytes(decode_text(line, place)).decode()])[0]
 
 
-def _clip(restored: "Restored", file: str) -> np.ndarray:
+def _clip(restored: "LoadedRun", file: str) -> np.ndarray:
     from leyden.data.decode import decode_audio
 
     longest = restored.config.data.source.get("max_seconds")
     return decode_audio(file, sample_rate=restored.spec.sample_rate, max_seconds=longest)
 
 
-def _image(restored: "Restored", file: str) -> np.ndarray:
+def _image(restored: "LoadedRun", file: str) -> np.ndarray:
     """In the size and the channels that the run was trained on; what is not square is not resized."""
     from leyden.data.decode import BadInput, decode_image
 
@@ -153,14 +153,14 @@ def _image(restored: "Restored", file: str) -> np.ndarray:
     return image
 
 
-def _batch(restored: "Restored", inputs: list[np.ndarray]) -> "Batch":
+def _batch(restored: "LoadedRun", inputs: list[np.ndarray]) -> "Batch":
     import torch
 
     from leyden.data.batch import Batch
-    from leyden.data.table import padded
+    from leyden.data.table import pad
 
     rows = torch.arange(len(inputs))
     if restored.spec.modality == "image":
         return Batch(torch.from_numpy(np.stack(inputs)), None, rows, rows, rows)
-    values, lengths = padded(inputs, inputs[0].dtype)
+    values, lengths = pad(inputs, inputs[0].dtype)
     return Batch(values, lengths, rows, rows, rows)

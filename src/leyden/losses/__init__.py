@@ -1,1 +1,1 @@
-"""Objectives: per-sample losses, plain torch."""
+"""Losses: per-sample losses, plain torch."""

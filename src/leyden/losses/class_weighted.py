@@ -1,4 +1,4 @@
-"""Any objective times a weight of the label's class: logits (B, C), labels int64 (B,) -> float32 losses (B,).
+"""Any loss times a weight of the label's class: logits (B, C), labels int64 (B,) -> float32 losses (B,).
 
 Class-balanced focal loss (Cui et al. 2019) is focal loss under effective-number weights; cost-sensitive
 cross-entropy is cross-entropy under inverse ones.
@@ -25,7 +25,7 @@ class Weighted(nn.Module):
     weights of each batch, which is the same on average.) A class without training samples weighs 0.
 
     Args:
-        objective: of each sample, without weights.
+        loss: of each sample, without weights.
         class_counts: training samples of each class (C,).
         scheme: how the weight falls with the count.
         beta: of effective_number; near 1 it is inverse, at 0 all weights are 1.
@@ -35,13 +35,13 @@ class Weighted(nn.Module):
 
     def __init__(
         self,
-        objective: nn.Module,
+        loss: nn.Module,
         class_counts: Sequence[int],
         scheme: Scheme = "inverse",
         beta: Annotated[float, Ge(0), Lt(1)] = 0.9999,
     ) -> None:
         super().__init__()
-        self.objective = objective
+        self.loss = loss
         counts = torch.tensor(class_counts, dtype=torch.float64)
         raw = torch.where(counts > 0, _raw(counts, scheme, beta), 0.0)
         scaled = raw * counts.sum() / (raw * counts).sum()
@@ -49,13 +49,13 @@ class Weighted(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Weighted loss of each sample."""
-        losses: Tensor = self.weights[labels] * self.objective(logits, labels)
+        losses: Tensor = self.weights[labels] * self.loss(logits, labels)
         return losses
 
     def correction(self) -> tuple[Tensor, Tensor]:
         """(log weights (C,), offsets (C,)): the class prior that is imposed, see `leyden.imbalance.class_prior`."""
-        objective: Any = self.objective
-        inner = objective.correction() if hasattr(objective, "correction") else None
+        loss: Any = self.loss
+        inner = loss.correction() if hasattr(loss, "correction") else None
         log_weights = self.weights.double().clamp_min(1e-300).log()
         return (
             (log_weights, torch.zeros_like(log_weights))

@@ -1,4 +1,4 @@
-"""One objective for the first epochs and another for the last: deferred re-weighting (DRW)."""
+"""One loss for the first epochs and another for the last: deferred re-weighting (DRW)."""
 
 from typing import Annotated
 
@@ -31,7 +31,7 @@ class Deferred(nn.Module):
         self.from_epoch = round(start * epochs)
 
     def at(self, epoch: int) -> nn.Module:
-        """The objective in force in an epoch, counted from 0."""
+        """The loss in force in an epoch, counted from 0."""
         return self.first if epoch < self.from_epoch else self.then
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from leyden.metrics.intervals import number
 _ROUNDING = 1e-12  # a variance below it is none
 
 
-class Restated(TypedDict):
+class ShiftedMetrics(TypedDict):
     """By name as in METRICS, and of each class (C) its precision; None where undefined."""
 
     accuracy: float | None
@@ -22,7 +22,7 @@ class Restated(TypedDict):
     precision: list[float | None]
 
 
-def restated(confusion: ArrayLike, prior: ArrayLike) -> Restated:
+def shift_prior(confusion: ArrayLike, prior: ArrayLike) -> ShiftedMetrics:
     """What a test would have found where class c has the share prior_c; recall stays what it is.
 
     Row c of the matrix gives P(answer k | class c), which does not depend on how frequent the class is (label

@@ -1,6 +1,6 @@
 """The training loop of classification, written once; image, text and audio add what differs.
 
-A step: batch -> augment (inputs) -> frontend -> augment (features) -> net -> objective. Nothing is logged per step by
+A step: batch -> augment (inputs) -> frontend -> augment (features) -> net -> loss. Nothing is logged per step by
 `self.log` (250 us each): sums stay on the device and are read at the end of an interval or epoch. Metrics
 come from the logits of the whole evaluation, so they are exact for any batch size and number of ranks.
 """
@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from leyden import metrics
-from leyden.data.batch import Batch, Draws
+from leyden.data.batch import Batch, SampleRandom
 from leyden.optim.parameter_groups import decay_groups, decayed
 from leyden.utils.lightning_internals import FastAttributes
 
 SPLITS = ("train", "val", "test")
 
 
-class Evaluation(NamedTuple):
+class SplitOutputs(NamedTuple):
     """Outputs for a whole split, in the order of `rows`: logits (N, C) float32, labels (N,), rows (N,)."""
 
     logits: Tensor
@@ -29,7 +29,7 @@ class Evaluation(NamedTuple):
     rows: Tensor
 
 
-class Tally:
+class RunningMeans:
     """Sums of loss, hits and samples, for the epoch and for the logging interval; of finite losses.
 
     A step only keeps its tensors; every FOLD steps they are summed at once, so that a step costs no kernel.
@@ -127,11 +127,11 @@ class Classifier(FastAttributes, LightningModule):
 
     Args:
         net: `net(x)` or `net(x, lengths)` -> logits (B, C).
-        objective: `objective(logits, labels)` -> loss (B,).
+        loss: `loss(logits, labels)` -> loss (B,).
         frontend: raw batch -> the net's input.
         augment: transforms, applied in training only, each at its `stage`.
         optimizer: parameter groups -> optimizer.
-        schedule: optimizer -> learning-rate scheduler, or None for a constant rate.
+        scheduler: optimizer -> learning-rate scheduler, or None for a constant rate.
         class_names: C names.
         seed: of the augmentation.
         l1: weight of the sum of absolute values of the weights (not norms, not biases).
@@ -143,11 +143,11 @@ class Classifier(FastAttributes, LightningModule):
     def __init__(
         self,
         net: nn.Module,
-        objective: nn.Module,
+        loss: nn.Module,
         frontend: nn.Module,
         augment: Iterable[nn.Module],
         optimizer: Callable[[Any], Optimizer],
-        schedule: Callable[[Optimizer], Any],
+        scheduler: Callable[[Optimizer], Any],
         class_names: tuple[str, ...],
         seed: int,
         monitor: str,
@@ -155,15 +155,15 @@ class Classifier(FastAttributes, LightningModule):
         decay_norms_and_biases: bool = False,
     ) -> None:
         super().__init__()
-        self.net, self.objective, self.frontend = net, objective, frontend
+        self.net, self.loss_fn, self.frontend = net, loss, frontend
         augment = list(augment)
         self.augment_inputs = nn.ModuleList(t for t in augment if t.stage == "inputs")
         self.augment_features = nn.ModuleList(t for t in augment if t.stage == "features")
-        self._optimizer, self._schedule = optimizer, schedule
+        self._optimizer, self._scheduler = optimizer, scheduler
         self.class_names, self.seed, self.monitor = class_names, seed, monitor
         self.l1, self.decay_norms_and_biases = l1, decay_norms_and_biases
-        self.tally = Tally()
-        self.evaluations: dict[str, Evaluation] = {}
+        self.tally = RunningMeans()
+        self.evaluations: dict[str, SplitOutputs] = {}
         self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
 
     # --- forward ---
@@ -172,7 +172,7 @@ class Classifier(FastAttributes, LightningModule):
         """The net's input; augmented in training mode, by the random numbers of each sample's position."""
         if not self.training:
             return self.frontend(batch)
-        draws = Draws(self.seed, batch.epoch, batch.positions) if self._augments else None
+        draws = SampleRandom(self.seed, batch.epoch, batch.positions) if self._augments else None
         for transform in self.augment_inputs:
             batch = transform(batch, draws)
         batch = self.frontend(batch)
@@ -193,11 +193,11 @@ class Classifier(FastAttributes, LightningModule):
 
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
         """Loss (B,) of each sample; of a mixed batch, the weighted sum of both labels' losses."""
-        whole: Any = self.objective
-        objective = whole.at(batch.epoch) if hasattr(whole, "at") else whole
-        losses: Tensor = objective(logits, batch.labels)
+        whole: Any = self.loss_fn
+        loss_fn = whole.at(batch.epoch) if hasattr(whole, "at") else whole
+        losses: Tensor = loss_fn(logits, batch.labels)
         if batch.mix is not None:
-            partner = objective(logits, batch.mix.partner)
+            partner = loss_fn(logits, batch.mix.partner)
             losses = batch.mix.weight * losses + (1 - batch.mix.weight) * partner
         return losses
 
@@ -235,7 +235,7 @@ class Classifier(FastAttributes, LightningModule):
         parts, self._parts = self._parts, []
         logits, labels, rows = (torch.cat(column) for column in zip(*parts, strict=True))
         order = torch.argsort(rows)
-        done = Evaluation(*(_from_all_ranks(x, self) for x in (logits[order], labels[order], rows[order])))
+        done = SplitOutputs(*(_from_all_ranks(x, self) for x in (logits[order], labels[order], rows[order])))
         self.evaluations[split] = done
         if split == "val":
             found = metrics.evaluate(done.logits, done.labels, self.class_names, intervals=False)
@@ -260,7 +260,7 @@ class Classifier(FastAttributes, LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimizer over decayed and undecayed groups; the schedule steps with every optimizer step."""
         optimizer = self._optimizer(decay_groups(self, everything=self.decay_norms_and_biases))
-        scheduler = self._schedule(optimizer)
+        scheduler = self._scheduler(optimizer)
         if scheduler is None:
             return optimizer
         plateau = isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)

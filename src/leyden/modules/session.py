@@ -12,7 +12,7 @@ from leyden.data.datamodule import DataModule
 from leyden.modules.standalone import training_loss
 
 
-class Ready(NamedTuple):
+class Session(NamedTuple):
     """What a run would train.
 
     Args:

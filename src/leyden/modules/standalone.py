@@ -17,7 +17,7 @@ from leyden.utils.errors import UserError
 def forward(module: LightningModule, batch: Batch) -> Tensor:
     """Logits (B, C) of raw inputs, as in evaluation."""
     prepare: Any = module.prepare
-    with _told("a forward pass", batch):
+    with _plain_failure("a forward pass", batch):
         logits: Tensor = module(prepare(batch))
     return logits
 
@@ -28,7 +28,7 @@ def training_loss(module: LightningModule, batch: Batch) -> Tensor:
     Raises:
         UserError: the module's code fails.
     """
-    with warnings.catch_warnings(), _told("a training step", batch):
+    with warnings.catch_warnings(), _plain_failure("a training step", batch):
         warnings.simplefilter("ignore")  # a module that logs, without a trainer at work
         outcome: Any = module.training_step(batch, 0)
     loss: Tensor = outcome["loss"] if isinstance(outcome, dict) else outcome
@@ -43,7 +43,7 @@ def optimizer_of(module: LightningModule) -> torch.optim.Optimizer:
 
 
 @contextmanager
-def _told(what: str, batch: Batch) -> Iterator[None]:
+def _plain_failure(what: str, batch: Batch) -> Iterator[None]:
     """What a module's own code fails with, in one line; no room on the device is another matter."""
     try:
         yield
@@ -55,7 +55,7 @@ def _told(what: str, batch: Batch) -> Iterator[None]:
 
 
 @contextmanager
-def undisturbed(module: nn.Module, training: bool = False) -> Iterator[None]:
+def preserved_state(module: nn.Module, training: bool = False) -> Iterator[None]:
     """For the time of the block in evaluation (or training) mode; then modes and random numbers are as they were."""
     modes = [(part, part.training) for part in module.modules()]
     with torch.random.fork_rng(devices=[]):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 _UNSEEN = 0.5  # samples that a class without any in training counts as, so that log loss stays finite
 
 
-class Prior(nn.Module):
+class ClassPriorNet(nn.Module):
     """The logarithm of the training prior as logits: predicts the most frequent class, with its share as probability.
 
     It has nothing to learn: `log_prior` is a parameter only because an optimizer needs one, and

@@ -6,8 +6,8 @@ import torch
 from lightning.pytorch import LightningModule
 
 from leyden.data.batch import Batch
-from leyden.data.datamodule import DataModule, typical
-from leyden.modules.standalone import _told, training_loss, undisturbed
+from leyden.data.datamodule import DataModule, median_length_batch
+from leyden.modules.standalone import _plain_failure, preserved_state, training_loss
 from leyden.profiling import flops, memory
 from leyden.profiling.flops import Flops
 
@@ -17,17 +17,19 @@ def forward_flops(module: LightningModule, data: DataModule) -> Flops | None:
     prepare: Any = getattr(module, "prepare", None)
     if prepare is None:
         return None
-    batch = typical(data, 1).to(module.device)
-    with undisturbed(module):
+    batch = median_length_batch(data, 1).to(module.device)
+    with preserved_state(module):
         with torch.no_grad():  # the frontend does not count: torch's counter knows no Fourier transform
             prepared = prepare(batch)
-        with _told("a forward pass", batch):  # with gradients: the counter trips over some views without
+        with _plain_failure(
+            "a forward pass", batch
+        ):  # with gradients: the counter trips over some views without
             return flops.count(module, lambda: module(prepared))
 
 
 def training_flops(module: LightningModule, batch: Batch) -> Flops:
     """Of a training step, forwards and backwards, for the whole batch."""
-    with undisturbed(module, training=True):
+    with preserved_state(module, training=True):
         found = flops.count(module, lambda: training_loss(module, batch).backward())
     module.zero_grad()
     return found
@@ -35,6 +37,6 @@ def training_flops(module: LightningModule, batch: Batch) -> Flops:
 
 def activation_bytes(module: LightningModule, batch: Batch) -> int:
     """What a training step of this batch keeps for its backward pass."""
-    with undisturbed(module, training=True), memory.Activations(module).watching() as kept:
+    with preserved_state(module, training=True), memory.Activations(module).watching() as kept:
         training_loss(module, batch)
         return kept.bytes

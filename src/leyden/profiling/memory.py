@@ -40,11 +40,13 @@ def _key(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def size(tensors: Iterable[Tensor | None]) -> int:
+def tensor_bytes(tensors: Iterable[Tensor | None]) -> int:
     """Bytes of some tensors."""
     return sum(t.numel() * t.element_size() for t in tensors if t is not None)
 
 
-def state_size(optimizer: torch.optim.Optimizer) -> int:
+def optimizer_bytes(optimizer: torch.optim.Optimizer) -> int:
     """Bytes of what an optimizer remembers between steps."""
-    return size(t for state in optimizer.state.values() for t in state.values() if isinstance(t, Tensor))
+    return tensor_bytes(
+        t for state in optimizer.state.values() for t in state.values() if isinstance(t, Tensor)
+    )

@@ -7,19 +7,19 @@ from leyden.data import datamodule
 from leyden.modules import standalone
 
 if TYPE_CHECKING:
-    from leyden.modules.session import Ready
+    from leyden.modules.session import Session
 
 
 BATCHES = (1, 64)  # of which the latency is measured
 
 
-def profile(made: "Ready") -> dict[str, Any]:
+def profile(made: "Session") -> dict[str, Any]:
     """Every cost by name; bytes, seconds, joules and operations."""
     from leyden.profiling import costs
 
     module, data = made.module, made.data
-    batch = datamodule.typical(data, made.config.batch_size).to(made.device)
-    one = datamodule.typical(data, 1).to(made.device)
+    batch = datamodule.median_length_batch(data, made.config.batch_size).to(made.device)
+    one = datamodule.median_length_batch(data, 1).to(made.device)
     with made.forward_context():
         forward = costs.forward_flops(module, data)
         training = costs.training_flops(module, batch)
@@ -43,7 +43,7 @@ def profile(made: "Ready") -> dict[str, Any]:
     }
 
 
-def _input(made: "Ready", one: Any) -> str:
+def _input(made: "Session", one: Any) -> str:
     """What one sample is, in words."""
     spec = made.data.spec
     if spec.modality == "image":
@@ -65,34 +65,34 @@ def _layers(module: Any, flops: dict[str, int]) -> list[dict[str, Any]]:
     return found
 
 
-def _memory(made: "Ready", batch: Any) -> dict[str, Any]:
+def _memory(made: "Session", batch: Any) -> dict[str, Any]:
     """Bytes in a training step of the configured batch size."""
     import torch
 
     from leyden.profiling import costs, memory
 
     module, half = made.module, max(1, len(batch.labels) // 2)
-    small = datamodule.typical(made.data, half).to(made.device)
+    small = datamodule.median_length_batch(made.data, half).to(made.device)
     with made.forward_context():
         kept, of_half = costs.activation_bytes(module, batch), costs.activation_bytes(module, small)
     optimizer = standalone.optimizer_of(module)
-    with standalone.undisturbed(module, training=True):
+    with standalone.preserved_state(module, training=True):
         if made.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(made.device)
         made.step(module, optimizer, batch)
     peak = torch.cuda.max_memory_allocated(made.device) if made.device.type == "cuda" else None
     return {
         "batch_size": len(batch.labels),
-        "parameters": memory.size(module.parameters()),
-        "gradients": memory.size(p.grad for p in module.parameters()),
-        "optimizer": memory.state_size(optimizer),
+        "parameters": memory.tensor_bytes(module.parameters()),
+        "gradients": memory.tensor_bytes(p.grad for p in module.parameters()),
+        "optimizer": memory.optimizer_bytes(optimizer),
         "activations": kept,
         "activations_per_sample": (kept - of_half) / max(1, len(batch.labels) - half),
         "peak": peak,
     }
 
 
-def _times(made: "Ready") -> dict[str, Any]:
+def _times(made: "Session") -> dict[str, Any]:
     """Latency and energy, from decoded inputs in the host's memory to logits there."""
     import torch
 
@@ -100,9 +100,9 @@ def _times(made: "Ready") -> dict[str, Any]:
 
     module, device = made.module, made.device
     found: dict[str, Any] = {}
-    with standalone.undisturbed(module), torch.inference_mode(), made.forward_context():
+    with standalone.preserved_state(module), torch.inference_mode(), made.forward_context():
         for size in BATCHES:
-            batch = datamodule.typical(made.data, size)
+            batch = datamodule.median_length_batch(made.data, size)
 
             def call(batch: Any = batch) -> None:
                 standalone.forward(module, batch.to(device)).cpu()

@@ -24,7 +24,7 @@ def costs_tables(found: Mapping[str, Any]) -> Iterator[RenderableType]:
     for name, value in _rows(found):
         table.add_row(text(name), text(value))
     yield table
-    layers = _dearest(found["layers"])
+    layers = _most_expensive(found["layers"])
     total = max(1, sum(layer["flops"] for layer in layers))
     table = plain_table(
         "the dearest layers",
@@ -88,7 +88,7 @@ def _time(seconds: float) -> str:
 
 def costs_figure(layers: Sequence[Mapping[str, Any]]) -> Figure:
     """Bars of each layer's share of all operations and of all parameters, in the order of the net."""
-    kept = _dearest(layers)[:_DRAWN]
+    kept = _most_expensive(layers)[:_DRAWN]
     shown = [layer for layer in layers if layer in kept]
     title = "layers" if len(shown) == len(layers) else f"the {_DRAWN} dearest of {len(layers)} layers"
     figure = laid_out(7.5, 1.1 + max(1.2, 0.26 * len(shown)))
@@ -108,6 +108,6 @@ def costs_figure(layers: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _dearest(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _most_expensive(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """By operations, then by parameters."""
     return sorted(layers, key=lambda layer: (-layer["flops"], -layer["parameters"]))

@@ -9,8 +9,8 @@ from typing import Any
 
 from leyden.config.schema import Config
 from leyden.config.signatures import parameters_of
-from leyden.config.validate import locate, targets
-from leyden.health.settings import TREATMENT, acts
+from leyden.config.validate import import_target, targets
+from leyden.health.settings import TRAINING_FIELDS, changes_training
 from leyden.runs.run import SHOWN, Run
 from leyden.utils import code_digest
 
@@ -29,7 +29,7 @@ def identity(config: Config, data_fingerprint: str) -> str:
     content: dict[str, Any] = {key: getattr(config, key) for key in _SCALARS}
     content["data"] = [data_fingerprint, *(getattr(config.data, key) for key in _READING)]
     content["init"] = [_content_of(config.init.source), config.init.redraw, config.init.freeze]
-    if treatment := _treatment(config):
+    if treatment := _changes_training(config):
         content["health"] = treatment
     content["targets"] = {path: _bound(node, path) for path, node, _ in targets(config) if _matters(path)}
     text = json.dumps(content, sort_keys=True, default=repr)
@@ -45,16 +45,16 @@ def _matters(path: str) -> bool:
     return not path.startswith(("logger", "data.source", "health"))
 
 
-def _treatment(config: Config) -> dict[str, Any]:
+def _changes_training(config: Config) -> dict[str, Any]:
     """What the doctor may change in a run; empty where it only looks."""
     bound = _bound(config.health, "health")
-    acting = acts(bound.get("on_bad"), bound.get("adaptive_clip"))
-    return {name: bound[name] for name in TREATMENT} if acting else {}
+    acting = changes_training(bound.get("on_bad"), bound.get("adaptive_clip"))
+    return {name: bound[name] for name in TRAINING_FIELDS} if acting else {}
 
 
 def _bound(node: Mapping[str, Any], path: str) -> dict[str, Any]:
     """A target's arguments, defaults included, and its source if it is not Leyden's or a dependency's."""
-    target = locate(node["_target_"], path)
+    target = import_target(node["_target_"], path)
     parameters = parameters_of(target).values()
     defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
     arguments = {**defaults, **node}

@@ -21,13 +21,13 @@ def is_run(folder: Path) -> bool:
     return (folder / "config.yaml").exists() and any((folder / name).exists() for name in _TRACES)
 
 
-def one(word: str, root: Path) -> Record:
+def find_run(word: str, root: Path) -> Record:
     """The one run that is meant.
 
     Raises:
         UserError: none is, or several are.
     """
-    folders = named(word, root)
+    folders = find_runs(word, root)
     if len(folders) > 1:
         listed = ", ".join(str(folder) for folder in folders[:_MOST_NAMED])
         more = f" and {len(folders) - _MOST_NAMED} more" if len(folders) > _MOST_NAMED else ""
@@ -35,7 +35,7 @@ def one(word: str, root: Path) -> Record:
     return read(folders[0])
 
 
-def named(word: str, root: Path) -> list[Path]:
+def find_runs(word: str, root: Path) -> list[Path]:
     """The folders of the runs that are meant, at least one. A folder of runs means all in it.
 
     Raises:

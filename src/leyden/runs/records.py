@@ -18,7 +18,7 @@ from pydantic_core import from_json
 
 from leyden.runs.run import SCHEMA, STATUSES, Run
 from leyden.utils.errors import UserError, nearest
-from leyden.utils.runtime import uncollected
+from leyden.utils.runtime import gc_paused
 
 _CLASSES, _CLASSES_END = b'\n   "per_class": [\n', b"\n   ],"
 
@@ -119,7 +119,7 @@ def survey(root: Path) -> list[Record]:
     """
     if not root.is_dir():
         return find(root)
-    with uncollected():
+    with gc_paused():
         return sorted(_surveyed(root), key=lambda record: record.folder.parts)
 
 

@@ -29,7 +29,7 @@ import yaml
 
 from leyden.runs.manifest import SCHEMA, packages
 from leyden.utils.errors import UserError, nearest
-from leyden.utils.files import cannot_write, damaged, held, read_object, write_json, write_text
+from leyden.utils.files import cannot_write, damaged, is_locked, read_object, write_json, write_text
 
 State = Literal["new", "running", "interrupted", "failed", "pruned", "complete"]
 STATUSES = ("running", "interrupted", "failed", "pruned", "complete")  # what result.json may say
@@ -167,7 +167,7 @@ class Run:
 
     def locked(self) -> bool:
         """Whether another process is at work on the run."""
-        return held(self.folder / ".lock")
+        return is_locked(self.folder / ".lock")
 
     def begin(self, plain: Mapping[str, Any], manifest: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
         """Write what is known before training; drop the result of an earlier try."""

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, open_dict
 from leyden.config.hydra_internals import BASIC_PLUGINS
 
 
-class TakeOver(Callback):
+class InstallLauncher(Callback):
     """At the start of a sweep; a single run is not touched."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:

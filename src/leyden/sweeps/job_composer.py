@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from leyden.config.compose import Plain, conf_dir, to_plain
-from leyden.config.hydra_errors import explained
+from leyden.config.hydra_errors import translated_errors
 from leyden.config.hydra_internals import ConfigLoaderImpl, apply_overrides
 
 
@@ -39,7 +39,7 @@ class Composer:
         Raises:
             UserError: they do not compose.
         """
-        with explained(conf_dir()):
+        with translated_errors(conf_dir()):
             values, choices = self._divided(self._parser.parse_overrides(list(words)))
             base, experiment = self._base(tuple(str(o.input_line) for o in choices))
             job = copy.deepcopy(base)

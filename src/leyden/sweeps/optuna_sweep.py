@@ -16,13 +16,13 @@ from typing import Any, Protocol
 from omegaconf import DictConfig, OmegaConf
 
 from leyden.config.compose import nested_keys_without_plus
-from leyden.config.overrides import divided
+from leyden.config.overrides import split_search_overrides
 from leyden.reporting import search as reporting
 from leyden.reporting.format import number as in_words
 from leyden.reporting.format import plural
 from leyden.runs.records import Record, read
 from leyden.runs.run import COSMETIC, Run
-from leyden.sweeps.plan import Job, Places
+from leyden.sweeps.plan import Job, RunFolders
 from leyden.sweeps.sweep import Sweep
 from leyden.tuning.optuna_backend import load_optuna
 from leyden.tuning.parameters import word
@@ -94,7 +94,7 @@ class Search:
         self._launcher, self._sweep = launcher, launcher.sweep
         self.goals = settings.goals(str(config.monitor))
         verify_goals(settings, self.goals)
-        self._places = Places()
+        self._places = RunFolders()
 
     @classmethod
     def of(cls, config: DictConfig, launcher: Launcher, arguments: Sequence[str]) -> "Search":
@@ -105,7 +105,7 @@ class Search:
         """
         node: Any = OmegaConf.to_container(config.sweep, resolve=True)
         settings = Settings.of(node)
-        fixed, more = divided(arguments)
+        fixed, more = split_search_overrides(arguments)
         if config.force:
             raise UserError(
                 "force=true: a search does no trial twice; another sweep.study=NAME begins a new one"

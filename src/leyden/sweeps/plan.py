@@ -68,7 +68,7 @@ def plan(
     Raises:
         UserError: some are mistakes; each is named, and nothing has been trained.
     """
-    place_of = Places()
+    place_of = RunFolders()
     jobs: dict[Path, Job] = {}
     refused: dict[str, list[int]] = {}  # message -> the jobs that it is said of
     for number, (overrides, made) in enumerate(composed, start=1):
@@ -103,7 +103,7 @@ def _refusal(refused: Mapping[str, Sequence[int]], overrides: Sequence[Sequence[
     return "\n  ".join([f"{count} of {len(overrides)} jobs cannot be run, so none has been:", *lines])
 
 
-class Places:
+class RunFolders:
     """A configuration's run. The content of the data is looked at once for all jobs that read the same."""
 
     def __init__(self) -> None:

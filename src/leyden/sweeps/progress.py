@@ -16,7 +16,7 @@ _EVERY = 0.5  # seconds between two looks
 _LINES = 8  # running jobs shown
 
 
-class Watch:
+class ProgressDisplay:
     """A bar for the sweep and a line for each running job; where there is no terminal, a line for each that ends.
 
     Args:
@@ -37,7 +37,7 @@ class Watch:
         self._all = self._progress.add_task("jobs", total=self._total, left="")
         self._lines: dict[int, TaskID] = {}
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "ProgressDisplay":
         if console.is_terminal:
             self._progress.start()
         self._thread.start()
@@ -62,7 +62,7 @@ class Watch:
             self._tell(job)
         self._show_running()
         done = self._total - len(self._open)
-        rest = ahead(done, self._total, self._failed, time.monotonic() - self._started, self._expected)
+        rest = time_left(done, self._total, self._failed, time.monotonic() - self._started, self._expected)
         self._progress.update(self._all, completed=done, left=rest.removeprefix(", "))
 
     def _tell(self, job: Job) -> None:
@@ -84,7 +84,7 @@ class Watch:
             self._progress.update(self._lines[number_], completed=len(read(job.run.folder).curves()))
 
 
-def ahead(done: int, total: int, failed: int, gone: float, expected: float | None) -> str:
+def time_left(done: int, total: int, failed: int, gone: float, expected: float | None) -> str:
     """What a display says after the jobs that are done: `, 1 failed, about 12 s left`.
 
     Args:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from leyden.sweeps.plan import Job
-from leyden.sweeps.progress import ahead
+from leyden.sweeps.progress import time_left
 from leyden.utils.console import console
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ def next_of(waiting: list[Job]) -> Job | None:
     return free
 
 
-def here(jobs: Sequence[Job], train: Train, expected: float | None) -> None:
+def run_here(jobs: Sequence[Job], train: Train, expected: float | None) -> None:
     """One after another in this process. Stops at an interrupted one. expected: seconds for all, if known."""
     waiting, failed, begun = list(jobs), 0, time.monotonic()
     while (job := next_of(waiting)) is not None:
         done = len(jobs) - len(waiting) - 1
-        rest = ahead(done, len(jobs), failed, time.monotonic() - begun, expected)
+        rest = time_left(done, len(jobs), failed, time.monotonic() - begun, expected)
         console.rule(f"job {job.number} ({done} of {len(jobs)} done{rest}): {job.words}", align="left")
         status = train(job).status
         if status == "interrupted":

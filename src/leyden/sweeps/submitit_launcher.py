@@ -14,7 +14,7 @@ _LAST = 2  # lines of a dead job's own words
 
 
 @contextmanager
-def each_to_its_end(launcher: Any) -> Iterator[None]:
+def wait_for_each(launcher: Any) -> Iterator[None]:
     """Around `launcher.launch(...)`; does nothing for launchers other than submitit's.
 
     Raises:

@@ -24,9 +24,9 @@ from leyden.reporting.terminal.tables import jobs_table
 from leyden.runs.records import Record, read
 from leyden.runs.run import EXIT_STATUS
 from leyden.sweeps.plan import Estimate, Job, plan
-from leyden.sweeps.progress import Watch
-from leyden.sweeps.sequential import here
-from leyden.sweeps.submitit_launcher import each_to_its_end
+from leyden.sweeps.progress import ProgressDisplay
+from leyden.sweeps.sequential import run_here
+from leyden.sweeps.submitit_launcher import wait_for_each
 from leyden.sweeps.worker_pool import Pool
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
@@ -56,7 +56,7 @@ class Sweep:
     refused: dict[str, str] = field(default_factory=dict)  # folder -> why there is no record of it
     started: float = field(default_factory=time.monotonic)
     closing: Callable[[], None] | None = None  # called after the table
-    broken_off: bool = False  # interrupted with jobs that nobody had asked for yet
+    interrupted: bool = False  # interrupted with jobs that nobody had asked for yet
 
     def launch(
         self,
@@ -119,7 +119,7 @@ class Sweep:
                 for job in batch:
                     tell(job)
         except KeyboardInterrupt:
-            self.broken_off = True
+            self.interrupted = True
             raise
 
     def _plan(
@@ -155,15 +155,15 @@ class Sweep:
 
     def _do(self, todo: Sequence[Job], inner: Any, first: int, expected: float | None) -> None:
         if inner is not None:
-            with Watch(todo, expected):
+            with ProgressDisplay(todo, expected):
                 words = [nested_keys_without_plus([*job.overrides, *job.hidden]) for job in todo]
-                with each_to_its_end(inner):
+                with wait_for_each(inner):
                     inner.launch(words, first)
         elif self.at_once > 1:
-            with Watch(todo, expected):
+            with ProgressDisplay(todo, expected):
                 Pool(self.at_once, self.command_of, self._told).run(todo)
         else:
-            here(todo, self._train_here, expected)
+            run_here(todo, self._train_here, expected)
 
     def command_of(self, job: Job) -> list[str]:
         """What trains this job alone."""
@@ -198,8 +198,8 @@ class Sweep:
 
     def status(self) -> int:
         """The exit status: the gravest of the jobs'."""
-        if self.plan_only or self.broken_off:
-            return 130 if self.broken_off else 0
+        if self.plan_only or self.interrupted:
+            return 130 if self.interrupted else 0
         states = self.states(self.records()).values()  # one that has not begun was cut off by an interruption
         return max((EXIT_STATUS.get(state, EXIT_STATUS["interrupted"]) for state in states), default=0)
 

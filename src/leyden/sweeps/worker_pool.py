@@ -22,7 +22,7 @@ from leyden.utils.runtime import available_cores, fork_server
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
 
-Told = Callable[[Job, str, str], None]  # (job, status, message) of a job that ended
+JobReport = Callable[[Job, str, str], None]  # (job, status, message) of a job that ended
 _LAST_WORDS = 2000  # characters of a dead worker's stderr
 
 
@@ -40,7 +40,7 @@ class Pool:
         told: called, from several threads, with what became of each job.
     """
 
-    def __init__(self, at_once: int, command: Callable[[Job], list[str]], told: Told) -> None:
+    def __init__(self, at_once: int, command: Callable[[Job], list[str]], told: JobReport) -> None:
         self._at_once, self._command, self._told = at_once, command, told
         self._guard = threading.Lock()
         self._workers: dict[int, _Worker] = {}

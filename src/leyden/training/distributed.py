@@ -29,11 +29,11 @@ _GRACE = 10.0  # seconds for the others to end by themselves after this process 
 
 
 @contextmanager
-def following(folder: Path, resume: Path | None) -> Iterator[None]:
+def launch_followers(folder: Path, resume: Path | None) -> Iterator[None]:
     """Let the other processes follow the run in `folder` from the checkpoint `resume`."""
     words = [str(folder), *([str(resume)] if resume else [])]
-    if slurm.count() > 1:
-        slurm.tell({"words": words, "path": sys.path, "cwd": str(Path.cwd())})
+    if slurm.task_count() > 1:
+        slurm.send_order({"words": words, "path": sys.path, "cwd": str(Path.cwd())})
         yield
         return
     main = sys.modules["__main__"]
@@ -52,14 +52,14 @@ def following(folder: Path, resume: Path | None) -> Iterator[None]:
         os.environ.pop("PYTHONPATH") if path is None else os.environ.update(PYTHONPATH=path)
 
 
-def forget() -> None:
+def reset_process_group() -> None:
     """The other ranks have ended: the next fit of this process starts new ones, as the first did.
 
     Lightning takes a process that has its variables for one that was started by somebody else.
     """
     import torch.distributed
 
-    if slurm.count() > 1:
+    if slurm.task_count() > 1:
         return
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

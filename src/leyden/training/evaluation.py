@@ -17,22 +17,22 @@ from leyden.decision import OperatingPoint, neutral
 from leyden.decision.operating_point import log_softmax
 from leyden.imbalance import class_exposure
 from leyden.imbalance.auto import EVEN, ratio
-from leyden.imbalance.class_prior import Prior
-from leyden.modules.classification import Evaluation
+from leyden.imbalance.class_prior import ClassPrior
+from leyden.modules.classification import SplitOutputs
 from leyden.training import build
 from leyden.utils.errors import UserError
-from leyden.utils.files import replacing
+from leyden.utils.files import atomic_write
 
 
 def operating_point(
-    config: Config, trainer: Trainer, module: LightningModule, data: DataModule, prior: Prior
+    config: Config, trainer: Trainer, module: LightningModule, data: DataModule, prior: ClassPrior
 ) -> OperatingPoint:
     """Chosen on the validation split alone.
 
     Raises:
         UserError: there is no validation split, or a module of the user's own that keeps no logits.
     """
-    choice = build.operating(config, data.spec)
+    choice = build.decision_rule(config, data.spec)
     names = data.spec.class_names
     if choice.neutral:
         return neutral(len(names))
@@ -41,7 +41,7 @@ def operating_point(
         return choice.fit(none, np.zeros(0, np.int64), names, prior.seen, prior.training)
     outputs = _outputs(trainer, module, data.val_dataloader())
     if outputs is None:
-        raise UserError("operating: needs logits, which a module of your own does not keep: operating=none")
+        raise UserError("decision: needs logits, which a module of your own does not keep: decision=none")
     logits, labels = outputs.logits.double().numpy(), outputs.labels.numpy()
     return choice.fit(logits, labels, names, prior.seen, prior.training)
 
@@ -69,24 +69,26 @@ def metrics_of(
     return found
 
 
-def _outputs(trainer: Trainer, module: LightningModule, loader: Loader) -> Evaluation | None:
+def _outputs(trainer: Trainer, module: LightningModule, loader: Loader) -> SplitOutputs | None:
     """What the module says of all that a loader holds; None: it is the user's own and keeps nothing."""
     kept: Any = getattr(module, "evaluations", None)
     if kept is None:
         return None
     trainer.test(module, dataloaders=loader, verbose=False)
-    outputs: Evaluation = kept.pop("test")
+    outputs: SplitOutputs = kept.pop("test")
     return outputs
 
 
-def _metrics(outputs: Evaluation, spec: DataSpec, point: OperatingPoint, path: Path | None) -> dict[str, Any]:
+def _metrics(
+    outputs: SplitOutputs, spec: DataSpec, point: OperatingPoint, path: Path | None
+) -> dict[str, Any]:
     """Of one split; `before`: the values without the operating point, where there is one."""
     logits, labels = outputs.logits.double().numpy(), outputs.labels.numpy()
     log_p = logits if point.is_neutral else point.log_probabilities(logits)
     answers = point.decide(log_p)
     if path is not None:
         probabilities = np.exp(log_softmax(log_p)).astype(np.float32)
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             np.savez_compressed(
                 file, rows=outputs.rows.numpy(), labels=labels, probabilities=probabilities, answers=answers
             )
@@ -109,7 +111,7 @@ def _scalars(trainer: Trainer, module: LightningModule, data: DataModule, split:
     return {name.removeprefix(own): float(value) for name, value in logged.items()}
 
 
-def classes_of(
+def class_exposure_of(
     config: Config,
     trainer: Trainer,
     module: LightningModule,
@@ -136,7 +138,7 @@ def classes_of(
     )
     train, there = known.to_dict()["per_class"], val.get("per_class", [])
     epochs = int(config.trainer["max_epochs"])
-    table = class_exposure.ledger(
-        data.spec.class_names, data.plan(epochs), trainer.current_epoch, train, there
+    table = class_exposure.exposure_table(
+        data.spec.class_names, data.epoch_sampler(epochs), trainer.current_epoch, train, there
     )
-    return table, [finding.to_dict() for finding in class_exposure.alarms(table, train, there)]
+    return table, [finding.to_dict() for finding in class_exposure.exposure_findings(table, train, there)]

@@ -10,20 +10,20 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from leyden.callbacks.tensorboard import log_choices, rewind, show, tell
+from leyden.callbacks.tensorboard import log_hparams, truncate_events, write_figures, write_findings
 from leyden.config.schema import Config
 from leyden.data.datamodule import DataModule
-from leyden.health.data.checks import quick
+from leyden.health.data.checks import quick_checks
 from leyden.health.findings import Finding
 from leyden.health.label_noise import label_noise
-from leyden.imbalance.class_prior import Ledger, Prior
+from leyden.imbalance.class_prior import ClassPrior, Ledger
 from leyden.profiling.costs import forward_flops
 from leyden.runs.manifest import git_diff, manifest
 from leyden.runs.run import Run
 from leyden.training import resume
-from leyden.training.distributed import forget
-from leyden.training.evaluation import classes_of, metrics_of, operating_point
-from leyden.training.recovery import course
+from leyden.training.distributed import reset_process_group
+from leyden.training.evaluation import class_exposure_of, metrics_of, operating_point
+from leyden.training.recovery import train_with_recovery
 from leyden.training.resume import State
 from leyden.training.trainer import health_settings
 from leyden.utils.console import console
@@ -50,39 +50,42 @@ def fit(
     if state is None:
         place.clear()
     else:
-        resume.tidy(place.folder)
-        rewind(place.folder, state.content.get("events", {}))
+        resume.remove_temporaries(place.folder)
+        truncate_events(place.folder, state.content.get("events", {}))
     facts = manifest(config, data.fingerprint, threads, command)
     place.begin(plain, facts, asdict(data.spec))
     if facts["git"].get("changed") and (diff := git_diff(Path.cwd())):
         write_text(place.folder / "changes.diff", diff)
     if data.tokenizer is not None:
         write_text(place.folder / "tokenizer.json", data.tokenizer.to_json())
-    before = [finding.to_dict() for finding in quick(data)]
+    before = [finding.to_dict() for finding in quick_checks(data)]
     flops = _flops(module, data)
     try:
         trained = train(config, data, module, place, ledger.prior, state, leads=True)
     finally:
-        forget()
+        reset_process_group()
     result: dict[str, Any] = {
         "status": "pruned" if trained.pruned else "complete",
         "metrics": trained.metrics,
         "best": trained.best,
         "cost": {**_cost(trained, config.batch_size), "flops": flops},
-        "prior": {**ledger.to_dict(), "samples_per_epoch": len(data.plan(int(config.trainer["max_epochs"])))},
+        "prior": {
+            **ledger.to_dict(),
+            "samples_per_epoch": len(data.epoch_sampler(int(config.trainer["max_epochs"]))),
+        },
         "operating_point": trained.point,
         "classes": list(trained.classes),
         "doctor": [*before, *trained.findings],
     }
     if not trained.pruned:
-        tell(trained.trainer.loggers, result["doctor"], command, trained.trainer.global_step)
+        write_findings(trained.trainer.loggers, result["doctor"], command, trained.trainer.global_step)
     for logger in trained.trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             if not trained.pruned:
-                show(
+                write_figures(
                     logger.experiment, result, data, place.folder / "predictions", trained.trainer.global_step
                 )
-                log_choices(logger, plain, command, result)
+                log_hparams(logger, plain, command, result)
             logger.finalize("success")
     return result
 
@@ -106,7 +109,7 @@ def train(
     data: DataModule,
     module: LightningModule,
     place: Run,
-    prior: Prior,
+    prior: ClassPrior,
     state: State | None,
     leads: bool = False,
 ) -> Trained:
@@ -117,7 +120,7 @@ def train(
     Raises:
         NonFinite: the run cannot go on.
     """
-    done = course(config, data, module, place, state, leads)
+    done = train_with_recovery(config, data, module, place, state, leads)
     trainer, module, checkpoint = done.trainer, done.module, done.checkpoint
     best, seconds = {**checkpoint.best, "checkpoint": "checkpoints/best.ckpt"}, checkpoint.seconds
     if done.pruned:
@@ -131,7 +134,7 @@ def train(
         write_json(place.folder / "operating_point.json", point.to_dict())
     predictions = place.folder / "predictions" if trainer.is_global_zero else None
     found = metrics_of(trainer, module, data, point, predictions=predictions)
-    classes, findings = classes_of(config, trainer, module, data, point, found.get("val", {}))
+    classes, findings = class_exposure_of(config, trainer, module, data, point, found.get("val", {}))
     noise = _label_noise(config, data, place) if predictions else ()
     all_findings = (*(finding.to_dict() for finding in (*done.findings, *noise)), *findings)
     return Trained(

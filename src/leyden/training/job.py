@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from leyden.config.compose import compose
 from leyden.training import slurm
 from leyden.utils.console import console
-from leyden.utils.errors import UserError, refusal
+from leyden.utils.errors import UserError, format_error
 from leyden.utils.files import cannot_write
 from leyden.utils.runtime import load_torch, prepare
 
@@ -76,17 +76,17 @@ def train(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> Out
 
 def attempt(plain: Mapping[str, Any], command: Sequence[str], known: int | None = None) -> Outcome:
     """`run` as a job of a sweep, which goes on whatever becomes of it."""
-    return _guarded(lambda: run(plain, command, verbose=False, known=known))
+    return _catch_failures(lambda: run(plain, command, verbose=False, known=known))
 
 
-def _guarded(work: Callable[[], Outcome]) -> Outcome:
+def _catch_failures(work: Callable[[], Outcome]) -> Outcome:
     """A failure is a result, not an exception: Hydra would print it in words of its own and take a sweep down."""
     try:
         return work()
     except BrokenPipeError:
         raise
     except (UserError, OSError) as error:
-        return Outcome("refused", message=refusal(error))
+        return Outcome("refused", message=format_error(error))
     except Exception as error:  # not foreseen: with its traceback, and the rest of the sweep goes on
         traceback.print_exc()
         return Outcome("failed", message=repr(error))
@@ -108,7 +108,7 @@ def run(
     """
     load_torch()
     from leyden.config.validate import check
-    from leyden.imbalance.auto import resolved
+    from leyden.imbalance.auto import apply_auto
     from leyden.runs.fingerprint import run_of
     from leyden.training import build
     from leyden.training.distributed import threads_of_a_rank
@@ -122,30 +122,32 @@ def run(
     if verbose:
         _print_config(plain)
     if place.settled(known, config.force):
-        return _stored(place, verbose)
-    config, recipe = resolved(config, data.spec)
+        return _show_stored(place, verbose)
+    config, recipe = apply_auto(config, data.spec)
     slurm.verify(config.trainer)
     verify_trainer(config)
     steps_per_epoch = data.steps_per_epoch(int(config.trainer["max_epochs"]))
     module = build.module(config, data.spec, steps_per_epoch)
-    build.operating(config, data.spec)
+    build.decision_rule(config, data.spec)
     ledger = build.ledger(config, data, module)
     chosen = [f"imbalance=auto, {recipe.name}: {recipe.why}"] if recipe else []
-    for remark in (*build.remarks(config), *chosen, *ledger.lines(data.spec.class_names)):
+    for remark in (*build.configuration_notes(config), *chosen, *ledger.lines(data.spec.class_names)):
         console.print(remark)
-    if data.removed:
-        console.print(f"left out {data.removed:,} inputs that are identical to another (data.deduplicate)")
+    if data.duplicates_removed:
+        console.print(
+            f"left out {data.duplicates_removed:,} inputs that are identical to another (data.deduplicate)"
+        )
     with place.lock(lambda: console.print(f"{place.folder} is running in another process; waiting for it")):
         if place.settled(known, config.force):
-            return _stored(place, verbose)
+            return _show_stored(place, verbose)
         from leyden.training.fit import fit
 
-        return _recorded(
+        return _record(
             place, verbose, lambda: fit(config, plain, data, module, place, ledger, threads, command)
         )
 
 
-def _stored(place: Any, verbose: bool) -> Outcome:
+def _show_stored(place: Any, verbose: bool) -> Outcome:
     """What an earlier run of this very configuration found, or one in another shell just now."""
     result = place.result()
     if result["status"] != "complete":
@@ -159,7 +161,7 @@ def _stored(place: Any, verbose: bool) -> Outcome:
     return Outcome("complete", result)
 
 
-def _recorded(place: Any, verbose: bool, work: Any) -> Outcome:
+def _record(place: Any, verbose: bool, work: Any) -> Outcome:
     """Do the work and write what became of it, whatever becomes of it."""
     from leyden.callbacks.interrupt import Interrupted
 
@@ -174,12 +176,12 @@ def _recorded(place: Any, verbose: bool, work: Any) -> Outcome:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise cannot_write(place.folder, error) from error
-        return _failed(place, error)
+        return _record_failure(place, error)
     _print_result(result, verbose)
     return Outcome(result["status"], result)
 
 
-def _failed(place: Any, error: Exception) -> Outcome:
+def _record_failure(place: Any, error: Exception) -> Outcome:
     """Record what the run died of: in short in result.json, with the traceback in error.txt."""
     from leyden.utils.files import write_text
 

@@ -15,28 +15,28 @@ import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 
 from leyden.callbacks.checkpoint import Checkpoint
-from leyden.callbacks.health_monitor import BadStep, Doctor
+from leyden.callbacks.health_monitor import HealthMonitor, NonFiniteStep
 from leyden.callbacks.pruning import Pruned
-from leyden.callbacks.tensorboard import rewind, tell
+from leyden.callbacks.tensorboard import truncate_events, write_findings
 from leyden.config.schema import Config
 from leyden.data.datamodule import DataModule
 from leyden.health import replay
-from leyden.health.epoch_rules import Facts
+from leyden.health.epoch_rules import ValidationFacts
 from leyden.health.findings import Finding, NonFinite
-from leyden.health.settings import Policy
-from leyden.health.step_snapshot import treatment_file
-from leyden.health.suggestions import filled
+from leyden.health.settings import DiagnosticsSettings
+from leyden.health.step_snapshot import recovery_file
+from leyden.health.suggestions import fill_in
 from leyden.modules.standalone import fit_frontend
 from leyden.runs.run import Run
 from leyden.training import build, resume, slurm
-from leyden.training.distributed import following, forget
+from leyden.training.distributed import launch_followers, reset_process_group
 from leyden.training.resume import State
 from leyden.training.trainer import build_trainer, health_settings
 from leyden.utils.console import console
 from leyden.utils.files import write_json
 
 
-class Course(NamedTuple):
+class TrainingOutcome(NamedTuple):
     """Training that has come to its end."""
 
     trainer: Trainer
@@ -50,9 +50,9 @@ class Course(NamedTuple):
         return next(c for c in self.trainer.checkpoint_callbacks if isinstance(c, Checkpoint))
 
 
-def course(
+def train_with_recovery(
     config: Config, data: DataModule, module: LightningModule, place: Run, state: State | None, leads: bool
-) -> Course:
+) -> TrainingOutcome:
     """Fit the frontend, train; where a step goes bad, do what the policy says.
 
     Args:
@@ -64,24 +64,24 @@ def course(
     exact = False
     while True:
         trainer, bad = _attempt(config, data, module, place, state, exact, leads)
-        if not isinstance(bad, BadStep):
+        if not isinstance(bad, NonFiniteStep):
             found = () if bad is not None else _findings(config, module, trainer, place, data)
-            return Course(trainer, module, bad is not None, found)
+            return TrainingOutcome(trainer, module, bad is not None, found)
         if not leads:
             raise NonFinite(str(bad))
-        forget()
+        reset_process_group()
         policy = health_settings(config)
-        doctor = _doctor(trainer)
-        if not bad.exact and slurm.count() == 1:
+        doctor = _health_monitor(trainer)
+        if not bad.exact and slurm.task_count() == 1:
             console.print(f"doctor: {bad}, or a little before: going back to look at every step")
-            exact, state = True, resume.back(place.checkpoints, bad.step)
+            exact, state = True, resume.roll_back(place.checkpoints, bad.step)
         elif policy.on_bad == "roll_back" and len(doctor.rollbacks) < policy.rollbacks and bad.lasting:
             state = _roll_back(
                 place, policy, doctor, bad, data.steps_per_epoch(int(config.trainer["max_epochs"]))
             )
         else:
             raise _stopped(config, data, module, trainer, place, bad)
-        rewind(place.folder, {} if state is None else state.content.get("events", {}))
+        truncate_events(place.folder, {} if state is None else state.content.get("events", {}))
         module = build.module(config, data.spec, data.steps_per_epoch(int(config.trainer["max_epochs"])))
 
 
@@ -93,30 +93,30 @@ def _attempt(
     state: State | None,
     exact: bool,
     leads: bool,
-) -> tuple[Trainer, BadStep | Pruned | None]:
+) -> tuple[Trainer, NonFiniteStep | Pruned | None]:
     """One `Trainer.fit`, and what ended it before its end."""
     fit_frontend(module, data)
     first = None if state is None else state.step + 1  # event files drop what they hold from there
     trainer = build_trainer(config, place.folder, first, exact)
-    trainer.strategy.checkpoint_io = resume.Files(state)
+    trainer.strategy.checkpoint_io = resume.PlainCheckpointIO(state)
     path = None if state is None else state.path
     others: AbstractContextManager[None] = (
-        following(place.folder, path) if leads else contextlib.nullcontext()
+        launch_followers(place.folder, path) if leads else contextlib.nullcontext()
     )
     try:
         with others:
             trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=False if path else None)
-    except (BadStep, Pruned) as ended:
+    except (NonFiniteStep, Pruned) as ended:
         return trainer, ended
     return trainer, None
 
 
-def _doctor(trainer: Trainer) -> Doctor:
-    return next(c for c in trainer.callbacks if isinstance(c, Doctor))  # type: ignore[attr-defined]
+def _health_monitor(trainer: Trainer) -> HealthMonitor:
+    return next(c for c in trainer.callbacks if isinstance(c, HealthMonitor))  # type: ignore[attr-defined]
 
 
 def _roll_back(
-    place: Run, policy: Policy, doctor: Doctor, bad: BadStep, steps_per_epoch: int
+    place: Run, policy: DiagnosticsSettings, doctor: HealthMonitor, bad: NonFiniteStep, steps_per_epoch: int
 ) -> State | None:
     """Back to a good state; the stretch around the event is left out, the learning rate is lowered."""
     row = [
@@ -124,14 +124,14 @@ def _roll_back(
     ]
     first = min((s["batch"] for s in row), default=bad.batch)
     behind = math.ceil(policy.window * steps_per_epoch)
-    state = resume.back(place.checkpoints, bad.step - policy.margin)
+    state = resume.roll_back(place.checkpoints, bad.step - policy.margin)
     event = {"step": bad.step, "epoch": bad.epoch, "batch": bad.batch, "what": bad.what}
     event |= {"to_step": 0 if state is None else state.step, "rate_factor": policy.rate_factor}
     treatment = {
         "rollbacks": [*doctor.rollbacks, event],
         "passed": [*doctor.passed, (bad.epoch, max(0, first - 1), bad.batch + behind)],
     }
-    write_json(treatment_file(place.folder), treatment)
+    write_json(recovery_file(place.folder), treatment)
     console.print(
         f"doctor: {bad}; going back to step {event['to_step']}, passing over batches {max(0, first - 1) + 1} to "
         f"{bad.batch + behind + 1} of epoch {bad.epoch + 1}, learning rate x {policy.rate_factor:g}"
@@ -140,14 +140,19 @@ def _roll_back(
 
 
 def _stopped(
-    config: Config, data: DataModule, module: LightningModule, trainer: Trainer, place: Run, bad: BadStep
+    config: Config,
+    data: DataModule,
+    module: LightningModule,
+    trainer: Trainer,
+    place: Run,
+    bad: NonFiniteStep,
 ) -> NonFinite:
     """The end, with the diagnosis: what happened, where, and what to try."""
-    found = _found(config, module, trainer, place, data)
-    tell(trainer.loggers, [found.to_dict()], place.command(), bad.step)
+    found = _origin(config, module, trainer, place, data)
+    write_findings(trainer.loggers, [found.to_dict()], place.command(), bad.step)
     for logger in trainer.loggers:
         logger.finalize("failed")
-    checkpoint = Course(trainer, module, False, ()).checkpoint
+    checkpoint = TrainingOutcome(trainer, module, False, ()).checkpoint
     best = {**checkpoint.best, "checkpoint": "checkpoints/best.ckpt"} if checkpoint.best else {}
     return NonFinite(found.message, (found,), best)
 
@@ -158,25 +163,25 @@ def _findings(
     """What the doctor says of a training that has come to its end."""
     if not trainer.is_global_zero or health_settings(config).on_bad == "ignore":
         return ()
-    treated = _treated(config, module, trainer, place, data)
-    found = _doctor(trainer).chart.findings(_facts(data), treated)
-    return tuple(filled(finding, config.optimizer, config.trainer) for finding in found)
+    treated = _recovered(config, module, trainer, place, data)
+    found = _health_monitor(trainer).training_monitor.findings(_facts(data), treated)
+    return tuple(fill_in(finding, config.optimizer, config.trainer) for finding in found)
 
 
-def _facts(data: DataModule) -> Facts:
+def _facts(data: DataModule) -> ValidationFacts:
     labels = data.table.index.labels[data.splits.val]
     counts = np.bincount(labels, minlength=data.spec.num_classes)
-    return Facts((counts / max(1, counts.sum())).tolist(), len(labels), data.spec.class_names)
+    return ValidationFacts((counts / max(1, counts.sum())).tolist(), len(labels), data.spec.class_names)
 
 
-def _treated(
+def _recovered(
     config: Config, module: LightningModule, trainer: Trainer, place: Run, data: DataModule
 ) -> tuple[Finding, ...]:
     """Of a run that went on: what was skipped and why."""
-    doctor = _doctor(trainer)
+    doctor = _health_monitor(trainer)
     if not doctor.skipped:
         return ()
-    found = _found(config, module, trainer, place, data)
+    found = _origin(config, module, trainer, place, data)
     n, back = len(doctor.skipped), len(doctor.rollbacks)
     did = f"{n} bad step{'s' if n > 1 else ''} skipped" + (f", {back} rolled back" if back else "")
     evidence = {**found.evidence, "skipped": doctor.skipped, "rollbacks": doctor.rollbacks}
@@ -194,7 +199,7 @@ def _treated(
     )
 
 
-def _found(
+def _origin(
     config: Config, module: LightningModule, trainer: Trainer, place: Run, data: DataModule
 ) -> Finding:
     return replay.diagnose(place.folder, config, module.cpu(), trainer, data)

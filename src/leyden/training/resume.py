@@ -127,7 +127,7 @@ def _agree(state: State, checkpoints: Path, newer_lost: bool) -> bool:
     return False
 
 
-def back(checkpoints: Path, step: int) -> State | None:
+def roll_back(checkpoints: Path, step: int) -> State | None:
     """The newest state of `step` or before it, else the oldest there is; None: none is, and all begins anew.
 
     What is newer is dropped, so that a killed run goes on from the same place.
@@ -144,7 +144,7 @@ def back(checkpoints: Path, step: int) -> State | None:
     return State(last, state.content)
 
 
-def tidy(folder: Path) -> None:
+def remove_temporaries(folder: Path) -> None:
     """Remove what interrupted writes have left in a run's folder; only under its lock."""
     for path in (*folder.iterdir(), *(folder / "predictions").glob(".*")):
         if _TEMPORARY.fullmatch(path.name):
@@ -153,7 +153,7 @@ def tidy(folder: Path) -> None:
         (folder / "checkpoints" / name).unlink(missing_ok=True)
 
 
-class Files(TorchCheckpointIO):
+class PlainCheckpointIO(TorchCheckpointIO):
     """Checkpoints as plain files: written where they belong, and the one that was read already not read again.
 
     Lightning's own goes through a copy in memory and another in the system's folder for temporary files, which a

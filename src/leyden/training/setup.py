@@ -8,9 +8,9 @@ from lightning.pytorch import LightningModule
 from leyden.config.compose import compose
 from leyden.config.validate import check
 from leyden.data.preview import some_of_each_class
-from leyden.health.model.model_under_test import SAMPLES, Subject
-from leyden.imbalance.auto import resolved
-from leyden.modules.session import Ready
+from leyden.health.model.model_under_test import SAMPLES, ModelUnderTest
+from leyden.imbalance.auto import apply_auto
+from leyden.modules.session import Session
 from leyden.modules.standalone import fit_frontend
 from leyden.training import build
 from leyden.training.trainer import evaluation_trainer, health_settings, verify_trainer
@@ -18,7 +18,7 @@ from leyden.utils.errors import UserError
 from leyden.utils.runtime import prepare
 
 
-def ready(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Ready:
+def open_session(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Session:
     """Compose, check, read the data, build the module; call `tune_process` before torch is imported.
 
     Raises:
@@ -27,16 +27,16 @@ def ready(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Ready:
     config = check(compose(overrides, config_dirs))
     prepare(config.threads)
     data = build.data(config)
-    config, _ = resolved(config, data.spec)
+    config, _ = apply_auto(config, data.spec)
     verify_trainer(config)
     trainer = evaluation_trainer(config, Path(config.runs))
     module = build.module(config, data.spec, data.steps_per_epoch(int(config.trainer["max_epochs"])))
     fit_frontend(module, data)
     converted = trainer.strategy.precision_plugin.convert_module(module)
-    return Ready(config, data, converted.to(trainer.strategy.root_device), trainer)  # type: ignore[arg-type]
+    return Session(config, data, converted.to(trainer.strategy.root_device), trainer)  # type: ignore[arg-type]
 
 
-def model_under_test(session: Ready) -> Subject:
+def model_under_test(session: Session) -> ModelUnderTest:
     """What `leyden check model` holds to its contract: the session's module and a few training samples of each class.
 
     Raises:
@@ -56,4 +56,4 @@ def model_under_test(session: Ready) -> Subject:
         return build.module(again, data.spec, steps).to(session.device)
 
     batch = data.batch_of(rows).to(session.device)
-    return Subject(module, batch, data.spec.num_classes, health_settings(config), rebuild)
+    return ModelUnderTest(module, batch, data.spec.num_classes, health_settings(config), rebuild)

@@ -25,14 +25,14 @@ _NO_PER_NODE = "srun --ntasks={}: expected --ntasks-per-node=, by which Lightnin
 _PATIENCE = 300.0  # seconds between the start of the first task and that of the last
 
 
-def count() -> int:
+def task_count() -> int:
     """How many processes `srun` has started together with this one; 1 where it has not started it."""
     return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) if "SLURM_PROCID" in os.environ else 1
 
 
-def another() -> bool:
+def is_follower() -> bool:
     """Whether this process is a task but not the first."""
-    return count() > 1 and os.environ["SLURM_PROCID"] != "0"
+    return task_count() > 1 and os.environ["SLURM_PROCID"] != "0"
 
 
 def environment() -> "list[ClusterEnvironment]":
@@ -44,7 +44,7 @@ def environment() -> "list[ClusterEnvironment]":
 
     if "SLURM_NTASKS" not in os.environ:
         return []
-    return [SLURMEnvironment(auto_requeue=False) if count() > 1 else LightningEnvironment()]
+    return [SLURMEnvironment(auto_requeue=False) if task_count() > 1 else LightningEnvironment()]
 
 
 def verify(trainer: Mapping[str, Any]) -> None:
@@ -54,25 +54,25 @@ def verify(trainer: Mapping[str, Any]) -> None:
         UserError: they would wait for each other for ever.
     """
     devices, nodes = trainer.get("devices", "auto"), int(trainer.get("num_nodes", 1))
-    if count() > 1 and isinstance(devices, int) and devices * nodes != count():
+    if task_count() > 1 and isinstance(devices, int) and devices * nodes != task_count():
         raise UserError(
-            f"trainer.devices={devices}: srun has started {count()} tasks and each trains on one device; expected "
-            f"trainer.devices={max(1, count() // nodes)} trainer.num_nodes={nodes}, or srun --ntasks=1"
+            f"trainer.devices={devices}: srun has started {task_count()} tasks and each trains on one device; expected "
+            f"trainer.devices={max(1, task_count() // nodes)} trainer.num_nodes={nodes}, or srun --ntasks=1"
         )
 
 
 @contextmanager
-def leading() -> Iterator[None]:
+def lead_tasks() -> Iterator[None]:
     """Be the first of the tasks, if there are several: open the socket before any work, so that others see the end.
 
     Raises:
         UserError: srun was not told how many tasks a node has.
     """
-    if count() == 1:
+    if task_count() == 1:
         yield
         return
     if _PER_NODE not in os.environ:
-        raise UserError(_NO_PER_NODE.format(count()))
+        raise UserError(_NO_PER_NODE.format(task_count()))
     _others.open()
     try:
         yield
@@ -80,7 +80,7 @@ def leading() -> Iterator[None]:
         _others.close()
 
 
-def tell(order: Mapping[str, Any]) -> None:
+def send_order(order: Mapping[str, Any]) -> None:
     """Send the other tasks an order."""
     _others.meet()
     for connection in _others.met:
@@ -97,7 +97,7 @@ def wait_for_order() -> list[str] | None:
         UserError: srun was not told how many tasks a node has (the first task says so, too).
     """
     if _PER_NODE not in os.environ:
-        raise UserError(_NO_PER_NODE.format(count()))
+        raise UserError(_NO_PER_NODE.format(task_count()))
     with _reach_the_first() as connection, connection.makefile() as lines:
         line = ""
         with contextlib.suppress(ConnectionResetError):
@@ -118,12 +118,12 @@ class _Others:
         self.met: list[socket.socket] = []
 
     def open(self) -> None:
-        self._server = socket.create_server(("", _address()[1]), backlog=count())
+        self._server = socket.create_server(("", _address()[1]), backlog=task_count())
         self._server.settimeout(_PATIENCE)
 
     def meet(self) -> None:
         """Wait until all have come."""
-        while len(self.met) < count() - 1:
+        while len(self.met) < task_count() - 1:
             self.met.append(self._server.accept()[0])
 
     def close(self) -> None:

@@ -9,16 +9,16 @@ from typing import Any
 from lightning.pytorch import Trainer
 
 from leyden.callbacks.checkpoint import Checkpoint
-from leyden.callbacks.health_monitor import Doctor
+from leyden.callbacks.health_monitor import HealthMonitor
 from leyden.callbacks.interrupt import Interrupt
-from leyden.callbacks.metrics_csv import History
+from leyden.callbacks.metrics_csv import MetricsCSV
 from leyden.callbacks.progress_bar import ProgressBar
 from leyden.callbacks.pruning import Pruning
-from leyden.callbacks.tensorboard import Events
-from leyden.config.instantiate import provide
+from leyden.callbacks.tensorboard import EventFiles
+from leyden.config.instantiate import instantiate_with_facts
 from leyden.config.schema import Config
-from leyden.config.validate import locate
-from leyden.health.settings import Policy
+from leyden.config.validate import import_target
+from leyden.health.settings import DiagnosticsSettings
 from leyden.metrics import higher_is_better
 from leyden.training import slurm
 from leyden.utils.console import console
@@ -26,9 +26,9 @@ from leyden.utils.errors import UserError
 from leyden.utils.lightning_internals import install_loops
 
 
-def health_settings(config: Config) -> Policy:
+def health_settings(config: Config) -> DiagnosticsSettings:
     """What the doctor does."""
-    made: Policy = provide("health", config.health, {})
+    made: DiagnosticsSettings = instantiate_with_facts("health", config.health, {})
     return made
 
 
@@ -46,19 +46,27 @@ def build_trainer(
         "monitor": config.monitor,
         "higher_is_better": higher,
     }
-    loggers = [provide(f"logger.{name}", node, offered) for name, node in config.logger.items()]
-    own = [provide(f"callbacks.{name}", node, offered) for name, node in config.callbacks.items()]
+    loggers = [
+        instantiate_with_facts(f"logger.{name}", node, offered) for name, node in config.logger.items()
+    ]
+    own = [
+        instantiate_with_facts(f"callbacks.{name}", node, offered) for name, node in config.callbacks.items()
+    ]
     checkpoint = Checkpoint(
         folder / "checkpoints", config.monitor, higher, config.checkpoint_minutes, config.checkpoint_steps
     )
     bar = ProgressBar(console, config.monitor)
     search = [Pruning(config.trial, config.monitor)] if config.trial else []
-    doctor = [Doctor(chosen, folder, exact)] if (chosen := health_settings(config)).on_bad != "ignore" else []
+    doctor = (
+        [HealthMonitor(chosen, folder, exact)]
+        if (chosen := health_settings(config)).on_bad != "ignore"
+        else []
+    )
     ours = [
         *doctor,
-        History(folder / "metrics.csv"),
+        MetricsCSV(folder / "metrics.csv"),
         *own,
-        Events(folder),
+        EventFiles(folder),
         checkpoint,
         *search,
         Interrupt(checkpoint),
@@ -72,7 +80,7 @@ def build_trainer(
 def _quiet_trainer(
     node: Mapping[str, Any], callbacks: list[Any], loggers: list[Any], folder: Path
 ) -> Trainer:
-    made: Trainer = provide(
+    made: Trainer = instantiate_with_facts(
         "trainer",
         node,
         {
@@ -118,7 +126,7 @@ def _try_trainer(node: str) -> None:
 
 def more_is_better(config: Config) -> bool:
     """The direction of the monitor: as the module declares in `lower_is_better`, else as its name says."""
-    module = locate(config.model.module["_target_"], "model.module")
+    module = import_target(config.model.module["_target_"], "model.module")
     return config.monitor not in getattr(module, "lower_is_better", ()) and higher_is_better(config.monitor)
 
 

@@ -12,13 +12,13 @@ import torch
 from matplotlib.figure import Figure
 from rich.console import RenderableType
 
-from leyden.data.datamodule import typical
-from leyden.modules.session import Ready
-from leyden.modules.standalone import optimizer_of, undisturbed
+from leyden.data.datamodule import median_length_batch
+from leyden.modules.session import Session
+from leyden.modules.standalone import optimizer_of, preserved_state
 from leyden.profiling import latency
 from leyden.profiling.costs import activation_bytes
 from leyden.reporting.finders import batch_figure, batch_table
-from leyden.reporting.terminal.findings import attempt
+from leyden.reporting.terminal.findings import suggested_commands
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 
@@ -29,7 +29,7 @@ _RESERVE = 0.5  # of the free memory, which other work may want
 
 
 @dataclass(frozen=True)
-class Tried:
+class BatchMeasurement:
     """One size: samples a second in training steps, bytes of activations (on a GPU the peak of all), seconds a step."""
 
     size: int
@@ -42,19 +42,19 @@ class Tried:
 class BatchCurve:
     """All sizes tried, the suggestion, the configured size, and why it ended where it did."""
 
-    tried: tuple[Tried, ...]
+    tried: tuple[BatchMeasurement, ...]
     suggestion: int
     now: int
     ended: str
 
 
-def find(made: Ready) -> BatchCurve:
+def find(made: Session) -> BatchCurve:
     """Every power of two that memory and data allow.
 
     Raises:
         UserError: not even the smallest fits.
     """
-    tried: list[Tried] = []
+    tried: list[BatchMeasurement] = []
     ended = f"{SIZES[-1]:,} is the largest that is tried"
     samples = len(made.data.splits.train)
     for size in SIZES:
@@ -72,29 +72,29 @@ def find(made: Ready) -> BatchCurve:
                 break
     if not tried:
         raise UserError(f"leyden find batch_size: nothing could be tried: {ended}")
-    return BatchCurve(tuple(tried), suggested(tried), made.config.batch_size, ended)
+    return BatchCurve(tuple(tried), suggest(tried), made.config.batch_size, ended)
 
 
-def suggested(tried: Sequence[Tried]) -> int:
+def suggest(tried: Sequence[BatchMeasurement]) -> int:
     """The smallest size that reaches nine tenths of the best throughput."""
     best = max(each.throughput for each in tried)
     return next(each.size for each in tried if each.throughput >= ENOUGH * best)
 
 
-def _try(made: Ready, size: int) -> Tried:
+def _try(made: Session, size: int) -> BatchMeasurement:
     module, device = made.module, made.device
-    batch = typical(made.data, size).to(device)
+    batch = median_length_batch(made.data, size).to(device)
     optimizer = optimizer_of(module)
     for group in optimizer.param_groups:
         group["lr"] = 0.0  # what the weights are is not the question, but that they stay finite
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    with undisturbed(module, training=True):
+    with preserved_state(module, training=True):
         took = latency.measure(lambda: made.step(module, optimizer, batch), device, _SECONDS, few=5)
     peak = (
         torch.cuda.max_memory_allocated(device) if device.type == "cuda" else activation_bytes(module, batch)
     )
-    return Tried(size, size / took.p50, peak, took.p50)
+    return BatchMeasurement(size, size / took.p50, peak, took.p50)
 
 
 def _free(device: torch.device) -> int | None:
@@ -109,14 +109,14 @@ def _free(device: torch.device) -> int | None:
     return 1024 * int(available.split()[1])
 
 
-def told(found: BatchCurve, command: Sequence[str]) -> Iterator[RenderableType]:
+def describe(found: BatchCurve, command: Sequence[str]) -> Iterator[RenderableType]:
     """A row a size, then what to take."""
     yield batch_table([(t.size, t.throughput, t.memory, t.seconds) for t in found.tried], found.suggestion)
     yield (
         f"{found.suggestion:,} is the smallest batch with nine tenths of the best throughput; no more were tried, as "
         f"{found.ended}"
     )
-    yield attempt(command, f"batch_size={found.suggestion}")
+    yield suggested_commands(command, f"batch_size={found.suggestion}")
     if found.suggestion != found.now:
         yield (
             f"from batch_size={found.now} to {found.suggestion} the learning rate wants to be looked for again: "

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from rich.console import RenderableType
 
 from leyden.data.batch import Batch
-from leyden.modules.session import Ready
-from leyden.modules.standalone import optimizer_of, undisturbed
+from leyden.modules.session import Session
+from leyden.modules.standalone import optimizer_of, preserved_state
 from leyden.reporting.finders import rate_figure
 from leyden.reporting.format import plural
-from leyden.reporting.terminal.findings import attempt
+from leyden.reporting.terminal.findings import suggested_commands
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 
@@ -55,7 +55,7 @@ class RateCurve:
         return min(self.steepest, self.lowest / MARGIN)
 
 
-def find(made: Ready) -> RateCurve:
+def find(made: Session) -> RateCurve:
     """Several passes from the same initial weights over different batches.
 
     Raises:
@@ -80,20 +80,20 @@ def find(made: Ready) -> RateCurve:
     )
 
 
-def _endless(made: Ready) -> Iterator[Batch]:
+def _endless(made: Session) -> Iterator[Batch]:
     loader = made.data.training_loader(int(made.config.trainer["max_epochs"]))
     while True:
         yield from loader
 
 
-def _pass(made: Ready, rates: NDArray[np.float64], batches: Iterator[Batch]) -> list[float]:
+def _pass(made: Session, rates: NDArray[np.float64], batches: Iterator[Batch]) -> list[float]:
     """The loss before each step."""
     module = copy.deepcopy(made.module)
     optimizer = optimizer_of(module)
     base = made.config.optimizer["lr"]
     shares = [group["lr"] / base for group in optimizer.param_groups]
     losses: list[float] = []
-    with undisturbed(module, training=True):
+    with preserved_state(module, training=True):
         for rate in rates:
             for group, share in zip(optimizer.param_groups, shares, strict=True):
                 group["lr"] = float(rate) * share
@@ -118,13 +118,13 @@ def places(losses: NDArray[np.float64]) -> tuple[int, int]:
     return int(np.gradient(losses)[: lowest + 1].argmin()), lowest
 
 
-def told(found: RateCurve, command: Sequence[str]) -> Iterator[RenderableType]:
+def describe(found: RateCurve, command: Sequence[str]) -> Iterator[RenderableType]:
     """What to take, and between what it stands."""
     yield (
         f"the loss falls fastest at a rate of {found.steepest:.2g} and is least at {found.lowest:.2g}, beyond which "
         f"training goes wrong; configured is {found.now:g}, suggested {found.suggestion:.2g}"
     )
-    yield attempt(command, f"optimizer.lr={found.suggestion:.2g}")
+    yield suggested_commands(command, f"optimizer.lr={found.suggestion:.2g}")
 
 
 def figure(found: RateCurve) -> Figure:

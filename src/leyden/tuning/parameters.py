@@ -36,7 +36,7 @@ class Choice:
 
     def draw(self, trial: Any) -> Any:
         """A value for an Optuna trial, which knows lists and mappings by their text alone."""
-        by_name = {stored(value): value for value in self.values}
+        by_name = {to_stored(value): value for value in self.values}
         return by_name[trial.suggest_categorical(self.key, list(by_name))]
 
 
@@ -100,7 +100,7 @@ def parameter_of(key: str, node: Any) -> Parameter:
     choices = node["choices"]
     if not isinstance(choices, list) or not choices or len(node) > 1 + ("when" in node):
         raise UserError(f"sweep.params.{key}: expected a list of choices alone, [a, b], got {literal(node)}")
-    if len({stored(value) for value in choices}) < len(choices):
+    if len({to_stored(value) for value in choices}) < len(choices):
         raise UserError(f"sweep.params.{key}={literal(choices)}: a choice is there twice")
     return Choice(key, tuple(choices), when)
 
@@ -126,17 +126,17 @@ def _range(key: str, node: Mapping[str, Any], when: Mapping[str, tuple[str, ...]
 
 
 def _conditions(key: str, node: Any) -> dict[str, tuple[str, ...]]:
-    """`objective=focal`, `model=cnn,mlp`, a list of such (all must hold), or a mapping."""
+    """`loss=focal`, `model=cnn,mlp`, a list of such (all must hold), or a mapping."""
     if node is None:
         return {}
     if isinstance(node, Mapping):
         listed = {k: v if isinstance(v, list) else [v] for k, v in node.items()}
-        return {str(k): tuple(map(told, values)) for k, values in listed.items()}
+        return {str(k): tuple(map(display, values)) for k, values in listed.items()}
     found = {}
     for text in node if isinstance(node, list) else [node]:
         name, equals, values = str(text).partition("=")
         if not equals or not values:
-            raise UserError(f"sweep.params.{key}.when={text}: expected a condition such as objective=focal")
+            raise UserError(f"sweep.params.{key}.when={text}: expected a condition such as loss=focal")
         found[name.strip()] = tuple(value.strip() for value in values.split(","))
     return found
 
@@ -149,15 +149,15 @@ def values_of(parameter: Parameter) -> tuple[Any, ...]:
     return tuple(parameter.low + i * step for i in range(parameter.count or 0))
 
 
-def stored(value: Any) -> Any:
+def to_stored(value: Any) -> Any:
     """A choice as Optuna keeps it: plain values as they are, lists, mappings and truth values by their text."""
     plain = isinstance(value, str | int | float) and not isinstance(value, bool)
     return value if plain else literal(value)
 
 
-def told(value: Any) -> str:
+def display(value: Any) -> str:
     """A value as a condition names it."""
-    return str(stored(value))
+    return str(to_stored(value))
 
 
 def word(key: str, value: Any) -> str:

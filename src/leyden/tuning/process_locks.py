@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from leyden.utils.files import held
+from leyden.utils.files import is_locked
 
 
-class Owners:
+class ProcessLocks:
     """The processes at work in a study's folder; `name` is this one's.
 
     Raises:
@@ -57,7 +57,7 @@ class Owners:
             return True
         if not name:
             return False
-        if held(path):
+        if is_locked(path):
             return True
         path.unlink(missing_ok=True)
         return False

@@ -2,10 +2,10 @@
 
 space = Space.of({
     "optimizer.lr": {"low": 1e-4, "high": 0.1, "log": True},
-    "objective": ["cross_entropy", "focal"],
-    "objective.gamma": {"low": 0.5, "high": 3, "when": "objective=focal"},
+    "loss": ["cross_entropy", "focal"],
+    "loss.gamma": {"low": 0.5, "high": 3, "when": "loss=focal"},
 })
-space.draw(trial)       # {"optimizer.lr": 0.0031, "objective": "cross_entropy"}
+space.draw(trial)       # {"optimizer.lr": 0.0031, "loss": "cross_entropy"}
 """
 
 import itertools
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from leyden.tuning.parameters import Parameter, Range, parameter_of, stored, told, values_of
+from leyden.tuning.parameters import Parameter, Range, display, parameter_of, to_stored, values_of
 from leyden.utils.errors import UserError, nearest
 
 Values = dict[str, Any]  # key -> value of every parameter that is there
@@ -79,7 +79,7 @@ class Space:
             for parameter, value in zip(deciding, combination, strict=True):
                 if _holds(parameter.when, there):
                     there[parameter.key] = value
-            points.add(tuple((key, stored(value)) for key, value in there.items()))
+            points.add(tuple((key, to_stored(value)) for key, value in there.items()))
         rest = [p for p in self.parameters if p.key not in asked]
         return sum(math.prod(p.count or 0 for p in rest if _holds(p.when, dict(point))) for point in points)
 
@@ -93,7 +93,7 @@ def _verify_condition(parameter: Parameter, read: Mapping[str, Parameter]) -> No
         decider = read[key]
         if isinstance(decider, Range) and decider.count is None:
             raise UserError(f"{place}: {key} has no single values to compare with; give it choices or a step")
-        possible = [told(v) for v in values_of(decider)]
+        possible = [display(v) for v in values_of(decider)]
         for value in values:
             if value not in possible:
                 raise UserError(f"{place}: {key} is never {value}; {nearest(value, possible)}")
@@ -116,9 +116,9 @@ def _enabling(parameter: Parameter, by_key: Mapping[str, Parameter]) -> Values:
     for key, allowed in parameter.when.items():
         decider = by_key[key]
         possible = values_of(decider)
-        values |= {key: next(v for v in possible if told(v) in allowed), **_enabling(decider, by_key)}
+        values |= {key: next(v for v in possible if display(v) in allowed), **_enabling(decider, by_key)}
     return values
 
 
 def _holds(when: Mapping[str, tuple[str, ...]], values: Mapping[str, Any]) -> bool:
-    return all(key in values and told(values[key]) in allowed for key, allowed in when.items())
+    return all(key in values and display(values[key]) in allowed for key, allowed in when.items())

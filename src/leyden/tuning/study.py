@@ -15,7 +15,7 @@ from typing import Any
 
 from leyden.reporting.search import SCHEMA
 from leyden.tuning.optuna_backend import load_optuna, pruner_of, sampler_of, storage_of
-from leyden.tuning.process_locks import Owners
+from leyden.tuning.process_locks import ProcessLocks
 from leyden.tuning.settings import Goal, Settings
 from leyden.tuning.space import Space, Values
 from leyden.tuning.trial import name_of
@@ -25,7 +25,7 @@ _LEAST = 4  # finished trials below which importance says nothing
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrialRequest:
     """A trial to run: its number, the values to run it with, and the value of the run's key `trial`."""
 
     number: int
@@ -54,7 +54,7 @@ class Study:
         self.folder, self.settings, self.space, self.goals = folder, settings, space, goals
         self.url = settings.storage or f"sqlite:///{folder.resolve() / 'study.db'}"
         try:
-            self._owners = Owners(folder)
+            self._owners = ProcessLocks(folder)
         except OSError as error:
             raise cannot_write(folder, error) from error
         with self._owners.alone():
@@ -77,7 +77,7 @@ class Study:
 
     # --- ask and tell ---
 
-    def ask(self) -> Asked | None:
+    def ask(self) -> TrialRequest | None:
         """The next trial: one that a dead process has left, else a new one; None where there is none to begin."""
         with self._owners.alone():
             trials = self.trials()
@@ -90,7 +90,7 @@ class Study:
             trial.set_user_attr("owner", self._owners.name)
             values = self.space.draw(trial)
             trial.set_user_attr("params", values)
-            return Asked(number, values, name_of(self.url, self.folder.name, number))
+            return TrialRequest(number, values, name_of(self.url, self.folder.name, number))
 
     def _is_left(self, trial: Any) -> bool:
         """Whether the process that asked for it has died over it."""

@@ -37,7 +37,7 @@ def first_line(error: BaseException | None) -> str:
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 
 
-def refusal(error: UserError | OSError) -> str:
+def format_error(error: UserError | OSError) -> str:
     """The message to print: a UserError's own; of the operating system's, the file and what is wrong with it."""
     if isinstance(error, UserError):
         return str(error)

@@ -14,7 +14,7 @@ from leyden.utils.errors import UserError, first_line
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """A file beside `path` to write to; then synced, and renamed to `path`. After an error `path` is what it was.
 
     Raises:
@@ -35,7 +35,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 def write_text(path: Path, text: str) -> None:
     """Write atomically; raises as `replacing` does."""
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(text.encode())
 
 
@@ -44,7 +44,7 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, allow_nan=False, default=str) + "\n")
 
 
-def held(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
     """Whether another process holds the POSIX record lock (lockf) of a file; not if there is none."""
     if not path.exists():
         return False

@@ -26,7 +26,7 @@ def threads() -> int:
     return min(os.cpu_count() or 1, MAX_THREADS)
 
 
-def each(function: Callable[[T], R], items: Sequence[T], label: str, chunk: int = 64) -> Iterator[R]:
+def parallel_map(function: Callable[[T], R], items: Sequence[T], label: str, chunk: int = 64) -> Iterator[R]:
     """`function(item)` of every item, in order; at most `2 * threads() + 1` chunks of results wait."""
 
     def run(start: int) -> list[R]:

@@ -35,7 +35,7 @@ _SPINS = "2000"
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
 STOPS = (signal.SIGINT, signal.SIGTERM, *WARNINGS)  # what asks a run to save and stop
 
-_CHATTER = (
+_IGNORED_WARNINGS = (
     ".*does not have many workers.*",
     ".*is smaller than the logging interval.*",
     ".*GPU available but not used.*",
@@ -51,7 +51,7 @@ def load_torch() -> None:
     _tune_process()
     if "lightning" in sys.modules:
         return
-    with uncollected():  # a fifth of the time: a million objects are made
+    with gc_paused():  # a fifth of the time: a million objects are made
         importlib.import_module("lightning.pytorch")
         gc.freeze()  # they stay
 
@@ -118,7 +118,7 @@ def prepare(threads: int | None) -> int:
     torch.set_num_threads(count)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for message in _CHATTER:
+    for message in _IGNORED_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
     return count
 
@@ -140,7 +140,7 @@ def _version(package: str) -> str:
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """The garbage collector rests: it would go through what is being made, none of it garbage, again and again."""
     collecting = gc.isenabled()
     gc.disable()

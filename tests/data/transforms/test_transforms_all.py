@@ -11,8 +11,8 @@ import torch
 import yaml
 from torch import nn
 
-from leyden.config.instantiate import provide
-from leyden.data.batch import Batch, Draws
+from leyden.config.instantiate import instantiate_with_facts
+from leyden.data.batch import Batch, SampleRandom
 from leyden.data.transforms import audio, image, mixup, text
 
 CONF = Path(__file__).parents[3] / "conf" / "augment"
@@ -52,7 +52,7 @@ def take(batch: Batch, index: torch.Tensor) -> Batch:
 
 
 def augment(transform: nn.Module, batch: Batch, seed: int = 0, epoch: int = 0) -> Batch:
-    return transform(batch, Draws(seed, epoch, batch.positions))
+    return transform(batch, SampleRandom(seed, epoch, batch.positions))
 
 
 def test_there_are_transforms_frontends_and_options() -> None:
@@ -109,7 +109,9 @@ def test_every_option_says_what_it_is_and_runs(option: str) -> None:
     lines = (CONF / f"{option}.yaml").read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("# ")
     nodes = yaml.safe_load("\n".join(lines)) or {}
-    transforms = {name: provide(name, node, {"class_counts": (5, 3, 1)}) for name, node in nodes.items()}
+    transforms = {
+        name: instantiate_with_facts(name, node, {"class_counts": (5, 3, 1)}) for name, node in nodes.items()
+    }
     modalities = {t.modality for t in transforms.values()} - {"any"} or {"image"}
     assert len(modalities) == 1
     modality = modalities.pop()

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leyden.data.batch import Batch, Draws
+from leyden.data.batch import Batch, SampleRandom
 from leyden.data.transforms.audio import (
     Gain,
     LogMel,
@@ -37,8 +37,8 @@ def clips(lengths: list[int], width: int | None = None) -> Batch:
     return Batch((x * inside).to(torch.int16), n, rows % 2, rows, rows + 11)
 
 
-def draw(batch: Batch, seed: int = 0) -> Draws:
-    return Draws(seed, 1, batch.positions)
+def draw(batch: Batch, seed: int = 0) -> SampleRandom:
+    return SampleRandom(seed, 1, batch.positions)
 
 
 def test_gain_multiplies_by_the_drawn_decibels() -> None:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leyden.data.batch import Batch, Draws
+from leyden.data.batch import Batch, SampleRandom
 from leyden.data.transforms.image import Affine, Erasing, HorizontalFlip, Normalize, RandomCrop
 from leyden.utils.errors import UserError
 
@@ -20,8 +20,8 @@ def images(shape: tuple[int, int, int, int], dtype: torch.dtype = torch.uint8) -
     return Batch(x, None, rows % 3, rows, rows + 100)
 
 
-def draw(batch: Batch, seed: int = 0) -> Draws:
-    return Draws(seed, 1, batch.positions)
+def draw(batch: Batch, seed: int = 0) -> SampleRandom:
+    return SampleRandom(seed, 1, batch.positions)
 
 
 @settings(max_examples=20, deadline=None)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from leyden.data.batch import Batch, Draws
+from leyden.data.batch import Batch, SampleRandom
 from leyden.data.transforms.mixup import KNOTS, Mixup, Remix, beta_quantiles
 from leyden.utils.errors import UserError
 
@@ -23,14 +23,14 @@ def test_quantiles_are_scipys(alpha: float) -> None:
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
 def test_weights_follow_beta(alpha: float) -> None:
     batch = floats(4000, 1)
-    mixed = Mixup(alpha)(batch, Draws(3, 0, batch.positions))
+    mixed = Mixup(alpha)(batch, SampleRandom(3, 0, batch.positions))
     assert mixed.mix is not None
     assert stats.kstest(mixed.mix.weight.numpy(), stats.beta(alpha, alpha).cdf).pvalue > 0.001
 
 
 def test_inputs_and_labels_are_mixed_alike_and_nobody_with_itself() -> None:
     batch = floats(33, 3, 4, 4)  # labels are row numbers, so a label names the partner
-    mixed = Mixup()(batch, Draws(0, 2, batch.positions))
+    mixed = Mixup()(batch, SampleRandom(0, 2, batch.positions))
     assert mixed.mix is not None
     partner, weight = mixed.mix
     share = weight.view(-1, 1, 1, 1)
@@ -43,7 +43,7 @@ def test_inputs_and_labels_are_mixed_alike_and_nobody_with_itself() -> None:
 
 def test_the_partners_change_with_the_epoch() -> None:
     batch = floats(33, 1)
-    first, second = (Mixup()(batch, Draws(0, e, batch.positions)).mix for e in (0, 1))
+    first, second = (Mixup()(batch, SampleRandom(0, e, batch.positions)).mix for e in (0, 1))
     assert first is not None
     assert second is not None
     assert not torch.equal(first.partner, second.partner)
@@ -53,7 +53,7 @@ def test_the_partners_change_with_the_epoch() -> None:
 def test_the_longer_of_two_lengths_holds() -> None:
     lengths = torch.tensor([3, 9, 5, 1])
     batch = floats(4, 1, 2, 9)._replace(lengths=lengths)
-    mixed = Mixup()(batch, Draws(0, 0, batch.positions))
+    mixed = Mixup()(batch, SampleRandom(0, 0, batch.positions))
     assert mixed.mix is not None
     assert mixed.lengths is not None
     assert torch.equal(mixed.lengths, torch.maximum(lengths, lengths[mixed.mix.partner]))
@@ -61,12 +61,12 @@ def test_the_longer_of_two_lengths_holds() -> None:
 
 def test_a_batch_of_one_stays() -> None:
     batch = floats(1, 3)
-    assert torch.allclose(Mixup()(batch, Draws(0, 0, batch.positions)).inputs, batch.inputs)
+    assert torch.allclose(Mixup()(batch, SampleRandom(0, 0, batch.positions)).inputs, batch.inputs)
 
 
 def test_tokens_and_mixed_batches_are_refused() -> None:
     batch = floats(4, 3)
-    draws = Draws(0, 0, batch.positions)
+    draws = SampleRandom(0, 0, batch.positions)
     with pytest.raises(UserError, match="token"):
         Mixup()(batch._replace(inputs=batch.inputs.long()), draws)
     with pytest.raises(UserError, match="once"):
@@ -77,7 +77,7 @@ def test_remix_gives_the_label_to_the_rarer_class() -> None:
     """The published rule, sample by sample; the inputs are those of mixup."""
     counts, kappa, tau = (300, 100, 20), 3.0, 0.5
     batch = floats(2000, 2)._replace(labels=torch.arange(2000) % 3)
-    draws = Draws(0, 0, batch.positions)
+    draws = SampleRandom(0, 0, batch.positions)
     plain, mixed = Mixup()(batch, draws), Remix(counts, kappa=kappa, tau=tau)(batch, draws)
     assert plain.mix is not None
     assert mixed.mix is not None

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leyden.data.batch import Batch, Draws
+from leyden.data.batch import Batch, SampleRandom
 from leyden.data.transforms.text import TokenDropout, Tokens
 
 
@@ -25,7 +25,7 @@ def texts(lengths: list[int], width: int | None = None) -> Batch:
 )
 def test_dropout_makes_tokens_unknown_but_never_all(lengths: list[int], p: float, seed: int) -> None:
     batch = texts(lengths)
-    out = TokenDropout(p)(batch, Draws(seed, 0, batch.positions)).inputs
+    out = TokenDropout(p)(batch, SampleRandom(seed, 0, batch.positions)).inputs
     changed = out != batch.inputs
     assert bool((out[changed] == 1).all())
     assert torch.equal(out == 0, batch.inputs == 0)
@@ -34,7 +34,7 @@ def test_dropout_makes_tokens_unknown_but_never_all(lengths: list[int], p: float
 
 def test_dropout_takes_about_p_of_the_tokens() -> None:
     batch = texts([50] * 200)
-    out = TokenDropout(0.2)(batch, Draws(0, 0, batch.positions)).inputs
+    out = TokenDropout(0.2)(batch, SampleRandom(0, 0, batch.positions)).inputs
     assert (out == 1).float().mean().item() == pytest.approx(0.2, abs=0.02)
 
 

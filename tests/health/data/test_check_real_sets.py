@@ -12,7 +12,7 @@ from leyden.cli.check_data import main
 from leyden.config.compose import compose
 from leyden.config.validate import check_data
 from leyden.data.datamodule import DataModule
-from leyden.health.data.checks import inspect, quick
+from leyden.health.data.checks import find_problems, quick_checks
 from leyden.training import build
 
 ROOT = Path(os.environ.get("LEYDEN_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
@@ -51,20 +51,22 @@ def test_natural_sets_have_no_error_and_one_warning_at_most(
     needed: str, overrides: list[str], warnings: list[str]
 ) -> None:
     data = read(needed, *overrides)
-    found = inspect(data)
+    found = find_problems(data)
     assert [finding.id for finding in found if finding.level == "error"] == []
     assert [finding.id for finding in found if finding.level == "warning"] == warnings
-    assert {finding.id for finding in quick(data)} <= set(warnings)
+    assert {finding.id for finding in quick_checks(data)} <= set(warnings)
 
 
 def test_few_of_mnist_are_taken_for_near_duplicates() -> None:
-    found = [finding for finding in inspect(read("MNIST", "data=mnist")) if finding.id == "near_duplicates"]
+    found = [
+        finding for finding in find_problems(read("MNIST", "data=mnist")) if finding.id == "near_duplicates"
+    ]
     assert all(finding.evidence["share"] < 0.001 for finding in found)
 
 
 def test_the_leak_of_sms_spam(capsys: pytest.CaptureFixture[str]) -> None:
     data = read("sms-spam", "experiment=sms_spam", "data.deduplicate=false")
-    for found in (inspect(data), quick(data)):
+    for found in (find_problems(data), quick_checks(data)):
         (finding,) = [f for f in found if f.level == "error"]
         assert (finding.id, finding.advice) == ("split_leak", ("data.deduplicate=true",))
         assert 0.08 < finding.evidence["share"] < 0.14
@@ -78,6 +80,6 @@ def test_quick_is_quick() -> None:
     seconds = []
     for _ in range(3):
         begun = time.process_time()
-        assert quick(data) == []
+        assert quick_checks(data) == []
         seconds.append(time.process_time() - begun)
     assert np.median(seconds) < 0.35 * len(data.table) / 60_000  # .1 s on an idle core

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from leyden.data.datamodule import DataModule, Reading
-from leyden.data.long_tail import Everything
+from leyden.data.datamodule import DataModule, ReadingOptions
+from leyden.data.long_tail import KeepAll
 from leyden.data.sampling_policies import Instance
 from leyden.data.sources.audio import AudioFolder
 from leyden.data.sources.image import ImageFolder
@@ -17,9 +17,9 @@ from leyden.data.split import Auto, Grouped, KFold, Stratified
 from leyden.data.table import Dense
 from leyden.data.tokenizers import Word
 from leyden.health.data import duplicates
-from leyden.health.data.checks import inspect, looks, quick
+from leyden.health.data.checks import find_problems, quick_checks, run_checks
 from leyden.health.data.common import percent
-from leyden.health.findings import Finding, Look
+from leyden.health.findings import CheckResult, Finding
 from leyden.utils.errors import UserError
 from near_copies import layer
 
@@ -65,9 +65,9 @@ def test_copies_across_the_split(modality: str, copies: int, level: str | None, 
     for copy in range(copies):
         inputs[240 + copy] = inputs[copy]  # of the same label
     data = layer(modality, inputs, LABELS, PART, tmp_path)
-    found = inspect(data)
+    found = find_problems(data)
     assert levels(found).get("split_leak") == level
-    assert levels(quick(data)).get("split_leak") == level
+    assert levels(quick_checks(data)).get("split_leak") == level
     assert set(levels(found)) <= {"split_leak"}
     if level:
         finding = one(found, "split_leak")
@@ -76,13 +76,13 @@ def test_copies_across_the_split(modality: str, copies: int, level: str | None, 
         assert ["row 240 (val)", "row 0"] in finding.evidence["pairs"]
         assert finding.advice == ("data.deduplicate=true",)
         cleaned = layer(modality, inputs, LABELS, PART, tmp_path, deduplicate=True)
-        assert "split_leak" not in levels(inspect(cleaned)) | levels(quick(cleaned))
+        assert "split_leak" not in levels(find_problems(cleaned)) | levels(quick_checks(cleaned))
 
 
 def test_texts_are_identical_by_their_words(tmp_path: Path) -> None:
     inputs = texts()
     inputs[240] = np.frombuffer(bytes(inputs[0]).upper() + b" !!", dtype=np.uint8)
-    assert "split_leak" in levels(inspect(layer("text", inputs, LABELS, PART, tmp_path)))
+    assert "split_leak" in levels(find_problems(layer("text", inputs, LABELS, PART, tmp_path)))
 
 
 @pytest.mark.parametrize("modality", MAKE)
@@ -90,20 +90,20 @@ def test_labels_of_identical_inputs(modality: str, tmp_path: Path) -> None:
     inputs = MAKE[modality]()
     inputs[1] = inputs[0]
     data = layer(modality, inputs, LABELS, PART, tmp_path)
-    finding = one(inspect(data), "label_conflict")
+    finding = one(find_problems(data), "label_conflict")
     assert (finding.level, finding.evidence["names"]) == ("warning", ["row 0 (class 0)", "row 1 (class 1)"])
-    assert levels(quick(data)) == {"label_conflict": "warning"}
+    assert levels(quick_checks(data)) == {"label_conflict": "warning"}
     removed = layer(modality, inputs, LABELS, PART, tmp_path, deduplicate=True)
-    assert "label_conflict" in levels(inspect(removed))  # also of copies that are left out
+    assert "label_conflict" in levels(find_problems(removed))  # also of copies that are left out
 
 
 def test_copies_within_train_are_told(tmp_path: Path) -> None:
     inputs = images()
     inputs[4] = inputs[8] = inputs[0]
     data = layer("image", inputs, LABELS, PART, tmp_path)
-    finding = one(inspect(data), "duplicates")
+    finding = one(find_problems(data), "duplicates")
     assert (finding.level, finding.evidence["count"]) == ("info", 2)
-    assert quick(data) == []
+    assert quick_checks(data) == []
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 5, 7), (1, 2, 3), (3, 32, 32)])
@@ -150,30 +150,30 @@ def test_constant_inputs(modality: str, empty: int, level: str, tmp_path: Path) 
     data = layer(modality, inputs, LABELS, PART, tmp_path)
     if modality == "text" and empty == ROWS:
         return  # then the tokenizer knows them
-    found = inspect(data)
+    found = find_problems(data)
     assert levels(found)[identity] == level
     assert [f.id for f in found if f.level == "error"] == ([identity] if level == "error" else [])
     assert "row 240" in one(found, identity).evidence["names"] or empty > 1
     if modality != "text" and empty > 1:
-        assert [f.id for f in quick(data) if f.level == "error"] == [identity]
+        assert [f.id for f in quick_checks(data) if f.level == "error"] == [identity]
 
 
 def test_a_dark_picture_and_a_quiet_recording_are_none(tmp_path: Path) -> None:
     pictures = [image // 100 for image in images()]
-    assert "constant_input" not in levels(inspect(layer("image", pictures, LABELS, PART, tmp_path)))
+    assert "constant_input" not in levels(find_problems(layer("image", pictures, LABELS, PART, tmp_path)))
     quiet = [clip // 64 for clip in clips()]
-    assert "silent_input" not in levels(inspect(layer("audio", quiet, LABELS, PART, tmp_path)))
+    assert "silent_input" not in levels(find_problems(layer("audio", quiet, LABELS, PART, tmp_path)))
 
 
 def test_channels(tmp_path: Path) -> None:
     colour = images(channels=3)
-    assert levels(inspect(layer("image", colour, LABELS, PART, tmp_path))) == {}
+    assert levels(find_problems(layer("image", colour, LABELS, PART, tmp_path))) == {}
     flat = [np.concatenate([image[:2], np.full((1, 28, 28), 9, np.uint8)]) for image in colour]
-    found = inspect(layer("image", flat, LABELS, PART, tmp_path))
+    found = find_problems(layer("image", flat, LABELS, PART, tmp_path))
     assert levels(found) == {"constant_channel": "warning"}
     assert found[0].where == "channel 2"
     grey = [np.repeat(image[:1], 3, 0) for image in colour]
-    assert levels(inspect(layer("image", grey, LABELS, PART, tmp_path))) == {"grey_as_colour": "info"}
+    assert levels(find_problems(layer("image", grey, LABELS, PART, tmp_path))) == {"grey_as_colour": "info"}
 
 
 @pytest.mark.parametrize(("loud", "found"), [(30, False), (60, True)])
@@ -181,16 +181,16 @@ def test_clipping(loud: int, found: bool, tmp_path: Path) -> None:
     inputs = clips()
     for row in range(0, loud):
         inputs[row] = np.clip(inputs[row].astype(np.int32) * 8, -32768, 32767).astype(np.int16)
-    assert ("clipping" in levels(inspect(layer("audio", inputs, LABELS, PART, tmp_path)))) is found
+    assert ("clipping" in levels(find_problems(layer("audio", inputs, LABELS, PART, tmp_path)))) is found
 
 
 def test_unknown_words(tmp_path: Path) -> None:
     inputs = texts()
-    assert "out_of_vocabulary" not in levels(inspect(layer("text", inputs, LABELS, PART, tmp_path)))
+    assert "out_of_vocabulary" not in levels(find_problems(layer("text", inputs, LABELS, PART, tmp_path)))
     for row in range(240, ROWS):
         words = [word[::-1] if i % 2 else word for i, word in enumerate(bytes(inputs[row]).decode().split())]
         inputs[row] = np.frombuffer(" ".join(words).encode(), np.uint8)
-    finding = one(inspect(layer("text", inputs, LABELS, PART, tmp_path)), "out_of_vocabulary")
+    finding = one(find_problems(layer("text", inputs, LABELS, PART, tmp_path)), "out_of_vocabulary")
     assert finding.level == "warning"
     assert finding.evidence["share"] > 0.2
 
@@ -198,12 +198,12 @@ def test_unknown_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("limit", "found"), [(100, False), (12, True)])
 def test_texts_that_are_cut(limit: int, found: bool, tmp_path: Path) -> None:
     data = layer("text", texts(), LABELS, PART, tmp_path, tokenizer=Word(max_length=limit))
-    assert ("lengths_cut" in levels(inspect(data))) is found
+    assert ("lengths_cut" in levels(find_problems(data))) is found
 
 
 def read(source: AudioFolder | ImageFolder, cache: Path, on_bad: str = "skip") -> DataModule:
-    reading = Reading(on_bad=on_bad)  # type: ignore[arg-type]
-    return DataModule(source, Auto(), Everything(), Instance(), None, cache, 16, 1, reading)
+    reading = ReadingOptions(on_bad=on_bad)  # type: ignore[arg-type]
+    return DataModule(source, Auto(), KeepAll(), Instance(), None, cache, 16, 1, reading)
 
 
 def recordings(root: Path, rates: tuple[int, ...] = (8000,)) -> Path:
@@ -218,20 +218,22 @@ def recordings(root: Path, rates: tuple[int, ...] = (8000,)) -> Path:
 
 def test_sample_rates(tmp_path: Path) -> None:
     same = AudioFolder(str(recordings(tmp_path / "same")))
-    assert "sample_rate" not in levels(inspect(read(same, tmp_path / "c")))
+    assert "sample_rate" not in levels(find_problems(read(same, tmp_path / "c")))
     mixed = str(recordings(tmp_path / "mixed", (8000, 8000, 4000)))
-    finding = one(inspect(read(AudioFolder(mixed), tmp_path / "c")), "sample_rate")
+    finding = one(find_problems(read(AudioFolder(mixed), tmp_path / "c")), "sample_rate")
     assert (finding.level, finding.advice) == ("warning", ("data.source.sample_rate=4000",))
     assert finding.evidence["rates"] == {"4000": 20, "8000": 40}
-    assert one(inspect(read(AudioFolder(mixed, 4000), tmp_path / "c")), "sample_rate").level == "info"
-    wrong = inspect(read(AudioFolder(str(tmp_path / "same"), 16000), tmp_path / "c"))
+    assert one(find_problems(read(AudioFolder(mixed, 4000), tmp_path / "c")), "sample_rate").level == "info"
+    wrong = find_problems(read(AudioFolder(str(tmp_path / "same"), 16000), tmp_path / "c"))
     assert levels(wrong)["sample_rate"] == "warning"
 
 
 def test_recordings_that_are_cut(tmp_path: Path) -> None:
     root = str(recordings(tmp_path / "same"))
-    assert "lengths_cut" not in levels(inspect(read(AudioFolder(root, max_seconds=0.6), tmp_path / "c")))
-    finding = one(inspect(read(AudioFolder(root, max_seconds=0.3), tmp_path / "c")), "lengths_cut")
+    assert "lengths_cut" not in levels(
+        find_problems(read(AudioFolder(root, max_seconds=0.6), tmp_path / "c"))
+    )
+    finding = one(find_problems(read(AudioFolder(root, max_seconds=0.3), tmp_path / "c")), "lengths_cut")
     assert finding.advice == ("data.source.max_seconds=null",)
 
 
@@ -247,23 +249,23 @@ def pictures(root: Path, sides: tuple[int, ...] = (24,)) -> Path:
 
 def test_image_sizes(tmp_path: Path) -> None:
     root = str(pictures(tmp_path / "p", (24, 24, 8)))
-    assert "image_sizes" not in levels(inspect(read(ImageFolder(root, size=16), tmp_path / "c")))
-    finding = one(inspect(read(ImageFolder(root, size=24), tmp_path / "c")), "image_sizes")
+    assert "image_sizes" not in levels(find_problems(read(ImageFolder(root, size=16), tmp_path / "c")))
+    finding = one(find_problems(read(ImageFolder(root, size=24), tmp_path / "c")), "image_sizes")
     assert finding.evidence["share"] == pytest.approx(1 / 3)
 
 
 def test_bad_files_by_name(tmp_path: Path) -> None:
     root = pictures(tmp_path / "p")
-    assert "bad_files" not in levels(inspect(read(ImageFolder(str(root)), tmp_path / "c")))
+    assert "bad_files" not in levels(find_problems(read(ImageFolder(str(root)), tmp_path / "c")))
     (root / "0" / "bad.png").write_bytes(b"no picture")
     data = read(ImageFolder(str(root)), tmp_path / "c")
-    assert one(inspect(data), "bad_files").level == "warning"
-    stops = [finding for look in looks(data, stops=True) for finding in look.findings]
+    assert one(find_problems(data), "bad_files").level == "warning"
+    stops = [finding for look in run_checks(data, stops=True) for finding in look.findings]
     finding = one(stops, "bad_files")
     assert (finding.level, finding.advice) == ("error", ("data.on_bad=skip",))
     assert "0/bad.png" in finding.message
     with pytest.raises(UserError, match=r"0/bad\.png"):
-        inspect(read(ImageFolder(str(root)), tmp_path / "c", "stop"))
+        find_problems(read(ImageFolder(str(root)), tmp_path / "c", "stop"))
 
 
 def test_files_that_stay_files(tmp_path: Path) -> None:
@@ -272,11 +274,19 @@ def test_files_that_stay_files(tmp_path: Path) -> None:
     copied = ImageFolder(str(root))
     (root / "0" / "copy.png").write_bytes((root / "0" / "0.png").read_bytes())
     data = DataModule(
-        copied, Stratified(), Everything(), Instance(), None, tmp_path / "c", 16, 1, Reading(limit_gb=1e-9)
+        copied,
+        Stratified(),
+        KeepAll(),
+        Instance(),
+        None,
+        tmp_path / "c",
+        16,
+        1,
+        ReadingOptions(limit_gb=1e-9),
     )
-    assert type(data.table.inputs).__name__ == "Files"
-    assert set(levels(inspect(data))) & {"split_leak", "duplicates"}
-    assert quick(data) == []
+    assert type(data.table.inputs).__name__ == "FileColumn"
+    assert set(levels(find_problems(data))) & {"split_leak", "duplicates"}
+    assert quick_checks(data) == []
 
 
 # -- classes and groups
@@ -285,53 +295,55 @@ def test_files_that_stay_files(tmp_path: Path) -> None:
 def test_classes(tmp_path: Path) -> None:
     labels = LABELS.copy()
     labels[(PART == 2) & (labels == 3)] = 0
-    found = quick(layer("image", images(), labels, PART, tmp_path))
+    found = quick_checks(layer("image", images(), labels, PART, tmp_path))
     assert levels(found)["class_missing"] == "warning"
     assert one(found, "class_missing").where == "test"
     labels = np.where(LABELS == 3, 0, LABELS)
     labels[[0, 240, 320]] = 3
-    assert one(quick(layer("image", images(), labels, PART, tmp_path)), "small_class").evidence[
+    assert one(quick_checks(layer("image", images(), labels, PART, tmp_path)), "small_class").evidence[
         "classes"
     ] == ["class 3 (1)"]
-    assert quick(layer("image", images(), LABELS, PART, tmp_path)) == []
+    assert quick_checks(layer("image", images(), LABELS, PART, tmp_path)) == []
 
 
 def test_rare_classes_are_told(tmp_path: Path) -> None:
     labels = np.where(LABELS == 3, 0, LABELS)
     labels[[*range(6), 240, 320]] = 3
-    found = inspect(layer("image", images(), labels, PART, tmp_path, batch_size=2))
+    found = find_problems(layer("image", images(), labels, PART, tmp_path, batch_size=2))
     assert one(found, "rare_class").level == "info"
-    assert "rare_class" not in levels(inspect(layer("image", images(), labels, PART, tmp_path, batch_size=8)))
+    assert "rare_class" not in levels(
+        find_problems(layer("image", images(), labels, PART, tmp_path, batch_size=8))
+    )
 
 
 @pytest.mark.parametrize(("k", "found"), [(4, False), (8, True)])
 def test_folds(k: int, found: bool, tmp_path: Path) -> None:
     labels = np.where(np.arange(ROWS) < 6, 3, np.arange(ROWS) % 3)
     data = layer("image", images(), labels, None, tmp_path, split=KFold(k=k))
-    assert ("few_for_folds" in levels(quick(data))) is found
+    assert ("few_for_folds" in levels(quick_checks(data))) is found
 
 
 def test_class_shares(tmp_path: Path) -> None:
     labels = LABELS.copy()
     labels[320:360] = 0
-    finding = one(quick(layer("image", images(), labels, PART, tmp_path)), "class_shares")
+    finding = one(quick_checks(layer("image", images(), labels, PART, tmp_path)), "class_shares")
     assert finding.where == "val, test"
 
 
 def test_groups(tmp_path: Path) -> None:
     group = np.arange(ROWS) % 7
     leaking = layer("audio", clips(), LABELS, PART, tmp_path, group=group)
-    for found in (inspect(leaking), quick(leaking)):
+    for found in (find_problems(leaking), quick_checks(leaking)):
         finding = one(found, "group_leak")
         assert (finding.level, finding.where, finding.evidence["shared"]) == ("warning", "test", 7)
         assert finding.advice[0] == "split=grouped"
-    assert quick(layer("audio", clips(), LABELS, PART, tmp_path, group=group, split=Grouped())) == []
+    assert quick_checks(layer("audio", clips(), LABELS, PART, tmp_path, group=group, split=Grouped())) == []
     only_val = np.where(PART == 2, 7, group)
     data = layer("audio", clips(), LABELS, PART, tmp_path, group=only_val)
-    assert quick(data) == []
-    assert one(inspect(data), "group_leak").level == "info"
+    assert quick_checks(data) == []
+    assert one(find_problems(data), "group_leak").level == "info"
     folds = layer("audio", clips(), LABELS, PART, tmp_path, group=group, split=KFold())
-    assert one(quick(folds), "group_leak").advice == ("split.grouped=true",)
+    assert one(quick_checks(folds), "group_leak").advice == ("split.grouped=true",)
 
 
 # -- splits that do not look alike
@@ -343,7 +355,7 @@ def test_validation_of_another_range(change: str, tmp_path: Path) -> None:
     inputs = [(image // 8 + rng.integers(0, 9)).astype(np.uint8) for image in images()]
     for row in range(240, 320):
         inputs[row] = {"inverted": 255 - inputs[row], "scaled": inputs[row] // 8, "none": inputs[row]}[change]
-    found = inspect(layer("image", inputs, LABELS, PART, tmp_path))
+    found = find_problems(layer("image", inputs, LABELS, PART, tmp_path))
     assert [(f.id, f.level, f.where) for f in found if f.level == "error"] == (
         [] if change == "none" else [("split_shift", "error", "val")]
     )
@@ -353,7 +365,7 @@ def test_train_that_is_unlike_both_is_one_fault(tmp_path: Path) -> None:
     inputs = [image // 4 for image in images()]
     for row in range(240, ROWS):
         inputs[row] = 255 - inputs[row]
-    finding = one(inspect(layer("image", inputs, LABELS, PART, tmp_path)), "split_shift")
+    finding = one(find_problems(layer("image", inputs, LABELS, PART, tmp_path)), "split_shift")
     assert (finding.level, finding.where) == ("error", "val, test")
 
 
@@ -374,7 +386,7 @@ def test_a_split_that_can_be_told_at_a_glance(modality: str, tmp_path: Path) -> 
         else:
             inputs[row] = np.frombuffer(b"bababa bababa " + bytes(inputs[row]), np.uint8)
     data = layer(modality, inputs, LABELS, PART, tmp_path)
-    finding = one(inspect(data), "split_shift")
+    finding = one(find_problems(data), "split_shift")
     assert (finding.level, finding.where) == ("warning", "test")
 
 
@@ -383,10 +395,12 @@ def test_other_groups_may_differ(tmp_path: Path) -> None:
     for row in range(320, ROWS):
         inputs[row] = np.repeat(inputs[row], 2)[: len(inputs[row])]
     group = np.where(PART == 2, 1, 0)
-    assert "split_shift" not in levels(inspect(layer("audio", inputs, LABELS, PART, tmp_path, group=group)))
+    assert "split_shift" not in levels(
+        find_problems(layer("audio", inputs, LABELS, PART, tmp_path, group=group))
+    )
 
 
 def test_words() -> None:
     assert [percent(x) for x in (0.11341, 0.0005, 0.0)] == ["11.3 %", "0.05 %", "0 %"]
-    assert Look("x", "y").word == "holds"
-    assert Look("x", "y", (Finding("a", "info", ""), Finding("b", "error", ""))).word == "error"
+    assert CheckResult("x", "y").status == "holds"
+    assert CheckResult("x", "y", (Finding("a", "info", ""), Finding("b", "error", ""))).status == "error"

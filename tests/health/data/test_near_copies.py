@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from leyden.data.datamodule import DataModule
 from leyden.data.sources.synthetic import PlantedAudio, PlantedImages, PlantedText
 from leyden.health.data import near_duplicates, near_duplicates_text
-from leyden.health.data.checks import inspect
-from leyden.health.data.input_stats import scan
+from leyden.health.data.checks import find_problems
+from leyden.health.data.input_stats import input_stats
 from leyden.health.data.near_duplicates_image import images_near
 from near_copies import clip_copy, image_copy, layer, text_copy
 
@@ -50,7 +50,7 @@ def planted(modality: str, cache: Path) -> tuple[DataModule, np.ndarray]:
 def test_planted_near_duplicates_are_found(modality: str, tmp_path: Path) -> None:
     data, origin = planted(modality, tmp_path)
     tested = np.sort(np.concatenate([data.splits.val, data.splits.test]))
-    pairs = near_duplicates.pairs_of(data, scan(data), tested)
+    pairs = near_duplicates.pairs_of(data, input_stats(data), tested)
     right = origin[tested[pairs.query]] == data.splits.train[pairs.key]
     assert right.sum() >= 0.99 * PLANTED
     assert right.mean() >= 0.95
@@ -59,7 +59,7 @@ def test_planted_near_duplicates_are_found(modality: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("modality", SOURCES)
 def test_the_finding_names_both_sides(modality: str, tmp_path: Path) -> None:
     data, origin = planted(modality, tmp_path)
-    found = {finding.id: finding for finding in inspect(data)}
+    found = {finding.id: finding for finding in find_problems(data)}
     finding = found["near_duplicates"]
     assert (finding.level, finding.where) == ("warning", "val")
     assert finding.evidence["same_label"] == 1.0
@@ -74,14 +74,14 @@ def test_what_was_not_planted_is_not_found(modality: str, tmp_path: Path) -> Non
     source = SOURCES[modality]()
     inputs, part = [source.decode(row) for row in range(ROWS)], np.arange(ROWS) % 5 % 3
     data = layer(modality, inputs, source.index().labels, part, tmp_path)
-    assert [finding.id for finding in inspect(data)] == []
+    assert [finding.id for finding in find_problems(data)] == []
 
 
 def test_identical_inputs_are_no_near_duplicates(tmp_path: Path) -> None:
     source = PlantedImages(samples=ROWS)
     inputs, part = [source.decode(row) for row in range(ROWS)], np.repeat([0, 1, 2], [TRAIN, 50, 50])
     inputs[TRAIN:] = inputs[:100]
-    found = inspect(layer("image", inputs, np.arange(ROWS) % 4, part, tmp_path))
+    found = find_problems(layer("image", inputs, np.arange(ROWS) % 4, part, tmp_path))
     assert {"split_leak"} == {finding.id for finding in found} - {"label_conflict"}
 
 

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from leyden.cli.main import main
 from leyden.config.compose import conf_dir
-from leyden.config.validate import locate
+from leyden.config.validate import import_target
 from leyden.health.findings import Finding
-from leyden.health.model.checks import PROBES, looks
-from leyden.health.model.model_under_test import Subject
-from leyden.modules.session import Ready
+from leyden.health.model.checks import CHECKS, run_checks
+from leyden.health.model.model_under_test import ModelUnderTest
+from leyden.modules.session import Session
 from leyden.nets.text import RNN
-from leyden.training.setup import model_under_test, ready
+from leyden.training.setup import model_under_test, open_session
 from leyden.utils.errors import UserError
 
 QUICK = ["trainer=cpu", "threads=1", "batch_size=16"]
@@ -36,7 +36,7 @@ def pairs() -> Iterator[tuple[str, str]]:
     """(modality, model) of every option of group `model`."""
     for path in sorted((conf_dir() / "model").glob("*.yaml")):
         if path.stem not in ALIKE | UNTAUGHT:
-            module = locate(yaml.safe_load(path.read_text())["module"]["_target_"], "model.module")
+            module = import_target(yaml.safe_load(path.read_text())["module"]["_target_"], "model.module")
             wanted = getattr(module, "modality", "any")
             yield from ((modality, path.stem) for modality in DATA if wanted in (modality, "any"))
 
@@ -44,8 +44,8 @@ def pairs() -> Iterator[tuple[str, str]]:
 PAIRS = list(pairs())
 
 
-def findings(subject: Subject) -> list[Finding]:
-    return [finding for look in looks(subject) for finding in look.findings]
+def findings(subject: ModelUnderTest) -> list[Finding]:
+    return [finding for look in run_checks(subject) for finding in look.findings]
 
 
 def test_enough_models_are_seen() -> None:
@@ -55,9 +55,9 @@ def test_enough_models_are_seen() -> None:
 
 @pytest.mark.parametrize(("modality", "model"), PAIRS)
 def test_shipped_models_hold(modality: str, model: str) -> None:
-    subject = model_under_test(ready([*DATA[modality], *QUICK, f"model={model}"]))
-    found = list(looks(subject))
-    assert len(found) == len(PROBES)
+    subject = model_under_test(open_session([*DATA[modality], *QUICK, f"model={model}"]))
+    found = list(run_checks(subject))
+    assert len(found) == len(CHECKS)
     # how large a first loss is, is a matter of taste of several published nets
     wrong = {finding.id for look in found for finding in look.findings} - {"initial_loss"}
     assert not wrong, [look for look in found if look.findings]
@@ -199,15 +199,15 @@ BROKEN: list[tuple[type[Net], set[str], str]] = [
 
 
 @pytest.fixture(scope="module")
-def images() -> Ready:
-    return ready([*DATA["image"], *QUICK, "model=mlp"])
+def images() -> Session:
+    return open_session([*DATA["image"], *QUICK, "model=mlp"])
 
 
-def subject_of(made: Ready, make: Callable[[], nn.Module]) -> Subject:
+def subject_of(made: Session, make: Callable[[], nn.Module]) -> ModelUnderTest:
     """With another net, which is drawn anew when the module is made again."""
 
     def rebuilt() -> Any:
-        again = ready([*DATA[made.data.spec.modality], *QUICK, f"model={made.config.model.name}"])
+        again = open_session([*DATA[made.data.spec.modality], *QUICK, f"model={made.config.model.name}"])
         again.module.net = make()
         return again.module
 
@@ -217,7 +217,7 @@ def subject_of(made: Ready, make: Callable[[], nn.Module]) -> Subject:
 
 
 @pytest.mark.parametrize(("kind", "expected", "where"), BROKEN, ids=[kind.__name__ for kind, _, _ in BROKEN])
-def test_each_fault_is_named(kind: type[Net], expected: set[str], where: str, images: Ready) -> None:
+def test_each_fault_is_named(kind: type[Net], expected: set[str], where: str, images: Session) -> None:
     spec = images.data.spec
     pixels = spec.in_channels * spec.image_size[0] * spec.image_size[1]
     found = findings(subject_of(images, lambda: kind(spec.num_classes, pixels)))
@@ -229,7 +229,7 @@ def test_each_fault_is_named(kind: type[Net], expected: set[str], where: str, im
 
 
 def test_padding_that_counts_is_named() -> None:
-    made = ready([*DATA["text"], *QUICK, "model=lstm"])
+    made = open_session([*DATA["text"], *QUICK, "model=lstm"])
     spec = made.data.spec
     found = findings(subject_of(made, lambda: OverPadding(spec.num_classes, spec.vocab_size)))
     assert [(f.id, f.level) for f in found] == [("padding", "error")], found
@@ -245,11 +245,11 @@ def test_what_learns_nothing_is_told_so(capsys: pytest.CaptureFixture[str]) -> N
 def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "model", *DATA["image"], *QUICK, "model=mlp"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("holds") == len(PROBES)
+    assert printed.count("holds") == len(CHECKS)
     assert max(map(len, printed.splitlines())) <= 80
 
 
-def test_the_module_is_left_as_it_was(images: Ready) -> None:
+def test_the_module_is_left_as_it_was(images: Session) -> None:
     before = {name: value.clone() for name, value in images.module.state_dict().items()}
     modes = [part.training for part in images.module.modules()]
     findings(model_under_test(images))
@@ -268,6 +268,6 @@ def test_mistakes(words: list[str], said: str, capsys: pytest.CaptureFixture[str
     assert said in capsys.readouterr().err
 
 
-def test_a_module_without_prepare_is_refused(images: Ready) -> None:
+def test_a_module_without_prepare_is_refused(images: Session) -> None:
     with pytest.raises(UserError, match="has no prepare"):
         model_under_test(images._replace(module=nn.Linear(1, 1)))  # type: ignore[arg-type]

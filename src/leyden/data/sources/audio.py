@@ -19,7 +19,7 @@ from leyden.data.index import TEST, TRAIN, VAL, Index
 from leyden.data.sources.download import ensure, fetch_file
 from leyden.data.sources.file_lists import Listing, folder_at, read_manifest, scan
 from leyden.utils.errors import UserError
-from leyden.utils.parallel import each
+from leyden.utils.parallel import parallel_map
 
 Rate = Annotated[int, Ge(100)]  # Hz
 Seconds = Annotated[float, Gt(0)]
@@ -59,7 +59,7 @@ class AudioFolder:
         """How many files have each sample rate (Hz) in their header; damaged ones are left out."""
         listing = self._listing
         paths = [listing.path(row) for row in range(len(listing))]
-        found = Counter(each(audio_rate, paths, "reading headers"))
+        found = Counter(parallel_map(audio_rate, paths, "reading headers"))
         return {rate: count for rate, count in found.items() if rate is not None}
 
     @property

@@ -12,12 +12,12 @@ from annotated_types import Ge
 
 from leyden.data.decode import IMAGE_ENDINGS, decode_image, image_size
 from leyden.data.fingerprint import digest_files, fingerprint
-from leyden.data.index import TEST, TRAIN, Index, Numbered, make_index, split_code, verify
+from leyden.data.index import TEST, TRAIN, Index, NumberedNames, make_index, split_code, verify
 from leyden.data.sources.download import ensure
 from leyden.data.sources.file_lists import Listing, file_at, read_manifest, scan
 from leyden.data.sources.formats import read_cifar_batch, read_idx, read_jpeg_archive
 from leyden.utils.errors import UserError
-from leyden.utils.parallel import each
+from leyden.utils.parallel import parallel_map
 
 Size = Annotated[int, Ge(1)]  # pixels
 Channels = Literal[1, 3]
@@ -50,7 +50,7 @@ class Digits:
     def index(self) -> Index:
         """Ten classes, no split."""
         labels = self._data[1]
-        return Index(labels, tuple(map(str, range(10))), names=Numbered("digit", range(len(labels))))
+        return Index(labels, tuple(map(str, range(10))), names=NumberedNames("digit", range(len(labels))))
 
     def decode(self, row: int) -> np.ndarray:
         """uint8 (1, 8, 8)."""
@@ -105,7 +105,7 @@ class MNIST:
         labels = np.concatenate([train, test]).astype(np.int64)
         if len(labels) != len(self._images) or labels.max(initial=0) >= len(self.CLASSES):
             raise UserError(f"{self._files[1].parent}: labels and images do not belong together")
-        names = Numbered(self.NAME, range(len(labels)))
+        names = NumberedNames(self.NAME, range(len(labels)))
         index = Index(labels, self.CLASSES, _split_numbers(len(train), len(test)), names=names)
         verify(index, str(self._root / self.NAME))
         return index
@@ -178,7 +178,7 @@ class CIFAR10:
         """Ten classes and the official split."""
         sizes = [len(labels) for _, labels in self._data]
         labels = np.concatenate([labels for _, labels in self._data])
-        names = Numbered("CIFAR-10", range(len(labels)))
+        names = NumberedNames("CIFAR-10", range(len(labels)))
         index = Index(labels, CIFAR10_CLASSES, _split_numbers(sum(sizes[:-1]), sizes[-1]), names=names)
         verify(index, str(self._files[0].parent))
         return index
@@ -274,7 +274,7 @@ class ImageFolder:
         """int64 (n, 2): width and height of the files, in pixels; damaged ones are left out."""
         listing = self._listing
         paths = [listing.path(row) for row in range(len(listing))]
-        found = [size for size in each(image_size, paths, "reading headers") if size is not None]
+        found = [size for size in parallel_map(image_size, paths, "reading headers") if size is not None]
         return np.array(found, dtype=np.int64).reshape(-1, 2)
 
     def facts(self) -> dict[str, Any]:

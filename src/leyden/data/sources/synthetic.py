@@ -16,7 +16,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from leyden.data.fingerprint import fingerprint
-from leyden.data.index import Index, Numbered
+from leyden.data.index import Index, NumberedNames
 from leyden.utils.errors import UserError
 
 VERSION = 1  # raise when the values generated from the same arguments change
@@ -27,7 +27,7 @@ Share = Annotated[float, Ge(0), Le(1)]
 Seed = Annotated[int, Ge(0)]
 
 
-class Plan(NamedTuple):
+class PlantedSignal(NamedTuple):
     """What is drawn for all rows at once: labels int64 (N,), lengths int64 (N,), truth int32 (N, k)."""
 
     labels: np.ndarray
@@ -50,9 +50,9 @@ def _labels(num_classes: int, samples: int, counts: Sequence[int] | None, seed: 
     return np.random.default_rng([seed, LABELS]).permutation(labels)
 
 
-def _index(plan: Plan, word: str, kind: str, num_classes: int) -> Index:
+def _index(plan: PlantedSignal, word: str, kind: str, num_classes: int) -> Index:
     names = tuple(f"{kind} {c}" for c in range(num_classes))
-    return Index(plan.labels, names, names=Numbered(word, range(len(plan.labels))), truth=plan.truth)
+    return Index(plan.labels, names, names=NumberedNames(word, range(len(plan.labels))), truth=plan.truth)
 
 
 def _fingerprint(source: object) -> str:
@@ -108,12 +108,12 @@ class PlantedImages:
         return (self.GREY + self.CONTRAST * (2 * bits - 1)).astype(np.uint8)
 
     @cached_property
-    def _plan(self) -> Plan:
+    def _plan(self) -> PlantedSignal:
         labels = _labels(self.num_classes, self.samples, self.counts, self.seed)
         rng = np.random.default_rng([self.seed, PLACES])
         corners = rng.integers(0, self.size - self.PATCH + 1, (len(labels), 2))
         truth = np.concatenate([corners, np.full_like(corners, self.PATCH)], axis=1)
-        return Plan(labels, np.zeros_like(labels), truth.astype(np.int32))
+        return PlantedSignal(labels, np.zeros_like(labels), truth.astype(np.int32))
 
     def fingerprint(self, cache: Path) -> str:
         """Of the arguments and the generator's version."""
@@ -188,14 +188,14 @@ class PlantedText:
         return [_word(STRIDE * (label * self.synonyms + s), 3) for s in range(self.synonyms)]
 
     @cached_property
-    def _plan(self) -> Plan:
+    def _plan(self) -> PlantedSignal:
         labels = _labels(self.num_classes, self.samples, self.counts, self.seed)
         rng = np.random.default_rng([self.seed, PLACES])
         lengths = rng.integers(self.min_words, self.max_words + 1, len(labels))
         random = rng.integers(0, lengths)
         starts = {"random": random, "first": np.zeros_like(random), "last": lengths - 1}[self.place]
         truth = np.stack([starts, np.ones_like(lengths)], axis=1)
-        return Plan(labels, lengths, truth.astype(np.int32))
+        return PlantedSignal(labels, lengths, truth.astype(np.int32))
 
     def fingerprint(self, cache: Path) -> str:
         """Of the arguments and the generator's version."""
@@ -262,7 +262,7 @@ class PlantedAudio:
         return np.rint(np.geomspace(*ends, self.num_classes)).astype(np.int64)
 
     @cached_property
-    def _plan(self) -> Plan:
+    def _plan(self) -> PlantedSignal:
         labels = _labels(self.num_classes, self.samples, self.counts, self.seed)
         rng = np.random.default_rng([self.seed, PLACES])
         seconds = rng.uniform(self.min_seconds, self.max_seconds, len(labels))
@@ -270,7 +270,7 @@ class PlantedAudio:
         lengths = np.maximum((seconds * self.sample_rate).astype(np.int64), size)
         starts = rng.integers(0, lengths - size + 1)
         truth = np.stack([starts, np.full_like(starts, size), self.frequencies[labels]], axis=1)
-        return Plan(labels, lengths, truth.astype(np.int32))
+        return PlantedSignal(labels, lengths, truth.astype(np.int32))
 
     def fingerprint(self, cache: Path) -> str:
         """Of the arguments and the generator's version."""

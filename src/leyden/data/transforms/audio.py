@@ -14,7 +14,7 @@ import torch
 from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
 
-from leyden.data.batch import Batch, Draws
+from leyden.data.batch import Batch, SampleRandom
 from leyden.utils.errors import UserError
 
 FULL_SCALE = 32768.0  # of int16
@@ -48,7 +48,7 @@ class Gain(nn.Module):
         super().__init__()
         self.db = db
 
-    def forward(self, batch: Batch, draws: Draws) -> Batch:
+    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
         """Waveforms (B, T) to float of the same shape; not clipped."""
         level = (2 * draws.uniform("gain") - 1) * self.db
         return batch._replace(inputs=as_float(batch.inputs) * torch.pow(10.0, level / 20))
@@ -71,7 +71,7 @@ class Noise(nn.Module):
             raise UserError(f"Noise.snr_db is a range [low, high]: write [{high}, {low}]")
         self.low, self.high = float(low), float(high)
 
-    def forward(self, batch: Batch, draws: Draws) -> Batch:
+    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
         """Waveforms (B, T) to float of the same shape."""
         x, lengths = as_float(batch.inputs), lengths_of(batch)
         power = x.square().sum(dim=1, keepdim=True) / lengths[:, None].clamp(min=1)
@@ -91,7 +91,7 @@ class TimeShift(nn.Module):
         super().__init__()
         self.fraction = fraction
 
-    def forward(self, batch: Batch, draws: Draws) -> Batch:
+    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
         """Waveforms (B, T) to the same shape and dtype; lengths stay."""
         x, lengths = batch.inputs, lengths_of(batch)[:, None]
         shift = ((2 * draws.uniform("time_shift") - 1) * self.fraction * lengths).round().long()
@@ -117,7 +117,7 @@ class Speed(nn.Module):
         super().__init__()
         self.change = change
 
-    def forward(self, batch: Batch, draws: Draws) -> Batch:
+    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
         """Waveforms (B, T) to float (B, ceil(T / (1 - change))), lengths become length / factor."""
         x, lengths = as_float(batch.inputs), lengths_of(batch)[:, None]
         one = 1 << self.STEP_BITS
@@ -155,7 +155,7 @@ class SpecAugment(nn.Module):
         self.freq_masks, self.freq_width = freq_masks, freq_width
         self.time_masks, self.time_width = time_masks, time_width
 
-    def forward(self, batch: Batch, draws: Draws) -> Batch:
+    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
         """Log-mel (B, 1, bins, frames) to the same shape; waveforms (B, 1, T) count as one bin."""
         x = batch.inputs
         bins, frames = x.shape[-2:]

@@ -20,7 +20,7 @@ from leyden.data.transforms.image import Normalize
 from leyden.utils.errors import UserError
 
 
-class Fixed(nn.Module):
+class FixedVector(nn.Module):
     """The vector of the data's own modality; the options of the others have no effect.
 
     pixels: images larger than this are averaged down to it, each side. n_mels: bands of audio, each given by the

@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from leyden.data.batch import Batch, Draws
+from leyden.data.batch import Batch, SampleRandom
 from leyden.utils.errors import UserError
 
 Probability = Annotated[float, Interval(ge=0, le=1)]
@@ -43,7 +43,7 @@ class RandomCrop(nn.Module):
         super().__init__()
         self.padding = padding
 
-    def forward(self, batch: Batch, draws: Draws) -> Batch:
+    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
         """(B, C, H, W) to the same shape and dtype: one gather."""
         x, p = batch.inputs, self.padding
         b, c, h, w = x.shape
@@ -65,7 +65,7 @@ class HorizontalFlip(nn.Module):
         super().__init__()
         self.p = p
 
-    def forward(self, batch: Batch, draws: Draws) -> Batch:
+    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
         """(B, C, H, W) to the same shape and dtype."""
         flip = draws.uniform("horizontal_flip") < self.p
         return batch._replace(inputs=torch.where(flip[:, :, None, None], batch.inputs.flip(-1), batch.inputs))
@@ -95,14 +95,14 @@ class Affine(nn.Module):
         self.translate = translate
         self.scale = _ordered("Affine.scale", scale)
 
-    def forward(self, batch: Batch, draws: Draws) -> Batch:
+    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
         """(B, C, H, W) to the same shape and dtype; integers are rounded."""
         x = batch.inputs
         grid = self._grid(draws, x.shape[-2], x.shape[-1])
         moved = F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         return batch._replace(inputs=(moved if x.is_floating_point() else moved.round_()).to(x.dtype))
 
-    def _grid(self, draws: Draws, height: int, width: int) -> Tensor:
+    def _grid(self, draws: SampleRandom, height: int, width: int) -> Tensor:
         """Where each output pixel is read from, (B, H, W, 2) as (x, y) in -1 .. 1.
 
         The map from output to input is the inverse of shift * rotation * shear * scale, in pixels from the
@@ -146,7 +146,7 @@ class Erasing(nn.Module):
         low, high = _ordered("Erasing.ratio", ratio)
         self.log_ratio = (math.log(low), math.log(high))
 
-    def forward(self, batch: Batch, draws: Draws) -> Batch:
+    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
         """(B, C, H, W) to the same shape and dtype."""
         height, width = batch.inputs.shape[-2:]
         u = draws.uniform("erasing", 5)[:, :, None]

@@ -7,7 +7,7 @@ import torch
 from annotated_types import Gt, Interval
 from torch import Tensor, nn
 
-from leyden.data.batch import Batch, Draws, Mix
+from leyden.data.batch import Batch, MixupTargets, SampleRandom
 from leyden.utils.errors import UserError
 
 # Of the table of Beta's quantiles: read between the knots it is exact to 1e-6 up to alpha = 1, and above
@@ -35,7 +35,7 @@ class Mixup(nn.Module):
         self.alpha = alpha
         self.register_buffer("quantiles", beta_quantiles(alpha), persistent=False)
 
-    def forward(self, batch: Batch, draws: Draws) -> Batch:
+    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
         """Float inputs (B, ...) to the same shape; lengths become the longer of each pair's, mix is set."""
         x = batch.inputs
         if not x.is_floating_point():
@@ -51,15 +51,15 @@ class Mixup(nn.Module):
         return batch._replace(
             inputs=torch.lerp(x[partner], x, share),
             lengths=None if lengths is None else torch.maximum(lengths, lengths[partner]),
-            mix=Mix(batch.labels[partner], weight),
+            mix=MixupTargets(batch.labels[partner], weight),
         )
 
-    def _partner(self, draws: Draws) -> Tensor:
+    def _partner(self, draws: SampleRandom) -> Tensor:
         """int64 (B,): the next sample in the ring that sorting by a random key makes."""
         order = draws.uniform("mixup.order").squeeze(1).argsort(stable=True)
         return torch.empty_like(order).index_copy_(0, order, order.roll(-1))
 
-    def _weight(self, draws: Draws) -> Tensor:
+    def _weight(self, draws: SampleRandom) -> Tensor:
         """float32 (B,): Beta's quantile at a uniform number, read from the table of its lower half."""
         u = draws.uniform("mixup.weight").squeeze(1)
         place = (2 * torch.minimum(u, 1 - u)) * (KNOTS - 1)
@@ -98,7 +98,7 @@ class Remix(nn.Module):
         self.mixup, self.kappa, self.tau = Mixup(alpha), kappa, tau
         self.register_buffer("counts", torch.tensor(class_counts, dtype=torch.float32), persistent=False)
 
-    def forward(self, batch: Batch, draws: Draws) -> Batch:
+    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
         """As `Mixup`, with other label weights."""
         mixed = self.mixup(batch, draws)
         partner, weight = mixed.mix
@@ -106,7 +106,7 @@ class Remix(nn.Module):
         to_partner = (ratio >= self.kappa) & (weight < self.tau)
         to_own = (ratio <= 1 / self.kappa) & (1 - weight < self.tau)
         favoured = weight.masked_fill(to_partner, 0.0).masked_fill(to_own, 1.0)
-        remixed: Batch = mixed._replace(mix=Mix(partner, favoured))
+        remixed: Batch = mixed._replace(mix=MixupTargets(partner, favoured))
         return remixed
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from annotated_types import Interval
 from torch import nn
 
-from leyden.data.batch import Batch, Draws
+from leyden.data.batch import Batch, SampleRandom
 
 UNKNOWN = 1
 
@@ -29,7 +29,7 @@ class TokenDropout(nn.Module):
         super().__init__()
         self.p = p
 
-    def forward(self, batch: Batch, draws: Draws) -> Batch:
+    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
         """Token ids (B, T) to the same shape; padding and lengths stay."""
         ids = batch.inputs
         u = draws.uniform("token_dropout", ids.shape[1]).masked_fill(ids == 0, -1)

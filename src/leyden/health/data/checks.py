@@ -9,25 +9,25 @@ from collections.abc import Iterator
 import numpy as np
 
 from leyden.data.datamodule import DataModule
-from leyden.data.table import Files
+from leyden.data.table import FileColumn
 from leyden.health.data import duplicates, split_checks
 from leyden.health.data.common import part_of
-from leyden.health.findings import Finding, Look
+from leyden.health.findings import CheckResult, Finding
 
 QUICK_BYTES = 256e6  # of images or recordings: more is not looked through at the start of a run
 QUICK_TEXT = 8e6  # of texts, whose words are compared
 
 
-def inspect(data: DataModule) -> list[Finding]:
+def find_problems(data: DataModule) -> list[Finding]:
     """Everything that the doctor finds in the data of a run.
 
     Raises:
         UserError: the data cannot be read or split.
     """
-    return [finding for look in looks(data) for finding in look.findings]
+    return [finding for look in run_checks(data) for finding in look.findings]
 
 
-def looks(data: DataModule, stops: bool = False) -> Iterator[Look]:
+def run_checks(data: DataModule, stops: bool = False) -> Iterator[CheckResult]:
     """One check after the other.
 
     Args:
@@ -42,26 +42,26 @@ def looks(data: DataModule, stops: bool = False) -> Iterator[Look]:
         input_checks,
         near_duplicates,
     )
-    from leyden.health.data.input_stats import scan
+    from leyden.health.data.input_stats import input_stats
 
     table = data.table
     yield split_checks.classes(data)
     yield split_checks.shares(data)
     yield split_checks.groups(data)
-    seen = scan(data)
-    rows = np.concatenate(data.splits) if isinstance(table.inputs, Files) else np.arange(len(table))
+    seen = input_stats(data)
+    rows = np.concatenate(data.splits) if isinstance(table.inputs, FileColumn) else np.arange(len(table))
     rows = np.setdiff1d(rows, seen.rows[seen.constant])  # empty inputs are alike, but no copies
     keys = duplicates.digests(data, rows)
     used = part_of(data)[rows] >= 0
-    leak, _, within = duplicates.copies(data, rows[used], keys[used])
-    conflict = duplicates.copies(data, rows, keys)[1]  # also of copies that data.deduplicate leaves out
-    yield from input_checks.looks(data, seen, stops)
+    leak, _, within = duplicates.duplicates(data, rows[used], keys[used])
+    conflict = duplicates.duplicates(data, rows, keys)[1]  # also of copies that data.deduplicate leaves out
+    yield from input_checks.check_inputs(data, seen, stops)
     yield from (conflict, within, leak)
-    yield near_duplicates.near_copies(data, seen, duplicates.leaked(data, rows, keys))
+    yield near_duplicates.near_duplicates(data, seen, duplicates.leaked_pairs(data, rows, keys))
     yield distribution_shift.shift(data, seen)
 
 
-def quick(data: DataModule) -> list[Finding]:
+def quick_checks(data: DataModule) -> list[Finding]:
     """The warnings and errors that cost next to nothing: copies, conflicts, classes, groups. Nothing is decoded."""
     found = [
         *split_checks.classes(data).findings,
@@ -73,12 +73,12 @@ def quick(data: DataModule) -> list[Finding]:
     if not data.reading.deduplicate and _small(data):
         rows = np.concatenate(data.splits)
         keys = duplicates.quick_digests(data, rows)
-        empty = duplicates.uniform(data, rows[duplicates.repeated(keys)])
+        empty = duplicates.constant_rows(data, rows[duplicates.occurs_twice(keys)])
         if len(empty):
             found += constant(data, empty).findings
             kept = ~np.isin(rows, empty)
             rows, keys = rows[kept], keys[kept]
-        leak, conflict, _ = duplicates.copies(data, rows, keys)
+        leak, conflict, _ = duplicates.duplicates(data, rows, keys)
         found += [*leak.findings, *conflict.findings]
     return [finding for finding in found if finding.level != "info"]
 
@@ -86,6 +86,6 @@ def quick(data: DataModule) -> list[Finding]:
 def _small(data: DataModule) -> bool:
     """Whether the inputs lie in memory and are few enough to be looked through."""
     inputs = data.table.inputs
-    if isinstance(inputs, Files):
+    if isinstance(inputs, FileColumn):
         return False
     return inputs.values.nbytes <= (QUICK_TEXT if data.source.modality == "text" else QUICK_BYTES)

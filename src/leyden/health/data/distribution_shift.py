@@ -6,8 +6,8 @@ import numpy as np
 
 from leyden.data.datamodule import DataModule
 from leyden.health.data.common import PARTS
-from leyden.health.data.input_stats import Scan
-from leyden.health.findings import Finding, Look
+from leyden.health.data.input_stats import InputStats
+from leyden.health.findings import CheckResult, Finding
 
 SIGMAS = 3.0  # of the training samples
 LEAST = 1.0  # grey levels or dB: what varies less is taken to vary by so much
@@ -15,7 +15,7 @@ TELLING = 0.8  # area under the ROC curve by which train and another split are t
 _FEWEST, _MOST = 60, 4000  # samples of each split that are looked at for that
 
 
-def shift(data: DataModule, scan: Scan) -> Look:
+def shift(data: DataModule, scan: InputStats) -> CheckResult:
     """Validation or test whose values are of another range, or that can be told from train at a glance."""
     bounds = np.cumsum([len(rows) for rows in data.splits])
     parts = np.split(np.arange(len(scan.rows)), bounds[:2])
@@ -42,7 +42,7 @@ def shift(data: DataModule, scan: Scan) -> Look:
         len({finding.level for finding in found}) == 1 and len(found) == 2
     ):  # both unlike train: it is one fault
         found = [replace(found[0], where="val, test")]
-    return Look("splits look alike", "; ".join(told), tuple(found))
+    return CheckResult("splits look alike", "; ".join(told), tuple(found))
 
 
 def _sigmas(train: np.ndarray, other: np.ndarray) -> tuple[float, int]:
@@ -55,7 +55,7 @@ def _sigmas(train: np.ndarray, other: np.ndarray) -> tuple[float, int]:
 
 
 def _other_range(
-    data: DataModule, scan: Scan, parts: list[np.ndarray], code: int, sigmas: float, dimension: int
+    data: DataModule, scan: InputStats, parts: list[np.ndarray], code: int, sigmas: float, dimension: int
 ) -> Finding:
     count = scan.levels.shape[1] // 2
     what = (

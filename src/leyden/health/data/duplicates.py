@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from leyden.data.datamodule import DataModule, bare_words
-from leyden.data.table import Dense, Files, Ragged
+from leyden.data.table import Dense, FileColumn, Ragged
 from leyden.health.data.common import KEPT, PARTS, examples, names_of, part_of, percent
-from leyden.health.findings import Finding, Level, Look
-from leyden.utils.parallel import each
+from leyden.health.findings import CheckResult, Finding, Level
+from leyden.utils.parallel import parallel_map
 
 LEAK_WARNING, LEAK_ERROR = 0.001, 0.01  # of validation and test rows
 CONFLICT_WARNING = 0.001  # of all rows
@@ -28,13 +28,13 @@ def digests(data: DataModule, rows: np.ndarray) -> np.ndarray:
 
     def chunk(start: int) -> np.ndarray:
         some = rows[start : start + _CHUNK]
-        return np.array([_digest(piece, text) for piece in pieces(inputs, some)], dtype=np.uint64)
+        return np.array([_digest(piece, text) for piece in raw_inputs(inputs, some)], dtype=np.uint64)
 
-    parts = list(each(chunk, range(0, len(rows), _CHUNK), "looking for identical inputs", 1))
+    parts = list(parallel_map(chunk, range(0, len(rows), _CHUNK), "looking for identical inputs", 1))
     return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
 
 
-def pieces(inputs: Dense | Ragged | Files, rows: np.ndarray) -> Iterator[np.ndarray]:
+def raw_inputs(inputs: Dense | Ragged | FileColumn, rows: np.ndarray) -> Iterator[np.ndarray]:
     """The input of each row, unpadded."""
     if isinstance(inputs, Dense):
         yield from (inputs.values[row] for row in rows.tolist())
@@ -52,7 +52,7 @@ def _digest(piece: np.ndarray, text: bool) -> int:
 def quick_digests(data: DataModule, rows: np.ndarray) -> np.ndarray:
     """As `digests`, of columns in memory alone and cheaper: a key of some values, then equality where keys agree."""
     inputs = data.table.inputs
-    if data.source.modality == "text" or isinstance(inputs, Files):
+    if data.source.modality == "text" or isinstance(inputs, FileColumn):
         return digests(data, rows)
     keys = _image_keys(inputs, rows) if isinstance(inputs, Dense) else _clip_keys(inputs, rows)
     _, found, counts = np.unique(keys, return_inverse=True, return_counts=True)
@@ -96,7 +96,7 @@ def _mixed(columns: list[np.ndarray]) -> np.ndarray:
     return key
 
 
-def uniform(data: DataModule, rows: np.ndarray) -> np.ndarray:
+def constant_rows(data: DataModule, rows: np.ndarray) -> np.ndarray:
     """The rows (m,) whose input is one value throughout: black pictures, silence. They are alike, but no copies."""
     inputs = data.table.inputs
     if data.source.modality == "text":
@@ -106,16 +106,18 @@ def uniform(data: DataModule, rows: np.ndarray) -> np.ndarray:
         some = [flat[rows[start : start + 4096]] for start in range(0, len(rows), 4096)]
         same = [block.max(axis=1) == block.min(axis=1) for block in some]
         return rows[np.concatenate(same)] if same else rows[:0]
-    return rows[[bool(np.ptp(piece) == 0) for piece in pieces(inputs, rows)]] if len(rows) else rows
+    return rows[[bool(np.ptp(piece) == 0) for piece in raw_inputs(inputs, rows)]] if len(rows) else rows
 
 
-def repeated(keys: np.ndarray) -> np.ndarray:
+def occurs_twice(keys: np.ndarray) -> np.ndarray:
     """Places (m,) of the keys that occur more than once."""
     _, group, counts = np.unique(keys, return_inverse=True, return_counts=True)
     return np.flatnonzero(counts[group] > 1)
 
 
-def copies(data: DataModule, rows: np.ndarray, keys: np.ndarray) -> tuple[Look, Look, Look]:
+def duplicates(
+    data: DataModule, rows: np.ndarray, keys: np.ndarray
+) -> tuple[CheckResult, CheckResult, CheckResult]:
     """Leaks over the split, conflicting labels, and copies within train.
 
     Args:
@@ -123,7 +125,7 @@ def copies(data: DataModule, rows: np.ndarray, keys: np.ndarray) -> tuple[Look, 
         rows: int64 (n,) of its table.
         keys: uint64 (n,), equal for identical inputs.
     """
-    several = repeated(keys)
+    several = occurs_twice(keys)
     rows, group = rows[several], np.unique(keys[several], return_inverse=True)[1]
     part = part_of(data)[rows]
     order = np.argsort(part, kind="stable")  # so that the first of a group in a part is found by searching
@@ -134,7 +136,7 @@ def copies(data: DataModule, rows: np.ndarray, keys: np.ndarray) -> tuple[Look, 
     )
 
 
-def leaked(data: DataModule, rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
+def leaked_pairs(data: DataModule, rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
     """The rows of validation and test that have an identical copy in train; arguments as for `copies`."""
     part = part_of(data)[rows]
     return rows[(part > 0) & np.isin(keys, keys[part == 0])]
@@ -150,14 +152,14 @@ def pairs_across(group: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.nd
     return tested, first[group[tested]]
 
 
-def _leak(data: DataModule, rows: np.ndarray, group: np.ndarray, part: np.ndarray) -> Look:
+def _leak(data: DataModule, rows: np.ndarray, group: np.ndarray, part: np.ndarray) -> CheckResult:
     name = "copies across the split"
     tested, copy = pairs_across(group, part)
     total = len(data.splits.val) + len(data.splits.test)
     share = len(tested) / total
     told = f"{len(tested):,} of {total:,} validation and test samples ({percent(share)}) are in train too"
     if not len(tested):
-        return Look(name, told)
+        return CheckResult(name, told)
     labelled = zip(names_of(data, rows[tested]), part[tested[:KEPT]], names_of(data, rows[copy]), strict=True)
     pairs = [(f"{a} ({PARTS[p]})", b) for a, p, b in labelled]
     level: Level = "error" if share > LEAK_ERROR else "warning" if share > LEAK_WARNING else "info"
@@ -165,12 +167,12 @@ def _leak(data: DataModule, rows: np.ndarray, group: np.ndarray, part: np.ndarra
     message = f"{told}: what is measured there is partly memory. {shown}."
     where = ", ".join(PARTS[p] for p in np.unique(part[tested]))
     evidence = {"share": share, "count": len(tested), "of": total, "pairs": [list(pair) for pair in pairs]}
-    return Look(
+    return CheckResult(
         name, told, (Finding("split_leak", level, message, where, ("data.deduplicate=true",), evidence),)
     )
 
 
-def _conflict(data: DataModule, rows: np.ndarray, group: np.ndarray) -> Look:
+def _conflict(data: DataModule, rows: np.ndarray, group: np.ndarray) -> CheckResult:
     name = "labels of identical inputs"
     labels, classes = data.table.index.labels[rows], data.table.index.class_names
     groups = group.max(initial=-1) + 1
@@ -179,7 +181,7 @@ def _conflict(data: DataModule, rows: np.ndarray, group: np.ndarray) -> Look:
     np.maximum.at(high, group, labels)
     torn = np.flatnonzero((low < high)[group])
     if not len(torn):
-        return Look(name, "agree")
+        return CheckResult(name, "agree")
     torn = torn[np.argsort(group[torn], kind="stable")]
     share = len(torn) / len(data.table)
     listed = [f"{data.table.index.names[int(rows[i])]} ({classes[labels[i]]})" for i in torn[:KEPT].tolist()]
@@ -187,10 +189,10 @@ def _conflict(data: DataModule, rows: np.ndarray, group: np.ndarray) -> Look:
     level: Level = "warning" if share > CONFLICT_WARNING else "info"
     message = f"{told}: no model can get all of them right. {examples(listed, len(torn))}."
     evidence = {"share": share, "count": len(torn), "names": listed}
-    return Look(name, told, (Finding("label_conflict", level, message, "", (), evidence),))
+    return CheckResult(name, told, (Finding("label_conflict", level, message, "", (), evidence),))
 
 
-def _within(data: DataModule, rows: np.ndarray, group: np.ndarray) -> Look:
+def _within(data: DataModule, rows: np.ndarray, group: np.ndarray) -> CheckResult:
     name = "copies within train"
     train = part_of(data)[rows] == 0
     rows, group = rows[train], group[train]
@@ -198,11 +200,11 @@ def _within(data: DataModule, rows: np.ndarray, group: np.ndarray) -> Look:
     total = len(data.splits.train)
     told = f"{extra:,} of {total:,} training samples ({percent(extra / total)}) repeat another"
     if not extra:
-        return Look(name, told)
+        return CheckResult(name, told)
     sizes = np.bincount(group)
     repeated = rows[sizes[group] > 1]
     evidence = {"share": extra / total, "count": extra, "names": names_of(data, repeated)}
     message = f"{told}: they weigh double. {examples(names_of(data, repeated), len(repeated))}."
-    return Look(
+    return CheckResult(
         name, told, (Finding("duplicates", "info", message, "train", ("data.deduplicate=true",), evidence),)
     )

@@ -9,8 +9,8 @@ from leyden.data.datamodule import DataModule
 from leyden.data.table import Ragged
 from leyden.data.tokenizers import UNKNOWN_ID
 from leyden.health.data.common import KEPT, PARTS, examples, names_of, part_of, percent
-from leyden.health.data.input_stats import Scan
-from leyden.health.findings import Finding, Level, Look
+from leyden.health.data.input_stats import InputStats
+from leyden.health.findings import CheckResult, Finding, Level
 
 BAD_WARNING = 0.01  # of all inputs, where they are left out by data.on_bad=skip
 CONSTANT_WARNING, CONSTANT_ERROR = 0.001, 0.1  # of train, val and test
@@ -22,7 +22,7 @@ RATE_WARNING = 0.01  # of the recordings have less than the rate they are used a
 ENLARGED_WARNING = 0.1  # of the images are enlarged to more than twice their size
 
 
-def looks(data: DataModule, scan: Scan, stops: bool) -> Iterator[Look]:
+def check_inputs(data: DataModule, scan: InputStats, stops: bool) -> Iterator[CheckResult]:
     """Every check of values that the modality has."""
     yield bad_files(data, stops)
     yield constant(data, scan.rows[scan.constant])
@@ -38,13 +38,13 @@ def looks(data: DataModule, scan: Scan, stops: bool) -> Iterator[Look]:
         yield words(data)
 
 
-def bad_files(data: DataModule, stops: bool) -> Look:
+def bad_files(data: DataModule, stops: bool) -> CheckResult:
     """Inputs that could not be decoded; `stops`: training would refuse them."""
     name, skipped = "files that can be read", data.table.skipped
     total = len(skipped) + len(data.table)
     told = f"{len(data.table):,} of {total:,}"
     if not len(skipped):
-        return Look(name, told)
+        return CheckResult(name, told)
     share = len(skipped) / total
     level: Level = "error" if stops else "warning" if share > BAD_WARNING else "info"
     what = "and training stops" if stops else "and left out"
@@ -52,7 +52,7 @@ def bad_files(data: DataModule, stops: bool) -> Look:
     message = f"{len(skipped):,} of {total:,} inputs cannot be decoded {what}: {listed}."
     evidence = {"share": share, "count": len(skipped), "names": skipped.lines()[:KEPT]}
     advice = ("data.on_bad=skip",) if stops else ()
-    return Look(name, told, (Finding("bad_files", level, message, "", advice, evidence),))
+    return CheckResult(name, told, (Finding("bad_files", level, message, "", advice, evidence),))
 
 
 _NOTHING = {
@@ -62,23 +62,23 @@ _NOTHING = {
 }
 
 
-def constant(data: DataModule, empty: np.ndarray) -> Look:
+def constant(data: DataModule, empty: np.ndarray) -> CheckResult:
     """Images of one colour, silent recordings, texts of unknown tokens alone: the rows `empty` (m,)."""
     identity, name, what = _NOTHING[data.source.modality]
     total = sum(map(len, data.splits))
     told = f"{total - len(empty):,} of {total:,}"
     if not len(empty):
-        return Look(name, told)
+        return CheckResult(name, told)
     share = len(empty) / total
     level: Level = "error" if share > CONSTANT_ERROR else "warning" if share > CONSTANT_WARNING else "info"
     names = names_of(data, empty)
     message = f"{len(empty):,} of {total:,} inputs ({percent(share)}) {what}: {examples(names, len(empty))}."
     where = ", ".join(PARTS[p] for p in np.unique(part_of(data)[empty]))
     evidence = {"share": share, "count": len(empty), "names": names}
-    return Look(name, told, (Finding(identity, level, message, where, (), evidence),))
+    return CheckResult(name, told, (Finding(identity, level, message, where, (), evidence),))
 
 
-def channels(data: DataModule, scan: Scan) -> Look:
+def channels(data: DataModule, scan: InputStats) -> CheckResult:
     """Channels that never vary, and three that are one."""
     count = scan.levels.shape[1] // 2
     train = scan.levels[: len(data.splits.train)].astype(np.float64)
@@ -99,14 +99,14 @@ def channels(data: DataModule, scan: Scan) -> Look:
     if scan.grey:
         message = "The three channels of every image are equal: grey pictures, read as colour at three times the cost."
         found.append(Finding("grey_as_colour", "info", message, "", ("data.source.channels=1",)))
-    return Look("channels", told, tuple(found))
+    return CheckResult("channels", told, tuple(found))
 
 
 def _listed(values: np.ndarray) -> str:
     return "/".join(f"{value:.3g}" for value in values)
 
 
-def sizes(data: DataModule) -> Iterator[Look]:
+def sizes(data: DataModule) -> Iterator[CheckResult]:
     """How much the files' sizes differ, where the source knows them and resizes."""
     if not hasattr(data.source, "sizes"):
         return
@@ -127,10 +127,10 @@ def sizes(data: DataModule) -> Iterator[Look]:
         findings.append(
             Finding("image_sizes", "warning", message, "", advice, {"share": share, "sizes": distinct})
         )
-    yield Look("image sizes", told, tuple(findings))
+    yield CheckResult("image sizes", told, tuple(findings))
 
 
-def clipping(data: DataModule, scan: Scan) -> Look:
+def clipping(data: DataModule, scan: InputStats) -> CheckResult:
     """Recordings that were recorded too loud."""
     clipped = scan.rows[scan.clipped > CLIPPED_SAMPLES]
     share = len(clipped) / len(scan.rows)
@@ -143,10 +143,10 @@ def clipping(data: DataModule, scan: Scan) -> Look:
             f"at full scale): {examples(names, len(clipped))}."
         )
         found.append(Finding("clipping", "warning", message, "", (), {"share": share, "names": names}))
-    return Look("recordings that are not clipped", told, tuple(found))
+    return CheckResult("recordings that are not clipped", told, tuple(found))
 
 
-def rates(data: DataModule) -> Iterator[Look]:
+def rates(data: DataModule) -> Iterator[CheckResult]:
     """The files' sample rates against the one they are used at, where the source knows them."""
     if not hasattr(data.source, "rates"):
         return
@@ -168,14 +168,14 @@ def rates(data: DataModule) -> Iterator[Look]:
     elif higher > RATE_WARNING * total and len(counts) > 1:
         message = f"The recordings have several sample rates ({told}); the higher ones are resampled."
         found.append(Finding("sample_rate", "info", message, "", (), {"rates": _plain(counts), "used": used}))
-    yield Look("sample rates", told, tuple(found))
+    yield CheckResult("sample rates", told, tuple(found))
 
 
 def _plain(counts: dict[int, int]) -> dict[str, int]:
     return {str(rate): n for rate, n in counts.items()}
 
 
-def lengths(data: DataModule) -> Iterator[Look]:
+def lengths(data: DataModule) -> Iterator[CheckResult]:
     """How many inputs are as long as is read of them at most."""
     limit, key = _limit(data)
     if not limit or data.lengths is None:
@@ -190,7 +190,7 @@ def lengths(data: DataModule) -> Iterator[Look]:
         found.append(
             Finding("lengths_cut", "warning", message, "", (f"{key}=null",), {"share": share, "limit": limit})
         )
-    yield Look("lengths", told, tuple(found))
+    yield CheckResult("lengths", told, tuple(found))
 
 
 def _limit(data: DataModule) -> tuple[int, str]:
@@ -204,7 +204,7 @@ def _limit(data: DataModule) -> tuple[int, str]:
     ), "data.source.max_seconds"
 
 
-def words(data: DataModule) -> Look:
+def words(data: DataModule) -> CheckResult:
     """Tokens of validation and test that the tokenizer does not know."""
     ids = data.inputs
     assert isinstance(ids, Ragged)
@@ -216,8 +216,8 @@ def words(data: DataModule) -> Look:
     share = unknown / max(total, 1)
     told = f"{percent(share)} of validation and test tokens are unknown"
     if share <= UNKNOWN_WARNING:
-        return Look("vocabulary", told)
+        return CheckResult("vocabulary", told)
     message = f"{told} to the tokenizer, which has learnt the training texts: what they say is lost."
     advice = ("data/tokenizer=bpe", "data/tokenizer=char")
     finding = Finding("out_of_vocabulary", "warning", message, "val, test", advice, {"share": share})
-    return Look("vocabulary", told, (finding,))
+    return CheckResult("vocabulary", told, (finding,))

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from leyden.data.datamodule import DataModule
 from leyden.data.table import Ragged
 from leyden.health.data import near_duplicates_audio, near_duplicates_image
-from leyden.health.data.duplicates import pieces
+from leyden.health.data.duplicates import raw_inputs
 from leyden.health.data.near_duplicates_audio import Waves
-from leyden.utils.parallel import each
+from leyden.utils.parallel import parallel_map
 
 FULL_SCALE = 32_700  # of int16: a sample beyond is clipped
 SILENT = 16  # of int16, -66 dB: a recording that nowhere exceeds it is silent
@@ -24,7 +24,7 @@ _TOKENS = 63  # the most frequent ones, whose shares are features of a text
 
 
 @dataclass(frozen=True)
-class Scan:
+class InputStats:
     """What is known of n rows of the table.
 
     Args:
@@ -52,7 +52,7 @@ class Scan:
         return order[np.searchsorted(self.rows, rows, sorter=order)]
 
 
-def scan(data: DataModule) -> Scan:
+def input_stats(data: DataModule) -> InputStats:
     """Every input of train, val and test, once."""
     rows = np.concatenate(data.splits)
     if data.source.modality == "text":
@@ -62,7 +62,7 @@ def scan(data: DataModule) -> Scan:
     )
     starts = range(0, len(rows), _CHUNK)
     label = f"looking at {data.source.modality}"
-    parts = list(each(lambda start: look(data, rows[start : start + _CHUNK]), starts, label, 1))
+    parts = list(parallel_map(lambda start: look(data, rows[start : start + _CHUNK]), starts, label, 1))
     arrays = {
         name: np.concatenate([part[name] for part in parts])
         for name in parts[0]
@@ -70,7 +70,7 @@ def scan(data: DataModule) -> Scan:
     }
     thumbs = [part["thumbs"] for part in parts]
     joined = torch.cat(thumbs) if isinstance(thumbs[0], torch.Tensor) else Waves.joined(thumbs)
-    return Scan(rows=rows, grey=all(part["grey"] for part in parts), thumbs=joined, **arrays)
+    return InputStats(rows=rows, grey=all(part["grey"] for part in parts), thumbs=joined, **arrays)
 
 
 def _images(data: DataModule, rows: np.ndarray) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _images(data: DataModule, rows: np.ndarray) -> dict[str, Any]:
 
 
 def _clips(data: DataModule, rows: np.ndarray) -> dict[str, Any]:
-    clips = list(pieces(data.table.inputs, rows))
+    clips = list(raw_inputs(data.table.inputs, rows))
     loud = [np.abs(clip.astype(np.int32)) for clip in clips]
     power = np.array([np.mean(np.square(clip, dtype=np.float64)) if len(clip) else 0.0 for clip in clips])
     level = 10 * np.log10(np.maximum(power, 1e-1) / 32768**2)
@@ -115,7 +115,7 @@ def _clips(data: DataModule, rows: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _texts(data: DataModule, rows: np.ndarray) -> Scan:
+def _texts(data: DataModule, rows: np.ndarray) -> InputStats:
     ids = data.inputs
     assert isinstance(ids, Ragged)
     of = np.repeat(np.arange(len(ids)), ids.lengths)
@@ -128,7 +128,7 @@ def _texts(data: DataModule, rows: np.ndarray) -> Scan:
     shares = counts.reshape(len(ids), _TOKENS) / np.maximum(ids.lengths, 1)[:, None]
     unknown = np.bincount(of, weights=values == 1, minlength=len(ids))
     features = np.column_stack([shares, np.log(ids.lengths + 1)]).astype(np.float32)
-    return Scan(
+    return InputStats(
         rows=rows,
         levels=np.zeros((len(rows), 0), np.float32),
         features=features[rows],

@@ -6,18 +6,18 @@ import torch
 from leyden.data.datamodule import DataModule, bare_words
 from leyden.health.data import near_duplicates_audio, near_duplicates_image, near_duplicates_text
 from leyden.health.data.common import KEPT, PARTS, examples, part_of, percent
-from leyden.health.data.duplicates import pieces
-from leyden.health.data.input_stats import Scan
+from leyden.health.data.duplicates import raw_inputs
+from leyden.health.data.input_stats import InputStats
 from leyden.health.data.near_duplicates_audio import Waves
 from leyden.health.data.nearest_neighbors import Pairs
-from leyden.health.findings import Finding, Level, Look
+from leyden.health.findings import CheckResult, Finding, Level
 
 WARNING = 0.001  # of validation and test rows, as for identical ones; never an error: it is a likeness
 
 _LETTERS = 100  # of a text, shown
 
 
-def near_copies(data: DataModule, scan: Scan, identical: np.ndarray) -> Look:
+def near_duplicates(data: DataModule, scan: InputStats, identical: np.ndarray) -> CheckResult:
     """The samples of validation and test that have a near duplicate in train.
 
     Args:
@@ -34,16 +34,16 @@ def near_copies(data: DataModule, scan: Scan, identical: np.ndarray) -> Look:
         f"{len(rows):,} of {total:,} validation and test samples ({percent(share)}) are almost one of train"
     )
     if not len(rows):
-        return Look("near copies across the split", told)
+        return CheckResult("near copies across the split", told)
     level: Level = "warning" if share > WARNING else "info"
-    return Look("near copies across the split", told, (_finding(data, rows, share, told, level),))
+    return CheckResult("near copies across the split", told, (_finding(data, rows, share, told, level),))
 
 
-def pairs_of(data: DataModule, scan: Scan, tested: np.ndarray) -> Pairs:
+def pairs_of(data: DataModule, scan: InputStats, tested: np.ndarray) -> Pairs:
     """Places in `tested` (n,), rows of the table, and in data.splits.train, of what is almost the same."""
     if data.source.modality == "text":
         rows = np.concatenate([data.splits.train, tested])
-        texts = [bare_words(bytes(text).decode()).encode() for text in pieces(data.table.inputs, rows)]
+        texts = [bare_words(bytes(text).decode()).encode() for text in raw_inputs(data.table.inputs, rows)]
         count = len(data.splits.train)
         return near_duplicates_text.near(texts, np.arange(count, len(rows)), np.arange(count))
     queries, keys = torch.from_numpy(scan.of(tested)), torch.from_numpy(scan.of(data.splits.train))
@@ -77,5 +77,5 @@ def _shown(data: DataModule, pair: np.ndarray) -> str:
     """How to look at the pairs; of texts, the nearest pair itself."""
     if data.source.modality != "text":
         return "Look at them (--picture FILE)."
-    one, other = (bytes(text).decode() for text in pieces(data.table.inputs, pair))
+    one, other = (bytes(text).decode() for text in raw_inputs(data.table.inputs, pair))
     return f'"{one[:_LETTERS]}" and "{other[:_LETTERS]}".'

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leyden.utils.parallel import each
+from leyden.utils.parallel import parallel_map
 
 CANDIDATES = 8  # keys that are looked at for each query
 _BLOCK = 512  # queries at a time
@@ -46,7 +46,7 @@ def candidates(queries: Tensor, keys: Tensor, most: int = CANDIDATES, apart: Ten
         own = None if apart is None else apart[start : start + _BLOCK]
         return _of_block(queries[start : start + _BLOCK], keys, most, own)
 
-    found = list(each(block, range(0, len(queries), _BLOCK), "looking for near duplicates", 1))
+    found = list(parallel_map(block, range(0, len(queries), _BLOCK), "looking for near duplicates", 1))
     return torch.cat(found) if found else torch.zeros(0, most, dtype=torch.int64)
 
 

@@ -8,7 +8,7 @@ from scipy.special import chdtrc
 from leyden.data.datamodule import DataModule
 from leyden.data.split import KFold
 from leyden.health.data.common import PARTS, examples, percent
-from leyden.health.findings import Finding, Level, Look
+from leyden.health.findings import CheckResult, Finding, Level
 
 SMALLEST = 5  # training samples of a class
 SELDOM = 0.1  # samples of a class in a batch, expected
@@ -16,12 +16,12 @@ APART = 0.1  # total variation distance of the class shares of validation and te
 CERTAIN = 1e-4  # of the test that they differ at all
 
 
-def classes(data: DataModule) -> Look:
+def classes(data: DataModule) -> CheckResult:
     """Classes that a split lacks, that are tiny, or that a batch seldom holds."""
     labels, names = data.table.index.labels, data.table.index.class_names
     counts = np.stack([np.bincount(labels[rows], minlength=len(names)) for rows in data.splits])
     told = f"{len(names):,} classes, {counts[0].min():,} to {counts[0].max():,} training samples"
-    return Look("classes", told, tuple(_class_findings(data, counts, names)))
+    return CheckResult("classes", told, tuple(_class_findings(data, counts, names)))
 
 
 def _class_findings(data: DataModule, counts: np.ndarray, names: tuple[str, ...]) -> Iterator[Finding]:
@@ -75,7 +75,7 @@ def _seldom(
         yield Finding("rare_class", "info", message, "train", advice, {"classes": listed})
 
 
-def shares(data: DataModule) -> Look:
+def shares(data: DataModule) -> CheckResult:
     """Whether validation and test hold the classes in the same shares."""
     labels, names = data.table.index.labels, data.table.index.class_names
     val, test = (np.bincount(labels[rows], minlength=len(names)) for rows in data.splits[1:])
@@ -83,9 +83,9 @@ def shares(data: DataModule) -> Look:
     told = f"validation and test differ by {percent(distance)}"
     present = (val + test) > 0
     if distance <= APART or present.sum() < 2:
-        return Look("class shares", told)
+        return CheckResult("class shares", told)
     if _by_chance(val[present], test[present]) > CERTAIN:
-        return Look("class shares", told)
+        return CheckResult("class shares", told)
     widest = int(np.argmax(np.abs(val / val.sum() - test / test.sum())))
     message = (
         f"Validation and test hold the classes in other shares (they differ by {percent(distance)}; {names[widest]}: "
@@ -95,7 +95,7 @@ def shares(data: DataModule) -> Look:
     finding = Finding(
         "class_shares", "warning", message, "val, test", ("split=stratified",), {"distance": distance}
     )
-    return Look("class shares", told, (finding,))
+    return CheckResult("class shares", told, (finding,))
 
 
 def _by_chance(one: np.ndarray, other: np.ndarray) -> float:
@@ -105,18 +105,18 @@ def _by_chance(one: np.ndarray, other: np.ndarray) -> float:
     return float(chdtrc(len(one) - 1, ((table - expected) ** 2 / expected).sum()))
 
 
-def groups(data: DataModule) -> Look:
+def groups(data: DataModule) -> CheckResult:
     """Groups (a speaker, a patient, an author) that are on both sides of the split."""
     index = data.table.index
     if index.group is None:
-        return Look("groups", "the data set names none")
+        return CheckResult("groups", "the data set names none")
     train, val, test = (np.unique(index.group[rows]) for rows in data.splits)
     shared = {1: np.intersect1d(train, val), 2: np.intersect1d(train, test)}
     tested, validated = f"{len(shared[2]):,} of {len(test):,}", f"{len(shared[1]):,} of {len(val):,}"
     told = f"{tested} test groups and {validated} of validation are in train"
     worst = 2 if len(shared[2]) else 1
     if not len(shared[worst]):
-        return Look("groups", told)
+        return CheckResult("groups", told)
     names = [index.group_names[g] for g in shared[worst].tolist()]
     level: Level = "warning" if worst == 2 else "info"
     what = (
@@ -127,7 +127,7 @@ def groups(data: DataModule) -> Look:
     message = f"{told} ({examples(names, len(names))}): {what}."
     evidence = {"groups": names[:100], "shared": len(names), "of": len(test if worst == 2 else val)}
     finding = Finding("group_leak", level, message, PARTS[worst], _apart(data, worst, names), evidence)
-    return Look("groups", told, (finding,))
+    return CheckResult("groups", told, (finding,))
 
 
 def _apart(data: DataModule, worst: int, names: list[str]) -> tuple[str, ...]:

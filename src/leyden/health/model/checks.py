@@ -8,11 +8,11 @@ training neural networks" (2019) and Goodfellow et al. 2016, chapter 11.5, done 
 
 from collections.abc import Iterator
 
-from leyden.health.findings import Look
+from leyden.health.findings import CheckResult
 from leyden.health.model import deployment_checks, forward_checks, training_checks
-from leyden.health.model.model_under_test import Subject
+from leyden.health.model.model_under_test import ModelUnderTest
 
-PROBES = (
+CHECKS = (
     forward_checks.shapes,
     forward_checks.determinism,
     forward_checks.samples_apart,
@@ -27,10 +27,10 @@ PROBES = (
 )
 
 
-def looks(subject: Subject) -> Iterator[Look]:
+def run_checks(subject: ModelUnderTest) -> Iterator[CheckResult]:
     """One look after the other; where the shapes are wrong, nothing else can be looked at."""
-    for probe in PROBES:
+    for probe in CHECKS:
         look = probe(subject)
         yield look
-        if probe is forward_checks.shapes and look.word == "error":
+        if probe is forward_checks.shapes and look.status == "error":
             return

@@ -8,15 +8,15 @@ from torch import Tensor
 from torch.export import Dim
 from torch.export import export as exported
 
-from leyden.health.findings import Look, failed
-from leyden.health.model.model_under_test import Subject
-from leyden.modules.standalone import undisturbed
+from leyden.health.findings import CheckResult, check_failed
+from leyden.health.model.model_under_test import ModelUnderTest
+from leyden.modules.standalone import preserved_state
 
 _CLOSE = 1e-4  # of the largest logit
 _HALF = 0.1  # the same in bfloat16, which has three digits
 
 
-def save_and_load(subject: Subject) -> Look:
+def save_and_load(subject: ModelUnderTest) -> CheckResult:
     """A new module with the stored weights answers as the old one."""
     name, old = "survives saving and loading", subject.memory.module
     file = io.BytesIO()
@@ -26,11 +26,11 @@ def save_and_load(subject: Subject) -> Look:
     try:
         new.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     except RuntimeError as error:
-        return failed(name, "save_load", "error", f"its weights do not fit a module made anew: {error}")
+        return check_failed(name, "save_load", "error", f"its weights do not fit a module made anew: {error}")
     gap = _distance(subject.logits(module=new), subject.logits(module=old))
     if gap <= _CLOSE:
-        return Look(name, f"{len(old.state_dict())} tensors, the same logits")
-    return failed(
+        return CheckResult(name, f"{len(old.state_dict())} tensors, the same logits")
+    return check_failed(
         name,
         "save_load",
         "error",
@@ -39,7 +39,7 @@ def save_and_load(subject: Subject) -> Look:
     )
 
 
-def bfloat16(subject: Subject) -> Look:
+def bfloat16(subject: ModelUnderTest) -> CheckResult:
     """Under autocast the answer is nearly the same."""
     name, plain = "works in bfloat16", subject.logits(module=subject.memory.module)
     device = subject.batch.labels.device.type
@@ -47,7 +47,7 @@ def bfloat16(subject: Subject) -> Look:
         with torch.autocast(device, torch.bfloat16):
             half = subject.logits(module=subject.memory.module)
     except Exception as error:  # of a net of the user's own
-        return failed(
+        return check_failed(
             name,
             "half_precision",
             "warning",
@@ -56,8 +56,8 @@ def bfloat16(subject: Subject) -> Look:
         )
     gap = _distance(half.float(), plain)
     if gap <= _HALF and half.isfinite().all():
-        return Look(name, f"logits differ by {100 * gap:.2g} % of the largest")
-    return failed(
+        return CheckResult(name, f"logits differ by {100 * gap:.2g} % of the largest")
+    return check_failed(
         name,
         "half_precision",
         "warning",
@@ -66,13 +66,13 @@ def bfloat16(subject: Subject) -> Look:
     )
 
 
-def export(subject: Subject) -> Look:
+def export(subject: ModelUnderTest) -> CheckResult:
     """torch.export gives a program of any batch size that answers alike."""
     name = "exports"
     try:
         gap = _exported(subject)
     except Exception as error:  # torch.export fails in many ways
-        return failed(
+        return check_failed(
             name,
             "export",
             "warning",
@@ -80,19 +80,19 @@ def export(subject: Subject) -> Look:
             "or a loop over its length",
         )
     if gap <= _CLOSE:
-        return Look(name, "torch.export, any batch size, the same logits")
-    return failed(
+        return CheckResult(name, "torch.export, any batch size, the same logits")
+    return check_failed(
         name, "export", "warning", f"the exported net gives other logits, by {gap:.2g} of the largest"
     )
 
 
-def _exported(subject: Subject) -> float:
+def _exported(subject: ModelUnderTest) -> float:
     """How far the exported net is from the net, on a batch of another size than it was exported with."""
     batch, net = subject.prepared, subject.net
     given = [batch.inputs, *([] if batch.lengths is None else [batch.lengths])]
     size = {0: Dim("batch", min=1, max=4096)}
     half = tuple(x[: max(2, len(x) // 2)] for x in given)
-    with undisturbed(subject.module), torch.no_grad(), warnings.catch_warnings():
+    with preserved_state(subject.module), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own tracing
         program = exported(net, tuple(given), dynamic_shapes=tuple(size for _ in given), strict=False)
         return _distance(program.module()(*half), net(*half))

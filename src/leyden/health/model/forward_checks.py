@@ -6,22 +6,22 @@ import torch
 from torch import Tensor
 
 from leyden.data.batch import Batch
-from leyden.health.findings import Look, failed
-from leyden.health.model.model_under_test import Subject, Trace
-from leyden.modules.standalone import undisturbed
+from leyden.health.findings import CheckResult, check_failed
+from leyden.health.model.model_under_test import ModelUnderTest, Trace
+from leyden.modules.standalone import preserved_state
 
 _LONGER = 0.5  # of the longest input, added as padding
 _CLOSE = 1e-3  # of the largest logit: what rounding may do
 
 
-def shapes(subject: Subject) -> Look:
+def shapes(subject: ModelUnderTest) -> CheckResult:
     """Logits (B, C), finite, of floating point."""
     name, wanted = "shapes", (len(subject.batch.labels), subject.classes)
     try:
         logits = subject.logits()
     except Exception as error:  # of a net of the user's own
         where = f"inputs {tuple(subject.prepared.inputs.shape)}"
-        return failed(
+        return check_failed(
             name, "shapes", "error", f"the forward pass fails for {where}: {type(error).__name__}: {error}"
         )
     told = f"logits {tuple(logits.shape)} of inputs {tuple(subject.prepared.inputs.shape)}"
@@ -30,13 +30,13 @@ def shapes(subject: Subject) -> Look:
             f"the net gives {tuple(logits.shape)} {logits.dtype}, expected are logits {wanted} (samples, classes): "
             "take num_classes from the constructor for its last layer"
         )
-        return failed(name, "shapes", "error", words, "head")
+        return check_failed(name, "shapes", "error", words, "head")
     if not logits.isfinite().all():
-        return failed(name, "shapes", "error", "at its initial weights the net gives NaN or infinities")
-    return Look(name, told)
+        return check_failed(name, "shapes", "error", "at its initial weights the net gives NaN or infinities")
+    return CheckResult(name, told)
 
 
-def determinism(subject: Subject) -> Look:
+def determinism(subject: ModelUnderTest) -> CheckResult:
     """In evaluation mode the same input gives the same answer."""
     name = "evaluation is deterministic"
     one, first = _traced(subject, subject.prepared)
@@ -46,16 +46,16 @@ def determinism(subject: Subject) -> Look:
         two, second = _traced(subject, subject.prepared)
     gap = _gap(one, two)
     if gap <= _tolerance(one) * 1e-2:
-        return Look(name, "twice the same answer")
+        return CheckResult(name, "twice the same answer")
     where = first.parts_from(second, lambda a, b: not torch.equal(a, b))
     message = (
         f"in evaluation mode the same input gives other logits each time (by up to {gap:.3g}): a dropout that is "
         "called as a function without training=self.training, or random numbers in forward"
     )
-    return failed(name, "not_deterministic", "error", message, where)
+    return check_failed(name, "not_deterministic", "error", message, where)
 
 
-def samples_apart(subject: Subject) -> Look:
+def samples_apart(subject: ModelUnderTest) -> CheckResult:
     """A sample's logits do not change with the other samples of its batch, in evaluation mode.
 
     By a difference, not by a gradient: it sees detached paths too, works for token ids, and names the module.
@@ -63,7 +63,7 @@ def samples_apart(subject: Subject) -> Look:
     name = "samples do not see each other"
     whole, first = _traced(subject, subject.prepared)
     if len(whole) < 2:
-        return Look(name, "a batch of one sample: nothing to see")
+        return CheckResult(name, "a batch of one sample: nothing to see")
     for kept in (0, len(whole) - 1):
         other, second = _traced(subject, _others_changed(subject.prepared, kept))
         gap = _gap(whole[kept], other[kept])
@@ -73,33 +73,33 @@ def samples_apart(subject: Subject) -> Look:
                 f"the logits of a sample change by {gap:.3g} with the other samples of its batch: look for a reshape "
                 "that mixes batch and time (view where permute is meant), or a mean, softmax or norm over dimension 0"
             )
-            return failed(name, "sample_leak", "error", message, where)
-    return Look(name, "logits stay when the other samples change")
+            return check_failed(name, "sample_leak", "error", message, where)
+    return CheckResult(name, "logits stay when the other samples change")
 
 
-def padding(subject: Subject) -> Look:
+def padding(subject: ModelUnderTest) -> CheckResult:
     """Zeros behind the end of a sequence, up to its length, change no logits."""
     name, batch = "padding changes nothing", subject.batch
     if batch.lengths is None:
-        return Look(name, "images have none")
+        return CheckResult(name, "images have none")
     more = max(1, int(_LONGER * batch.inputs.shape[1]))
     longer = torch.nn.functional.pad(batch.inputs, (0, more))
     plain, first = _traced(subject, subject.prepared)
-    with undisturbed(subject.module), torch.no_grad():
+    with preserved_state(subject.module), torch.no_grad():
         prepared = subject.module.prepare(batch._replace(inputs=longer))  # type: ignore[operator]
     padded, second = _traced(subject, prepared)
     gap = _gap(plain, padded)
     if gap <= _tolerance(plain):
-        return Look(name, f"{more:,} more zeros change no logit")
+        return CheckResult(name, f"{more:,} more zeros change no logit")
     where = first.parts_from(second, lambda a, b: _gap(a, b) > _tolerance(a))
     message = (
         f"padding a batch with {more:,} more zeros changes logits by up to {gap:.3g}: a mean, maximum or last step "
         "that runs over the padding; use lengths, as leyden.nets.layers does (masked_mean, masked_max)"
     )
-    return failed(name, "padding", "error", message, where)
+    return check_failed(name, "padding", "error", message, where)
 
 
-def _traced(subject: Subject, batch: Batch) -> tuple[Tensor, Trace]:
+def _traced(subject: ModelUnderTest, batch: Batch) -> tuple[Tensor, Trace]:
     with Trace().watching(subject.net) as trace:
         return subject.logits(batch).float(), trace
 

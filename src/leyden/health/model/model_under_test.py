@@ -14,17 +14,17 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from leyden.data.batch import Batch
-from leyden.health.settings import Policy
-from leyden.modules.standalone import undisturbed
+from leyden.health.settings import DiagnosticsSettings
+from leyden.modules.standalone import preserved_state
 
 SAMPLES = 16
 STEPS = 200
-LEARNT = 0.1  # of the loss at the start, from where on a batch counts as learnt by heart
+OVERFITTED = 0.1  # of the loss at the start, from where on a batch counts as learnt by heart
 _RATES = (1e-3, 1e-2, 1e-4)  # of Adam, tried in turn
 
 
 @dataclass(frozen=True)
-class Memory:
+class OverfitCopy:
     """A copy that was trained on one batch: its loss before and after, in how many steps, at which rate."""
 
     module: LightningModule
@@ -34,13 +34,13 @@ class Memory:
     rate: float
 
     @property
-    def learnt(self) -> bool:
+    def has_overfitted(self) -> bool:
         """Whether it knows the batch by heart."""
-        return self.after < LEARNT * self.before
+        return self.after < OVERFITTED * self.before
 
 
 @dataclass(frozen=True)
-class Subject:
+class ModelUnderTest:
     """A model to be held to the contract.
 
     Args:
@@ -54,7 +54,7 @@ class Subject:
     module: LightningModule
     batch: Batch
     classes: int
-    policy: Policy
+    policy: DiagnosticsSettings
     rebuild: Callable[[], LightningModule]
 
     @property
@@ -66,7 +66,7 @@ class Subject:
     @cached_property
     def prepared(self) -> Batch:
         """The net's input."""
-        with undisturbed(self.module), torch.no_grad():
+        with preserved_state(self.module), torch.no_grad():
             prepare: Any = self.module.prepare
             made: Batch = prepare(self.batch)
             return made
@@ -74,7 +74,7 @@ class Subject:
     def logits(self, batch: Batch | None = None, module: LightningModule | None = None) -> Tensor:
         """Logits (B, C) of a prepared batch, as in evaluation."""
         module = module or self.module
-        with undisturbed(module), torch.no_grad():
+        with preserved_state(module), torch.no_grad():
             logits: Tensor = module(self.prepared if batch is None else batch)
             return logits.detach()
 
@@ -83,22 +83,22 @@ class Subject:
         return float(F.cross_entropy(logits.float(), self.batch.labels))
 
     @cached_property
-    def memory(self) -> Memory:
+    def memory(self) -> OverfitCopy:
         """Adam on the one batch, unaugmented and without dropout, until it is known by heart."""
-        tried: list[Memory] = []
+        tried: list[OverfitCopy] = []
         for rate in _RATES:
             tried.append(self._memorise(rate))
-            if tried[-1].learnt:
+            if tried[-1].has_overfitted:
                 break
         return min(tried, key=lambda memory: memory.after)
 
-    def _memorise(self, rate: float) -> Memory:
+    def _memorise(self, rate: float) -> OverfitCopy:
         module = copy.deepcopy(self.module)
         parameters = [p for p in module.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(parameters, lr=rate)
         before = after = self.loss(self.in_training(module).detach())
         steps = 0
-        while steps < STEPS and after >= LEARNT * before:
+        while steps < STEPS and after >= OVERFITTED * before:
             loss = F.cross_entropy(self.in_training(module).float(), self.batch.labels)
             if not loss.requires_grad:
                 break
@@ -106,11 +106,11 @@ class Subject:
             loss.backward()
             optimizer.step()
             after, steps = float(loss.detach()), steps + 1
-        return Memory(module, before, after, steps, rate)
+        return OverfitCopy(module, before, after, steps, rate)
 
     def in_training(self, module: LightningModule, batch: Batch | None = None) -> Tensor:
         """Logits of a prepared batch in training mode, but without dropout: batch norm by the batch itself."""
-        with undisturbed(module, training=True):
+        with preserved_state(module, training=True):
             for part in module.modules():
                 if isinstance(part, nn.modules.dropout._DropoutNd):
                     part.eval()

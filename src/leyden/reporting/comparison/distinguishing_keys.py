@@ -10,7 +10,7 @@ from leyden.utils.errors import UserError, nearest
 Settings = Mapping[str, Any]
 
 
-def telling(settings: Sequence[Settings]) -> list[str]:
+def distinguishing_keys(settings: Sequence[Settings]) -> list[str]:
     """The keys that differ, the fewest that tell all: within `model`, what the model's name says is left out."""
     keys = {key for of_group in settings for key in of_group}
     columns = {key: tuple(hashable(of_group.get(key, UNSET)) for of_group in settings) for key in keys}
@@ -43,7 +43,7 @@ def heading(key: str) -> str:
     return key.removesuffix(".name").removesuffix("._target_")
 
 
-def shown(settings: Settings, key: str) -> str:
+def format_value(settings: Settings, key: str) -> str:
     """Its value in a group."""
     if key not in settings:
         return UNSET

@@ -154,10 +154,10 @@ def cohorts(records: Sequence[Record], metric: Metric, by: Sequence[str] = ()) -
         place = (record.experiment, str(record.result.get("data")))
         group = found.setdefault(place, {}).setdefault(chosen, Group(kept))
         _add(group, record, metric, signature - chosen if by else frozenset())
-    return _told_apart([Cohort(*place, list(groups.values())) for place, groups in found.items()])
+    return _split_cohorts([Cohort(*place, list(groups.values())) for place, groups in found.items()])
 
 
-def _told_apart(every: Sequence[Cohort]) -> list[Cohort]:
+def _split_cohorts(every: Sequence[Cohort]) -> list[Cohort]:
     """Those of the same experiment and name of data say in which arguments of the source they differ."""
     sources = [_source(cohort) for cohort in every]
     seen: dict[tuple[str, str, str], set[Any]] = defaultdict(set)

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from leyden.reporting.comparison.distinguishing_keys import heading, shown
+from leyden.reporting.comparison.distinguishing_keys import format_value, heading
 from leyden.reporting.comparison.report import Part, Report, Row
 from leyden.reporting.format import duration, estimate, number, plural
 from leyden.runs.records import Record
@@ -63,7 +63,7 @@ def group_section(row: Row, part: Part, report: Report) -> str:
 def _split(run: Record) -> str:
     """What its split has of its own."""
     return ", ".join(
-        f"{key}={shown(run.keys, f'split.{key}')}"
+        f"{key}={format_value(run.keys, f'split.{key}')}"
         for key in ("seed", "fold", "test_group", "val_group")
         if f"split.{key}" in run.keys
     )

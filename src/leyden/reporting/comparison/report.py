@@ -15,10 +15,15 @@ from leyden.metrics import higher_is_better
 from leyden.metrics.intervals import wilson
 from leyden.metrics.results import METRICS, Estimate
 from leyden.reporting.comparison import pareto
-from leyden.reporting.comparison.distinguishing_keys import heading, resolve, shown, telling
+from leyden.reporting.comparison.distinguishing_keys import (
+    distinguishing_keys,
+    format_value,
+    heading,
+    resolve,
+)
 from leyden.reporting.comparison.effects import Effects, effects
 from leyden.reporting.comparison.groups import Cohort, Group, Metric, cohorts
-from leyden.reporting.comparison.statistics import LEVEL, Comparison, Summary, against, compare, summarise
+from leyden.reporting.comparison.statistics import LEVEL, Comparison, Summary, compare, compare_all, summarise
 from leyden.runs.query import UNSET, matching
 from leyden.runs.records import Record
 from leyden.utils.errors import UserError, nearest
@@ -203,19 +208,23 @@ def _columns(cohort: Cohort, by: Sequence[str]) -> list[str]:
         return list(dict.fromkeys([*by, *(["model.name"] if any(g.trivial for g in cohort.groups) else [])]))
     ordinary = [group.settings for group in cohort.groups if not group.trivial]
     if len(ordinary) == len(cohort.groups):
-        return telling(ordinary)
-    columns = telling(ordinary)
+        return distinguishing_keys(ordinary)
+    columns = distinguishing_keys(ordinary)
     if "model.name" not in columns:
         columns.insert(0, "model.name")
     labels = [_values(group, columns) for group in cohort.groups]
-    return columns if len(set(labels)) == len(labels) else telling([g.settings for g in cohort.groups])
+    return (
+        columns
+        if len(set(labels)) == len(labels)
+        else distinguishing_keys([g.settings for g in cohort.groups])
+    )
 
 
 def _values(group: Group, columns: Sequence[str], by: Sequence[str] = ()) -> tuple[str, ...]:
     """Of a trivial model what its model has; of other groups under --by the keys of `by`."""
     told = [key.startswith("model.") if group.trivial else not by or key in by for key in columns]
     return tuple(
-        shown(group.settings, key) if tell else UNSET for key, tell in zip(columns, told, strict=True)
+        format_value(group.settings, key) if tell else UNSET for key, tell in zip(columns, told, strict=True)
     )
 
 
@@ -340,7 +349,7 @@ def _with_baseline(part: Part, chosen: set[object], terms: str) -> Part:
     base = replace(hit[0], marks=(*hit[0].marks, "baseline"))
     others = [row for row in part.scored if row.number != base.number]
     shared = [row.group.shared for row in others]
-    tests = against([row.group.values for row in others], base.group.values, shared, base.group.shared)
+    tests = compare_all([row.group.values for row in others], base.group.values, shared, base.group.shared)
     of_row = {row.number: test for row, test in zip(others, tests, strict=True)}
     rows = tuple(
         base if row.number == base.number else replace(row, comparison=of_row.get(row.number))

@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from leyden.reporting.comparison.distinguishing_keys import heading, shown, telling
+from leyden.reporting.comparison.distinguishing_keys import distinguishing_keys, format_value, heading
 from leyden.reporting.comparison.groups import computing
 from leyden.reporting.comparison.report import COSTS, Report
 from leyden.runs.records import Record
@@ -14,7 +14,7 @@ from leyden.runs.records import Record
 def runs(report: Report) -> str:
     """CSV: experiment, data, every key that tells runs apart, state, metrics by split, cost, folder."""
     found = [(part, record, computing(record)) for part in report.parts for record in part.cohort.records()]
-    keys = telling([own for _, _, own in found])
+    keys = distinguishing_keys([own for _, _, own in found])
     values = [_values(record) for _, record, _ in found]
     metrics = list(dict.fromkeys(name for of_run in values for name in of_run))
     file = io.StringIO()
@@ -47,4 +47,4 @@ def _values(record: Record) -> dict[str, float | None]:
 def _cell(keys: Mapping[str, Any], key: str) -> Any:
     """As the report shows it, but numbers whole."""
     value = keys.get(key, "")
-    return value if key not in keys or isinstance(value, float) else shown(keys, key)
+    return value if key not in keys or isinstance(value, float) else format_value(keys, key)

@@ -108,7 +108,7 @@ class Comparison:
 Sample = Mapping[Any, float]  # {seed: value}; Any, since a Mapping is invariant in its keys
 
 
-def against(
+def compare_all(
     groups: Sequence[Sample], baseline: Sample, shared: Sequence[float] = (), of_baseline: float = 0.0
 ) -> list[Comparison]:
     """Each group against the baseline: one family of tests, adjusted by Holm (1979).

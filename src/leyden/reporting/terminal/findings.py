@@ -35,15 +35,15 @@ def findings_lines(findings: Findings, command: Sequence[str] = ()) -> Iterator[
         if at:
             yield text(f"  {', '.join(at)}", "dim")
         for override in finding.get("advice") or ():
-            yield attempt(command, override)
+            yield suggested_commands(command, override)
 
 
-def attempt(command: Sequence[str], override: str) -> Text:
+def suggested_commands(command: Sequence[str], override: str) -> Text:
     """A command line to try: whole, to be pasted."""
     return Text(f"  try: {paste(command, override)}", no_wrap=True, overflow="ignore")
 
 
-def looks_table(looks: Sequence[tuple[str, str, str]]) -> RenderableType:
+def checks_table(looks: Sequence[tuple[str, str, str]]) -> RenderableType:
     """(what was looked at, holds or the worst level, what was found) of each look."""
     table = plain_table("", ("looked at", "left"), ("", "left"), ("found", "left"))
     for name, word, told in looks:

@@ -96,7 +96,7 @@ def sorted_by(rows: Sequence[Row], order: Order) -> list[Row]:
     return [row for _, row in known] + [row for key, row in found if key is None]
 
 
-def overview(rows: Sequence[Row], root: Path) -> RenderableType:
+def run_list(rows: Sequence[Row], root: Path) -> RenderableType:
     """A line a run: state, age, the monitored value, the same metric of the test split, time, folder under `root`."""
     monitors = {row.monitor for row in rows if row.value is not None}
     alone = next(iter(monitors)) if len(monitors) == 1 else ""

@@ -27,7 +27,7 @@ _RESUMES = {
 }
 
 
-def page(record: Record, now: float, defaults: Mapping[str, Any]) -> RenderableType:
+def run_page(record: Record, now: float, defaults: Mapping[str, Any]) -> RenderableType:
     """What to print; `now` in seconds since 1970; `defaults` the flat configuration of a run without arguments."""
     parts: list[RenderableType] = [_circumstances(record, now)]
     if record.config:

@@ -112,7 +112,7 @@ def _facts(result: Mapping[str, Any]) -> Table:
     table.add_row("status", text(status, _STATUS_STYLES.get(status, "bold yellow")))
     facts = {
         "best": _best(result),
-        "operating": _operating(result),
+        "decision": _decision(result),
         "cost": _cost(result.get("cost") or {}),
     }
     for word, value in facts.items():
@@ -135,7 +135,7 @@ def _best(result: Mapping[str, Any]) -> str:
     return f"{best['monitor']} {number(best.get('value'))}{where}{checkpoint}"
 
 
-def _operating(result: Mapping[str, Any]) -> str:
+def _decision(result: Mapping[str, Any]) -> str:
     """What was done to the net's answers after training, and for which class shares; empty where nothing was."""
     point = result.get("operating_point") or {}
     parts = [f"temperature {number(point['temperature'])}"] if point.get("temperature", 1) != 1 else []
@@ -144,13 +144,13 @@ def _operating(result: Mapping[str, Any]) -> str:
         chosen = point.get("chosen_on") or {}
         known = chosen.get("before") is not None and chosen.get("after") is not None
         gain = f" (validation {number(chosen['before'])} -> {number(chosen['after'])})" if known else ""
-        parts.append(f"decisions for {point['aim']}{gain}")
+        parts.append(f"decisions for {point['criterion']}{gain}")
     return ", ".join(parts)
 
 
 def _prior(result: Mapping[str, Any]) -> str:
     """The class shares that the probabilities are for: what helps under one prior costs under another."""
-    target = ((result.get("config") or {}).get("operating") or {}).get("target_prior")
+    target = ((result.get("config") or {}).get("decision") or {}).get("target_prior")
     if isinstance(target, Mapping):
         shown = [f"{name} {number(share)}" for name, share in list(target.items())[:_SHARES]]
         return f"class shares: {', '.join(shown)}{', ...' if len(target) > _SHARES else ''}"

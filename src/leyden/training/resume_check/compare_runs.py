@@ -101,7 +101,7 @@ def _part(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Part:
         return Part(name, len(names), "")
     first = differing[0]
     many = f" (and {len(differing) - 1} more of {len(names)})" if len(differing) > 1 else ""
-    return Part(name, len(names), f"{first}: {_told(one.get(first), other.get(first))}{many}")
+    return Part(name, len(names), f"{first}: {_describe(one.get(first), other.get(first))}{many}")
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -114,7 +114,7 @@ def _equal(one: Any, other: Any) -> bool:
     return bool(one == other) or (one != one and other != other)  # NaN is equal to NaN here
 
 
-def _told(one: Any, other: Any) -> str:
+def _describe(one: Any, other: Any) -> str:
     """A difference in words: of arrays, where it begins."""
     if one is None or other is None:
         return f"only in the {'resumed' if one is None else 'straight'} run"

@@ -68,7 +68,7 @@ def _main(words: list[str], log: Path, kill: Kill | None, folder: Path, path: li
     with log.open("ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    fit.show = _nothing  # type: ignore[assignment]  # pictures at the end are half of a tiny run, and no state
+    fit.write_figures = _nothing  # type: ignore[assignment]  # pictures at the end are half of a tiny run, and no state
     if kill is not None:
         _arm(kill)
     overrides = [word for word in words if not word.startswith("-")]
@@ -113,7 +113,7 @@ def _watch(kill: Kill, trainer: Trainer) -> None:
     if kill.moment in hooks:
         trainer.callbacks.append(due.callback(*hooks[kill.moment]))  # type: ignore[attr-defined]
     elif kill.moment == "saving":
-        resume.Files.save_checkpoint = due.half(resume.Files.save_checkpoint)  # type: ignore[method-assign]
+        resume.PlainCheckpointIO.save_checkpoint = due.half(resume.PlainCheckpointIO.save_checkpoint)  # type: ignore[method-assign]
     elif kill.moment in files:
         Path.replace = due.before(Path.replace, files[kill.moment])  # type: ignore[method-assign, assignment]
 
