@@ -248,7 +248,7 @@ def test_an_own_loop_takes_batches_of_any_modality(data: str, lab: Path) -> None
     code = code.replace('modality = "image"', 'modality = "any"').replace(
         "in_channels * image_size[0] * image_size[1]", "1"
     )
-    code = code.replace("batch.inputs / 255", "batch.inputs.float().mean(1, keepdim=True) / 1000")
+    code = code.replace("batch.input.values / 255", "batch.input.values.float().mean(1, keepdim=True) / 1000")
     (lab / "my_module.py").write_text(code)
     folder = written(
         "model=centres", f"data={data}", "data.source.samples=80", "batch_size=16", "monitor=val/hits"

@@ -14,6 +14,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import RunningStage
 from torch import Tensor
 
+from leyden.data.batch import Input
 from leyden.data.loader import Loader
 from leyden.data.sampler import EpochSampler
 from leyden.data.sampling_policies import Instance, Power
@@ -93,8 +94,8 @@ def marks_of(file: Path) -> dict[str, str]:
 class Column:
     """Inputs that nobody reads."""
 
-    def gather(self, rows: Tensor) -> Tensor:
-        return rows.float()
+    def gather(self, rows: Tensor) -> Input:
+        return Input(rows.float())
 
 
 @pytest.mark.filterwarnings("ignore:The `srun` command is available")
@@ -102,7 +103,7 @@ def test_lightning_leaves_the_loader_as_it_is() -> None:
     """With two ranks; a sampler that Lightning knows would be replaced, its order and length lost."""
     rows = np.arange(40)
     labels = torch.zeros(40, dtype=torch.int64)
-    loader = Loader(Column(), labels, rows, EpochSampler(labels.numpy(), 1, Instance(), 7), 8, world=2)
+    loader = Loader({"x": Column()}, labels, rows, EpochSampler(labels.numpy(), 1, Instance(), 7), 8, world=2)
     trainer = Trainer(accelerator="cpu", devices=2, strategy="ddp", logger=False, enable_checkpointing=False)
     connector = trainer._data_connector
     assert (

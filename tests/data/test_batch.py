@@ -2,7 +2,7 @@
 
 import torch
 
-from leyden.data.batch import Batch, SampleRandom
+from leyden.data.batch import Batch, Input, SampleRandom
 
 POSITIONS = torch.arange(20_000)
 
@@ -40,5 +40,5 @@ def test_uniform_is_uniform_and_normal_is_normal() -> None:
 
 def test_to_moves_every_tensor() -> None:
     x = torch.zeros(2)
-    moved = Batch(x, x, x, x, x).to(torch.device("meta"))
+    moved = Batch({"image": Input(x, x)}, x, x, x).to(torch.device("meta"))
     assert all(t.device.type == "meta" for t in moved[:5])

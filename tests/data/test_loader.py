@@ -13,7 +13,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from leyden.data.batch import Batch
+from leyden.data.batch import Batch, Input
 from leyden.data.loader import Loader
 from leyden.data.sampler import BucketedOrder, EpochSampler, Order, Sequential
 from leyden.data.sampling_policies import Instance, Power, SamplingPolicy
@@ -26,21 +26,21 @@ BATCH = 8  # 16 whole batches and 2 samples over
 class Columns:
     """Inputs that are their row's number."""
 
-    def gather(self, rows: Tensor) -> Tensor:
-        return rows * 10
+    def gather(self, rows: Tensor) -> Input:
+        return Input(rows * 10)
 
 
 class Lengths:
     """Ragged inputs: row i is i + 1 times the number i."""
 
-    def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def gather(self, rows: Tensor) -> Input:
         lengths = rows + 1
         kept = torch.arange(int(lengths.max()))[None, :] < lengths[:, None]
-        return rows[:, None] * kept, lengths
+        return Input(rows[:, None] * kept, lengths)
 
 
 class Broken:
-    def gather(self, rows: Tensor) -> Tensor:
+    def gather(self, rows: Tensor) -> Input:
         raise UserError("clip_17.wav: no sound in it")
 
 
@@ -53,7 +53,7 @@ def plan(policy: SamplingPolicy | None = None, seed: int = 5) -> EpochSampler:
 
 
 def training(order: Order | None = None, batch_size: int = BATCH, **options: Any) -> Loader:
-    return Loader(Columns(), LABELS, ROWS, order or plan(), batch_size, **options)
+    return Loader({"x": Columns()}, LABELS, ROWS, order or plan(), batch_size, **options)
 
 
 def rows_of(loader: Loader) -> list[list[int]]:
@@ -76,18 +76,18 @@ def test_a_batch_is_its_slice_of_the_plan() -> None:
             rows = ROWS[order.epoch(epoch)[positions]]
             assert batch.rows.tolist() == rows.tolist()
             assert batch.positions.tolist() == positions.tolist()
-            assert torch.equal(batch.inputs, batch.rows * 10)
-            assert torch.equal(batch.labels, LABELS[batch.rows])
+            assert torch.equal(batch.input.values, batch.rows * 10)
+            assert torch.equal(batch.targets, LABELS[batch.rows])
             assert batch.epoch == epoch
-            assert batch.lengths is None
-            assert {x.dtype for x in (batch.labels, batch.rows, batch.positions)} == {torch.int64}
+            assert batch.input.lengths is None
+            assert {x.dtype for x in (batch.targets, batch.rows, batch.positions)} == {torch.int64}
 
 
 def test_ragged_inputs_come_with_lengths() -> None:
-    for batch in Loader(Lengths(), LABELS, ROWS, plan(), BATCH):
-        assert batch.lengths is not None
-        assert batch.inputs.shape == (BATCH, int(batch.lengths.max()))
-        assert torch.equal(batch.lengths, batch.rows + 1)
+    for batch in Loader({"x": Lengths()}, LABELS, ROWS, plan(), BATCH):
+        assert batch.input.lengths is not None
+        assert batch.input.values.shape == (BATCH, int(batch.input.lengths.max()))
+        assert torch.equal(batch.input.lengths, batch.rows + 1)
 
 
 @pytest.mark.parametrize(("world", "accumulate"), [(1, 1), (2, 1), (4, 1), (1, 4), (2, 2), (4, 2)])
@@ -114,7 +114,7 @@ def test_ranks_and_accumulation_divide_the_same_global_batches(
 def test_evaluation_sees_each_sample_once(world: int, n: int) -> None:
     """T11: no rank's share is padded with repeats."""
     ranks = [
-        Loader(Columns(), LABELS, ROWS[:n], Sequential(n), 12, training=False, rank=r, world=world)
+        Loader({"x": Columns()}, LABELS, ROWS[:n], Sequential(n), 12, training=False, rank=r, world=world)
         for r in range(world)
     ]
     handed = [list(loader) for loader in ranks]
@@ -127,7 +127,7 @@ def test_evaluation_sees_each_sample_once(world: int, n: int) -> None:
 
 
 def test_evaluation_starts_anew_after_a_pass_that_was_broken_off() -> None:
-    loader = Loader(Columns(), LABELS, ROWS, Sequential(N), BATCH, training=False)
+    loader = Loader({"x": Columns()}, LABELS, ROWS, Sequential(N), BATCH, training=False)
     first = next(iter(loader))
     loader.set_epoch(0)
     assert torch.equal(next(iter(loader)).rows, first.rows)
@@ -138,7 +138,9 @@ def test_the_number_of_workers_changes_nothing() -> None:
     torch.manual_seed(3)
     before = torch.get_rng_state()
     for inputs in (Columns(), Lengths()):
-        here, there = (Loader(inputs, LABELS, ROWS, plan(Power(0.0)), BATCH, workers=w) for w in (0, 2))
+        here, there = (
+            Loader({"x": inputs}, LABELS, ROWS, plan(Power(0.0)), BATCH, workers=w) for w in (0, 2)
+        )
         for _ in range(2):
             for a, b in zip(here, there, strict=True):
                 for x, y in zip(a, b, strict=True):
@@ -149,7 +151,7 @@ def test_the_number_of_workers_changes_nothing() -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_bad_file_is_told_without_a_traceback(workers: int) -> None:
     with pytest.raises(UserError, match=r"^clip_17\.wav: no sound in it$"):
-        list(Loader(Broken(), LABELS, ROWS, plan(), BATCH, workers=workers))
+        list(Loader({"x": Broken()}, LABELS, ROWS, plan(), BATCH, workers=workers))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -243,7 +245,7 @@ CHANGED: dict[str, Callable[[], Loader]] = {
     "accumulate": lambda: training(accumulate=2),
     "length": lambda: training(EpochSampler(LABELS.numpy()[ROWS], 4, Instance(), 5, length=64)),
     "window": lambda: training(BucketedOrder(plan(), ROWS, BATCH, 5, seed=5)),
-    "checksum of rows and labels": lambda: Loader(Columns(), LABELS.roll(1), ROWS, plan(), BATCH),
+    "checksum of rows and targets": lambda: Loader({"x": Columns()}, LABELS.roll(1), ROWS, plan(), BATCH),
 }
 
 
@@ -273,12 +275,12 @@ def test_a_small_batch_costs_little() -> None:
     images = torch.zeros(20_000, 1, 28, 28, dtype=torch.uint8)
 
     class Images:
-        def gather(self, rows: Tensor) -> Tensor:
-            return images.index_select(0, rows)
+        def gather(self, rows: Tensor) -> Input:
+            return Input(images.index_select(0, rows))
 
     labels = torch.zeros(20_000, dtype=torch.int64)
     rows = np.arange(20_000)
-    loader = Loader(Images(), labels, rows, EpochSampler(labels.numpy(), 1, Instance(), 0), 32)
+    loader = Loader({"x": Images()}, labels, rows, EpochSampler(labels.numpy(), 1, Instance(), 0), 32)
     cost = []
     for _ in range(4):
         start = time.process_time()
@@ -291,8 +293,8 @@ def test_a_small_batch_costs_little() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_pinned_batches(workers: int) -> None:
-    for batch in Loader(Lengths(), LABELS, ROWS, plan(), BATCH, workers=workers, pin=True):
-        assert all(x.is_pinned() for x in batch if isinstance(x, Tensor))
+    for batch in Loader({"x": Lengths()}, LABELS, ROWS, plan(), BATCH, workers=workers, pin=True):
+        assert all(x.is_pinned() for x in (*batch, *batch.input) if isinstance(x, Tensor))
         assert batch.to(torch.device("cuda"), non_blocking=True).rows.tolist() == batch.rows.tolist()
 
 
@@ -305,7 +307,7 @@ def _rank(rank: int, world: int, folder: Path) -> None:
     try:
         share = {"rank": rank, "world": world}
         train = training(plan(Power(0.0)), workers=rank, **share)
-        held_out = Loader(Columns(), LABELS, ROWS[:13], Sequential(13), 4, training=False, **share)
+        held_out = Loader({"x": Columns()}, LABELS, ROWS[:13], Sequential(13), 4, training=False, **share)
         mine = [list(chain(*map(pairs, loader))) for loader in (train, held_out)]
         gathered: list[Any] = [None] * world
         dist.all_gather_object(gathered, mine)

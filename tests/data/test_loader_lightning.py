@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from leyden.data.batch import Batch
+from leyden.data.batch import Batch, Input
 from leyden.data.loader import Loader
 from leyden.data.sampler import BucketedOrder, EpochSampler, Order, Sequential
 from leyden.data.sampling_policies import Instance, Power
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
 
 
 class Columns:
-    def gather(self, rows: Tensor) -> Tensor:
-        return rows.float()[:, None]
+    def gather(self, rows: Tensor) -> Input:
+        return Input(rows.float()[:, None])
 
 
 def order(name: str) -> Order:
@@ -39,11 +39,11 @@ def order(name: str) -> Order:
 
 
 def train_loader(name: str = "instance", **options: Any) -> Loader:
-    return Loader(Columns(), LABELS, np.arange(N), order(name), BATCH, **options)
+    return Loader({"x": Columns()}, LABELS, np.arange(N), order(name), BATCH, **options)
 
 
 def evaluation_loader(**options: Any) -> Loader:
-    return Loader(Columns(), LABELS, np.arange(N), Sequential(EVALUATED), 4, training=False, **options)
+    return Loader({"x": Columns()}, LABELS, np.arange(N), Sequential(EVALUATED), 4, training=False, **options)
 
 
 class Recorder(LightningModule):
@@ -61,7 +61,7 @@ class Recorder(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         assert batch.epoch == self.current_epoch
         self.seen.append((batch.epoch, batch.rows.tolist()))
-        return self.layer(batch.inputs).square().mean()
+        return self.layer(batch.input.values).square().mean()
 
     def on_validation_epoch_start(self) -> None:
         self.validated.append([])

@@ -54,7 +54,7 @@ def test_digits_are_scikit_learns(tmp_path: Path) -> None:
 
     table = load(Digits(), tmp_path)
     data = load_digits()
-    values = table.inputs.gather(np.arange(len(table)))
+    values = table.inputs.gather(np.arange(len(table))).values
     assert values.shape == (1797, 1, 8, 8)
     assert int(values.max()) == 255
     np.testing.assert_allclose(values[:, 0].numpy(), data.images * 255 / 16, atol=0.5)
@@ -71,7 +71,7 @@ def test_mnist_layout(tmp_path: Path, source: type[MNIST], name: str) -> None:
             path.chmod(0o555 if path.is_dir() else 0o444)  # data may be read-only
     assert isinstance(source(str(tmp_path / "d")), Source)
     table = load(source(str(tmp_path / "d")), tmp_path / "cache")
-    np.testing.assert_array_equal(table.inputs.gather(np.arange(30))[:, 0].numpy(), images)
+    np.testing.assert_array_equal(table.inputs.gather(np.arange(30)).values[:, 0].numpy(), images)
     np.testing.assert_array_equal(table.index.labels, labels)
     assert table.index.split.tolist() == [0] * 20 + [2] * 10
     assert len(table.index.class_names) == 10
@@ -109,7 +109,7 @@ def tiny_cifar(root: Path, labels: str = "labels") -> np.ndarray:
 def test_cifar10(tmp_path: Path) -> None:
     values = tiny_cifar(tmp_path)
     table = load(CIFAR10(str(tmp_path)), tmp_path / "cache")
-    np.testing.assert_array_equal(table.inputs.gather(np.arange(60)).numpy().reshape(60, -1), values)
+    np.testing.assert_array_equal(table.inputs.gather(np.arange(60)).values.numpy().reshape(60, -1), values)
     assert table.index.split.tolist() == [0] * 50 + [2] * 10
     assert table.index.class_names[3] == "cat"
 
@@ -152,7 +152,7 @@ def test_jpeg_archive(tmp_path: Path) -> None:
     assert list(table.index.names) == ["test/cat/1.jpg", "train/cat/1.jpg", "train/dog/0.jpg"]
     assert table.index.split.tolist() == [2, 0, 0]
     assert table.index.labels.tolist() == [0, 0, 1]
-    assert table.inputs.gather(np.arange(3))[:, 0, 0, 0].tolist() == [20, 0, 40]
+    assert table.inputs.gather(np.arange(3)).values[:, 0, 0, 0].tolist() == [20, 0, 40]
     again = CIFAR10Jpeg(str(tmp_path / "a.tar.gz"))
     load(again, tmp_path / "cache")
     assert "_members" not in vars(again)  # the second start does not open the archive
@@ -179,7 +179,7 @@ def test_image_folder(tmp_path: Path) -> None:
     picture(root / "b" / "2.png", value=20)
     table = load(ImageFolder(str(root)), tmp_path / "cache")
     assert table.inputs.shape == (3, 6, 6)
-    assert table.inputs.gather(np.arange(2))[:, 0, 0, 0].tolist() == [10, 20]
+    assert table.inputs.gather(np.arange(2)).values[:, 0, 0, 0].tolist() == [10, 20]
 
 
 def test_mixed_sizes_and_colours(tmp_path: Path) -> None:

@@ -106,10 +106,10 @@ def test_images_become_dense_and_the_second_start_decodes_nothing(tmp_path: Path
         assert found.fingerprint == "made-k"
         assert not len(found.skipped)
         rows = torch.tensor([3, 3, 0])
-        gathered = found.inputs.gather(rows)
+        gathered = found.inputs.gather(rows).values
         assert gathered.dtype == torch.uint8
         np.testing.assert_array_equal(gathered.numpy(), np.stack([items[r] for r in (3, 3, 0)]))
-        assert torch.equal(gathered, found.inputs.gather(rows.numpy()))
+        assert torch.equal(gathered, found.inputs.gather(rows.numpy()).values)
         same_index(found.index, Made("image", items, labels, split).index())
 
 
@@ -144,9 +144,11 @@ def test_writing_into_a_batch_changes_no_file(tmp_path: Path) -> None:
     source = Made("image", images(), [0, 1] * 5)
     table = load(source, tmp_path)
     assert isinstance(table.inputs, Dense)
-    table.inputs.gather(torch.arange(10)).zero_()
+    table.inputs.gather(torch.arange(10)).values.zero_()
     table.inputs.values[:] = 0  # copy-on-write
-    np.testing.assert_array_equal(load(source, tmp_path).inputs.gather(torch.arange(10)), np.stack(images()))
+    np.testing.assert_array_equal(
+        load(source, tmp_path).inputs.gather(torch.arange(10)).values, np.stack(images())
+    )
 
 
 def test_bad_files_stop_and_are_all_listed(tmp_path: Path) -> None:
@@ -173,7 +175,9 @@ def test_bad_files_are_skipped_and_recorded(tmp_path: Path) -> None:
         assert table.skipped.lines() == ["dir/ü2.x: is truncated", "dir/ü7.x: is empty"]
         rows = np.array([0, 1, 3, 4, 5, 6, 8, 9])
         same_index(table.index, Made("image", items, [0, 1] * 5).index().take(rows))
-        np.testing.assert_array_equal(table.inputs.gather(np.arange(8)), np.stack([items[r] for r in rows]))
+        np.testing.assert_array_equal(
+            table.inputs.gather(np.arange(8)).values, np.stack([items[r] for r in rows])
+        )
     with pytest.raises(UserError, match=r"2 input\(s\) cannot be decoded"):  # what was skipped still stops
         load(Made("image", items, [0, 1] * 5), tmp_path, on_bad="stop")
 
@@ -229,7 +233,7 @@ def test_above_the_limit_inputs_stay_files(tmp_path: Path, modality: str) -> Non
         expected = columns.inputs.gather(torch.tensor([6, 0, 3]))
         for found in (table.inputs.gather(rows), copy.gather(rows)):
             if modality == "image":
-                assert torch.equal(found, expected)
+                assert torch.equal(found.values, expected.values)
                 assert table.inputs.shape == columns.inputs.shape
             else:
                 assert all(map(torch.equal, found, expected))
@@ -268,7 +272,9 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path, damage: str) -> None:
     else:
         values.unlink()
     source = Made("image", items, [0, 1] * 50)
-    np.testing.assert_array_equal(load(source, tmp_path).inputs.gather(np.arange(100)), np.stack(items))
+    np.testing.assert_array_equal(
+        load(source, tmp_path).inputs.gather(np.arange(100)).values, np.stack(items)
+    )
     assert set(source.decoded) == set(range(100))
 
 

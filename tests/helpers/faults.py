@@ -97,7 +97,7 @@ def keys_of(module: Any, batches: Sequence[Batch]) -> list[Tensor]:
     """The keys of each batch as the net will see it, without augmentation."""
     module.eval()
     with torch.no_grad():
-        found = [keys(module.prepare(batch).inputs) for batch in batches]
+        found = [keys(module.prepare(batch).input.values) for batch in batches]
     module.train()
     return found
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from leyden.data.batch import Batch
+from leyden.data.batch import Input
 from leyden.data.transforms.fixed_vector import Bands, FixedVector, NGrams, Pixels
 from leyden.nets.baselines import ClassPriorNet
 from leyden.training.job import Outcome, train
@@ -169,12 +169,11 @@ def test_refused(run: Callable[..., Outcome], more: list[str], told: str) -> Non
 # --- the vector ---
 
 
-def batch(inputs: Tensor, lengths: Tensor | None = None) -> Batch:
-    n = torch.zeros(len(inputs), dtype=torch.int64)
-    return Batch(inputs, lengths, n, n, n)
+def batch(values: Tensor, lengths: Tensor | None = None) -> Input:
+    return Input(values, lengths)
 
 
-def ids(*texts: str) -> Batch:
+def ids(*texts: str) -> Input:
     lengths = torch.tensor([len(text) for text in texts])
     rows = torch.zeros(len(texts), int(lengths.max()), dtype=torch.int32)
     for row, text in zip(rows, texts, strict=True):
@@ -209,7 +208,7 @@ def test_ngrams_spread_evenly() -> None:
 def test_every_text_has_the_same_norm_and_no_lengths() -> None:
     made = NGrams((2, 4), 1 << 12)(ids("a", "some text", "some text that is longer"))
     assert made.lengths is None
-    torch.testing.assert_close(made.inputs.flatten(1).norm(dim=1), torch.ones(3))
+    torch.testing.assert_close(made.values.flatten(1).norm(dim=1), torch.ones(3))
 
 
 def test_bands_are_mean_and_deviation_of_log_mel_whatever_the_padding() -> None:
@@ -220,7 +219,7 @@ def test_bands_are_mean_and_deviation_of_log_mel_whatever_the_padding() -> None:
     together = part.moments(batch(clips * (torch.arange(4000) < lengths[:, None]), lengths))
     for clip, length, found in zip(clips, lengths, together, strict=True):
         alone = batch(clip[None, :length], length[None])
-        mel = part.mel(alone).inputs[0, 0]
+        mel = part.mel(alone).values[0, 0]
         by_hand = torch.stack((mel.mean(1), mel.std(1, correction=0)))
         torch.testing.assert_close(found, by_hand, rtol=1e-3, atol=1e-3)
 
@@ -229,7 +228,7 @@ def test_large_images_are_averaged_down() -> None:
     part = Pixels(3, (48, 20), 16)
     assert part.facts() == {"in_channels": 3, "image_size": (16, 16)}
     image = torch.randint(0, 256, (2, 3, 48, 20), dtype=torch.uint8)
-    made = part(batch(image)).inputs
+    made = part(batch(image)).values
     assert made.shape == (2, 3, 16, 16)
     torch.testing.assert_close(made[0, 0, 0, 0], image[0, 0, :3, :2].float().mean() / 255)
 
@@ -244,5 +243,5 @@ def test_the_vectors_are_of_one_size_after_the_fit(kind: str) -> None:
     }[kind]
     frontend = FixedVector(kind, 1, (8, 8), 8000)
     frontend.fit([inputs])
-    sums = frontend(inputs).inputs.abs().flatten(1).sum(1)
+    sums = frontend(inputs).values.abs().flatten(1).sum(1)
     assert float(sums.mean()) == pytest.approx(FixedVector.REACH, rel=0.01)

@@ -55,14 +55,18 @@ class Own(LightningModule):
         self.net, self.frontend = net, frontend
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        return nn.functional.cross_entropy(self.net(self.frontend(batch).inputs), batch.labels)
+        return nn.functional.cross_entropy(self.net(self.frontend(batch.input).values), batch.targets)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.log("val/hits", (self.net(self.frontend(batch).inputs).argmax(1) == batch.labels).float().mean())
+        self.log(
+            "val/hits",
+            (self.net(self.frontend(batch.input).values).argmax(1) == batch.targets).float().mean(),
+        )
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self.log(
-            "test/hits", (self.net(self.frontend(batch).inputs).argmax(1) == batch.labels).float().mean()
+            "test/hits",
+            (self.net(self.frontend(batch.input).values).argmax(1) == batch.targets).float().mean(),
         )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

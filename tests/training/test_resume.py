@@ -18,7 +18,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from leyden.cli import check
 from leyden.cli.main import main
-from leyden.data.batch import Batch
+from leyden.data.batch import Batch, Input
 from leyden.data.loader import Loader
 from leyden.data.sampler import Sequential
 from leyden.modules.classification import ImageClassifier
@@ -157,9 +157,9 @@ class Logs(ImageClassifier):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = super().training_step(batch, batch_idx)
-        self.accuracy(self(self.frontend(batch)), batch.labels)
+        self.accuracy(self(self.frontend(batch)), batch.targets)
         self.log("own/accuracy", self.accuracy, on_step=False, on_epoch=True)
-        self.log("own/loss", loss.detach(), on_step=True, on_epoch=True, batch_size=len(batch.labels))
+        self.log("own/loss", loss.detach(), on_step=True, on_epoch=True, batch_size=len(batch.targets))
         self.log("own/most", loss.detach(), on_step=False, on_epoch=True, reduce_fx="max")
         return loss * (1 + 0.1 * torch.rand(()) + 0.1 * random.random())
 
@@ -326,14 +326,14 @@ def test_a_second_ctrl_c_leaves_at_once(short: Tiny, monkeypatch: pytest.MonkeyP
 class Files:
     """A column that takes its time."""
 
-    def gather(self, rows: Tensor) -> Tensor:
-        return rows.float()
+    def gather(self, rows: Tensor) -> Input:
+        return Input(rows.float())
 
 
 def test_a_signal_to_all_processes_kills_no_worker() -> None:
     """Ctrl-C in a terminal, SIGTERM of a cluster."""
     rows = torch.arange(64)
-    loader = Loader(Files(), rows, rows.numpy(), Sequential(64), 4, training=False, workers=1)
+    loader = Loader({"x": Files()}, rows, rows.numpy(), Sequential(64), 4, training=False, workers=1)
     batches = iter(loader)
     next(batches)
     (worker,) = torch.multiprocessing.active_children()

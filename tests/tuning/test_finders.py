@@ -126,7 +126,7 @@ def test_weights_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {name: value.clone() for name, value in made.module.named_parameters()}
     batch_size_finder.find(made)
     assert all(torch.equal(value, before[name]) for name, value in made.module.named_parameters())
-    assert median_length_batch(made.data, 4).inputs.shape[0] == 4
+    assert median_length_batch(made.data, 4).input.values.shape[0] == 4
 
 
 # --- the verb ---

@@ -194,6 +194,7 @@ def _add(writer: Any, tag: str, figure: Figure, step: int) -> None:
 def _play(writer: Any, split: str, rows: np.ndarray, data: DataModule, step: int) -> None:
     """The clips of the worst errors."""
     clips, lengths = data.table.inputs.gather(rows)
+    assert lengths is not None
     for place, (clip, length) in enumerate(zip(clips, lengths.tolist(), strict=True), 1):
         wave = clip[:length].float()[None] / 32768
         writer.add_audio(f"{split}/worst errors/{place}", wave, step, sample_rate=data.spec.sample_rate)

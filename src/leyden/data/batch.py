@@ -1,12 +1,13 @@
 """What travels from the loader to the net: a batch, and the random numbers that belong to its samples.
 
 A batch is a pure function of (seed, epoch, position): so are the random parameters of its augmentation.
-They come from `Draws`, which hashes (seed, epoch, position, stream), and never from a generator's state;
+They come from `SampleRandom`, which hashes (seed, epoch, position, stream), and never from a generator's state;
 hence they are the same for any number of workers and ranks, and after a resume.
 """
 
 import math
 import zlib
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -14,30 +15,57 @@ from torch import Tensor
 
 
 class MixupTargets(NamedTuple):
-    """The second half of a mixed batch (mixup): loss = weight * L(labels) + (1 - weight) * L(partner)."""
+    """The second half of a mixed batch (mixup): loss = weight * L(targets) + (1 - weight) * L(partner)."""
 
-    partner: Tensor  # int64 (B,): labels of the samples mixed in
+    partner: Tensor  # (B, ...): targets of the samples mixed in
     weight: Tensor  # float32 (B,): share of the first sample's label
 
 
-class Batch(NamedTuple):
-    """One batch. B samples; T the longest of them, for text and audio.
+class Input(NamedTuple):
+    """One named input of a batch. B samples; T the longest of them, where their lengths differ.
 
-    inputs: image uint8 (B, C, H, W); text int64 token ids (B, T), 0 is padding; audio int16 (B, T), 0 is
-        padding. After the frontend: float32 images, log-mel (B, 1, bins, frames) or waveforms (B, 1, T).
-    lengths: int64 (B,), valid entries along the last axis of `inputs`; None for images.
-    labels: int64 (B,).
+    values: image uint8 (B, C, H, W); text int64 token ids (B, T), 0 is padding; audio int16 (B, T), 0 is padding. After
+        the frontend: float32 images, log-mel (B, 1, bins, frames) or waveforms (B, 1, T).
+    lengths: int64 (B,), valid entries along the last axis of `values`; None where all inputs have one shape.
+    """
+
+    values: Tensor
+    lengths: Tensor | None = None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Input":
+        """The same with each tensor mapped: moved, pinned, or indexed along the batch."""
+        return Input(function(self.values), None if self.lengths is None else function(self.lengths))
+
+
+class Batch(NamedTuple):
+    """One batch of B samples.
+
+    inputs: by name; data of one modality have one input, named after it.
+    targets: what the task is to predict, as its module takes it: int64 (B,) classes, float (B, L) labels or values.
     rows: int64 (B,), row of each sample in the source's table: names the sample.
     positions: int64 (B,), place of each sample in this epoch's global order: seeds its augmentation.
     """
 
-    inputs: Tensor
-    lengths: Tensor | None
-    labels: Tensor
+    inputs: Mapping[str, Input]
+    targets: Tensor
     rows: Tensor
     positions: Tensor
     epoch: int = 0
     mix: MixupTargets | None = None
+
+    @property
+    def input(self) -> Input:
+        """The one input of a batch that has one.
+
+        Raises:
+            ValueError: there are several.
+        """
+        (found,) = self.inputs.values()
+        return found
+
+    def map_inputs(self, function: Callable[[Input], Input]) -> "Batch":
+        """The same batch with each input mapped."""
+        return self._replace(inputs={name: function(x) for name, x in self.inputs.items()})
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
         """The same batch with every tensor on `device`."""
@@ -45,12 +73,9 @@ class Batch(NamedTuple):
         def move(x: Tensor) -> Tensor:
             return x.to(device, non_blocking=non_blocking)
 
-        return self._replace(
-            inputs=move(self.inputs),
-            lengths=None if self.lengths is None else move(self.lengths),
-            labels=move(self.labels),
-            rows=move(self.rows),
-            positions=move(self.positions),
+        moved = self.map_inputs(lambda x: x.map(move))
+        return moved._replace(
+            targets=move(self.targets), rows=move(self.rows), positions=move(self.positions)
         )
 
 

@@ -13,7 +13,7 @@ from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 
 from leyden.data import token_ids
-from leyden.data.batch import Batch
+from leyden.data.batch import Batch, Input
 from leyden.data.cache import load
 from leyden.data.loader import Loader
 from leyden.data.long_tail import TrainSubsampler
@@ -131,6 +131,11 @@ class DataModule(LightningDataModule):
         """What batches are gathered from: images, clips or token ids."""
         return self.table.inputs if self._tokenizer is None else self._encoded[1]
 
+    @property
+    def columns(self) -> dict[str, Dense | Ragged | FileColumn]:
+        """The inputs by name: one, named after its modality."""
+        return {self.source.modality: self.inputs}
+
     @cached_property
     def spec(self) -> DataSpec:
         """The facts that a net, a loss or a frontend may ask for."""
@@ -222,14 +227,14 @@ class DataModule(LightningDataModule):
     def batch_of(self, rows: np.ndarray) -> Batch:
         """Rows (n,) of the table as one unaugmented batch, gathered in this process even where inputs are files."""
         order, size = Sequential(len(rows)), max(1, len(rows))
-        return next(iter(Loader(self.inputs, self._labels, rows, order, size, training=False)))
+        return next(iter(Loader(self.columns, self._labels, rows, order, size, training=False)))
 
     def _loader(
         self, rows: np.ndarray, order: Order, size: int, *, training: bool, accumulate: int
     ) -> Loader:
         trainer = self.trainer
         return Loader(
-            self.inputs,
+            self.columns,
             self._labels,
             rows,
             order,
@@ -242,11 +247,12 @@ class DataModule(LightningDataModule):
             pin=trainer is not None and trainer.strategy.root_device.type == "cuda",
         )
 
-    def fit_batches(self) -> Iterator[Batch]:
-        """Unaugmented training batches from which a frontend is fitted: at most FIT_SAMPLES, evenly spaced."""
+    def fit_inputs(self) -> Iterator[Input]:
+        """Unaugmented training inputs to fit a frontend on, batch by batch: at most FIT_SAMPLES rows, evenly spaced."""
         rows = self.splits.train
         rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), FIT_SAMPLES)).astype(np.int64)]
-        yield from self._loader(rows, Sequential(len(rows)), _FIT_BATCH, training=False, accumulate=1)
+        for batch in self._loader(rows, Sequential(len(rows)), _FIT_BATCH, training=False, accumulate=1):
+            yield batch.input
 
 
 def _keys(table: Table, modality: str) -> list[bytes]:

@@ -4,7 +4,7 @@ An epoch's order is one array made by `sampling`; a batch is a slice of it. So n
 nor of accumulation steps, nor of worker processes changes which samples stand in a global batch, and a
 resume starts at its batch without replaying any.
 
-    loader = Loader(inputs, labels, rows, Plan(...), batch_size=32)
+    loader = Loader({"image": column}, targets, rows, EpochSampler(...), batch_size=32)
     for batch in loader: ...                       # epoch 0; the next loop is epoch 1
     loader.load_state_dict(checkpoint)             # goes on with the batch after the last one handed out
 """
@@ -24,18 +24,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from leyden.data.batch import Batch
+from leyden.data.batch import Batch, Input
 from leyden.data.sampler import Order
 from leyden.utils.errors import UserError
 from leyden.utils.runtime import STOPS
 
-Gathered = Tensor | tuple[Tensor, Tensor]
+Gathered = dict[str, Input]  # by name
 
 
-class Inputs(Protocol):
+class Column(Protocol):
     """A column of inputs: dense, ragged, or files that are decoded when asked for."""
 
-    def gather(self, rows: Tensor) -> Gathered:
+    def gather(self, rows: Tensor) -> Input:
         """The inputs of `rows` (B,): (B, ...), or padded (B, T) with the lengths (B,)."""
 
 
@@ -76,8 +76,8 @@ class Loader:
 
     def __init__(
         self,
-        inputs: Inputs,
-        labels: Tensor,
+        inputs: Mapping[str, Column],
+        targets: Tensor,
         rows: NDArray[np.int64],
         order: Order,
         batch_size: int,
@@ -91,7 +91,7 @@ class Loader:
     ) -> None:
         """Settle this rank's share; nothing is gathered yet.
 
-        inputs: the column, of all rows of the table; labels: int64 (N,), of all rows of the table.
+        inputs: columns by name, each of all rows of the table; targets: (N, ...), of all rows of the table.
         rows: int64 (n,), the rows of the table that belong to this split; `order` indexes them.
         batch_size: the global one; world * accumulate divides it.
         training: else evaluation, which starts from the first batch at each pass and keeps no position.
@@ -100,7 +100,7 @@ class Loader:
 
         Raises UserError (see `shares`), and whatever UserError `inputs.gather` raises, in a worker too.
         """
-        self._inputs, self._labels, self._rows, self._order = inputs, labels, rows, order
+        self._inputs, self._targets, self._rows, self._order = inputs, targets, rows, order
         self._training, self._pin = training, pin
         self._workers = (
             min(workers, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else workers
@@ -139,15 +139,15 @@ class Loader:
         `set_epoch`.
         """
         epoch, first = self.epoch, self.batch if self._training else 0
-        rows, labels, positions = self._arranged(epoch)
+        rows, targets, positions = self._arranged(epoch)
         size = self._local
         began = time.perf_counter()
-        for k, (inputs, lengths) in enumerate(self._gathered(rows, first), first):
+        for k, inputs in enumerate(self._gathered(rows, first), first):
             self.seconds += time.perf_counter() - began
             if self._training:  # a checkpoint written at the last batch must not resume into an empty epoch
                 self.epoch, self.batch = (epoch, k + 1) if k + 1 < self._batches else (epoch + 1, 0)
             part = slice(k * size, (k + 1) * size)
-            yield Batch(inputs, lengths, labels[part], rows[part], positions[part], epoch)
+            yield Batch(inputs, targets[part], rows[part], positions[part], epoch)
             began = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
@@ -167,28 +167,25 @@ class Loader:
     @cached_property
     def _identity(self) -> dict[str, Any]:
         rows = zlib.crc32(np.ascontiguousarray(self._rows).data)
-        labels = self._labels[torch.from_numpy(self._rows)].numpy()
-        checksum = zlib.crc32(np.ascontiguousarray(labels).data, rows)
-        return {**self._fixed, **self._order.state(), "checksum of rows and labels": checksum}
+        targets = self._targets[torch.from_numpy(self._rows)].numpy()
+        checksum = zlib.crc32(np.ascontiguousarray(targets).data, rows)
+        return {**self._fixed, **self._order.state(), "checksum of rows and targets": checksum}
 
     def _arranged(self, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows, labels and positions (this rank's samples,) in the order in which they are handed out."""
+        """Rows, targets and positions (this rank's samples, ...) in the order in which they are handed out."""
         order = self._order.epoch(epoch)
         rows = torch.from_numpy(self._rows[order[self._positions.numpy()]])
-        arranged = (rows, self._labels[rows], self._positions)
+        arranged = (rows, self._targets[rows], self._positions)
         return tuple(x.pin_memory() for x in arranged) if self._pin else arranged  # type: ignore[return-value]
 
-    def _gathered(self, rows: Tensor, first: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Inputs and lengths of each batch from number `first` on."""
+    def _gathered(self, rows: Tensor, first: int) -> Iterator[Gathered]:
+        """The inputs of each batch from number `first` on."""
         source = _Batches(self._inputs, rows, self._local)
         wanted = range(first, self._batches)
         batches = _decoded(source, wanted, self._workers) if self._workers else map(source.gather, wanted)
-        for gathered in batches:
-            inputs, lengths = gathered if isinstance(gathered, tuple) else (gathered, None)
-            if self._pin:
-                inputs = inputs.pin_memory()
-                lengths = None if lengths is None else lengths.pin_memory()
-            yield inputs, lengths
+        if not self._pin:
+            return iter(batches)
+        return ({name: x.map(Tensor.pin_memory) for name, x in inputs.items()} for inputs in batches)
 
 
 def _processors() -> int:
@@ -205,11 +202,12 @@ class _Failed(NamedTuple):
 class _Batches(Dataset[Gathered | _Failed]):
     """The inputs of whole batches, by the batch's number."""
 
-    def __init__(self, inputs: Inputs, rows: Tensor, size: int) -> None:
+    def __init__(self, inputs: Mapping[str, Column], rows: Tensor, size: int) -> None:
         self._inputs, self._rows, self._size = inputs, rows, size
 
     def gather(self, k: int) -> Gathered:
-        return self._inputs.gather(self._rows[k * self._size : (k + 1) * self._size])
+        rows = self._rows[k * self._size : (k + 1) * self._size]
+        return {name: column.gather(rows) for name, column in self._inputs.items()}
 
     def __getitem__(self, k: int) -> Gathered | _Failed:
         try:

@@ -10,8 +10,9 @@ _TEXT_SHOWN = 300  # characters of a text
 def inputs_of(data: DataModule, rows: np.ndarray) -> list[np.ndarray]:
     """Images uint8 (C, H, W) or clips int16 (n,) of rows (n,) of the table, to be drawn; texts have `text`."""
     if data.source.modality == "image":
-        return list(np.asarray(data.table.inputs.gather(rows)))
+        return list(data.table.inputs.gather(rows).values.numpy())
     padded, lengths = data.table.inputs.gather(rows)
+    assert lengths is not None
     return [np.asarray(wave[:length]) for wave, length in zip(padded, lengths.tolist(), strict=True)]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from leyden.data.batch import Input
 from leyden.data.decode import BadInput
 from leyden.data.index import Index as Index
 from leyden.data.index import PackedStrings as PackedStrings
@@ -42,9 +43,9 @@ class Dense:
         """Shape of one input: (C, H, W) of images."""
         return tuple(self.values.shape[1:])
 
-    def gather(self, rows: Rows) -> Tensor:
+    def gather(self, rows: Rows) -> Input:
         """The inputs of these rows, (B, *shape), in the values' dtype."""
-        return self._tensor.index_select(0, torch.as_tensor(rows, dtype=torch.int64))
+        return Input(self._tensor.index_select(0, torch.as_tensor(rows, dtype=torch.int64)))
 
 
 class Ragged:
@@ -67,18 +68,18 @@ class Ragged:
         """The values of one row, (length,)."""
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
-    def gather(self, rows: Rows) -> tuple[Tensor, Tensor]:
+    def gather(self, rows: Rows) -> Input:
         """(B, T) in the values' dtype, padded with 0 to the longest of them, and the lengths int64 (B,)."""
         return pad([self.row(row) for row in _rows(rows).tolist()], self.values.dtype)
 
 
-def pad(pieces: Sequence[np.ndarray], dtype: np.dtype[Any]) -> tuple[Tensor, Tensor]:
+def pad(pieces: Sequence[np.ndarray], dtype: np.dtype[Any]) -> Input:
     """Sequences (n_i,) side by side: (B, max n) padded with 0, and the lengths int64 (B,)."""
     lengths = np.fromiter((len(piece) for piece in pieces), dtype=np.int64, count=len(pieces))
     values = np.zeros((len(pieces), lengths.max(initial=0)), dtype=dtype)
     for target, piece in zip(values, pieces, strict=True):
         target[: len(piece)] = piece
-    return torch.from_numpy(values), torch.from_numpy(lengths)
+    return Input(torch.from_numpy(values), torch.from_numpy(lengths))
 
 
 class FileColumn:
@@ -95,14 +96,14 @@ class FileColumn:
         """How many rows."""
         return len(self.rows)
 
-    def gather(self, rows: Rows) -> Tensor | tuple[Tensor, Tensor]:
+    def gather(self, rows: Rows) -> Input:
         """As Dense.gather for images, as Ragged.gather for audio; UserError for a file gone bad since."""
         try:
             items = [self.source.decode(row) for row in self.rows[_rows(rows)].tolist()]
         except BadInput as bad:
             raise UserError(f"{bad}; it was readable when the data was prepared") from bad
         if self.source.modality == "image":
-            return torch.from_numpy(np.stack(items))
+            return Input(torch.from_numpy(np.stack(items)))
         return pad(items, items[0].dtype)
 
 

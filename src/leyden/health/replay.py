@@ -73,7 +73,7 @@ def _step(taken: RecordedBatch, module: LightningModule, plugin: Any) -> NonFini
             outcome = module.training_step(taken.batch, taken.index)
         return outcome["loss"] if isinstance(outcome, dict) else outcome  # type: ignore[return-value]
 
-    size = len(taken.batch.labels) if isinstance(taken.batch, Batch) else 0
+    size = len(taken.batch.targets) if isinstance(taken.batch, Batch) else 0
     return nan_tracer.trace_step(module, tensors, step, size)[0]
 
 

@@ -72,8 +72,8 @@ def _logits(restored: "LoadedRun", batch: "Batch") -> "Tensor":
         logits: Tensor = module(batch)
     except NotImplementedError:
         raise UserError(f"{wanted}; it has no forward") from None
-    if tuple(logits.shape) != (len(batch.labels), restored.spec.num_classes):
-        raise UserError(f"{wanted}; it gives {tuple(logits.shape)} for B = {len(batch.labels)}")
+    if tuple(logits.shape) != (len(batch.targets), restored.spec.num_classes):
+        raise UserError(f"{wanted}; it gives {tuple(logits.shape)} for B = {len(batch.targets)}")
     return logits.double()
 
 
@@ -156,11 +156,12 @@ def _image(restored: "LoadedRun", file: str) -> np.ndarray:
 def _batch(restored: "LoadedRun", inputs: list[np.ndarray]) -> "Batch":
     import torch
 
-    from leyden.data.batch import Batch
+    from leyden.data.batch import Batch, Input
     from leyden.data.table import pad
 
     rows = torch.arange(len(inputs))
     if restored.spec.modality == "image":
-        return Batch(torch.from_numpy(np.stack(inputs)), None, rows, rows, rows)
-    values, lengths = pad(inputs, inputs[0].dtype)
-    return Batch(values, lengths, rows, rows, rows)
+        column = Input(torch.from_numpy(np.stack(inputs)))
+    else:
+        column = pad(inputs, inputs[0].dtype)
+    return Batch({restored.spec.modality: column}, rows, rows, rows)

@@ -14,11 +14,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from leyden import metrics
-from leyden.data.batch import Batch, SampleRandom
+from leyden.data.batch import Batch, Input, SampleRandom
 from leyden.optim.parameter_groups import decay_groups, decayed
 from leyden.utils.lightning_internals import FastAttributes
 
 SPLITS = ("train", "val", "test")
+STAGES = (
+    "inputs",
+    "features",
+    "batch",
+)  # of a transform: before the frontend, after it, over the whole batch
 
 
 class SplitOutputs(NamedTuple):
@@ -156,9 +161,10 @@ class Classifier(FastAttributes, LightningModule):
     ) -> None:
         super().__init__()
         self.net, self.loss_fn, self.frontend = net, loss, frontend
-        augment = list(augment)
-        self.augment_inputs = nn.ModuleList(t for t in augment if t.stage == "inputs")
-        self.augment_features = nn.ModuleList(t for t in augment if t.stage == "features")
+        transforms = list(augment)
+        self.augment = nn.ModuleDict(
+            {stage: nn.ModuleList(t for t in transforms if t.stage == stage) for stage in STAGES}
+        )
         self._optimizer, self._scheduler = optimizer, scheduler
         self.class_names, self.seed, self.monitor = class_names, seed, monitor
         self.l1, self.decay_norms_and_biases = l1, decay_norms_and_biases
@@ -170,32 +176,42 @@ class Classifier(FastAttributes, LightningModule):
 
     def prepare(self, batch: Batch) -> Batch:
         """The net's input; augmented in training mode, by the random numbers of each sample's position."""
-        if not self.training:
-            return self.frontend(batch)
-        draws = SampleRandom(self.seed, batch.epoch, batch.positions) if self._augments else None
-        for transform in self.augment_inputs:
-            batch = transform(batch, draws)
-        batch = self.frontend(batch)
-        for transform in self.augment_features:
-            batch = transform(batch, draws)
+        if not (self.training and self._augments):
+            return batch.map_inputs(self.frontend)
+        random = SampleRandom(self.seed, batch.epoch, batch.positions)
+        batch = batch.map_inputs(lambda x: self._prepare_input(x, random))
+        for transform in self._transforms("batch"):
+            batch = transform(batch, random)
         return batch
+
+    def _prepare_input(self, x: Input, random: SampleRandom) -> Input:
+        for transform in self._transforms("inputs"):
+            x = transform(x, random)
+        x = self.frontend(x)
+        for transform in self._transforms("features"):
+            x = transform(x, random)
+        return x
+
+    def _transforms(self, stage: str) -> nn.ModuleList:
+        found = self.augment[stage]
+        assert isinstance(found, nn.ModuleList)
+        return found
 
     @property
     def _augments(self) -> bool:
-        return len(self.augment_inputs) + len(self.augment_features) > 0
+        return any(len(self._transforms(stage)) for stage in STAGES)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, C) of a prepared batch."""
-        logits: Tensor = (
-            self.net(batch.inputs) if batch.lengths is None else self.net(batch.inputs, batch.lengths)
-        )
+        x, lengths = batch.input
+        logits: Tensor = self.net(x) if lengths is None else self.net(x, lengths)
         return logits
 
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
         """Loss (B,) of each sample; of a mixed batch, the weighted sum of both labels' losses."""
         whole: Any = self.loss_fn
         loss_fn = whole.at(batch.epoch) if hasattr(whole, "at") else whole
-        losses: Tensor = loss_fn(logits, batch.labels)
+        losses: Tensor = loss_fn(logits, batch.targets)
         if batch.mix is not None:
             partner = loss_fn(logits, batch.mix.partner)
             losses = batch.mix.weight * losses + (1 - batch.mix.weight) * partner
@@ -212,12 +228,12 @@ class Classifier(FastAttributes, LightningModule):
         batch = self.prepare(batch)
         logits = self(batch)
         loss = self.losses(logits, batch).mean()
-        self.tally.add(loss.detach(), logits.detach(), batch.labels)
+        self.tally.add(loss.detach(), logits.detach(), batch.targets)
         return loss + self.l1 * sum(p.abs().sum() for p in decayed(self.net)) if self.l1 else loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the logits: metrics are of the whole split."""
-        self._parts.append((self(self.prepare(batch)).float(), batch.labels, batch.rows))
+        self._parts.append((self(self.prepare(batch)).float(), batch.targets, batch.rows))
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """As in validation."""

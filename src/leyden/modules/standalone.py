@@ -50,7 +50,7 @@ def _plain_failure(what: str, batch: Batch) -> Iterator[None]:
     except torch.cuda.OutOfMemoryError:
         raise
     except Exception as error:
-        size = f"a batch of {len(batch.labels)}"
+        size = f"a batch of {len(batch.targets)}"
         raise UserError(f"{what} of the model fails for {size}: {type(error).__name__}: {error}") from error
 
 
@@ -71,4 +71,4 @@ def fit_frontend(module: LightningModule, data: DataModule) -> None:
     """What a frontend learns of the training set before training, such as means and deviations."""
     frontend: Any = getattr(module, "frontend", None)
     if hasattr(frontend, "fit"):
-        frontend.fit(data.fit_batches())
+        frontend.fit(data.fit_inputs())

@@ -25,7 +25,9 @@ def profile(made: "Session") -> dict[str, Any]:
         training = costs.training_flops(module, batch)
     memory = _memory(made, batch)
     layers = (
-        {n: f // len(batch.labels) for n, f in training.layers.items()} if forward is None else forward.layers
+        {n: f // len(batch.targets) for n, f in training.layers.items()}
+        if forward is None
+        else forward.layers
     )
     return {
         "model": made.config.model.name,
@@ -35,7 +37,7 @@ def profile(made: "Session") -> dict[str, Any]:
         "parameters": sum(p.numel() for p in module.parameters()),
         "trained_parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
         "flops": None if forward is None else forward.total,
-        "training_flops": training.total / len(batch.labels),
+        "training_flops": training.total / len(batch.targets),
         "uncounted": list(training.uncounted),
         "memory": memory,
         **({} if forward is None else _times(made)),
@@ -48,7 +50,7 @@ def _input(made: "Session", one: Any) -> str:
     spec = made.data.spec
     if spec.modality == "image":
         return f"{spec.in_channels} x {spec.image_size[0]} x {spec.image_size[1]}"
-    length = int(one.lengths[0])
+    length = int(one.input.lengths[0])
     if spec.modality == "audio":
         return f"{length / spec.sample_rate:.2f} s of audio (median)"
     return f"{length} tokens (median)"

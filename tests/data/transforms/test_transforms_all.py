@@ -12,7 +12,7 @@ import yaml
 from torch import nn
 
 from leyden.config.instantiate import instantiate_with_facts
-from leyden.data.batch import Batch, SampleRandom
+from leyden.data.batch import Batch, Input, SampleRandom
 from leyden.data.transforms import audio, image, mixup, text
 
 CONF = Path(__file__).parents[3] / "conf" / "augment"
@@ -28,31 +28,37 @@ OPTIONS = sorted(p.stem for p in CONF.glob("*.yaml"))
 FLOATING = {"atol": 1e-6, "rtol": 1e-5}
 
 
-def batch_of(modality: str, stage: str = "inputs", n: int = 12) -> Batch:
+def batch_of(modality: str, stage: str = "inputs", n: int = 12) -> Input:
     """A batch as it stands at that stage: a quarter of the ragged clips is as long as the batch is wide."""
     generator = torch.Generator().manual_seed(1)
-    rows = torch.arange(n)
     if modality in ("image", "any"):
         x = torch.randint(0, 256, (n, 3, 10, 8), generator=generator).to(torch.uint8)
-        batch = Batch(x, None, rows % 3, rows, rows * 5 + 2)
+        batch = Input(x)
         return batch if stage == "inputs" else image.Normalize(3)(batch)
     width = 12 if modality == "text" else 900
     lengths = torch.randint(2, width, (n,), generator=generator)
     lengths[::4] = width
     inside = torch.arange(width) < lengths[:, None]
     x = torch.randint(2, 4000, (n, width), generator=generator) * inside
-    batch = Batch(x if modality == "text" else x.to(torch.int16), lengths, rows % 3, rows, rows * 5 + 2)
+    batch = Input(x if modality == "text" else x.to(torch.int16), lengths)
     return batch if stage == "inputs" or modality == "text" else audio.LogMel(8000, n_mels=20)(batch)
 
 
-def take(batch: Batch, index: torch.Tensor) -> Batch:
+def take(x: Input, index: torch.Tensor) -> Input:
     """The samples at `index`, padded as they were."""
-    picked = {k: getattr(batch, k)[index] for k in ("inputs", "labels", "rows", "positions")}
-    return batch._replace(**picked, lengths=None if batch.lengths is None else batch.lengths[index])
+    return x.map(lambda part: part[index])
 
 
-def augment(transform: nn.Module, batch: Batch, seed: int = 0, epoch: int = 0) -> Batch:
-    return transform(batch, SampleRandom(seed, epoch, batch.positions))
+def augment(
+    transform: nn.Module, x: Input, seed: int = 0, epoch: int = 0, positions: torch.Tensor | None = None
+) -> Input:
+    """As a module applies it: at stage "batch" to the whole batch, else to its input."""
+    rows = torch.arange(len(x.values))
+    positions = rows * 5 + 2 if positions is None else positions
+    random = SampleRandom(seed, epoch, positions)
+    if transform.stage == "batch":
+        return transform(Batch({"any": x}, rows % 3, rows, positions), random).input
+    return transform(x, random)
 
 
 def test_there_are_transforms_frontends_and_options() -> None:
@@ -60,7 +66,7 @@ def test_there_are_transforms_frontends_and_options() -> None:
     assert {c.__name__ for c in FRONTENDS} == {"Normalize", "Tokens", "LogMel", "Waveform"}
     assert len(OPTIONS) >= 8
     for c in CLASSES:
-        assert getattr(c, "stage", "inputs") in ("inputs", "features")
+        assert getattr(c, "stage", "inputs") in ("inputs", "features", "batch")
         assert c.modality in ("image", "text", "audio", "any")
 
 
@@ -69,21 +75,21 @@ def test_a_sample_is_augmented_alike_whatever_else_is_in_the_batch(cls: type[nn.
     batch = batch_of(cls.modality, cls.stage)  # type: ignore[arg-type]
     whole = augment(cls(), batch)
     for index in (torch.arange(6), torch.arange(6, 12), torch.tensor([7]), torch.tensor([11, 0, 5, 3])):
-        part = augment(cls(), take(batch, index))
+        part = augment(cls(), take(batch, index), positions=index * 5 + 2)
         expected = take(whole, index)
-        assert torch.equal(part.inputs, expected.inputs)
+        assert torch.equal(part.values, expected.values)
         assert batch.lengths is None or torch.equal(part.lengths, expected.lengths)
 
 
 @pytest.mark.parametrize("cls", [c for c in TRANSFORMS if c.modality in ("text", "audio")])
 def test_a_sample_is_augmented_alike_however_far_it_is_padded(cls: type[nn.Module]) -> None:
     batch = batch_of(cls.modality, cls.stage)  # type: ignore[arg-type]
-    padded = batch._replace(inputs=nn.functional.pad(batch.inputs, (0, 37)))
+    padded = batch._replace(values=nn.functional.pad(batch.values, (0, 37)))
     out, far = augment(cls(), batch), augment(cls(), padded)
-    width = out.inputs.shape[-1]
+    width = out.values.shape[-1]
     assert torch.equal(out.lengths, far.lengths)
-    assert torch.allclose(out.inputs.double(), far.inputs[..., :width].double(), **FLOATING)
-    assert not far.inputs[..., width:].any()
+    assert torch.allclose(out.values.double(), far.values[..., :width].double(), **FLOATING)
+    assert not far.values[..., width:].any()
 
 
 def made(cls: type[nn.Module]) -> nn.Module:
@@ -93,13 +99,13 @@ def made(cls: type[nn.Module]) -> nn.Module:
 @pytest.mark.parametrize("cls", TRANSFORMS)
 def test_draws_change_with_epoch_and_seed_and_with_nothing_else(cls: type[nn.Module]) -> None:
     batch = batch_of(cls.modality, cls.stage)  # type: ignore[arg-type]
-    before = batch.inputs.clone()
+    before = batch.values.clone()
     first = augment(made(cls), batch)
     torch.manual_seed(5)
-    assert torch.equal(augment(made(cls), batch).inputs, first.inputs)
-    assert torch.equal(batch.inputs, before)  # never in place: the columns are shared
+    assert torch.equal(augment(made(cls), batch).values, first.values)
+    assert torch.equal(batch.values, before)  # never in place: the columns are shared
     for seed, epoch in ((0, 1), (1, 0)):
-        assert not torch.equal(augment(made(cls), batch, seed, epoch).inputs, first.inputs)
+        assert not torch.equal(augment(made(cls), batch, seed, epoch).values, first.values)
     assert not list(made(cls).parameters())
     assert not made(cls).state_dict()
 
@@ -124,9 +130,9 @@ def test_every_option_says_what_it_is_and_runs(option: str) -> None:
     for t in (t for t in transforms.values() if t.stage == "inputs"):
         batch = augment(t, batch)
     batch = frontend(batch)
-    plain = batch.inputs.clone()
-    for t in (t for t in transforms.values() if t.stage == "features"):
+    plain = batch.values.clone()
+    for t in (t for t in transforms.values() if t.stage != "inputs"):
         batch = augment(t, batch)
-    assert batch.inputs.shape == plain.shape
-    assert bool(batch.inputs.isfinite().all())
+    assert batch.values.shape == plain.shape
+    assert bool(batch.values.isfinite().all())
     assert (option == "none") == (not transforms)

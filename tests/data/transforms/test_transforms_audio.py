@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leyden.data.batch import Batch, SampleRandom
+from leyden.data.batch import Input, SampleRandom
 from leyden.data.transforms.audio import (
     Gain,
     LogMel,
@@ -24,7 +24,7 @@ from leyden.utils.errors import UserError
 RATE = 8000
 
 
-def clips(lengths: list[int], width: int | None = None) -> Batch:
+def clips(lengths: list[int], width: int | None = None) -> Input:
     """int16 noise of the given lengths, padded with 0; no sample within a clip is 0."""
     n = torch.tensor(lengths)
     generator = torch.Generator().manual_seed(0)
@@ -32,19 +32,18 @@ def clips(lengths: list[int], width: int | None = None) -> Batch:
     x = torch.randint(1, 9000, size, generator=generator) * (
         2 * torch.randint(0, 2, size, generator=generator) - 1
     )
-    rows = torch.arange(len(lengths))
     inside = torch.arange(x.shape[1]) < n[:, None]
-    return Batch((x * inside).to(torch.int16), n, rows % 2, rows, rows + 11)
+    return Input((x * inside).to(torch.int16), n)
 
 
-def draw(batch: Batch, seed: int = 0) -> SampleRandom:
-    return SampleRandom(seed, 1, batch.positions)
+def draw(batch: Input, seed: int = 0) -> SampleRandom:
+    return SampleRandom(seed, 1, torch.arange(len(batch.values)) + 7)
 
 
 def test_gain_multiplies_by_the_drawn_decibels() -> None:
     batch = clips([50] * 300)
-    out = Gain(6)(batch, draw(batch)).inputs
-    ratio = out / (batch.inputs.float() / 32768)
+    out = Gain(6)(batch, draw(batch)).values
+    ratio = out / (batch.values.float() / 32768)
     db = 20 * torch.log10(ratio)
     assert torch.allclose(db, db[:, :1].expand_as(db), atol=1e-3)
     assert -6.01 <= db.min().item() < -5.5
@@ -54,8 +53,8 @@ def test_gain_multiplies_by_the_drawn_decibels() -> None:
 @pytest.mark.parametrize("snr", [0.0, 20.0])
 def test_noise_has_the_asked_ratio_is_white_and_stays_within_the_clip(snr: float) -> None:
     batch = clips([8000, 3000])
-    clean = batch.inputs.float() / 32768
-    noise = Noise((snr, snr))(batch, draw(batch)).inputs - clean
+    clean = batch.values.float() / 32768
+    noise = Noise((snr, snr))(batch, draw(batch)).values - clean
     assert torch.equal(noise[1, 3000:], torch.zeros(5000))
     for i, n in enumerate((8000, 3000)):
         measured = 10 * math.log10(clean[i, :n].square().mean() / noise[i, :n].square().mean())
@@ -71,8 +70,8 @@ def test_shift_moves_within_the_clip_and_fills_with_zeros(lengths: list[int], fr
     batch = clips(lengths)
     out = TimeShift(fraction)(batch, draw(batch))
     assert out.lengths is batch.lengths
-    assert out.inputs.dtype == torch.int16
-    for x, y, n in zip(batch.inputs.tolist(), out.inputs.tolist(), lengths, strict=True):
+    assert out.values.dtype == torch.int16
+    for x, y, n in zip(batch.values.tolist(), out.values.tolist(), lengths, strict=True):
         most = round(fraction * n)
         candidates = [[0] * s + x[: n - s] for s in range(most + 1)] + [
             x[s:n] + [0] * s for s in range(most + 1)
@@ -84,16 +83,15 @@ def test_shift_moves_within_the_clip_and_fills_with_zeros(lengths: list[int], fr
 def test_speed_changes_pitch_and_length_by_the_same_factor() -> None:
     n = 4000
     tone = torch.sin(2 * math.pi * 400 * torch.arange(n) / RATE)
-    rows = torch.arange(40)
-    batch = Batch(tone.repeat(40, 1), torch.full((40,), n), rows, rows, rows)
+    batch = Input(tone.repeat(40, 1), torch.full((40,), n))
     draws = draw(batch)
     out = Speed(0.1)(batch, draws)
     assert out.lengths is not None
-    assert out.inputs.shape == (40, math.ceil(n / 0.9))
+    assert out.values.shape == (40, math.ceil(n / 0.9))
     factor = 1 + 0.1 * (2 * draws.uniform("speed").squeeze(1).double() - 1)
     assert factor.min().item() < 0.93
     assert factor.max().item() > 1.07
-    for x, m, f in zip(out.inputs, out.lengths.tolist(), factor.tolist(), strict=True):
+    for x, m, f in zip(out.values, out.lengths.tolist(), factor.tolist(), strict=True):
         assert m == pytest.approx(n / f, abs=1.1)
         expected = np.interp(np.arange(m) * f, np.arange(n), tone.numpy())
         np.testing.assert_allclose(x[:m].numpy(), expected, atol=0.02)  # places are rounded to 2^-16
@@ -103,20 +101,19 @@ def test_speed_changes_pitch_and_length_by_the_same_factor() -> None:
 def test_speed_of_nothing_is_the_identity_and_a_sample_survives() -> None:
     batch = clips([1, 7, 30])
     out = Speed(0)(batch, draw(batch))
-    assert torch.equal(out.inputs, batch.inputs.float() / 32768)
+    assert torch.equal(out.values, batch.values.float() / 32768)
     assert torch.equal(Speed(0.5)(clips([1]), draw(clips([1]))).lengths >= 1, torch.tensor([True]))
 
 
 def test_spec_augment_masks_bands_and_stretches_within_the_length() -> None:
     lengths = torch.tensor([100, 60, 20] * 50)
-    rows = torch.arange(150)
     x = torch.ones(150, 1, 40, 100) * (torch.arange(100) < lengths[:, None])[:, None, None]
-    batch = Batch(x, lengths, rows, rows, rows)
-    freq = SpecAugment(freq_masks=1, freq_width=8, time_masks=0)(batch, draw(batch)).inputs[:, 0]
+    batch = Input(x, lengths)
+    freq = SpecAugment(freq_masks=1, freq_width=8, time_masks=0)(batch, draw(batch)).values[:, 0]
     width = 40 - freq[:, :, 0].sum(1)
     assert torch.equal(freq.sum((1, 2)), (40 - width) * lengths)  # whole rows
     assert sorted(set(width.tolist())) == list(range(9))
-    time = SpecAugment(freq_masks=0, time_masks=1, time_width=0.2)(batch, draw(batch)).inputs[:, 0]
+    time = SpecAugment(freq_masks=0, time_masks=1, time_width=0.2)(batch, draw(batch)).values[:, 0]
     gone = lengths - time[:, 0].sum(1)
     assert torch.equal(time.sum((1, 2)), (lengths - gone) * 40)
     assert bool((gone <= 0.2 * lengths).all())
@@ -129,15 +126,15 @@ def test_spec_augment_never_covers_a_single_row() -> None:
     batch = clips([50] * 40)
     features = Waveform()(batch)
     out = SpecAugment(freq_masks=2, time_masks=0)(features, draw(batch))
-    assert torch.equal(out.inputs, features.inputs)
+    assert torch.equal(out.values, features.values)
 
 
 def test_log_mel_is_the_fourier_sum_written_out() -> None:
     """Frames of one clip by the definition: zeros outside, a Hann window of 25 ms centred in 256."""
     batch = clips([700])
     frontend = LogMel(RATE, n_mels=24, normalize="none")
-    out = frontend(batch).inputs[0, 0].double().numpy()
-    x = np.pad(batch.inputs[0].numpy() / 32768, 128)
+    out = frontend(batch).values[0, 0].double().numpy()
+    x = np.pad(batch.values[0].numpy() / 32768, 128)
     window = np.pad(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(200) / 200), 28)
     basis = np.exp(-2j * np.pi * np.outer(np.arange(129), np.arange(256)) / 256)
     filters = mel_filters(RATE, 256, 24, 0, RATE / 2).numpy()
@@ -168,8 +165,7 @@ def test_log_mel_is_librosas(rate: int, n_mels: int, fmin: float, fmax: float | 
     y = 0.3 * np.sin(2 * np.pi * (300 + 1500 * time) * time) + 0.05 * rng.standard_normal(n)
     samples = np.round(y * 32767).astype(np.int16)
     frontend = LogMel(rate, n_mels=n_mels, fmin=fmin, fmax=fmax, normalize="none")
-    rows = torch.zeros(1, dtype=torch.int64)
-    out = frontend(Batch(torch.from_numpy(samples)[None], torch.tensor([n]), rows, rows, rows))
+    out = frontend(Input(torch.from_numpy(samples)[None], torch.tensor([n])))
     mel = librosa.feature.melspectrogram(
         y=samples.astype(np.float32) / 32768,
         sr=rate,
@@ -183,8 +179,8 @@ def test_log_mel_is_librosas(rate: int, n_mels: int, fmin: float, fmax: float | 
         fmin=fmin,
         fmax=fmax,
     )
-    assert out.inputs.shape == (1, 1, n_mels, mel.shape[1])
-    np.testing.assert_allclose(out.inputs[0, 0].numpy(), np.log(np.maximum(mel, 1e-10)), atol=1e-4)
+    assert out.values.shape == (1, 1, n_mels, mel.shape[1])
+    np.testing.assert_allclose(out.values[0, 0].numpy(), np.log(np.maximum(mel, 1e-10)), atol=1e-4)
     filters = librosa.filters.mel(sr=rate, n_fft=512, n_mels=20, fmin=fmin, fmax=fmax)
     np.testing.assert_allclose(mel_filters(rate, 512, 20, fmin, fmax or rate / 2), filters, atol=1e-6)
 
@@ -202,49 +198,49 @@ def test_log_mel_of_a_clip_does_not_depend_on_its_padding(normalize: str) -> Non
     assert together.lengths is not None
     for i, n in enumerate(lengths):
         alone = frontend(
-            clips(lengths)._replace(inputs=batch.inputs[i : i + 1, :n], lengths=torch.tensor([n]))
+            clips(lengths)._replace(values=batch.values[i : i + 1, :n], lengths=torch.tensor([n]))
         )
         frames = 1 + n // 80
-        assert together.lengths[i] == frames == alone.inputs.shape[-1]
-        assert torch.allclose(together.inputs[i, :, :, :frames], alone.inputs[0], atol=atol)
-        assert not together.inputs[i, :, :, frames:].any()
+        assert together.lengths[i] == frames == alone.values.shape[-1]
+        assert torch.allclose(together.values[i, :, :, :frames], alone.values[0], atol=atol)
+        assert not together.values[i, :, :, frames:].any()
 
 
 def test_log_mel_normalised_per_clip_forgets_loudness_and_stands_silence() -> None:
     batch = clips([2000, 900])
     frontend = LogMel(RATE)
     out = frontend(batch)
-    for x, frames in zip(out.inputs, out.lengths.tolist(), strict=True):  # type: ignore[union-attr]
+    for x, frames in zip(out.values, out.lengths.tolist(), strict=True):  # type: ignore[union-attr]
         inside = x[0, :, :frames].double()
         assert inside.mean().item() == pytest.approx(0, abs=1e-5)
         assert inside.std(correction=0).item() == pytest.approx(1, abs=1e-4)
-    quieter = frontend(batch._replace(inputs=batch.inputs.float() / 65536))
-    assert torch.allclose(quieter.inputs, out.inputs, atol=1e-4)
-    silent = frontend(batch._replace(inputs=torch.zeros_like(batch.inputs)))
-    assert torch.allclose(silent.inputs, torch.zeros(()), atol=1e-3)
+    quieter = frontend(batch._replace(values=batch.values.float() / 65536))
+    assert torch.allclose(quieter.values, out.values, atol=1e-4)
+    silent = frontend(batch._replace(values=torch.zeros_like(batch.values)))
+    assert torch.allclose(silent.values, torch.zeros(()), atol=1e-3)
 
 
 def test_log_mel_normalised_per_bin_uses_the_training_set() -> None:
     batch = clips([2000, 900, 4000])
     frontend = LogMel(RATE, n_mels=16, normalize="bin")
     frontend.fit(
-        [batch._replace(inputs=batch.inputs[i : i + 1], lengths=batch.lengths[i : i + 1]) for i in range(3)]
+        [batch._replace(values=batch.values[i : i + 1], lengths=batch.lengths[i : i + 1]) for i in range(3)]
     )
     out = frontend(batch)
-    frames = torch.cat([x[0, :, :n] for x, n in zip(out.inputs, out.lengths.tolist(), strict=True)], dim=1)
+    frames = torch.cat([x[0, :, :n] for x, n in zip(out.values, out.lengths.tolist(), strict=True)], dim=1)
     assert torch.allclose(frames.mean(1), torch.zeros(16), atol=1e-4)
     assert torch.allclose(frames.std(1, correction=0), torch.ones(16), atol=1e-4)
     other = LogMel(RATE, n_mels=16, normalize="bin")
     other.load_state_dict(frontend.state_dict())
-    assert torch.equal(other(batch).inputs, out.inputs)
+    assert torch.equal(other(batch).values, out.values)
 
 
 def test_log_mel_is_not_computed_in_half_precision() -> None:
     batch = clips([2000, 900])
     frontend = LogMel(RATE)
-    expected = frontend(batch).inputs
+    expected = frontend(batch).values
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(frontend(batch).inputs, expected)
+        assert torch.equal(frontend(batch).values, expected)
 
 
 def test_facts_tell_the_net_its_input() -> None:
@@ -255,12 +251,12 @@ def test_facts_tell_the_net_its_input() -> None:
 def test_waveform_is_in_the_unit_range_or_of_unit_loudness() -> None:
     batch = clips([500, 200])
     out = Waveform()(batch)
-    assert out.inputs.shape == (2, 1, 500)
-    assert torch.equal(out.inputs[:, 0], batch.inputs.float() / 32768)
-    loud = Waveform(rms=True)(batch).inputs[:, 0]
+    assert out.values.shape == (2, 1, 500)
+    assert torch.equal(out.values[:, 0], batch.values.float() / 32768)
+    loud = Waveform(rms=True)(batch).values[:, 0]
     assert loud[1, :200].square().mean().item() == pytest.approx(1, abs=1e-4)
-    silent = Waveform(rms=True)(batch._replace(inputs=torch.zeros_like(batch.inputs)))
-    assert not silent.inputs.any()
+    silent = Waveform(rms=True)(batch._replace(values=torch.zeros_like(batch.values)))
+    assert not silent.values.any()
 
 
 def test_mistakes_are_named() -> None:

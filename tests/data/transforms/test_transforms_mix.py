@@ -4,14 +4,15 @@ import pytest
 import torch
 from scipy import stats
 
-from leyden.data.batch import Batch, SampleRandom
+from leyden.data.batch import Batch, Input, SampleRandom
 from leyden.data.transforms.mixup import KNOTS, Mixup, Remix, beta_quantiles
 from leyden.utils.errors import UserError
 
 
 def floats(n: int, *shape: int) -> Batch:
     rows = torch.arange(n)
-    return Batch(torch.randn(n, *shape, generator=torch.Generator().manual_seed(0)), None, rows, rows, rows)
+    x = torch.randn(n, *shape, generator=torch.Generator().manual_seed(0))
+    return Batch({"image": Input(x)}, rows, rows, rows)
 
 
 @pytest.mark.parametrize("alpha", [0.1, 0.4, 1.0, 2.0, 8.0])
@@ -34,9 +35,9 @@ def test_inputs_and_labels_are_mixed_alike_and_nobody_with_itself() -> None:
     assert mixed.mix is not None
     partner, weight = mixed.mix
     share = weight.view(-1, 1, 1, 1)
-    expected = share * batch.inputs + (1 - share) * batch.inputs[partner]
-    assert torch.allclose(mixed.inputs, expected, atol=1e-6)
-    assert torch.equal(mixed.labels, batch.labels)
+    expected = share * batch.input.values + (1 - share) * batch.input.values[partner]
+    assert torch.allclose(mixed.input.values, expected, atol=1e-6)
+    assert torch.equal(mixed.targets, batch.targets)
     assert torch.equal(partner.sort().values, batch.rows)  # a permutation
     assert not bool((partner == batch.rows).any())
 
@@ -52,23 +53,23 @@ def test_the_partners_change_with_the_epoch() -> None:
 
 def test_the_longer_of_two_lengths_holds() -> None:
     lengths = torch.tensor([3, 9, 5, 1])
-    batch = floats(4, 1, 2, 9)._replace(lengths=lengths)
+    batch = floats(4, 1, 2, 9).map_inputs(lambda x: x._replace(lengths=lengths))
     mixed = Mixup()(batch, SampleRandom(0, 0, batch.positions))
     assert mixed.mix is not None
-    assert mixed.lengths is not None
-    assert torch.equal(mixed.lengths, torch.maximum(lengths, lengths[mixed.mix.partner]))
+    assert mixed.input.lengths is not None
+    assert torch.equal(mixed.input.lengths, torch.maximum(lengths, lengths[mixed.mix.partner]))
 
 
 def test_a_batch_of_one_stays() -> None:
     batch = floats(1, 3)
-    assert torch.allclose(Mixup()(batch, SampleRandom(0, 0, batch.positions)).inputs, batch.inputs)
+    assert torch.allclose(Mixup()(batch, SampleRandom(0, 0, batch.positions)).inputs, batch.input.values)
 
 
 def test_tokens_and_mixed_batches_are_refused() -> None:
     batch = floats(4, 3)
     draws = SampleRandom(0, 0, batch.positions)
     with pytest.raises(UserError, match="token"):
-        Mixup()(batch._replace(inputs=batch.inputs.long()), draws)
+        Mixup()(batch._replace(inputs=batch.input.values.long()), draws)
     with pytest.raises(UserError, match="once"):
         Mixup()(Mixup()(batch, draws), draws)
 
@@ -76,15 +77,15 @@ def test_tokens_and_mixed_batches_are_refused() -> None:
 def test_remix_gives_the_label_to_the_rarer_class() -> None:
     """The published rule, sample by sample; the inputs are those of mixup."""
     counts, kappa, tau = (300, 100, 20), 3.0, 0.5
-    batch = floats(2000, 2)._replace(labels=torch.arange(2000) % 3)
+    batch = floats(2000, 2)._replace(targets=torch.arange(2000) % 3)
     draws = SampleRandom(0, 0, batch.positions)
     plain, mixed = Mixup()(batch, draws), Remix(counts, kappa=kappa, tau=tau)(batch, draws)
     assert plain.mix is not None
     assert mixed.mix is not None
-    assert torch.equal(mixed.inputs, plain.inputs)
+    assert torch.equal(mixed.input.values, plain.input.values)
     kinds = set()
     for label, partner, before, after in zip(
-        batch.labels.tolist(),
+        batch.targets.tolist(),
         plain.mix.partner.tolist(),
         plain.mix.weight.tolist(),
         mixed.mix.weight.tolist(),

@@ -5,18 +5,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leyden.data.batch import Batch, SampleRandom
+from leyden.data.batch import Input, SampleRandom
 from leyden.data.transforms.text import TokenDropout, Tokens
 
 
-def texts(lengths: list[int], width: int | None = None) -> Batch:
+def texts(lengths: list[int], width: int | None = None) -> Input:
     """Texts of the given lengths, every id above 1, padded with 0."""
     n = torch.tensor(lengths)
     x = torch.randint(
         2, 50, (len(lengths), width or max(lengths)), generator=torch.Generator().manual_seed(0)
     )
-    rows = torch.arange(len(lengths))
-    return Batch(x * (torch.arange(x.shape[1]) < n[:, None]), n, rows % 2, rows, rows + 7)
+    return Input(x * (torch.arange(x.shape[1]) < n[:, None]), n)
 
 
 @settings(max_examples=30, deadline=None)
@@ -25,16 +24,16 @@ def texts(lengths: list[int], width: int | None = None) -> Batch:
 )
 def test_dropout_makes_tokens_unknown_but_never_all(lengths: list[int], p: float, seed: int) -> None:
     batch = texts(lengths)
-    out = TokenDropout(p)(batch, SampleRandom(seed, 0, batch.positions)).inputs
-    changed = out != batch.inputs
+    out = TokenDropout(p)(batch, SampleRandom(seed, 0, torch.arange(len(batch.values)) + 7)).values
+    changed = out != batch.values
     assert bool((out[changed] == 1).all())
-    assert torch.equal(out == 0, batch.inputs == 0)
+    assert torch.equal(out == 0, batch.values == 0)
     assert bool(((out > 1).sum(1) >= 1).all())
 
 
 def test_dropout_takes_about_p_of_the_tokens() -> None:
     batch = texts([50] * 200)
-    out = TokenDropout(0.2)(batch, SampleRandom(0, 0, batch.positions)).inputs
+    out = TokenDropout(0.2)(batch, SampleRandom(0, 0, torch.arange(len(batch.values)) + 7)).values
     assert (out == 1).float().mean().item() == pytest.approx(0.2, abs=0.02)
 
 

@@ -2,7 +2,7 @@
 
 Waveforms come as int16, or as float in -1 .. 1, (B, T) with 0 beyond each clip's length; the transforms and
 the frontends turn int16 into float by 1/32768. Every transform has parameters of its own for each sample,
-which `Draws` makes from (seed, epoch, position), and reads nothing beyond a clip's length: so a clip is
+which `SampleRandom` makes from (seed, epoch, position), and reads nothing beyond a clip's length: so a clip is
 augmented alike whatever stands beside it in the batch and however far it is padded.
 """
 
@@ -14,7 +14,7 @@ import torch
 from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
 
-from leyden.data.batch import Batch, SampleRandom
+from leyden.data.batch import Input, SampleRandom
 from leyden.utils.errors import UserError
 
 FULL_SCALE = 32768.0  # of int16
@@ -25,11 +25,11 @@ def as_float(x: Tensor) -> Tensor:
     return x if x.is_floating_point() else x.to(torch.float32) / FULL_SCALE
 
 
-def lengths_of(batch: Batch) -> Tensor:
+def lengths_of(given: Input) -> Tensor:
     """int64 (B,): valid entries along the last axis; all of them where the batch gives no lengths."""
-    if batch.lengths is not None:
-        return batch.lengths
-    x = batch.inputs
+    if given.lengths is not None:
+        return given.lengths
+    x = given.values
     return torch.full((x.shape[0],), x.shape[-1], dtype=torch.int64, device=x.device)
 
 
@@ -48,10 +48,10 @@ class Gain(nn.Module):
         super().__init__()
         self.db = db
 
-    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
+    def forward(self, given: Input, draws: SampleRandom) -> Input:
         """Waveforms (B, T) to float of the same shape; not clipped."""
         level = (2 * draws.uniform("gain") - 1) * self.db
-        return batch._replace(inputs=as_float(batch.inputs) * torch.pow(10.0, level / 20))
+        return given._replace(values=as_float(given.values) * torch.pow(10.0, level / 20))
 
 
 class Noise(nn.Module):
@@ -71,14 +71,14 @@ class Noise(nn.Module):
             raise UserError(f"Noise.snr_db is a range [low, high]: write [{high}, {low}]")
         self.low, self.high = float(low), float(high)
 
-    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
+    def forward(self, given: Input, draws: SampleRandom) -> Input:
         """Waveforms (B, T) to float of the same shape."""
-        x, lengths = as_float(batch.inputs), lengths_of(batch)
+        x, lengths = as_float(given.values), lengths_of(given)
         power = x.square().sum(dim=1, keepdim=True) / lengths[:, None].clamp(min=1)
         snr = self.low + (self.high - self.low) * draws.uniform("noise.snr")
         amplitude = torch.sqrt(3 * power * torch.pow(10.0, -snr / 10))  # -a .. a has variance a^2 / 3
         noise = draws.uniform("noise", x.shape[1]).mul_(2).sub_(1).mul_(amplitude)
-        return batch._replace(inputs=x + noise.mul_(valid(lengths, x.shape[1])))
+        return given._replace(values=x + noise.mul_(valid(lengths, x.shape[1])))
 
 
 class TimeShift(nn.Module):
@@ -91,14 +91,14 @@ class TimeShift(nn.Module):
         super().__init__()
         self.fraction = fraction
 
-    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
+    def forward(self, given: Input, draws: SampleRandom) -> Input:
         """Waveforms (B, T) to the same shape and dtype; lengths stay."""
-        x, lengths = batch.inputs, lengths_of(batch)[:, None]
+        x, lengths = given.values, lengths_of(given)[:, None]
         shift = ((2 * draws.uniform("time_shift") - 1) * self.fraction * lengths).round().long()
         time = torch.arange(x.shape[1], device=x.device)
         source = time - shift
         keep = (source >= 0) & (source < lengths) & (time < lengths)
-        return batch._replace(inputs=x.gather(1, source.clamp_(0, x.shape[1] - 1)) * keep)
+        return given._replace(values=x.gather(1, source.clamp_(0, x.shape[1] - 1)) * keep)
 
 
 class Speed(nn.Module):
@@ -117,9 +117,9 @@ class Speed(nn.Module):
         super().__init__()
         self.change = change
 
-    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
+    def forward(self, given: Input, draws: SampleRandom) -> Input:
         """Waveforms (B, T) to float (B, ceil(T / (1 - change))), lengths become length / factor."""
-        x, lengths = as_float(batch.inputs), lengths_of(batch)[:, None]
+        x, lengths = as_float(given.values), lengths_of(given)[:, None]
         one = 1 << self.STEP_BITS
         factor = 1 + (2 * draws.uniform("speed") - 1) * self.change
         step = (factor * one).round().long().clamp(min=math.ceil((1 - self.change) * one))
@@ -130,7 +130,7 @@ class Speed(nn.Module):
         right = (left + 1).minimum(lengths - 1).clamp_(min=0)
         share = (place & (one - 1)).to(x.dtype) / one
         played = torch.lerp(x.gather(1, left), x.gather(1, right), share)
-        return batch._replace(inputs=played * valid(after[:, 0], width), lengths=after[:, 0])
+        return given._replace(values=played * valid(after[:, 0], width), lengths=after[:, 0])
 
 
 class SpecAugment(nn.Module):
@@ -155,18 +155,18 @@ class SpecAugment(nn.Module):
         self.freq_masks, self.freq_width = freq_masks, freq_width
         self.time_masks, self.time_width = time_masks, time_width
 
-    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
+    def forward(self, given: Input, draws: SampleRandom) -> Input:
         """Log-mel (B, 1, bins, frames) to the same shape; waveforms (B, 1, T) count as one bin."""
-        x = batch.inputs
+        x = given.values
         bins, frames = x.shape[-2:]
-        lengths = lengths_of(batch)[:, None]
+        lengths = lengths_of(given)[:, None]
         u = draws.uniform("spec_augment", 2 * (self.freq_masks + self.time_masks))
         freq, time = u.split((2 * self.freq_masks, 2 * self.time_masks), dim=1)
         total = torch.full_like(lengths, bins)
         rows = _stretches(freq, total, total.clamp(max=min(self.freq_width, bins - 1)), bins)
         columns = _stretches(time, lengths, (lengths * self.time_width).long(), frames)
         mask = rows[:, :, None] | columns[:, None, :]
-        return batch._replace(inputs=x.masked_fill(mask if x.dim() == 3 else mask[:, None], 0))
+        return given._replace(values=x.masked_fill(mask if x.dim() == 3 else mask[:, None], 0))
 
 
 def _stretches(u: Tensor, total: Tensor, widest: Tensor, size: int) -> Tensor:
@@ -247,19 +247,19 @@ class LogMel(nn.Module):
         self.register_buffer("mean", torch.zeros(n_mels, 1))
         self.register_buffer("std", torch.ones(n_mels, 1))
 
-    def forward(self, batch: Batch) -> Batch:
+    def forward(self, given: Input) -> Input:
         """Waveforms (B, T) to float32 (B, 1, n_mels, 1 + T // hop), lengths in frames: 1 + length // hop."""
-        mel, lengths = self._log_mel(batch)
+        mel, lengths = self._log_mel(given)
         inside = valid(lengths, mel.shape[-1])[:, None, :]
         if self.normalize == "clip":
             mel = _standardize(mel, inside, lengths, self.STD_FLOOR)
         elif self.normalize == "bin":
             mel = (mel - self.mean) / self.std
-        return batch._replace(inputs=(mel * inside)[:, None], lengths=lengths)
+        return given._replace(values=(mel * inside)[:, None], lengths=lengths)
 
-    def _log_mel(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _log_mel(self, given: Input) -> tuple[Tensor, Tensor]:
         """Log power (B, n_mels, frames), and the lengths in frames; never in half precision."""
-        x, lengths = as_float(batch.inputs).float(), lengths_of(batch)
+        x, lengths = as_float(given.values).float(), lengths_of(given)
         with torch.autocast(x.device.type, enabled=False):
             spectrum = torch.stft(
                 x * valid(lengths, x.shape[1]),
@@ -274,13 +274,13 @@ class LogMel(nn.Module):
             power = spectrum.real.square() + spectrum.imag.square()
             return torch.log(torch.matmul(self.filters, power).clamp(min=self.FLOOR)), 1 + lengths // self.hop
 
-    def fit(self, batches: Iterable[Batch]) -> None:
+    def fit(self, batches: Iterable[Input]) -> None:
         """normalize="bin": every bin's mean and deviation over all valid frames, summed in float64."""
         if self.normalize != "bin":
             return
         total, count = torch.zeros(2, self.n_mels, dtype=torch.float64), 0
-        for batch in batches:
-            mel, lengths = self._log_mel(batch)
+        for given in batches:
+            mel, lengths = self._log_mel(given)
             mel = mel.double() * valid(lengths, mel.shape[-1])[:, None, :]
             total += torch.stack((mel.sum((0, 2)), mel.square().sum((0, 2)))).cpu()
             count += int(lengths.sum())
@@ -316,16 +316,16 @@ class Waveform(nn.Module):
         super().__init__()
         self.rms = rms
 
-    def forward(self, batch: Batch) -> Batch:
+    def forward(self, given: Input) -> Input:
         """Waveforms (B, T) to (B, 1, T); zeros beyond each length."""
-        lengths = lengths_of(batch)
-        x = as_float(batch.inputs).float() * valid(lengths, batch.inputs.shape[1])
+        lengths = lengths_of(given)
+        x = as_float(given.values).float() * valid(lengths, given.values.shape[1])
         if self.rms:
             power = x.square().sum(dim=1, keepdim=True) / lengths[:, None].clamp(min=1)
             x = x / power.sqrt().clamp(min=self.RMS_FLOOR)
-        return batch._replace(inputs=x[:, None], lengths=lengths)
+        return given._replace(values=x[:, None], lengths=lengths)
 
-    def fit(self, batches: Iterable[Batch]) -> None:
+    def fit(self, batches: Iterable[Input]) -> None:
         """Nothing is learned."""
 
     def facts(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from annotated_types import Ge, Interval
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from leyden.data.batch import Batch
+from leyden.data.batch import Input
 from leyden.data.transforms.audio import LogMel, valid
 from leyden.data.transforms.image import Normalize
 from leyden.utils.errors import UserError
@@ -57,17 +57,17 @@ class FixedVector(nn.Module):
             self.part = Bands(sample_rate, n_mels)
         self.register_buffer("gain", torch.ones(()))
 
-    def forward(self, batch: Batch) -> Batch:
+    def forward(self, given: Input) -> Input:
         """Raw inputs to float32 (B, C, h, w), without lengths."""
-        made: Batch = self.part(batch)
-        return made._replace(inputs=made.inputs * self.gain)
+        made: Input = self.part(given)
+        return made._replace(values=made.values * self.gain)
 
-    def fit(self, batches: Iterable[Batch]) -> None:
+    def fit(self, batches: Iterable[Input]) -> None:
         """What scales the numbers, and all of them, from the training set."""
         batches = iter(batches)
         few = list(islice(batches, self.FEW))
         self.part.fit(chain(few, batches))
-        sizes = torch.cat([self.part(batch).inputs.abs().flatten(1).sum(1) for batch in few])
+        sizes = torch.cat([self.part(given).values.abs().flatten(1).sum(1) for given in few])
         self.gain.copy_(self.REACH / sizes.mean().clamp(min=1.0))
 
     def facts(self) -> dict[str, Any]:
@@ -84,12 +84,12 @@ class Pixels(nn.Module):
         self.channels = in_channels
         self.size = (min(image_size[0], most), min(image_size[1], most))
 
-    def forward(self, batch: Batch) -> Batch:
+    def forward(self, given: Input) -> Input:
         """uint8 (B, C, H, W) to float32 (B, C, h, w)."""
-        batch = self.normalize(batch)
-        return batch._replace(inputs=F.adaptive_avg_pool2d(batch.inputs, self.size))
+        pixels: Input = self.normalize(given)
+        return Input(F.adaptive_avg_pool2d(pixels.values, self.size))
 
-    def fit(self, batches: Iterable[Batch]) -> None:
+    def fit(self, batches: Iterable[Input]) -> None:
         """Each channel's mean and deviation."""
         self.normalize.fit(batches)
 
@@ -117,15 +117,15 @@ class NGrams(nn.Module):
             raise UserError(f"model.frontend.buckets={buckets}: a power of two is expected, such as {near}")
         self.shortest, self.longest, self.bits = shortest, longest, buckets.bit_length() - 1
 
-    def forward(self, batch: Batch) -> Batch:
+    def forward(self, given: Input) -> Input:
         """Ids int32 or int64 (B, T) to float32 (B, 1, 1, buckets)."""
-        scaled = F.normalize(torch.log1p(self.counts(batch)), dim=1)
-        return batch._replace(inputs=scaled[:, None, None], lengths=None)
+        scaled = F.normalize(torch.log1p(self.counts(given)), dim=1)
+        return given._replace(values=scaled[:, None, None], lengths=None)
 
-    def counts(self, batch: Batch) -> Tensor:
+    def counts(self, given: Input) -> Tensor:
         """float32 (B, buckets): how often each n-gram occurs."""
-        assert batch.lengths is not None
-        ids, lengths = F.pad(batch.inputs.long(), (1, 1)) + 1, batch.lengths + 2
+        assert given.lengths is not None
+        ids, lengths = F.pad(given.values.long(), (1, 1)) + 1, given.lengths + 2
         found = torch.zeros(len(ids), 1 << self.bits, device=ids.device)
         key = torch.zeros_like(ids)
         for n in range(1, min(self.longest, ids.shape[1]) + 1):
@@ -135,7 +135,7 @@ class NGrams(nn.Module):
                 found.scatter_add_(1, _top_bits(key, self.bits), within.to(found.dtype))
         return found
 
-    def fit(self, batches: Iterable[Batch]) -> None:
+    def fit(self, batches: Iterable[Input]) -> None:
         """Nothing is learned."""
 
     def facts(self) -> dict[str, Any]:
@@ -166,25 +166,25 @@ class Bands(nn.Module):
         self.register_buffer("mean", torch.zeros(2, n_mels))
         self.register_buffer("std", torch.ones(2, n_mels))
 
-    def forward(self, batch: Batch) -> Batch:
+    def forward(self, given: Input) -> Input:
         """Waveforms (B, T) to float32 (B, 1, 2, n_mels)."""
-        scaled = (self.moments(batch) - self.mean) / self.std
-        return batch._replace(inputs=scaled[:, None], lengths=None)
+        scaled = (self.moments(given) - self.mean) / self.std
+        return given._replace(values=scaled[:, None], lengths=None)
 
-    def moments(self, batch: Batch) -> Tensor:
+    def moments(self, given: Input) -> Tensor:
         """float32 (B, 2, n_mels): mean and deviation over the frames within each clip."""
-        made: Batch = self.mel(batch)
+        made: Input = self.mel(given)
         assert made.lengths is not None
-        power = made.inputs[:, 0]
+        power = made.values[:, 0]
         within = valid(made.lengths, power.shape[-1])[:, None]
         count = made.lengths[:, None]
         mean = (power * within).sum(2) / count
         spread = ((power - mean[..., None]) * within).square().sum(2) / count
         return torch.stack((mean, spread.sqrt()), dim=1)
 
-    def fit(self, batches: Iterable[Batch]) -> None:
+    def fit(self, batches: Iterable[Input]) -> None:
         """Mean and deviation of each of the numbers over the training clips, in float64."""
-        found = torch.cat([self.moments(batch).double() for batch in batches])
+        found = torch.cat([self.moments(given).double() for given in batches])
         self.mean.copy_(found.mean(0))
         self.std.copy_(found.std(0, correction=0).clamp(min=self.STD_FLOOR))
 

@@ -1,6 +1,6 @@
 """Images on the device: crop, flip, affine map, erasing; and the frontend that normalises.
 
-Every transform works on the whole batch at once with parameters of its own for each sample, which `Draws`
+Every transform works on the whole batch at once with parameters of its own for each sample, which `SampleRandom`
 makes from (seed, epoch, position): a sample is augmented alike whatever stands beside it in the batch.
 Crop, flip and affine map keep the dtype (uint8, or float in 0..255).
 """
@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from leyden.data.batch import Batch, SampleRandom
+from leyden.data.batch import Input, SampleRandom
 from leyden.utils.errors import UserError
 
 Probability = Annotated[float, Interval(ge=0, le=1)]
@@ -43,16 +43,16 @@ class RandomCrop(nn.Module):
         super().__init__()
         self.padding = padding
 
-    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
+    def forward(self, given: Input, draws: SampleRandom) -> Input:
         """(B, C, H, W) to the same shape and dtype: one gather."""
-        x, p = batch.inputs, self.padding
+        x, p = given.values, self.padding
         b, c, h, w = x.shape
         offset = draws.integers("random_crop", 2 * p + 1, 2)
         rows = offset[:, :1] + torch.arange(h, device=x.device)
         columns = offset[:, 1:] + torch.arange(w, device=x.device)
         index = (rows[:, :, None] * (w + 2 * p) + columns[:, None, :]).view(b, 1, h * w)
         padded = F.pad(x, (p, p, p, p)).flatten(2)
-        return batch._replace(inputs=padded.gather(2, index.expand(b, c, h * w)).view(b, c, h, w))
+        return given._replace(values=padded.gather(2, index.expand(b, c, h * w)).view(b, c, h, w))
 
 
 class HorizontalFlip(nn.Module):
@@ -65,10 +65,10 @@ class HorizontalFlip(nn.Module):
         super().__init__()
         self.p = p
 
-    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
+    def forward(self, given: Input, draws: SampleRandom) -> Input:
         """(B, C, H, W) to the same shape and dtype."""
         flip = draws.uniform("horizontal_flip") < self.p
-        return batch._replace(inputs=torch.where(flip[:, :, None, None], batch.inputs.flip(-1), batch.inputs))
+        return given._replace(values=torch.where(flip[:, :, None, None], given.values.flip(-1), given.values))
 
 
 class Affine(nn.Module):
@@ -95,12 +95,12 @@ class Affine(nn.Module):
         self.translate = translate
         self.scale = _ordered("Affine.scale", scale)
 
-    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
+    def forward(self, given: Input, draws: SampleRandom) -> Input:
         """(B, C, H, W) to the same shape and dtype; integers are rounded."""
-        x = batch.inputs
+        x = given.values
         grid = self._grid(draws, x.shape[-2], x.shape[-1])
         moved = F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        return batch._replace(inputs=(moved if x.is_floating_point() else moved.round_()).to(x.dtype))
+        return given._replace(values=(moved if x.is_floating_point() else moved.round_()).to(x.dtype))
 
     def _grid(self, draws: SampleRandom, height: int, width: int) -> Tensor:
         """Where each output pixel is read from, (B, H, W, 2) as (x, y) in -1 .. 1.
@@ -146,9 +146,9 @@ class Erasing(nn.Module):
         low, high = _ordered("Erasing.ratio", ratio)
         self.log_ratio = (math.log(low), math.log(high))
 
-    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
+    def forward(self, given: Input, draws: SampleRandom) -> Input:
         """(B, C, H, W) to the same shape and dtype."""
-        height, width = batch.inputs.shape[-2:]
+        height, width = given.values.shape[-2:]
         u = draws.uniform("erasing", 5)[:, :, None]
         area = (self.area[0] + (self.area[1] - self.area[0]) * u[:, 0]) * (height * width)
         stretch = torch.exp((self.log_ratio[0] + (self.log_ratio[1] - self.log_ratio[0]) * u[:, 1]) / 2)
@@ -156,7 +156,7 @@ class Erasing(nn.Module):
         columns = _interval(torch.sqrt(area) / stretch, u[:, 3], width)
         rows = rows & (u[:, 4] < self.p)
         inside = (rows[:, :, None] & columns[:, None, :])[:, None]
-        return batch._replace(inputs=batch.inputs.masked_fill(inside, 0))
+        return given._replace(values=given.values.masked_fill(inside, 0))
 
 
 def _interval(extent: Tensor, place: Tensor, size: int) -> Tensor:
@@ -191,20 +191,20 @@ class Normalize(nn.Module):
         self.register_buffer("scale", torch.full((in_channels, 1, 1), 1 / 255))
         self.register_buffer("shift", torch.zeros(in_channels, 1, 1))
 
-    def forward(self, batch: Batch) -> Batch:
+    def forward(self, given: Input) -> Input:
         """uint8 or float (B, C, H, W) in 0..255 to float32 of the same shape."""
-        x = batch.inputs.to(torch.float32, copy=True)  # a copy, so that two in-place kernels may follow
-        return batch._replace(inputs=x.mul_(self.scale).add_(self.shift))
+        x = given.values.to(torch.float32, copy=True)  # a copy, so that two in-place kernels may follow
+        return given._replace(values=x.mul_(self.scale).add_(self.shift))
 
-    def fit(self, batches: Iterable[Batch]) -> None:
+    def fit(self, batches: Iterable[Input]) -> None:
         """Mean and standard deviation of every channel over all pixels, summed in float64; by="range" needs none."""
         if self.by == "range":
             return
         channels = self.scale.shape[0]
         total = torch.zeros(2, channels, dtype=torch.float64)
         count = 0
-        for batch in batches:
-            x = batch.inputs.double()
+        for given in batches:
+            x = given.values.double()
             total += torch.stack((x.sum((0, 2, 3)), x.square().sum((0, 2, 3)))).cpu()
             count += x.numel() // channels
         if count == 0:

@@ -7,7 +7,7 @@ import torch
 from annotated_types import Gt, Interval
 from torch import Tensor, nn
 
-from leyden.data.batch import Batch, MixupTargets, SampleRandom
+from leyden.data.batch import Batch, Input, MixupTargets, SampleRandom
 from leyden.utils.errors import UserError
 
 # Of the table of Beta's quantiles: read between the knots it is exact to 1e-6 up to alpha = 1, and above
@@ -24,7 +24,7 @@ class Mixup(nn.Module):
     ranks and accumulation steps.
     """
 
-    stage: ClassVar[str] = "features"
+    stage: ClassVar[str] = "batch"
     modality: ClassVar[str] = "any"
     not_for: ClassVar[tuple[str, ...]] = ("text",)  # a mean of two token ids is no token
 
@@ -37,8 +37,7 @@ class Mixup(nn.Module):
 
     def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
         """Float inputs (B, ...) to the same shape; lengths become the longer of each pair's, mix is set."""
-        x = batch.inputs
-        if not x.is_floating_point():
+        if not all(x.values.is_floating_point() for x in batch.inputs.values()):
             raise UserError(
                 "augment: Mixup mixes images and audio, not token ids; for text use token_dropout"
             )
@@ -46,13 +45,8 @@ class Mixup(nn.Module):
             raise UserError("augment: a batch can be mixed once; keep one Mixup and drop the other")
         partner = self._partner(draws)
         weight = self._weight(draws)
-        share = weight.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
-        lengths = batch.lengths
-        return batch._replace(
-            inputs=torch.lerp(x[partner], x, share),
-            lengths=None if lengths is None else torch.maximum(lengths, lengths[partner]),
-            mix=MixupTargets(batch.labels[partner], weight),
-        )
+        mixed = batch.map_inputs(lambda x: _mix(x, partner, weight))
+        return mixed._replace(mix=MixupTargets(batch.targets[partner], weight))
 
     def _partner(self, draws: SampleRandom) -> Tensor:
         """int64 (B,): the next sample in the ring that sorting by a random key makes."""
@@ -68,6 +62,14 @@ class Mixup(nn.Module):
         return torch.where(u < 0.5, low, 1 - low)
 
 
+def _mix(given: Input, partner: Tensor, weight: Tensor) -> Input:
+    """weight (B,) of each sample, the rest of its partner (B,); as long as the longer of the two."""
+    x, lengths = given
+    share = weight.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+    longer = None if lengths is None else torch.maximum(lengths, lengths[partner])
+    return Input(torch.lerp(x[partner], x, share), longer)
+
+
 class Remix(nn.Module):
     """Mixup whose label goes to the rarer class of a pair where the frequent one makes up less than tau of the input.
 
@@ -81,7 +83,7 @@ class Remix(nn.Module):
         tau: share of the input below which the frequent class gives up its label.
     """
 
-    stage: ClassVar[str] = "features"
+    stage: ClassVar[str] = "batch"
     modality: ClassVar[str] = "any"
     not_for: ClassVar[tuple[str, ...]] = Mixup.not_for
 
@@ -102,7 +104,7 @@ class Remix(nn.Module):
         """As `Mixup`, with other label weights."""
         mixed = self.mixup(batch, draws)
         partner, weight = mixed.mix
-        ratio = self.counts[batch.labels] / self.counts[partner].clamp_min(1)
+        ratio = self.counts[batch.targets] / self.counts[partner].clamp_min(1)
         to_partner = (ratio >= self.kappa) & (weight < self.tau)
         to_own = (ratio <= 1 / self.kappa) & (1 - weight < self.tau)
         favoured = weight.masked_fill(to_partner, 0.0).masked_fill(to_own, 1.0)

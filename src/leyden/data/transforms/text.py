@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from annotated_types import Interval
 from torch import nn
 
-from leyden.data.batch import Batch, SampleRandom
+from leyden.data.batch import Input, SampleRandom
 
 UNKNOWN = 1
 
@@ -29,12 +29,12 @@ class TokenDropout(nn.Module):
         super().__init__()
         self.p = p
 
-    def forward(self, batch: Batch, draws: SampleRandom) -> Batch:
+    def forward(self, given: Input, draws: SampleRandom) -> Input:
         """Token ids (B, T) to the same shape; padding and lengths stay."""
-        ids = batch.inputs
+        ids = given.values
         u = draws.uniform("token_dropout", ids.shape[1]).masked_fill(ids == 0, -1)
         drop = (u >= 0) & (u < self.p) & (u < u.amax(dim=1, keepdim=True))
-        return batch._replace(inputs=ids.masked_fill(drop, UNKNOWN))
+        return given._replace(values=ids.masked_fill(drop, UNKNOWN))
 
 
 class Tokens(nn.Module):
@@ -42,11 +42,11 @@ class Tokens(nn.Module):
 
     modality: ClassVar[str] = "text"
 
-    def forward(self, batch: Batch) -> Batch:
-        """The batch itself."""
-        return batch
+    def forward(self, given: Input) -> Input:
+        """The input itself."""
+        return given
 
-    def fit(self, batches: Iterable[Batch]) -> None:
+    def fit(self, batches: Iterable[Input]) -> None:
         """Nothing is learned."""
 
     def facts(self) -> dict[str, Any]:

@@ -74,8 +74,7 @@ def input_stats(data: DataModule) -> InputStats:
 
 
 def _images(data: DataModule, rows: np.ndarray) -> dict[str, Any]:
-    images = data.table.inputs.gather(rows)
-    assert isinstance(images, torch.Tensor)
+    images = data.table.inputs.gather(rows).values
     pixels = images.float()
     mean, std = pixels.mean((2, 3)), pixels.std((2, 3), correction=0)
     places = F.adaptive_avg_pool2d(pixels, _GRID).flatten(1)

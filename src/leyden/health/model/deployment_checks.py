@@ -42,7 +42,7 @@ def save_and_load(subject: ModelUnderTest) -> CheckResult:
 def bfloat16(subject: ModelUnderTest) -> CheckResult:
     """Under autocast the answer is nearly the same."""
     name, plain = "works in bfloat16", subject.logits(module=subject.memory.module)
-    device = subject.batch.labels.device.type
+    device = subject.batch.targets.device.type
     try:
         with torch.autocast(device, torch.bfloat16):
             half = subject.logits(module=subject.memory.module)
@@ -89,7 +89,7 @@ def export(subject: ModelUnderTest) -> CheckResult:
 def _exported(subject: ModelUnderTest) -> float:
     """How far the exported net is from the net, on a batch of another size than it was exported with."""
     batch, net = subject.prepared, subject.net
-    given = [batch.inputs, *([] if batch.lengths is None else [batch.lengths])]
+    given = [x for x in batch.input if x is not None]
     size = {0: Dim("batch", min=1, max=4096)}
     half = tuple(x[: max(2, len(x) // 2)] for x in given)
     with preserved_state(subject.module), torch.no_grad(), warnings.catch_warnings():

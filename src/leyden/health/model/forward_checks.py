@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from leyden.data.batch import Batch
+from leyden.data.batch import Batch, Input
 from leyden.health.findings import CheckResult, check_failed
 from leyden.health.model.model_under_test import ModelUnderTest, Trace
 from leyden.modules.standalone import preserved_state
@@ -16,15 +16,15 @@ _CLOSE = 1e-3  # of the largest logit: what rounding may do
 
 def shapes(subject: ModelUnderTest) -> CheckResult:
     """Logits (B, C), finite, of floating point."""
-    name, wanted = "shapes", (len(subject.batch.labels), subject.classes)
+    name, wanted = "shapes", (len(subject.batch.targets), subject.classes)
     try:
         logits = subject.logits()
     except Exception as error:  # of a net of the user's own
-        where = f"inputs {tuple(subject.prepared.inputs.shape)}"
+        where = f"inputs {tuple(subject.prepared.input.values.shape)}"
         return check_failed(
             name, "shapes", "error", f"the forward pass fails for {where}: {type(error).__name__}: {error}"
         )
-    told = f"logits {tuple(logits.shape)} of inputs {tuple(subject.prepared.inputs.shape)}"
+    told = f"logits {tuple(logits.shape)} of inputs {tuple(subject.prepared.input.values.shape)}"
     if tuple(logits.shape) != wanted or not logits.is_floating_point():
         words = (
             f"the net gives {tuple(logits.shape)} {logits.dtype}, expected are logits {wanted} (samples, classes): "
@@ -80,13 +80,13 @@ def samples_apart(subject: ModelUnderTest) -> CheckResult:
 def padding(subject: ModelUnderTest) -> CheckResult:
     """Zeros behind the end of a sequence, up to its length, change no logits."""
     name, batch = "padding changes nothing", subject.batch
-    if batch.lengths is None:
-        return CheckResult(name, "images have none")
-    more = max(1, int(_LONGER * batch.inputs.shape[1]))
-    longer = torch.nn.functional.pad(batch.inputs, (0, more))
+    if batch.input.lengths is None:
+        return CheckResult(name, "inputs of one shape have none")
+    more = max(1, int(_LONGER * batch.input.values.shape[1]))
+    longer = batch.map_inputs(lambda x: x._replace(values=torch.nn.functional.pad(x.values, (0, more))))
     plain, first = _traced(subject, subject.prepared)
     with preserved_state(subject.module), torch.no_grad():
-        prepared = subject.module.prepare(batch._replace(inputs=longer))  # type: ignore[operator]
+        prepared = subject.module.prepare(longer)  # type: ignore[operator]
     padded, second = _traced(subject, prepared)
     gap = _gap(plain, padded)
     if gap <= _tolerance(plain):
@@ -114,10 +114,14 @@ def _tolerance(logits: Tensor) -> float:
 
 def _others_changed(batch: Batch, kept: int) -> Batch:
     """Every sample but one is another: numbers are stretched and moved, token ids become the largest one."""
-    x = batch.inputs
-    changed = 1.5 * x + 0.3 if x.is_floating_point() else torch.where(x > 0, x.max(), x)
-    changed[kept] = x[kept]
-    return batch._replace(inputs=changed)
+
+    def change(given: Input) -> Input:
+        x = given.values
+        changed = 1.5 * x + 0.3 if x.is_floating_point() else torch.where(x > 0, x.max(), x)
+        changed[kept] = x[kept]
+        return given._replace(values=changed)
+
+    return batch.map_inputs(change)
 
 
 def _differs_at(kept: int, samples: int) -> Callable[[Tensor, Tensor], bool]:

@@ -80,7 +80,7 @@ class ModelUnderTest:
 
     def loss(self, logits: Tensor) -> float:
         """Mean cross-entropy."""
-        return float(F.cross_entropy(logits.float(), self.batch.labels))
+        return float(F.cross_entropy(logits.float(), self.batch.targets))
 
     @cached_property
     def memory(self) -> OverfitCopy:
@@ -99,7 +99,7 @@ class ModelUnderTest:
         before = after = self.loss(self.in_training(module).detach())
         steps = 0
         while steps < STEPS and after >= OVERFITTED * before:
-            loss = F.cross_entropy(self.in_training(module).float(), self.batch.labels)
+            loss = F.cross_entropy(self.in_training(module).float(), self.batch.targets)
             if not loss.requires_grad:
                 break
             optimizer.zero_grad()

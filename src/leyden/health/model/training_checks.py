@@ -33,7 +33,7 @@ def gradients(subject: ModelUnderTest) -> CheckResult:
         if not logits.requires_grad:
             words = "the loss depends on no trainable parameter: all are frozen, or forward runs without gradients"
             return check_failed(name, "no_gradient", "error", words)
-        F.cross_entropy(logits.float(), subject.batch.labels).backward()
+        F.cross_entropy(logits.float(), subject.batch.targets).backward()
     trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
     none = [n for n, p in trained.items() if p.grad is None]
     zero = [n for n, p in trained.items() if p.grad is not None and not p.grad.any()]
@@ -61,7 +61,7 @@ def memory(subject: ModelUnderTest) -> CheckResult:
     if found.has_overfitted:
         return CheckResult(name, f"{told} of Adam at {found.rate:g}")
     message = (
-        f"{len(subject.batch.labels)} samples cannot be overfitted: in {STEPS} steps of Adam the loss goes from "
+        f"{len(subject.batch.targets)} samples cannot be overfitted: in {STEPS} steps of Adam the loss goes from "
         f"{found.before:.3g} to {found.after:.3g}, expected is less than {OVERFITTED * found.before:.2g}. A layer that "
         "is cut off, an activation behind the last layer, labels that do not go with the inputs, or far too small a net"
     )
@@ -71,8 +71,7 @@ def memory(subject: ModelUnderTest) -> CheckResult:
 def inputs_matter(subject: ModelUnderTest) -> CheckResult:
     """With all inputs zero, what has been learnt is not known any more."""
     name, found = "inputs matter", subject.memory
-    inputs = subject.prepared.inputs
-    blank = subject.prepared._replace(inputs=torch.zeros_like(inputs))
+    blank = subject.prepared.map_inputs(lambda x: x._replace(values=torch.zeros_like(x.values)))
     with torch.no_grad():
         # in training mode: after a few steps batch norm's running statistics are not yet those
         with_, without = (
