@@ -31,11 +31,11 @@ def test_fsdd(tmp_path: Path) -> None:
     tiny_fsdd(tmp_path)
     table = load(FSDD(str(tmp_path)), tmp_path / "cache")
     assert table.facts == {"sample_rate": 8000}
-    assert table.index.class_names == ("0", "1")
+    assert table.index.target_names == ("0", "1")
     assert table.index.group_names == ("jackson", "theo")
     for row, name in enumerate(table.index.names):
         digit, speaker, number = name.removesuffix(".wav").split("_")
-        assert table.index.labels[row] == int(digit)
+        assert table.index.targets[row] == int(digit)
         assert table.index.group_names[table.index.group[row]] == speaker
         assert table.index.split[row] == (2 if int(number) < 5 else 0)
         assert table.inputs.row(row).tolist() == [int(digit)] * 40
@@ -111,7 +111,7 @@ def test_manifest(tmp_path: Path) -> None:
         '{"path": "x/1.wav", "label": "b"}\n{"path": "x/2.wav", "label": "a"}\n'
     )
     table = load(AudioManifest(str(tmp_path / "m.jsonl")), tmp_path / "cache")
-    assert table.index.labels.tolist() == [1, 0]
+    assert table.index.targets.tolist() == [1, 0]
     assert [table.inputs.row(row)[0] for row in (0, 1)] == [1, 2]
 
 
@@ -129,4 +129,4 @@ def test_real_fsdd(tmp_path: Path) -> None:
     table = load(FSDD(str(DATA / "fsdd")), tmp_path)
     assert np.bincount(table.index.split).tolist() == [2700, 0, 300]
     assert len(table.index.group_names) == 6
-    assert np.bincount(table.index.labels).tolist() == [300] * 10
+    assert np.bincount(table.index.targets).tolist() == [300] * 10

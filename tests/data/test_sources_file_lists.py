@@ -52,7 +52,7 @@ def test_class_folders(tmp_path: Path) -> None:
     assert list(listing.labels) == ["cat", "dog", "dog"]
     assert listing.split is None
     assert Path(listing.path(2)).is_file()
-    assert listing.index().class_names == ("cat", "dog")
+    assert listing.index().target_names == ("cat", "dog")
 
 
 @pytest.mark.parametrize("val", ["val", "valid", "validation"])
@@ -65,7 +65,7 @@ def test_split_folders(tmp_path: Path, val: str) -> None:
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     touch(tmp_path, "train/1.png", "bus/2.png")
-    assert scan(str(tmp_path), (".png",)).index().class_names == ("bus", "train")
+    assert scan(str(tmp_path), (".png",)).index().target_names == ("bus", "train")
 
 
 @pytest.mark.parametrize(
@@ -180,12 +180,12 @@ def test_manifest(tmp_path: Path) -> None:
     )
     listing = read_manifest(str(tmp_path / "m.csv"), str(tmp_path / "data"), "file", "kind", "part", "who")
     index = listing.index()
-    assert index.class_names == ("a", "b")
-    assert index.labels.tolist() == [1, 0, 0]
+    assert index.target_names == ("a", "b")
+    assert index.targets.tolist() == [1, 0, 0]
     assert index.split.tolist() == [0, 0, 2]
     assert (index.group.tolist(), index.group_names) == ([0, 1, 0], ("ann", "bob"))
     assert index.names[1] == "in/2.png"
-    assert (index.labels.dtype, index.split.dtype, index.group.dtype) == (np.int64, np.int8, np.int32)
+    assert (index.targets.dtype, index.split.dtype, index.group.dtype) == (np.int64, np.int8, np.int32)
 
 
 def test_missing_files_of_a_manifest_are_listed(tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_own_data_loads_as_folders_and_as_manifests(tmp_path: Path) -> None:
     for folder, manifest, classes in zip(folders, manifests, (3, 2, 2), strict=True):
         one, other = load(folder, tmp_path / "cache"), load(manifest, tmp_path / "cache")
         assert len(one) == len(other) == 10 * classes
-        assert one.index.class_names == other.index.class_names
+        assert one.index.target_names == other.index.target_names
         assert one.index.group is None
         assert other.index.group_names == ("ada", "ben", "cyd", "dov")
         assert np.bincount(other.index.split).tolist() == [8 * classes, 0, 2 * classes]

@@ -58,9 +58,9 @@ def test_digits_are_scikit_learns(tmp_path: Path) -> None:
     assert values.shape == (1797, 1, 8, 8)
     assert int(values.max()) == 255
     np.testing.assert_allclose(values[:, 0].numpy(), data.images * 255 / 16, atol=0.5)
-    np.testing.assert_array_equal(table.index.labels, data.target)
+    np.testing.assert_array_equal(table.index.targets, data.target)
     assert table.index.split is None
-    assert len(table.index.class_names) == 10
+    assert len(table.index.target_names) == 10
 
 
 @pytest.mark.parametrize(("source", "name"), [(MNIST, "MNIST"), (FashionMNIST, "FashionMNIST")])
@@ -72,9 +72,9 @@ def test_mnist_layout(tmp_path: Path, source: type[MNIST], name: str) -> None:
     assert isinstance(source(str(tmp_path / "d")), Source)
     table = load(source(str(tmp_path / "d")), tmp_path / "cache")
     np.testing.assert_array_equal(table.inputs.gather(np.arange(30)).values[:, 0].numpy(), images)
-    np.testing.assert_array_equal(table.index.labels, labels)
+    np.testing.assert_array_equal(table.index.targets, labels)
     assert table.index.split.tolist() == [0] * 20 + [2] * 10
-    assert len(table.index.class_names) == 10
+    assert len(table.index.target_names) == 10
     for path in [tmp_path / "d", *(tmp_path / "d").rglob("*")]:
         path.chmod(0o755)
 
@@ -111,7 +111,7 @@ def test_cifar10(tmp_path: Path) -> None:
     table = load(CIFAR10(str(tmp_path)), tmp_path / "cache")
     np.testing.assert_array_equal(table.inputs.gather(np.arange(60)).values.numpy().reshape(60, -1), values)
     assert table.index.split.tolist() == [0] * 50 + [2] * 10
-    assert table.index.class_names[3] == "cat"
+    assert table.index.target_names[3] == "cat"
 
 
 class Evil:
@@ -151,7 +151,7 @@ def test_jpeg_archive(tmp_path: Path) -> None:
     table = load(CIFAR10Jpeg(str(tmp_path / "a.tar.gz")), tmp_path / "cache")
     assert list(table.index.names) == ["test/cat/1.jpg", "train/cat/1.jpg", "train/dog/0.jpg"]
     assert table.index.split.tolist() == [2, 0, 0]
-    assert table.index.labels.tolist() == [0, 0, 1]
+    assert table.index.targets.tolist() == [0, 0, 1]
     assert table.inputs.gather(np.arange(3)).values[:, 0, 0, 0].tolist() == [20, 0, 40]
     again = CIFAR10Jpeg(str(tmp_path / "a.tar.gz"))
     load(again, tmp_path / "cache")

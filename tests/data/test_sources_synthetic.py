@@ -46,7 +46,7 @@ def test_fingerprint_follows_every_argument(make: Callable[..., Any], tmp_path: 
 @given(counts=st.lists(st.integers(1, 9), min_size=2, max_size=5))
 def test_counts_make_a_set_imbalanced(make: Callable[..., Any], counts: list[int]) -> None:
     index = make(num_classes=len(counts), counts=counts).index()
-    assert np.bincount(index.labels).tolist() == counts
+    assert np.bincount(index.targets).tolist() == counts
     assert index.truth is not None
     assert index.truth.dtype == np.int32
     assert len(index.truth) == len(index.names) == sum(counts)
@@ -54,7 +54,7 @@ def test_counts_make_a_set_imbalanced(make: Callable[..., Any], counts: list[int
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_classes_are_balanced_and_mixed_without_counts(make: Callable[..., Any]) -> None:
-    labels = make(num_classes=3, samples=100).index().labels
+    labels = make(num_classes=3, samples=100).index().targets
     assert sorted(np.bincount(labels).tolist()) == [33, 33, 34]
     assert labels.tolist() != sorted(labels.tolist())
 
@@ -82,11 +82,11 @@ def test_the_pattern_is_where_the_truth_says(channels: int) -> None:
         image = source.decode(row)
         assert image.shape == (channels, 20, 20)
         y, x, h, w = index.truth[row]
-        pattern = source.patterns[index.labels[row]]
+        pattern = source.patterns[index.targets[row]]
         assert all(np.array_equal(plane, pattern) for plane in image[:, y : y + h, x : x + w])
         windows = np.lib.stride_tricks.sliding_window_view(image[0], (6, 6)).reshape(-1, 6, 6)
         found = {c for c, one in enumerate(source.patterns) if (windows == one).all(axis=(1, 2)).any()}
-        assert found == {index.labels[row]}
+        assert found == {index.targets[row]}
 
 
 def test_patterns_are_apart_and_the_same_for_every_seed() -> None:
@@ -106,7 +106,7 @@ def test_the_key_word_is_where_the_truth_says() -> None:
         words = bytes(source.decode(row)).decode().split(" ")
         first, count = index.truth[row]
         assert [(place, keys[word]) for place, word in enumerate(words) if word in keys] == [
-            (first, index.labels[row])
+            (first, index.targets[row])
         ]
         assert count == 1
         lengths.add(len(words))
@@ -123,7 +123,7 @@ def test_the_tone_is_where_the_truth_says() -> None:
         assert start + size <= len(wave)
         spectrum = np.abs(np.fft.rfft(wave[start : start + size]))
         assert abs(np.argmax(spectrum) * 8000 / size - hertz) <= 8000 / size
-        assert np.argmin(np.abs(source.frequencies - hertz)) == index.labels[row]
+        assert np.argmin(np.abs(source.frequencies - hertz)) == index.targets[row]
         outside = np.concatenate([wave[:start], wave[start + size :]])
         assert np.sqrt((wave[start : start + size] ** 2).mean()) > 1.5 * np.sqrt((outside**2).mean())
 
@@ -143,5 +143,5 @@ def test_key_words_at_an_end(place: Any, first: bool) -> None:
     for row in range(30):
         words = source.decode(row).tobytes().decode().split()
         found = words[0 if first else -1]
-        assert found in source.keys(int(source.index().labels[row]))
+        assert found in source.keys(int(source.index().targets[row]))
         assert source.index().truth[row, 0] == (0 if first else len(words) - 1)

@@ -22,8 +22,8 @@ def test_sms_spam(tmp_path: Path) -> None:
     (tmp_path / "SMSSpamCollection").write_bytes("ham\tsee you\nspam\tWIN £5\tnow\r\nham\tok\n".encode())
     table = load(SMSSpam(str(tmp_path)), tmp_path / "cache")
     assert texts(table) == ["see you", "WIN £5\tnow", "ok"]
-    assert table.index.class_names == ("ham", "spam")
-    assert table.index.labels.tolist() == [0, 1, 0]
+    assert table.index.target_names == ("ham", "spam")
+    assert table.index.targets.tolist() == [0, 1, 0]
     assert list(table.index.names) == [f"SMSSpamCollection:{line}" for line in (1, 2, 3)]
 
 
@@ -40,7 +40,7 @@ def test_ag_news(tmp_path: Path) -> None:
     (tmp_path / "test.csv").write_text(rows[0])
     table = load(AGNews(str(tmp_path)), tmp_path / "cache")
     assert texts(table)[0] == 'Title 3 Text, with "quotes"'
-    assert [table.index.class_names[c] for c in table.index.labels] == [
+    assert [table.index.target_names[c] for c in table.index.targets] == [
         *("Business", "Sci/Tech", "World", "Sports"),
         "Business",
     ]
@@ -53,7 +53,7 @@ def test_ag_news(tmp_path: Path) -> None:
 def test_table_with_numbers_as_labels(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("".join(f'{{"text": "t{n}", "label": {n}}}\n' for n in (10, 9, 1)))
     table = load(TextTable(str(tmp_path / "a.jsonl")), tmp_path / "cache")
-    assert table.index.class_names == ("1", "9", "10")
+    assert table.index.target_names == ("1", "9", "10")
     assert texts(table) == ["t10", "t9", "t1"]
 
 
@@ -118,4 +118,4 @@ def test_real_sms_spam(tmp_path: Path) -> None:
         pytest.skip("no SMS Spam")
     assert hashlib.sha256(file.read_bytes()).hexdigest() == SMSSpam.SHA256
     table = load(SMSSpam(str(file.parent)), tmp_path)
-    assert np.bincount(table.index.labels).tolist() == [4827, 747]
+    assert np.bincount(table.index.targets).tolist() == [4827, 747]

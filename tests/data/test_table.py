@@ -22,8 +22,9 @@ from leyden.data import cache
 from leyden.data.array_files import ArrayWriter, new_folder
 from leyden.data.cache import load
 from leyden.data.decode import BadInput
-from leyden.data.index import NumberedNames, PackedStrings, encode, verify
+from leyden.data.index import NumberedNames, PackedStrings, encode
 from leyden.data.table import Dense, FileColumn, Index, Ragged, Source, pad
+from leyden.data.targets import verify
 from leyden.utils import parallel
 from leyden.utils.errors import UserError
 
@@ -49,8 +50,8 @@ class Made:
     def index(self) -> Index:
         n = len(self.labels)
         return Index(
-            labels=np.array(self.labels, dtype=np.int64),
-            class_names=tuple(f"c{c}" for c in range(max(self.labels) + 1)),
+            targets=np.array(self.labels, dtype=np.int64),
+            target_names=tuple(f"c{c}" for c in range(max(self.labels) + 1)),
             split=None if self.split is None else np.array(self.split, dtype=np.int8),
             group=(np.arange(n) % 3).astype(np.int32),
             group_names=("ä", "b", "c"),
@@ -80,7 +81,7 @@ def clips(n: int = 10) -> list[np.ndarray]:
 
 
 def same_index(a: Index, b: Index) -> None:
-    assert (a.class_names, a.group_names, list(a.names)) == (b.class_names, b.group_names, list(b.names))
+    assert (a.target_names, a.group_names, list(a.names)) == (b.target_names, b.group_names, list(b.names))
     for name in ("labels", "split", "group", "truth"):
         left, right = getattr(a, name), getattr(b, name)
         assert (left is None) == (right is None)

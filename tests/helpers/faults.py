@@ -152,8 +152,8 @@ class _Altered:
         places = rng.permutation(n)
         self._split[places[: int(0.15 * n)]] = 1
         self._split[places[int(0.15 * n) : int(0.3 * n)]] = 2
-        self._labels = self._index.labels.copy()
-        classes = len(self._index.class_names)
+        self._labels = self._index.targets.copy()
+        classes = len(self._index.target_names)
         wrong = rng.random(n) < wrong_labels
         self._labels[wrong] = (self._labels[wrong] + rng.integers(1, classes, wrong.sum())) % classes
         if rotated:

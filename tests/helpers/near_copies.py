@@ -29,7 +29,7 @@ class Held:
         content = hashlib.blake2b(digest_size=12)
         for values in self._inputs:
             content.update(values.tobytes())
-        for column in (self._index.labels, self._index.split, self._index.group):
+        for column in (self._index.targets, self._index.split, self._index.group):
             content.update(b"" if column is None else column.tobytes())
         return content.hexdigest()
 

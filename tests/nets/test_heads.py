@@ -13,7 +13,7 @@ from leyden.nets.heads import Cosine, Plain, Scaled, TauNormalised
 from leyden.utils.errors import UserError
 
 FACTS = {
-    **{"num_classes": 7, "in_channels": 1, "image_size": (28, 28), "vocab_size": 50, "sample_rate": 8000},
+    **{"num_outputs": 7, "in_channels": 1, "image_size": (28, 28), "vocab_size": 50, "sample_rate": 8000},
     **{"max_length": 4000, "bins": 40, "class_counts": (5,) * 7},
 }
 MODELS = sorted(

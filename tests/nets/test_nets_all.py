@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import leyden.nets
 
 FACTS = {
-    "num_classes": 5,
+    "num_outputs": 5,
     "in_channels": 3,
     "image_size": (16, 16),
     "vocab_size": 30,
@@ -103,7 +103,7 @@ def test_logits_are_the_head_of_the_features(cls: type[nn.Module]) -> None:
     net, inputs = build(cls).eval(), example(cls)
     features, logits = net.features(*inputs), net(*inputs)
     assert features.shape == (4, net.feature_width)
-    assert logits.shape == (4, FACTS["num_classes"])
+    assert logits.shape == (4, FACTS["num_outputs"])
     assert torch.equal(net.head(features), logits)
     assert torch.equal(net(*inputs), logits), "eval mode is deterministic"
 

@@ -38,7 +38,7 @@ def test_option_a_shortcut_takes_every_second_pixel_and_pads_channels() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (8, 8), (28, 28), (32, 48), (64, 64)])
 @pytest.mark.parametrize("cls", [CNN, ResNet])
 def test_any_image_size(cls: type[nn.Module], size: tuple[int, int]) -> None:
-    net = cls(num_classes=3, in_channels=2).eval()
+    net = cls(num_outputs=3, in_channels=2).eval()
     assert net(torch.randn(2, 2, *size)).shape == (2, 3)
 
 

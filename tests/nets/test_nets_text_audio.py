@@ -65,7 +65,7 @@ def test_features_can_start_from_embedded_tokens() -> None:
 
 
 def test_m5_at_8_khz_is_the_papers() -> None:
-    net = M5(num_classes=10, sample_rate=8000)
+    net = M5(num_outputs=10, sample_rate=8000)
     convolutions = [b.conv for b in net.blocks]
     shapes = [(c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0]) for c in convolutions]
     assert shapes == [(1, 128, 80, 4), (128, 128, 3, 1), (128, 256, 3, 1), (256, 512, 3, 1)]
@@ -81,7 +81,7 @@ def test_m5_takes_clips_of_any_length_and_rate(rate: int, seconds: float) -> Non
 @pytest.mark.parametrize("bins", [1, 20, 64, 80])
 @pytest.mark.parametrize("cls", [LogMelCNN, CRNN])
 def test_spectrum_nets_take_any_number_of_bins(cls: type[nn.Module], bins: int) -> None:
-    net = cls(num_classes=4, bins=bins, widths=[4, 8]).eval()
+    net = cls(num_outputs=4, bins=bins, widths=[4, 8]).eval()
     assert net(torch.randn(2, 1, bins, 11), torch.tensor([11, 2])).shape == (2, 4)
 
 

@@ -32,7 +32,7 @@ QUICK = [
 
 def on_meta(name: str) -> None:
     with torch.device("meta"):
-        net = Torchvision(num_classes=7, in_channels=1, name=name).eval()
+        net = Torchvision(num_outputs=7, in_channels=1, name=name).eval()
         x = torch.empty(2, 1, 28, 28)
         features, logits = net.features(x), net(x)
     assert features.shape == (2, net.feature_width)
@@ -62,7 +62,7 @@ def test_all_the_others(name: str) -> None:
 @pytest.mark.parametrize("name", ["regnet_x_400mf", "squeezenet1_1", "shufflenet_v2_x0_5", "googlenet"])
 def test_trains_on_small_grey_images(name: str) -> None:
     torch.manual_seed(0)
-    net = Torchvision(num_classes=3, in_channels=1, name=name).train()
+    net = Torchvision(num_outputs=3, in_channels=1, name=name).train()
     logits = net(torch.randn(4, 1, 28, 28))
     assert logits.shape == (4, 3)
     logits.sum().backward()

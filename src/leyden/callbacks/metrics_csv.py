@@ -29,10 +29,11 @@ class MetricsCSV(LastCallback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Every `log_every_n_steps` batches: the mean training loss since the last time, to the loggers."""
-        tally, every = getattr(pl_module, "tally", None), getattr(trainer, "log_every_n_steps", 50)
-        if tally is None or not trainer.loggers or (batch_idx + 1) % every:
+        means, every = getattr(pl_module, "means", None), getattr(trainer, "log_every_n_steps", 50)
+        if means is None or not trainer.loggers or (batch_idx + 1) % every:
             return
-        values = {f"train/{name}_step": value for name, value in tally.read_interval().items()}
+        names = (f"train/{name}_step" for name in ("loss", getattr(pl_module, "score_name", "score")))
+        values = dict(zip(names, means.read_interval(), strict=False))
         for logger in trainer.loggers:
             logger.log_metrics(values, step=trainer.global_step)
 

@@ -135,7 +135,7 @@ def write_figures(
         predictions: folder of the outputs.
         step: the optimizer step that everything is filed under.
     """
-    lines = list(describe_imbalance(data.spec.class_counts, data.spec.class_names))
+    lines = list(describe_imbalance(data.spec.class_counts, data.spec.target_names))
     if result["classes"]:
         lines.append(markdown.classes_markdown(result["classes"], result["prior"]))
     writer.add_text("classes", "\n\n".join(lines), step)
@@ -155,7 +155,7 @@ def _show_split(
     data: DataModule,
     step: int,
 ) -> None:
-    names, probabilities, labels = data.spec.class_names, outputs["probabilities"], outputs["labels"]
+    names, probabilities, labels = data.spec.target_names, outputs["probabilities"], outputs["labels"]
     confidence, answer = probabilities.max(1), outputs["answers"]
     drawn = {
         "confusion": evaluation.confusion_matrix(found["confusion"], names, f"{split}: confusion"),

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
 
     for line in _facts(data):
         console.print(line)
-    console.print(counts_table(_counts(data), data.spec.class_names))
+    console.print(counts_table(_counts(data), data.spec.target_names))
     if save is not None:
         save(_figure(data, given.picture))
         console.print(f"{_SAMPLES} training samples are drawn in {given.picture}")
@@ -59,7 +59,7 @@ def _read(overrides: Sequence[str], config_dirs: Sequence[str]) -> "DataModule":
 
 def _counts(data: "DataModule") -> dict[str, list[int]]:
     """Samples of each class, by split."""
-    labels, classes = data.table.index.labels, data.spec.num_classes
+    labels, classes = data.table.index.targets, data.spec.num_outputs
     splits = data.splits._asdict()
     return {name: np.bincount(labels[rows], minlength=classes).tolist() for name, rows in splits.items()}
 
@@ -67,7 +67,7 @@ def _counts(data: "DataModule") -> dict[str, list[int]]:
 def _facts(data: "DataModule") -> Iterator[str]:
     """What there is besides the counts, a line each."""
     spec, index = data.spec, data.table.index
-    yield f"{len(data.table):,} inputs of modality {spec.modality}, {spec.num_classes} classes"
+    yield f"{len(data.table):,} inputs of modality {spec.modality}, {spec.num_outputs} classes"
     if spec.modality == "image":
         yield f"images of {spec.image_size[1]}x{spec.image_size[0]} pixels, {spec.in_channels} channel(s)"
     elif data.lengths is not None:
@@ -75,7 +75,7 @@ def _facts(data: "DataModule") -> Iterator[str]:
         yield f"{spec.modality} of {_spread(data.lengths / (spec.sample_rate or 1))} {unit}"
     if spec.vocab_size:
         yield f"a vocabulary of {spec.vocab_size:,}"
-    yield from describe_imbalance(spec.class_counts, spec.class_names)
+    yield from describe_imbalance(spec.class_counts, spec.target_names)
     if index.group_names:
         yield f"{len(index.group_names)} groups: {', '.join(index.group_names[:12])}"
     if data.duplicates_removed:
@@ -93,9 +93,9 @@ def _chosen(data: "DataModule") -> tuple[np.ndarray, list[str]]:
     """Rows of a few training samples of each class, and their class names."""
     from leyden.data.preview import some_of_each_class
 
-    labels = data.table.index.labels
+    labels = data.table.index.targets
     rows = some_of_each_class(labels, data.splits.train, _SAMPLES)
-    return rows, [data.spec.class_names[c] for c in labels[rows]]
+    return rows, [data.spec.target_names[c] for c in labels[rows]]
 
 
 def _print_texts(data: "DataModule") -> None:

@@ -1,6 +1,6 @@
 """Preparing a table: decode every input once into the cache, or open what is there.
 
-cache/<fingerprint>/ holds table.json, labels.npy and, where they exist, split, group, truth, names (two
+cache/<fingerprint>/ holds table.json, targets.npy and, where they exist, split, group, truth, names (two
 files), then values.npy (Dense), values.npy + offsets.npy (Ragged), or rows.npy + lengths.npy (Files, folder
 <fingerprint>-files). The folder appears whole or not at all.
 """
@@ -15,12 +15,13 @@ import numpy as np
 
 from leyden.data.array_files import ArrayWriter, new_folder, open_array, write_json
 from leyden.data.decode import BadInput
-from leyden.data.index import Index, PackedStrings, Source, listed, verify
+from leyden.data.index import Index, PackedStrings, Source, listed
 from leyden.data.table import Dense, FileColumn, Ragged, SkippedInputs, Table
+from leyden.data.targets import verify
 from leyden.utils.errors import UserError
 from leyden.utils.parallel import parallel_map
 
-FORMAT = 1  # of the folder; another number is prepared anew
+FORMAT = 2  # of the folder; another number is prepared anew
 DTYPES = {"image": np.uint8, "text": np.uint8, "audio": np.int16}
 PROBES = 32  # inputs decoded to estimate the size of all
 CHUNK_BYTES = 8e6  # decoded bytes per piece of work: bounds memory whatever the length of the recordings
@@ -212,14 +213,14 @@ def _decode_all(
 def _write(folder: Path, index: Index, stored: dict[str, Any], skipped: SkippedInputs) -> None:
     """The index's arrays and table.json."""
     names = index.names if isinstance(index.names, PackedStrings) else PackedStrings.of(index.names)
-    arrays = {"labels": index.labels, "split": index.split, "group": index.group, "truth": index.truth}
+    arrays = {"targets": index.targets, "split": index.split, "group": index.group, "truth": index.truth}
     arrays |= {"names_values": names.values, "names_offsets": names.offsets}
     for name, array in arrays.items():
         if array is not None:
             np.save(folder / f"{name}.npy", array)
     description = {
         "format": FORMAT,
-        "class_names": index.class_names,
+        "target_names": index.target_names,
         "group_names": index.group_names,
         "skipped": [skipped.names, skipped.reasons],
         **stored,
@@ -254,8 +255,8 @@ def _stored_index(folder: Path, description: dict[str, Any]) -> Index:
         return np.load(path) if path.exists() else None
 
     return Index(
-        labels=np.load(folder / "labels.npy"),
-        class_names=tuple(description["class_names"]),
+        targets=np.load(folder / "targets.npy"),
+        target_names=tuple(description["target_names"]),
         split=optional("split"),
         group=optional("group"),
         group_names=tuple(description["group_names"]),

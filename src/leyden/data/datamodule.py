@@ -22,6 +22,7 @@ from leyden.data.sampling_policies import SamplingPolicy
 from leyden.data.spec import DataSpec
 from leyden.data.split import Split, Splits, deduplicate
 from leyden.data.table import Dense, FileColumn, Ragged, Source, Table
+from leyden.data.targets import WORDS, Kind, kind_of, sampling_classes, strata, target_facts
 from leyden.data.tokenizers import Tokenizer
 from leyden.utils.errors import UserError
 
@@ -55,6 +56,7 @@ class DataModule(LightningDataModule):
         batch_size: the global one, of training.
         seed: of the order of samples.
         reading: how the data are read.
+        kind: of targets that the task predicts.
     """
 
     def __init__(
@@ -68,11 +70,13 @@ class DataModule(LightningDataModule):
         batch_size: int,
         seed: int,
         reading: ReadingOptions,
+        kind: Kind = "classes",
     ) -> None:
         super().__init__()
         self.source, self.split, self.long_tail = source, split, long_tail
         self.policy, self._tokenizer = policy, tokenizer
         self.cache, self.batch_size, self.seed, self.reading = cache.expanduser(), batch_size, seed, reading
+        self.kind = kind
         self._plan: EpochSampler | None = None
 
     @cached_property
@@ -87,7 +91,13 @@ class DataModule(LightningDataModule):
         Raises:
             UserError: whatever is wrong with the data.
         """
-        return load(self.source, self.cache, self.reading.on_bad, self.reading.limit_gb)
+        found = load(self.source, self.cache, self.reading.on_bad, self.reading.limit_gb)
+        there = kind_of(found.index.targets)
+        if there != self.kind:
+            raise UserError(
+                f"the task predicts {WORDS[self.kind]}, the data have {WORDS[there]}: choose another task=... or data=..."
+            )
+        return found
 
     @cached_property
     def kept_rows(self) -> np.ndarray:
@@ -111,9 +121,11 @@ class DataModule(LightningDataModule):
         index, kept = self.table.index, self.kept_rows
         given = None if index.split is None else index.split[kept]
         group = None if index.group is None else index.group[kept]
-        found = self.split(index.labels[kept], given, group, index.group_names)
+        found = self.split(strata(index.targets[kept]), given, group, index.group_names)
         train, val, test = (kept[rows] for rows in found)
-        thinned = self.long_tail(index.labels[train], index.class_names)
+        if kind_of(index.targets) != "classes":
+            return Splits(train, val, test)
+        thinned = self.long_tail(index.targets[train], index.target_names)
         return Splits(train[thinned], val, test)
 
     @cached_property
@@ -140,14 +152,13 @@ class DataModule(LightningDataModule):
     def spec(self) -> DataSpec:
         """The facts that a net, a loss or a frontend may ask for."""
         index, train = self.table.index, self.splits.train
-        counts = np.bincount(index.labels[train], minlength=len(index.class_names))
         inputs = self.inputs
         shape = (1, 0, 0) if isinstance(inputs, Ragged) or not inputs.shape else inputs.shape
         lengths = self.lengths
         return DataSpec(
             modality=self.source.modality,
-            class_names=index.class_names,
-            class_counts=tuple(int(n) for n in counts),
+            target_names=index.target_names,
+            **target_facts(index.targets[train], index.target_names),
             in_channels=shape[0],
             image_size=(shape[1], shape[2]),
             vocab_size=0 if self.tokenizer is None else self.tokenizer.vocab_size,
@@ -164,14 +175,17 @@ class DataModule(LightningDataModule):
         )
 
     @cached_property
-    def _labels(self) -> torch.Tensor:
-        return torch.from_numpy(self.table.index.labels.astype(np.int64))
+    def _targets(self) -> torch.Tensor:
+        """int64 (N,) classes; float32 (N, L) labels or (N, K) values, as the data have them."""
+        found = self.table.index.targets
+        return torch.from_numpy(found.astype(np.int64 if kind_of(found) == "classes" else np.float32))
 
     def epoch_sampler(self, epochs: int) -> EpochSampler:
         """The order of the training samples in every epoch; sorted by class once, however often it is asked for."""
         if self._plan is None or self._plan.epochs != epochs:
-            labels = self.table.index.labels[self.splits.train]
-            self._plan = EpochSampler(labels, self.spec.num_classes, self.policy, self.seed, epochs=epochs)
+            labels = sampling_classes(self.table.index.targets[self.splits.train])
+            classes = self.spec.num_outputs if kind_of(self.table.index.targets) == "classes" else 1
+            self._plan = EpochSampler(labels, classes, self.policy, self.seed, epochs=epochs)
         return self._plan
 
     def steps_per_epoch(self, epochs: int) -> int:
@@ -227,7 +241,7 @@ class DataModule(LightningDataModule):
     def batch_of(self, rows: np.ndarray) -> Batch:
         """Rows (n,) of the table as one unaugmented batch, gathered in this process even where inputs are files."""
         order, size = Sequential(len(rows)), max(1, len(rows))
-        return next(iter(Loader(self.columns, self._labels, rows, order, size, training=False)))
+        return next(iter(Loader(self.columns, self._targets, rows, order, size, training=False)))
 
     def _loader(
         self, rows: np.ndarray, order: Order, size: int, *, training: bool, accumulate: int
@@ -235,7 +249,7 @@ class DataModule(LightningDataModule):
         trainer = self.trainer
         return Loader(
             self.columns,
-            self._labels,
+            self._targets,
             rows,
             order,
             size,

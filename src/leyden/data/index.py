@@ -1,6 +1,5 @@
 """Index: what is known of a data set without decoding anything; and what every data set must satisfy."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,9 +70,11 @@ class NumberedNames(Sequence[str]):
 
 @dataclass(frozen=True)
 class Index:
-    """N rows whose labels are known and whose inputs are not decoded yet.
+    """N rows whose targets are known and whose inputs are not decoded yet.
 
-    labels: int64 (N,), places in class_names.
+    targets: int64 (N,) classes, places in target_names; uint8 (N, L) of 0 and 1, whether a row has each label; or
+        float64 (N, K) values.
+    target_names: of the classes, labels or values.
     names: one per row, for messages: a file, file:line, or "sample 17".
     split: int8 (N,), 0 train, 1 val, 2 test, where the data set comes with a split; None where it does not.
     group: int32 (N,), places in group_names (speaker, patient, author); None where there are no groups.
@@ -81,8 +82,8 @@ class Index:
     are.
     """
 
-    labels: np.ndarray
-    class_names: tuple[str, ...]
+    targets: np.ndarray
+    target_names: tuple[str, ...]
     split: np.ndarray | None = None
     group: np.ndarray | None = None
     group_names: tuple[str, ...] = ()
@@ -92,11 +93,11 @@ class Index:
     def __post_init__(self) -> None:
         """Rows without names are called by their number."""
         if not len(self.names):
-            object.__setattr__(self, "names", NumberedNames("row", range(len(self.labels))))
+            object.__setattr__(self, "names", NumberedNames("row", range(len(self.targets))))
 
     def __len__(self) -> int:
         """How many rows."""
-        return len(self.labels)
+        return len(self.targets)
 
     def take(self, rows: np.ndarray) -> "Index":
         """The index of these rows alone (int64 (M,)), in this order; classes and groups keep their places."""
@@ -106,7 +107,7 @@ class Index:
 
         return replace(
             self,
-            labels=self.labels[rows],
+            targets=self.targets[rows],
             split=pick(self.split),
             group=pick(self.group),
             truth=pick(self.truth),
@@ -124,7 +125,7 @@ class Source(Protocol):
         """Hash of content and of the arguments that change decoded values; digests are kept in `cache`."""
 
     def index(self) -> Index:
-        """Labels, classes, split, groups and names."""
+        """Targets, their names, split, groups and names of the rows."""
 
     def decode(self, row: int) -> np.ndarray:
         """Image uint8 (C, H, W), text UTF-8 uint8 (n,), audio int16 (n,); raises BadInput for a bad file."""
@@ -142,56 +143,6 @@ def encode(values: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
         names = sorted(distinct)
     places = {name: place for place, name in enumerate(names)}
     return np.fromiter((places[v] for v in values), dtype=np.int64, count=len(values)), tuple(names)
-
-
-def make_index(
-    where: str,
-    labels: Sequence[str],
-    names: Sequence[str],
-    split: np.ndarray | None = None,
-    groups: Sequence[str] | None = None,
-) -> Index:
-    """An Index from label and group strings, verified; `where` names the data set in messages."""
-    codes, class_names = encode(labels)
-    group, group_names = (None, ()) if groups is None else encode(groups)
-    group = None if group is None else group.astype(np.int32)
-    index = Index(codes, class_names, split, group, group_names, names)
-    verify(index, where)
-    return index
-
-
-def verify(index: Index, where: str) -> None:
-    """Raise UserError unless there are two classes with samples and every class tested is also trained on."""
-    if not len(index):
-        raise UserError(f"{where}: there are no samples")
-    counts = np.bincount(index.labels, minlength=len(index.class_names))
-    if len(index.class_names) < 2:
-        raise UserError(
-            f"{where}: only one class found ({index.class_names[0]!r}, {len(index)} samples); "
-            "classification needs at least two"
-        )
-    if (counts == 0).any():
-        lost = ", ".join(repr(index.class_names[c]) for c in np.flatnonzero(counts == 0))
-        raise UserError(f"{where}: no sample is left of class {lost}")
-    if index.split is not None:
-        _verify_split(index, where)
-
-
-def _verify_split(index: Index, where: str) -> None:
-    assert index.split is not None
-    trained = set(index.labels[index.split == TRAIN].tolist())
-    if not trained:
-        raise UserError(f"{where}: the given split has no training samples")
-    for split, name in ((VAL, "validation"), (TEST, "test")):
-        unseen = Counter(index.labels[index.split == split].tolist()).keys() - trained
-        if unseen:
-            example = int(np.flatnonzero((index.split == split) & (index.labels == min(unseen)))[0])
-            listed = ", ".join(repr(index.class_names[c]) for c in sorted(unseen)[:SHOWN])
-            raise UserError(
-                f"{where}: the {name} split has labels that no training sample has: {listed} "
-                f"(first: {index.names[example]}); training has "
-                f"{', '.join(repr(index.class_names[c]) for c in sorted(trained)[:SHOWN])}"
-            )
 
 
 def split_code(value: str, where: str) -> int:

@@ -3,21 +3,22 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-MODALITIES = ("image", "text", "audio")
-
 
 @dataclass(frozen=True)
 class DataSpec:
     """Facts about a prepared data set. Stored as spec.json in the run's folder.
 
-    class_counts are those of the training split. image_size is (height, width); vocab_size and
-    sample_rate (Hz) are 0 where they do not apply; max_length is the longest training input
-    (tokens, or samples of audio).
+    target_names are those of the classes, labels or values that are predicted, in the order of outputs. class_counts
+    are the training samples of each class or label, () where targets are numbers; target_mean and target_std are
+    those of the training targets, () where they are none. image_size is (height, width); vocab_size and sample_rate
+    (Hz) are 0 where they do not apply; max_length is the longest training input (tokens, or samples of audio).
     """
 
     modality: str
-    class_names: tuple[str, ...]
-    class_counts: tuple[int, ...]
+    target_names: tuple[str, ...]
+    class_counts: tuple[int, ...] = ()
+    target_mean: tuple[float, ...] = ()
+    target_std: tuple[float, ...] = ()
     in_channels: int = 1
     image_size: tuple[int, int] = (0, 0)
     vocab_size: int = 0
@@ -26,13 +27,14 @@ class DataSpec:
     sizes: tuple[int, int, int] = (0, 0, 0)  # samples in train, val, test
 
     @property
-    def num_classes(self) -> int:
-        """How many classes there are."""
-        return len(self.class_names)
+    def num_outputs(self) -> int:
+        """How many numbers a net gives for a sample: one for each class, label or value."""
+        return len(self.target_names)
 
     def facts(self) -> dict[str, Any]:
         """Every fact by the parameter name under which a net or loss may ask for it."""
-        return {**asdict(self), "num_classes": self.num_classes, "spec": self}
+        more = {"num_outputs": self.num_outputs, "num_classes": self.num_outputs, "spec": self}
+        return {**asdict(self), **more, "class_names": self.target_names, "num_samples": self.sizes[0]}
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "DataSpec":
@@ -42,4 +44,4 @@ class DataSpec:
 
 
 # A runtime fact is never a configuration field: these names are refused in YAML where a target asks for them.
-FACTS = (*DataSpec.__dataclass_fields__, "num_classes", "spec")
+FACTS = tuple(DataSpec("", ()).facts())

@@ -6,7 +6,7 @@ scikit-learn's splitters refuse or warn of classes smaller than the number of pa
 sample is trained on, and nothing else is said of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, Protocol
 
@@ -15,10 +15,11 @@ from annotated_types import Ge, Interval
 from numpy.typing import NDArray
 
 from leyden.data.index import SHOWN, TEST, TRAIN, VAL
+from leyden.data.iterative_split import iterative_folds
 from leyden.utils.errors import UserError, nearest
 
 Rows = NDArray[np.int64]
-Labels = NDArray[np.int64]
+Labels = NDArray[Any]  # (N,) classes or other strata; (N, L) of 0 and 1, whether a row has each label
 Codes = NDArray[np.int8]
 Groups = NDArray[np.int32]
 Share = Annotated[float, Interval(gt=0, lt=1)]
@@ -39,7 +40,7 @@ class Split(Protocol):
     def __call__(
         self, labels: Labels, given: Codes | None, group: Groups | None, group_names: tuple[str, ...]
     ) -> Splits:
-        """labels (N,); given (N,) 0 train, 1 val, 2 test; group (N,) places in group_names.
+        """labels (N,) or (N, L); given (N,) 0 train, 1 val, 2 test; group (N,) places in group_names.
 
         Raises UserError if a part would be empty, or a class tested and not trained on.
         """
@@ -148,8 +149,7 @@ class LeaveOneGroupOut:
             val = group == _place("val_group", self.val_group, group_names)
             return _checked(labels, *map(np.flatnonzero, (~test & ~val, val, test)))
         rest = np.flatnonzero(~test)
-        group_and_class = group[rest].astype(np.int64) * (labels.max(initial=0) + 1) + labels[rest]
-        train, carved = _carve(rest, group_and_class, [self.val], self.seed)
+        train, carved = _carve(rest, _by_group(labels[rest], group[rest]), [self.val], self.seed)
         return _checked(labels, train, carved, np.flatnonzero(test))
 
 
@@ -221,12 +221,22 @@ def _check_shares(shares: Mapping[str, float]) -> None:
         raise UserError(f"split: {listed} leave nothing to train on: their sum must be below 1")
 
 
+def _by_group(labels: Labels, group: Groups) -> NDArray[Any]:
+    """Strata (n,) of groups and classes together; of labels (n, L) another column for each group."""
+    if labels.ndim == 2:
+        return np.column_stack([labels, group[:, None] == np.unique(group)])
+    return group.astype(np.int64) * (labels.max(initial=0) + 1) + labels
+
+
 def _carve(rows: Rows, keys: NDArray[Any], shares: Sequence[float], seed: int) -> list[Rows]:
     """The rest of `rows` (n,), then a part for each share, each sorted as `rows` are.
 
-    Every key (n,) gives each part its share of its rows, rounded so that the sums over the keys are right
+    Keys (n, L) are labels and split by iterative stratification. Every key (n,) gives each part its share of its rows, rounded so that the sums over the keys are right
     too; but one row of each key stays in the rest.
     """
+    if keys.ndim == 2:
+        dealt = iterative_folds(keys, [1 - sum(shares), *shares], seed)
+        return [rows[dealt == number] for number in range(len(shares) + 1)]
     _, key, sizes = np.unique(keys, return_inverse=True, return_counts=True)
     drawn = np.lexsort((np.random.default_rng(seed).random(len(rows)), key))  # by key, at random within
     place = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # of a drawn row in its key
@@ -242,6 +252,8 @@ def _carve(rows: Rows, keys: NDArray[Any], shares: Sequence[float], seed: int) -
 
 def _folds(labels: Labels, k: int, seed: int) -> NDArray[np.int64]:
     """The fold (N,) of each row; -1 for a class of one sample."""
+    if labels.ndim == 2:
+        return iterative_folds(labels, [1 / k] * k, seed)
     drawn = np.lexsort((np.random.default_rng(seed).random(len(labels)), labels))
     several = drawn[np.bincount(labels)[labels[drawn]] > 1]
     fold = np.full(len(labels), -1)
@@ -258,12 +270,13 @@ def _deal(labels: Labels, group: Groups, shares: Sequence[float], seed: int) -> 
     if len(groups) < len(shares):
         raise UserError(f"split: {len(groups)} groups cannot make {len(shares)} parts; type split=stratified")
     by_group = np.split(np.argsort(member, kind="stable"), np.cumsum(np.bincount(member))[:-1])
-    totals = np.bincount(labels)
+    counts = _one_hot_sums(labels)
+    totals = counts(np.arange(len(labels)))
     missing = np.outer(shares, totals).astype(np.float64)  # (parts, classes): rows still to come
     filled = np.zeros(len(shares), dtype=bool)
     part = np.empty(len(groups), dtype=np.int64)
     for dealt, g in enumerate(np.random.default_rng(seed).permutation(len(groups))):
-        brings = np.bincount(labels[by_group[g]], minlength=len(totals))
+        brings = counts(by_group[g])
         gain = missing @ (brings / np.maximum(totals, 1))
         if np.count_nonzero(~filled) == len(groups) - dealt:  # as many groups left as parts still empty
             gain[filled] = -np.inf
@@ -271,6 +284,14 @@ def _deal(labels: Labels, group: Groups, shares: Sequence[float], seed: int) -> 
         missing[best] -= brings
         filled[best], part[g] = True, best
     return part[member]
+
+
+def _one_hot_sums(labels: Labels) -> Callable[[Rows], NDArray[np.int64]]:
+    """Rows (n,) -> how many of them have each class or label (C,)."""
+    if labels.ndim == 2:
+        return lambda rows: labels[rows].sum(axis=0, dtype=np.int64)
+    classes = int(labels.max(initial=0)) + 1
+    return lambda rows: np.bincount(labels[rows], minlength=classes)
 
 
 def _existing(group: Groups | None) -> Groups:
@@ -297,7 +318,8 @@ def _checked(labels: Labels, train: Rows, val: Rows, test: Rows) -> Splits:
                 f"split: no row of {len(labels)} is left for {name}; choose other shares in `split`,"
                 " or bring more data"
             )
-    unseen = np.setdiff1d(labels[test], labels[train]).tolist()
+    counts = _one_hot_sums(labels)
+    unseen = np.flatnonzero((counts(test) > 0) & (counts(train) == 0)).tolist()
     if unseen:
         listed = ", ".join(map(str, unseen[:SHOWN])) + (" and more" if len(unseen) > SHOWN else "")
         raise UserError(

@@ -57,7 +57,7 @@ def predict(folder: Path, files: Sequence[str], top: int = 1) -> Iterator[Predic
             ranked = np.argsort(-row, kind="stable")
             places = [answer, *ranked[ranked != answer]][:top]
             yield Prediction(
-                name, tuple(restored.spec.class_names[i] for i in places), tuple(row[places].tolist())
+                name, tuple(restored.spec.target_names[i] for i in places), tuple(row[places].tolist())
             )
 
 
@@ -66,13 +66,13 @@ def _logits(restored: "LoadedRun", batch: "Batch") -> "Tensor":
     module: Any = restored.module
     batch = module.prepare(batch) if hasattr(module, "prepare") else batch
     wanted = (
-        f"{type(module).__name__}.forward(batch) must give logits (B, {restored.spec.num_classes}) to predict"
+        f"{type(module).__name__}.forward(batch) must give logits (B, {restored.spec.num_outputs}) to predict"
     )
     try:
         logits: Tensor = module(batch)
     except NotImplementedError:
         raise UserError(f"{wanted}; it has no forward") from None
-    if tuple(logits.shape) != (len(batch.targets), restored.spec.num_classes):
+    if tuple(logits.shape) != (len(batch.targets), restored.spec.num_outputs):
         raise UserError(f"{wanted}; it gives {tuple(logits.shape)} for B = {len(batch.targets)}")
     return logits.double()
 

@@ -27,7 +27,7 @@ class LogMelCNN(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
+        num_outputs: int,
         bins: int,
         widths: Annotated[Sequence[Width], MinLen(1)] = (16, 32, 64, 128),
         dropout: Dropout = 0.3,
@@ -37,7 +37,7 @@ class LogMelCNN(nn.Module):
         self.blocks = nn.ModuleList(SpectrumBlock(a, b, time=2) for a, b in pairs)
         self.feature_width = 2 * widths[-1] * _bins_after(bins, len(widths))
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(self.feature_width, num_classes)
+        self.head = nn.Linear(self.feature_width, num_outputs)
         self.to(memory_format=torch.channels_last)
 
     def features(self, x: Tensor, lengths: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class LogMelCNN(nn.Module):
         return self.dropout(torch.cat([masked_mean(steps, mask), masked_max(steps, mask)], dim=1))
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Log-mel (B, 1, bins, frames) -> logits (B, num_classes)."""
+        """Log-mel (B, 1, bins, frames) -> logits (B, num_outputs)."""
         return self.head(self.features(x, lengths))
 
 
@@ -61,7 +61,7 @@ class CRNN(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
+        num_outputs: int,
         bins: int,
         widths: Annotated[Sequence[Width], MinLen(1)] = (16, 32, 64),
         hidden: Width = 64,
@@ -79,7 +79,7 @@ class CRNN(nn.Module):
         self.pool = SequencePool(pooling, self.recurrent.width)
         self.dropout = nn.Dropout(dropout)
         self.feature_width = self.recurrent.width
-        self.head = nn.Linear(self.feature_width, num_classes)
+        self.head = nn.Linear(self.feature_width, num_outputs)
         self.to(memory_format=torch.channels_last)
 
     def features(self, x: Tensor, lengths: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class CRNN(nn.Module):
         return self.dropout(self.pool(self.recurrent, outputs, lengths))
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Log-mel (B, 1, bins, frames) -> logits (B, num_classes)."""
+        """Log-mel (B, 1, bins, frames) -> logits (B, num_outputs)."""
         return self.head(self.features(x, lengths))
 
 
@@ -104,7 +104,7 @@ class M5(nn.Module):
     POOL = 4
 
     def __init__(
-        self, num_classes: int, sample_rate: int, width: Width = 128, dropout: Dropout = 0.0
+        self, num_outputs: int, sample_rate: int, width: Width = 128, dropout: Dropout = 0.0
     ) -> None:
         super().__init__()
         stride = max(1, round(sample_rate * self.STRIDE_SECONDS))
@@ -115,7 +115,7 @@ class M5(nn.Module):
         )
         self.feature_width = 4 * width
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(self.feature_width, num_classes)
+        self.head = nn.Linear(self.feature_width, num_outputs)
 
     def features(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Waveforms (B, 1, T) -> (B, feature_width)."""
@@ -126,7 +126,7 @@ class M5(nn.Module):
         return self.dropout(masked_mean(x.transpose(1, 2), length_mask(lengths, x.shape[2])))
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Waveforms (B, 1, T) -> logits (B, num_classes)."""
+        """Waveforms (B, 1, T) -> logits (B, num_outputs)."""
         return self.head(self.features(x, lengths))
 
 

@@ -1,6 +1,6 @@
 """Heads: what turns a net's features (B, F) into logits (B, C), in place of its last linear layer.
 
-    heads.replace(net, num_classes, Cosine(scale=30.0))
+    heads.replace(net, num_outputs, Cosine(scale=30.0))
 
 A head is an `nn.Linear`, so its `weight` and `bias` have the names they had, and `init.from` fits whatever head the
 first stage had.
@@ -119,28 +119,28 @@ class TauNormalisedLinear(nn.Linear):
         return F.linear(input, self.weight / lengths**self.tau, self.bias)
 
 
-def find(net: nn.Module, num_classes: int) -> str:
+def find(net: nn.Module, num_outputs: int) -> str:
     """The name of a net's head: its last linear layer with as many outputs as there are classes; "" is the net itself.
 
     Raises:
         UserError: there is none.
     """
-    heads = [n for n, m in net.named_modules() if isinstance(m, nn.Linear) and m.out_features == num_classes]
+    heads = [n for n, m in net.named_modules() if isinstance(m, nn.Linear) and m.out_features == num_outputs]
     if not heads:
         raise UserError(
-            f"{type(net).__name__} has no linear layer with {num_classes} outputs, so it has no head to replace, "
+            f"{type(net).__name__} has no linear layer with {num_outputs} outputs, so it has no head to replace, "
             "redraw or freeze: choose head=linear and name parameters by globs"
         )
     return heads[-1]
 
 
-def replace(net: nn.Module, num_classes: int, make: Head) -> None:
+def replace(net: nn.Module, num_outputs: int, make: Head) -> None:
     """Put another head in the place of the net's own.
 
     Raises:
         UserError: the net has none.
     """
-    name = find(net, num_classes)
+    name = find(net, num_outputs)
     if not name:
         raise UserError(
             f"{type(net).__name__} is a linear layer itself, whose head cannot be replaced: head=linear"

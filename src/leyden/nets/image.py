@@ -1,6 +1,6 @@
 """Small nets for images of any size: multilayer perceptron, the first Keras lesson's net, batch-normed CNN.
 
-x float32 (B, in_channels, h, w) -> logits (B, num_classes).
+x float32 (B, in_channels, h, w) -> logits (B, num_outputs).
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class MLP(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
+        num_outputs: int,
         in_channels: int,
         image_size: tuple[int, int],
         hidden: Sequence[Width] = (256, 128),
@@ -46,19 +46,19 @@ class MLP(nn.Module):
             layers += [_ACTIVATIONS[activation](), nn.Dropout(dropout)]
             self.feature_width = width
         self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(self.feature_width, num_classes)
+        self.head = nn.Linear(self.feature_width, num_outputs)
 
     def features(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, feature_width)."""
         return self.body(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> logits (B, num_classes)."""
+        """(B, C, h, w) -> logits (B, num_outputs)."""
         return self.head(self.features(x))
 
 
 class KerasCNN(nn.Module):
-    """The net of the first Keras lesson: Conv2D(32, 3, "relu"), Flatten, Dense(num_classes).
+    """The net of the first Keras lesson: Conv2D(32, 3, "relu"), Flatten, Dense(num_outputs).
 
     Convolution without padding, and Keras' start values: Glorot-uniform weights (Glorot & Bengio 2010), zero
     biases.
@@ -66,7 +66,7 @@ class KerasCNN(nn.Module):
     """
 
     def __init__(
-        self, num_classes: int, in_channels: int, image_size: tuple[int, int], filters: Width = 32
+        self, num_outputs: int, in_channels: int, image_size: tuple[int, int], filters: Width = 32
     ) -> None:
         super().__init__()
         height, width = image_size[0] - 2, image_size[1] - 2
@@ -74,7 +74,7 @@ class KerasCNN(nn.Module):
             raise ValueError(f"KerasCNN's 3 x 3 convolution needs images of at least 3 x 3, not {image_size}")
         self.feature_width = filters * height * width
         self.body = nn.Sequential(nn.Conv2d(in_channels, filters, 3), nn.ReLU(), nn.Flatten())
-        self.head = nn.Linear(self.feature_width, num_classes)
+        self.head = nn.Linear(self.feature_width, num_outputs)
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
@@ -86,7 +86,7 @@ class KerasCNN(nn.Module):
         return self.body(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> logits (B, num_classes)."""
+        """(B, C, h, w) -> logits (B, num_outputs)."""
         return self.head(self.features(x))
 
 
@@ -99,7 +99,7 @@ class CNN(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
+        num_outputs: int,
         in_channels: int,
         widths: Annotated[Sequence[Width], MinLen(1)] = (16, 32, 64),
         dropout: Dropout = 0.1,
@@ -108,7 +108,7 @@ class CNN(nn.Module):
         self.feature_width = widths[-1]
         blocks = [_block(a, b) for a, b in zip([in_channels, *widths[:-1]], widths, strict=True)]
         self.body = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout))
-        self.head = nn.Linear(self.feature_width, num_classes)
+        self.head = nn.Linear(self.feature_width, num_outputs)
         # A third faster on a CPU, and what tensor cores want; activations take on the weights' layout.
         self.to(memory_format=torch.channels_last)
 
@@ -117,7 +117,7 @@ class CNN(nn.Module):
         return self.body(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> logits (B, num_classes)."""
+        """(B, C, h, w) -> logits (B, num_outputs)."""
         return self.head(self.features(x))
 
 

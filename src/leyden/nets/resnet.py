@@ -1,6 +1,6 @@
 """The residual nets of CIFAR and of the long-tail literature: ResNet-20, -32, -56 (He+ 2016, section 4.2).
 
-x float32 (B, in_channels, h, w) -> logits (B, num_classes). As in LDAM-DRW (Cao+ 2019), whose results Leyden
+x float32 (B, in_channels, h, w) -> logits (B, num_outputs). As in LDAM-DRW (Cao+ 2019), whose results Leyden
 compares with: shortcuts without parameters (option A), He-normal convolution and linear weights (He+ 2015).
 """
 
@@ -20,7 +20,7 @@ class ResNet(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
+        num_outputs: int,
         in_channels: int,
         depth: Literal[20, 32, 56] = 32,
         width: Annotated[int, Ge(1)] = 16,
@@ -38,7 +38,7 @@ class ResNet(nn.Module):
                 layers.append(BasicBlock(inputs, outputs))
                 inputs = outputs
         self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.head = nn.Linear(self.feature_width, num_classes)
+        self.head = nn.Linear(self.feature_width, num_outputs)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
@@ -49,7 +49,7 @@ class ResNet(nn.Module):
         return self.body(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> logits (B, num_classes)."""
+        """(B, C, h, w) -> logits (B, num_outputs)."""
         return self.head(self.features(x))
 
 

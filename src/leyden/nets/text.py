@@ -19,7 +19,7 @@ class RNN(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
+        num_outputs: int,
         vocab_size: int,
         cell: Cell = "lstm",
         bidirectional: bool = True,
@@ -35,7 +35,7 @@ class RNN(nn.Module):
         self.pool = SequencePool(pooling, self.recurrent.width)
         self.dropout = nn.Dropout(dropout)
         self.feature_width = self.recurrent.width
-        self.head = nn.Linear(self.feature_width, num_classes)
+        self.head = nn.Linear(self.feature_width, num_outputs)
 
     def features(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Ids (B, T) -> (B, feature_width)."""
@@ -48,5 +48,5 @@ class RNN(nn.Module):
         return self.dropout(self.pool(self.recurrent, outputs, lengths))
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Ids (B, T) -> logits (B, num_classes)."""
+        """Ids (B, T) -> logits (B, num_outputs)."""
         return self.head(self.features(x, lengths))

@@ -1,6 +1,6 @@
 """Any image classifier of torchvision by name, with or without its ImageNet weights.
 
-x float32 (B, in_channels, h, w) -> logits (B, num_classes). The net's last linear layer (SqueezeNet's last
+x float32 (B, in_channels, h, w) -> logits (B, num_outputs). The net's last linear layer (SqueezeNet's last
 convolution) is taken out: what went into it are the features, and `head` is a new linear layer on them.
 """
 
@@ -26,7 +26,7 @@ _MAXVIT_SIDE = 224  # its windows are laid out when it is built; a ViT says its 
 
 
 class Torchvision(nn.Module):
-    """A classifier of torchvision with a head for `num_classes` and a first convolution for `in_channels`.
+    """A classifier of torchvision with a head for `num_outputs` and a first convolution for `in_channels`.
 
     weights: "none" starts afresh; "default" loads torchvision's best ImageNet weights (downloaded once).
     resize: side to which images are scaled bilinearly; 0 keeps them, but scales up those below the least side
@@ -40,7 +40,7 @@ class Torchvision(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
+        num_outputs: int,
         in_channels: int,
         name: str = "resnet18",
         weights: Literal["none", "default"] = "none",
@@ -52,7 +52,7 @@ class Torchvision(nn.Module):
         if in_channels != 3:
             _adapt_stem(self.trunk, in_channels, pretrained=weights == "default")
         self.feature_width = _detach_head(self.trunk)
-        self.head = nn.Linear(self.feature_width, num_classes)
+        self.head = nn.Linear(self.feature_width, num_outputs)
         self.least = next((side for family, side in _LEAST.items() if name.startswith(family)), 1)
         fixed = getattr(self.trunk, "image_size", _MAXVIT_SIDE if name.startswith("maxvit") else 0)
         if resize and (resize < self.least or fixed not in (0, resize)):
@@ -69,7 +69,7 @@ class Torchvision(nn.Module):
         return self.trunk(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> logits (B, num_classes)."""
+        """(B, C, h, w) -> logits (B, num_outputs)."""
         return self.head(self.features(x))
 
 

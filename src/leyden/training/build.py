@@ -60,7 +60,7 @@ def module(config: Config, spec: DataSpec, steps_per_epoch: int) -> LightningMod
     facts |= getattr(frontend, "facts", dict)()
     net = instantiate_with_facts("model.net", config.model.net, facts) if config.model.net else nn.Identity()
     if not isinstance(maker := instantiate_with_facts("head", config.head, {}), heads.Plain):
-        heads.replace(net, spec.num_classes, maker)
+        heads.replace(net, spec.num_outputs, maker)
     facts |= {"epochs": int(config.trainer["max_epochs"])}
     loss = instantiate_with_facts("loss", config.loss, facts)
     _verify_scale(loss, maker)
@@ -83,7 +83,7 @@ def module(config: Config, spec: DataSpec, steps_per_epoch: int) -> LightningMod
     built: LightningModule = instantiate_with_facts(
         "model.module", config.model.module, {**facts, **times, **parts}
     )
-    start(built, config, spec.num_classes)
+    start(built, config, spec.num_outputs)
     return built
 
 
@@ -94,7 +94,7 @@ def decision_rule(config: Config, spec: DataSpec) -> DecisionRule:
         UserError: it names a class that there is not, or needs validation samples that there are not.
     """
     choice: DecisionRule = instantiate_with_facts("decision", config.decision, {})
-    choice.verify(spec.class_names)
+    choice.verify(spec.target_names)
     if choice.reads_validation and not spec.sizes[1]:
         raise UserError(
             "decision: is chosen on validation samples, and the split has none; choose decision=none"
@@ -131,7 +131,7 @@ def ledger(config: Config, data: DataModule, module: LightningModule) -> Ledger:
     if made.stacked() and not config.allow_stacking:
         names = {"sampling": _option_name("sampling", config.sampling)}
         names |= dict.fromkeys(("weights", "offsets"), _option_name("loss", config.loss))
-        made.refuse_stacking(names, data.spec.class_names)
+        made.refuse_stacking(names, data.spec.target_names)
     return made
 
 

@@ -33,7 +33,7 @@ def operating_point(
         UserError: there is no validation split, or a module of the user's own that keeps no logits.
     """
     choice = build.decision_rule(config, data.spec)
-    names = data.spec.class_names
+    names = data.spec.target_names
     if choice.neutral:
         return neutral(len(names))
     if not choice.reads_validation:
@@ -42,7 +42,7 @@ def operating_point(
     outputs = _outputs(trainer, module, data.val_dataloader())
     if outputs is None:
         raise UserError("decision: needs logits, which a module of your own does not keep: decision=none")
-    logits, labels = outputs.logits.double().numpy(), outputs.labels.numpy()
+    logits, labels = outputs.outputs.double().numpy(), outputs.targets.numpy()
     return choice.fit(logits, labels, names, prior.seen, prior.training)
 
 
@@ -83,7 +83,7 @@ def _metrics(
     outputs: SplitOutputs, spec: DataSpec, point: OperatingPoint, path: Path | None
 ) -> dict[str, Any]:
     """Of one split; `before`: the values without the operating point, where there is one."""
-    logits, labels = outputs.logits.double().numpy(), outputs.labels.numpy()
+    logits, labels = outputs.outputs.double().numpy(), outputs.targets.numpy()
     log_p = logits if point.is_neutral else point.log_probabilities(logits)
     answers = point.decide(log_p)
     if path is not None:
@@ -92,14 +92,14 @@ def _metrics(
             np.savez_compressed(
                 file, rows=outputs.rows.numpy(), labels=labels, probabilities=probabilities, answers=answers
             )
-    names, counts = spec.class_names, spec.class_counts
+    names, counts = spec.target_names, spec.class_counts
     at_point = torch.from_numpy(log_p)
     found = metrics.evaluate(
-        at_point, outputs.labels, names, decisions=answers, class_counts=counts
+        at_point, outputs.targets, names, decisions=answers, class_counts=counts
     ).to_dict()
     if point.is_neutral:
         return found
-    plain = metrics.evaluate(outputs.logits, outputs.labels, names, intervals=False)
+    plain = metrics.evaluate(outputs.outputs, outputs.targets, names, intervals=False)
     return {**found, "before": {name: estimate.value for name, estimate in plain.values.items()}}
 
 
@@ -124,21 +124,21 @@ def class_exposure_of(
     if ratio(counts) < EVEN:
         return [], []
     rows = data.splits.train
-    chosen = rows[class_exposure.some_of_each(data.table.index.labels[rows], len(counts))]
+    chosen = rows[class_exposure.some_of_each(data.table.index.targets[rows], len(counts))]
     outputs = _outputs(trainer, module, data.rows_loader(chosen))
     if outputs is None:
         return [], []
-    log_p = point.log_probabilities(outputs.logits.double().numpy())
+    log_p = point.log_probabilities(outputs.outputs.double().numpy())
     known = metrics.evaluate(
         torch.from_numpy(log_p),
-        outputs.labels,
-        data.spec.class_names,
+        outputs.targets,
+        data.spec.target_names,
         decisions=point.decide(log_p),
         intervals=False,
     )
     train, there = known.to_dict()["per_class"], val.get("per_class", [])
     epochs = int(config.trainer["max_epochs"])
     table = class_exposure.exposure_table(
-        data.spec.class_names, data.epoch_sampler(epochs), trainer.current_epoch, train, there
+        data.spec.target_names, data.epoch_sampler(epochs), trainer.current_epoch, train, there
     )
     return table, [finding.to_dict() for finding in class_exposure.exposure_findings(table, train, there)]

@@ -131,7 +131,7 @@ def run(
     build.decision_rule(config, data.spec)
     ledger = build.ledger(config, data, module)
     chosen = [f"imbalance=auto, {recipe.name}: {recipe.why}"] if recipe else []
-    for remark in (*build.configuration_notes(config), *chosen, *ledger.lines(data.spec.class_names)):
+    for remark in (*build.configuration_notes(config), *chosen, *ledger.lines(data.spec.target_names)):
         console.print(remark)
     if data.duplicates_removed:
         console.print(

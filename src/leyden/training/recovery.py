@@ -169,9 +169,9 @@ def _findings(
 
 
 def _facts(data: DataModule) -> ValidationFacts:
-    labels = data.table.index.labels[data.splits.val]
-    counts = np.bincount(labels, minlength=data.spec.num_classes)
-    return ValidationFacts((counts / max(1, counts.sum())).tolist(), len(labels), data.spec.class_names)
+    labels = data.table.index.targets[data.splits.val]
+    counts = np.bincount(labels, minlength=data.spec.num_outputs)
+    return ValidationFacts((counts / max(1, counts.sum())).tolist(), len(labels), data.spec.target_names)
 
 
 def _recovered(

@@ -48,7 +48,7 @@ def model_under_test(session: Session) -> ModelUnderTest:
             f"leyden check model: {type(module).__name__} has no prepare(batch), so nothing of it can be looked "
             "at alone: derive it from leyden.modules.classification.Classifier"
         )
-    rows = some_of_each_class(data.table.index.labels, data.splits.train, SAMPLES)
+    rows = some_of_each_class(data.table.index.targets, data.splits.train, SAMPLES)
     steps = data.steps_per_epoch(int(config.trainer["max_epochs"]))
 
     def rebuild() -> LightningModule:
@@ -56,4 +56,4 @@ def model_under_test(session: Session) -> ModelUnderTest:
         return build.module(again, data.spec, steps).to(session.device)
 
     batch = data.batch_of(rows).to(session.device)
-    return ModelUnderTest(module, batch, data.spec.num_classes, health_settings(config), rebuild)
+    return ModelUnderTest(module, batch, data.spec.num_outputs, health_settings(config), rebuild)

@@ -42,7 +42,7 @@ def planted(modality: str, cache: Path) -> tuple[DataModule, np.ndarray]:
     }
     inputs = [*own, *(copies[modality](row) for row in chosen)]
     part = np.repeat([0, 2, 1], [TRAIN, ROWS - TRAIN, PLANTED])
-    labels = np.concatenate([source.index().labels, source.index().labels[chosen]])
+    labels = np.concatenate([source.index().targets, source.index().targets[chosen]])
     return layer(modality, inputs, labels, part, cache), np.concatenate([np.full(ROWS, -1), chosen])
 
 
@@ -73,7 +73,7 @@ def test_the_finding_names_both_sides(modality: str, tmp_path: Path) -> None:
 def test_what_was_not_planted_is_not_found(modality: str, tmp_path: Path) -> None:
     source = SOURCES[modality]()
     inputs, part = [source.decode(row) for row in range(ROWS)], np.arange(ROWS) % 5 % 3
-    data = layer(modality, inputs, source.index().labels, part, tmp_path)
+    data = layer(modality, inputs, source.index().targets, part, tmp_path)
     assert [finding.id for finding in find_problems(data)] == []
 
 

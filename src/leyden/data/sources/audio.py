@@ -18,6 +18,7 @@ from leyden.data.fingerprint import digest_files, fingerprint
 from leyden.data.index import TEST, TRAIN, VAL, Index
 from leyden.data.sources.download import ensure, fetch_file
 from leyden.data.sources.file_lists import Listing, folder_at, read_manifest, scan
+from leyden.data.targets import ClassReader, TargetReader
 from leyden.utils.errors import UserError
 from leyden.utils.parallel import parallel_map
 
@@ -35,14 +36,19 @@ class AudioFolder:
     modality: ClassVar[str] = "audio"
 
     def __init__(
-        self, root: str, sample_rate: Rate | None = None, max_seconds: Seconds | None = None
+        self,
+        root: str,
+        sample_rate: Rate | None = None,
+        max_seconds: Seconds | None = None,
+        reader: TargetReader | None = None,
     ) -> None:
         """Nothing is read yet."""
         self._root, self._given_rate, self._max_seconds = root, sample_rate, max_seconds
+        self._reader = reader or ClassReader()
 
     @cached_property
     def _listing(self) -> Listing:
-        return scan(self._root, AUDIO_ENDINGS)
+        return scan(self._root, AUDIO_ENDINGS, self._reader)
 
     @cached_property
     def _rate(self) -> int:
@@ -68,7 +74,8 @@ class AudioFolder:
         return self._max_seconds
 
     def _arguments(self) -> dict[str, Any]:
-        return {"sample_rate": self._given_rate, "max_seconds": self._max_seconds}
+        given = {"sample_rate": self._given_rate, "max_seconds": self._max_seconds}
+        return {**given, **self._reader.settings()}
 
     def fingerprint(self, cache: Path) -> str:
         """Of the files' content and places below the root, rate and length."""
@@ -100,19 +107,20 @@ class AudioManifest(AudioFolder):
         csv: str,
         root: str | None = None,
         path_column: str = "path",
-        label_column: str = "label",
+        label_column: str | list[str] = "label",
         split_column: str | None = None,
         group_column: str | None = None,
         sample_rate: Rate | None = None,
         max_seconds: Seconds | None = None,
+        reader: TargetReader | None = None,
     ) -> None:
         """Nothing is read yet."""
-        super().__init__(root or "", sample_rate, max_seconds)
+        super().__init__(root or "", sample_rate, max_seconds, reader)
         self._manifest = (csv, root, path_column, label_column, split_column, group_column)
 
     @cached_property
     def _listing(self) -> Listing:
-        return read_manifest(*self._manifest)
+        return read_manifest(*self._manifest, reader=self._reader)
 
     def fingerprint(self, cache: Path) -> str:
         """Of the manifest's and the files' content, the columns, rate and length."""

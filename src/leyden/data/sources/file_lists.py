@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from leyden.data.fingerprint import digest_files
-from leyden.data.index import SPLIT_NAMES, Index, listed, make_index
+from leyden.data.index import SPLIT_NAMES, Index, listed
 from leyden.data.sources.tables import read_table
+from leyden.data.targets import ClassReader, Columns, TargetReader, make_index
 from leyden.utils.errors import UserError, nearest
 
 
@@ -20,9 +21,10 @@ class Listing:
     where: str
     root: Path
     files: Sequence[str]
-    labels: Sequence[str]
+    labels: Sequence[str] | Columns
     split: np.ndarray | None = None
     groups: Sequence[str] | None = None
+    reader: TargetReader = field(default_factory=ClassReader)
 
     def __len__(self) -> int:
         """How many rows."""
@@ -34,7 +36,7 @@ class Listing:
 
     def index(self) -> Index:
         """The verified index; files are called by their path relative to the root."""
-        return make_index(self.where, self.labels, self.files, self.split, self.groups)
+        return make_index(self.where, self.labels, self.files, self.split, self.groups, self.reader)
 
     def digests(self, cache: Path) -> dict[str, str]:
         """Content digest of each file by its relative path."""
@@ -79,7 +81,7 @@ def _below(folder: Path, endings: Sequence[str]) -> list[str]:
     return sorted(found)
 
 
-def scan(root: str, endings: Sequence[str]) -> Listing:
+def scan(root: str, endings: Sequence[str], reader: TargetReader | None = None) -> Listing:
     """The files of `root/class/...`, or of `root/train|val|test/class/...` if `train` holds folders only."""
     path = folder_at(root)
     folders = _folders(path)
@@ -99,7 +101,7 @@ def scan(root: str, endings: Sequence[str]) -> Listing:
             f"expected CLASS/FILE or train|val|test/CLASS/FILE with {' '.join(endings)}"
         )
     given = np.array(split, dtype=np.int8) if split_codes[0][1] >= 0 else None
-    return Listing(str(path), path, files, labels, given)
+    return Listing(str(path), path, files, labels, given, reader=reader or ClassReader())
 
 
 def _split_folders(path: Path, folders: list[Path], endings: Sequence[str]) -> list[tuple[Path, int]]:
@@ -124,9 +126,10 @@ def read_manifest(
     csv: str,
     root: str | None,
     path_column: str,
-    label_column: str,
+    label_column: str | Sequence[str],
     split_column: str | None,
     group_column: str | None,
+    reader: TargetReader | None = None,
 ) -> Listing:
     """The files that a CSV, TSV or JSONL file lists, relative to `root` (default: its own folder)."""
     manifest = file_at(csv, "data.source.csv")
@@ -144,7 +147,8 @@ def read_manifest(
         str(manifest),
         base,
         files,
-        table.column(label_column, "data.source.label_column"),
+        table.labels(label_column),
         table.split(split_column),
         None if group_column is None else table.column(group_column, "data.source.group_column"),
+        reader or ClassReader(),
     )

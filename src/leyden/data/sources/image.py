@@ -12,10 +12,11 @@ from annotated_types import Ge
 
 from leyden.data.decode import IMAGE_ENDINGS, decode_image, image_size
 from leyden.data.fingerprint import digest_files, fingerprint
-from leyden.data.index import TEST, TRAIN, Index, NumberedNames, make_index, split_code, verify
+from leyden.data.index import TEST, TRAIN, Index, NumberedNames, split_code
 from leyden.data.sources.download import ensure
 from leyden.data.sources.file_lists import Listing, file_at, read_manifest, scan
 from leyden.data.sources.formats import read_cifar_batch, read_idx, read_jpeg_archive
+from leyden.data.targets import ClassReader, TargetReader, make_index, verify
 from leyden.utils.errors import UserError
 from leyden.utils.parallel import parallel_map
 
@@ -249,17 +250,24 @@ class ImageFolder:
 
     modality: ClassVar[str] = "image"
 
-    def __init__(self, root: str, size: Size | None = None, channels: Channels | None = None) -> None:
+    def __init__(
+        self,
+        root: str,
+        size: Size | None = None,
+        channels: Channels | None = None,
+        reader: TargetReader | None = None,
+    ) -> None:
         """Nothing is read yet."""
         self._root, self._size, self._channels = root, size, channels
+        self._reader = reader or ClassReader()
 
     @cached_property
     def _listing(self) -> Listing:
-        return scan(self._root, IMAGE_ENDINGS)
+        return scan(self._root, IMAGE_ENDINGS, self._reader)
 
     def fingerprint(self, cache: Path) -> str:
         """Of the files' content and places below the root, size and channels."""
-        arguments = {"size": self._size, "channels": self._channels}
+        arguments = {"size": self._size, "channels": self._channels, **self._reader.settings()}
         return fingerprint(self, arguments, self._listing.digests(cache))
 
     def index(self) -> Index:
@@ -283,7 +291,7 @@ class ImageFolder:
 
 
 class ImageManifest(ImageFolder):
-    """Pictures that a CSV, TSV or JSONL file lists, with labels and, if columns are named, split and groups.
+    """Pictures that a CSV, TSV or JSONL file lists, with labels and, where named, split and groups.
 
     csv: the file; root: the folder that its paths are relative to (default: the file's own). size and
     channels as in ImageFolder.
@@ -294,23 +302,25 @@ class ImageManifest(ImageFolder):
         csv: str,
         root: str | None = None,
         path_column: str = "path",
-        label_column: str = "label",
+        label_column: str | list[str] = "label",
         split_column: str | None = None,
         group_column: str | None = None,
         size: Size | None = None,
         channels: Channels | None = None,
+        reader: TargetReader | None = None,
     ) -> None:
         """Nothing is read yet."""
-        super().__init__(root or "", size, channels)
+        super().__init__(root or "", size, channels, reader)
         self._manifest = (csv, root, path_column, label_column, split_column, group_column)
 
     @cached_property
     def _listing(self) -> Listing:
-        return read_manifest(*self._manifest)
+        return read_manifest(*self._manifest, reader=self._reader)
 
     def fingerprint(self, cache: Path) -> str:
         """Of the manifest's and the files' content, the columns, size and channels."""
         arguments = {"size": self._size, "channels": self._channels, "columns": self._manifest[2:]}
+        arguments |= self._reader.settings()
         manifest = Path(self._manifest[0]).expanduser()
         digests = self._listing.digests(cache)
         digests["(manifest)"] = digest_files([manifest], manifest.parent, cache)[manifest.name]

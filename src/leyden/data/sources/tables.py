@@ -6,7 +6,7 @@ Bytes that are no UTF-8 are kept as surrogates, so that only the rows that hold 
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,21 @@ class TextTable:
                     reason = "is empty" if not value else "is not UTF-8"
                     raise UserError(f"{self.path}:{self.lines[row]}: column {name!r} {reason}")
         return values
+
+    def labels(self, names: str | Sequence[str]) -> dict[str, list[str]]:
+        """The label columns by name; cells may be empty, which the reader of the targets judges.
+
+        Raises:
+            UserError: a column that is not there, or a cell that is not UTF-8.
+        """
+        found = {}
+        for name in [names] if isinstance(names, str) else names:
+            cells = [cell.strip() for cell in self.column(name, "data.source.label_column", empty=True)]
+            for row, cell in enumerate(cells):
+                if not _is_utf8(cell):
+                    raise UserError(f"{self.path}:{self.lines[row]}: column {name!r} is not UTF-8")
+            found[name] = cells
+        return found
 
     def split(self, name: str | None) -> np.ndarray | None:
         """int8 (N,) of a column of split names; None where there is no such column asked for."""

@@ -7,7 +7,7 @@ import hashlib
 import io
 import urllib.request
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +17,12 @@ import numpy as np
 
 from leyden.data.decode import decode_text
 from leyden.data.fingerprint import digest_files, fingerprint
-from leyden.data.index import TEST, TRAIN, VAL, Index, make_index
+from leyden.data.index import TEST, TRAIN, VAL, Index
 from leyden.data.sources.download import TIMEOUT, ensure, fetch_file, verify_digest
 from leyden.data.sources.file_lists import file_at
+from leyden.data.sources.tables import TextTable as TableFile
 from leyden.data.sources.tables import delimited_rows, read_table
+from leyden.data.targets import ClassReader, Columns, TargetReader, make_index
 from leyden.utils.errors import UserError
 
 
@@ -29,7 +31,7 @@ class Texts:
     """N texts (bytes, or str in which undecodable bytes are surrogates) with labels and names."""
 
     texts: Sequence[str | bytes]
-    labels: Sequence[str]
+    labels: Sequence[str] | Columns
     names: Sequence[str]
     split: np.ndarray | None = None
     groups: Sequence[str] | None = None
@@ -101,8 +103,8 @@ class SMSSpam:
         return {}
 
 
-def _index(data: Texts, where: str) -> Index:
-    return make_index(where, data.labels, data.names, data.split, data.groups)
+def _index(data: Texts, where: str, reader: TargetReader | None = None) -> Index:
+    return make_index(where, data.labels, data.names, data.split, data.groups, reader)
 
 
 class AGNews:
@@ -183,17 +185,19 @@ class TextTable:
         self,
         path: str,
         text_column: str = "text",
-        label_column: str = "label",
+        label_column: str | list[str] = "label",
         split_column: str | None = None,
         group_column: str | None = None,
         val_path: str | None = None,
         test_path: str | None = None,
+        reader: TargetReader | None = None,
     ) -> None:
         """Nothing is read yet."""
         if split_column is not None and (val_path or test_path):
             raise UserError("data.source.split_column: give it, or val_path and test_path, not both")
         self._paths = {"path": path, "val_path": val_path, "test_path": test_path}
         self._columns = (text_column, label_column, split_column, group_column)
+        self._reader = reader or ClassReader()
 
     @cached_property
     def _files(self) -> dict[str, Path]:
@@ -202,7 +206,7 @@ class TextTable:
 
     @cached_property
     def _data(self) -> Texts:
-        text, label, split, group = self._columns
+        text, _, split, group = self._columns
         tables = {key: read_table(file) for key, file in self._files.items()}
 
         def column(name: str, field: str, empty: bool = False) -> list[str]:
@@ -214,22 +218,27 @@ class TextTable:
         by_file = np.repeat(np.array([codes[key] for key in tables], dtype=np.int8), sizes)
         return Texts(
             column(text, "text_column", empty=True),
-            column(label, "label_column"),
+            self._labels(tables),
             [place for table in tables.values() for place in table.places()],
             tables["path"].split(split) if len(tables) == 1 else by_file,
             None if group is None else column(group, "group_column"),
         )
+
+    def _labels(self, tables: Mapping[str, TableFile]) -> Columns:
+        """The label columns of all files, one after the other."""
+        pieces = [table.labels(self._columns[1]) for table in tables.values()]
+        return {name: [cell for piece in pieces for cell in piece[name]] for name in pieces[0]}
 
     def fingerprint(self, cache: Path) -> str:
         """Of each file's content and its role, and of the columns."""
         digests = {
             key: digest_files([file], file.parent, cache)[file.name] for key, file in self._files.items()
         }
-        return fingerprint(self, {"columns": self._columns}, digests)
+        return fingerprint(self, {"columns": self._columns, **self._reader.settings()}, digests)
 
     def index(self) -> Index:
-        """Labels sorted by name (numbers by value); split and groups where given."""
-        return _index(self._data, str(self._paths["path"]))
+        """Classes sorted by name (numbers by value), labels or values; split and groups where given."""
+        return _index(self._data, str(self._paths["path"]), self._reader)
 
     def decode(self, row: int) -> np.ndarray:
         """uint8 (n,), UTF-8; BadInput for an empty text or bytes that are no UTF-8."""

@@ -174,7 +174,7 @@ def _leak(data: DataModule, rows: np.ndarray, group: np.ndarray, part: np.ndarra
 
 def _conflict(data: DataModule, rows: np.ndarray, group: np.ndarray) -> CheckResult:
     name = "labels of identical inputs"
-    labels, classes = data.table.index.labels[rows], data.table.index.class_names
+    labels, classes = data.table.index.targets[rows], data.table.index.target_names
     groups = group.max(initial=-1) + 1
     low, high = np.full(groups, len(classes)), np.full(groups, -1)
     np.minimum.at(low, group, labels)

@@ -58,7 +58,7 @@ def pairs_of(data: DataModule, scan: InputStats, tested: np.ndarray) -> Pairs:
 def _finding(data: DataModule, rows: np.ndarray, share: float, told: str, level: Level) -> Finding:
     index, part = data.table.index, part_of(data)
     pairs = [(f"{index.names[a]} ({PARTS[part[a]]})", index.names[b]) for a, b in rows[:KEPT].tolist()]
-    agree = float(np.mean(index.labels[rows[:, 0]] == index.labels[rows[:, 1]]))
+    agree = float(np.mean(index.targets[rows[:, 0]] == index.targets[rows[:, 1]]))
     listed = examples((f"{a} and {b} of train" for a, b in pairs), len(rows))
     message = (
         f"{told}, {percent(agree)} of them with its label: {listed}. "

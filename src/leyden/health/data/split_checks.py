@@ -18,7 +18,7 @@ CERTAIN = 1e-4  # of the test that they differ at all
 
 def classes(data: DataModule) -> CheckResult:
     """Classes that a split lacks, that are tiny, or that a batch seldom holds."""
-    labels, names = data.table.index.labels, data.table.index.class_names
+    labels, names = data.table.index.targets, data.table.index.target_names
     counts = np.stack([np.bincount(labels[rows], minlength=len(names)) for rows in data.splits])
     told = f"{len(names):,} classes, {counts[0].min():,} to {counts[0].max():,} training samples"
     return CheckResult("classes", told, tuple(_class_findings(data, counts, names)))
@@ -77,7 +77,7 @@ def _seldom(
 
 def shares(data: DataModule) -> CheckResult:
     """Whether validation and test hold the classes in the same shares."""
-    labels, names = data.table.index.labels, data.table.index.class_names
+    labels, names = data.table.index.targets, data.table.index.target_names
     val, test = (np.bincount(labels[rows], minlength=len(names)) for rows in data.splits[1:])
     distance = float(np.abs(val / val.sum() - test / test.sum()).sum() / 2)
     told = f"validation and test differ by {percent(distance)}"

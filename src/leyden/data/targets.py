@@ -1,0 +1,249 @@
+"""What a data set's targets are: one class a row, any number of labels, or numbers; read, verified, stratified.
+
+The kind is how targets are stored, as Dense and Ragged are of inputs. A task (`leyden.tasks`) says which kind it
+predicts and gives a source the reader that makes targets of a table's columns.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+
+from leyden.data.index import SHOWN, TEST, TRAIN, VAL, Index, encode
+from leyden.data.iterative_split import quantile_strata
+from leyden.utils.errors import UserError
+
+Kind = Literal["classes", "labels", "values"]
+Columns = Mapping[str, Sequence[str]]  # name -> a cell for each row
+WORDS = {"classes": "one class a row", "labels": "any number of labels a row", "values": "numbers"}
+
+
+class TargetReader(Protocol):
+    """Makes targets of a table's label columns."""
+
+    kind: ClassVar[Kind]
+
+    def read(self, columns: Columns, places: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+        """(targets (N,), (N, L) or (N, K), their names). places (N,): file:line of each row, for messages.
+
+        Raises:
+            UserError: a cell that cannot be read, with its place.
+        """
+
+    def settings(self) -> dict[str, Any]:
+        """What changes the targets, for the fingerprint of a source."""
+
+
+@dataclass(frozen=True)
+class ClassReader:
+    """One column with the name of each row's class: int64 (N,), places in the sorted names."""
+
+    kind: ClassVar[Kind] = "classes"
+
+    def read(self, columns: Columns, places: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Numbers are sorted as numbers, all else by name."""
+        if len(columns) > 1:
+            raise UserError(
+                f"data.source.label_column: task=classification reads one column, got {', '.join(columns)}; "
+                "several columns are task=multilabel or task=regression"
+            )
+        (cells,) = columns.values()
+        for cell, place in zip(cells, places, strict=True):
+            if not cell:
+                raise UserError(f"{place}: the label is empty; expected the name of a class")
+        return encode(cells)
+
+    def settings(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+
+@dataclass(frozen=True)
+class LabelReader:
+    """Several labels a row: one column of names with a separator between them, or a column of 0 and 1 for each label.
+
+    Gives uint8 (N, L) of 0 and 1; an empty cell is a row without labels.
+    """
+
+    separator: str = ";"
+    kind: ClassVar[Kind] = "labels"
+
+    def read(self, columns: Columns, places: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Names in sorted order, or those of the columns."""
+        if len(columns) > 1:
+            flags = [self._flags(name, cells, places) for name, cells in columns.items()]
+            return np.stack(flags, axis=1), tuple(columns)
+        (cells,) = columns.values()
+        sets = [{label.strip() for label in cell.split(self.separator)} - {""} for cell in cells]
+        _, names = encode([label for labels in sets for label in sorted(labels)])
+        place = {name: i for i, name in enumerate(names)}
+        targets = np.zeros((len(sets), len(names)), dtype=np.uint8)
+        for row, labels in enumerate(sets):
+            targets[row, [place[label] for label in labels]] = 1
+        return targets, names
+
+    def _flags(self, name: str, cells: Sequence[str], places: Sequence[str]) -> np.ndarray:
+        words = {"0": 0, "1": 1, "false": 0, "true": 1, "": 0, "no": 0, "yes": 1}
+        flags = np.zeros(len(cells), dtype=np.uint8)
+        for row, cell in enumerate(cells):
+            if cell.strip().lower() not in words:
+                raise UserError(f"{places[row]}: column {name!r} holds {cell!r}; expected 0 or 1")
+            flags[row] = words[cell.strip().lower()]
+        return flags
+
+    def settings(self) -> dict[str, Any]:
+        """The separator."""
+        return {"kind": self.kind, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class ValueReader:
+    """Numbers: one column for each value that is predicted. Gives float64 (N, K)."""
+
+    kind: ClassVar[Kind] = "values"
+
+    def read(self, columns: Columns, places: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Finite numbers, named after their columns."""
+        values = [
+            [self._number(name, cell, place) for cell, place in zip(cells, places, strict=True)]
+            for name, cells in columns.items()
+        ]
+        return np.array(values, dtype=np.float64).T, tuple(columns)
+
+    def _number(self, name: str, cell: str, place: str) -> float:
+        try:
+            number = float(cell)
+        except ValueError:
+            number = np.nan
+        if not np.isfinite(number):
+            raise UserError(f"{place}: column {name!r} holds {cell!r}; expected a finite number, such as 3.5")
+        return number
+
+    def settings(self) -> dict[str, Any]:
+        """The kind."""
+        return {"kind": self.kind}
+
+
+def kind_of(targets: np.ndarray) -> Kind:
+    """Of int64 (N,): classes; uint8 (N, L): labels; float64 (N, K): values."""
+    if targets.ndim == 1:
+        return "classes"
+    return "labels" if targets.dtype == np.uint8 else "values"
+
+
+def make_index(
+    where: str,
+    labels: Sequence[str] | Columns,
+    names: Sequence[str],
+    split: np.ndarray | None = None,
+    groups: Sequence[str] | None = None,
+    reader: TargetReader | None = None,
+) -> Index:
+    """An Index from strings, verified.
+
+    Args:
+        where: names the data set in messages.
+        labels: the cells of the label column (N,), or several columns by name.
+        names: of the rows (N,).
+        split: int8 (N,), or None.
+        groups: (N,), or None.
+        reader: makes targets of the label columns; None: one class a row.
+
+    Raises:
+        UserError: a label that cannot be read, or targets that nothing can be learned of.
+    """
+    columns = labels if isinstance(labels, Mapping) else {"label": labels}
+    targets, target_names = (reader or ClassReader()).read(columns, names)
+    group, group_names = (None, ()) if groups is None else encode(groups)
+    group = None if group is None else group.astype(np.int32)
+    index = Index(targets, target_names, split, group, group_names, names)
+    verify(index, where)
+    return index
+
+
+def verify(index: Index, where: str) -> None:
+    """Refuse targets that nothing can be learned of: no rows, one class, a class tested and not trained on.
+
+    Raises:
+        UserError: what is missing, and where.
+    """
+    if not len(index):
+        raise UserError(f"{where}: there are no samples")
+    if index.split is not None and not (index.split == TRAIN).any():
+        raise UserError(f"{where}: the given split has no training samples")
+    _VERIFY[kind_of(index.targets)](index, where)
+
+
+def _verify_classes(index: Index, where: str) -> None:
+    counts = np.bincount(index.targets, minlength=len(index.target_names))
+    if len(index.target_names) < 2:
+        raise UserError(
+            f"{where}: only one class found ({index.target_names[0]!r}, {len(index)} samples); "
+            "classification needs at least two"
+        )
+    if (counts == 0).any():
+        lost = ", ".join(repr(index.target_names[c]) for c in np.flatnonzero(counts == 0))
+        raise UserError(f"{where}: no sample is left of class {lost}")
+    if index.split is not None:
+        _verify_split(index, index.split, where)
+
+
+def _verify_split(index: Index, given: np.ndarray, where: str) -> None:
+    trained = set(index.targets[given == TRAIN].tolist())
+    for split, name in ((VAL, "validation"), (TEST, "test")):
+        unseen = Counter(index.targets[given == split].tolist()).keys() - trained
+        if unseen:
+            example = int(np.flatnonzero((given == split) & (index.targets == min(unseen)))[0])
+            listed = ", ".join(repr(index.target_names[c]) for c in sorted(unseen)[:SHOWN])
+            raise UserError(
+                f"{where}: the {name} split has labels that no training sample has: {listed} "
+                f"(first: {index.names[example]}); training has "
+                f"{', '.join(repr(index.target_names[c]) for c in sorted(trained)[:SHOWN])}"
+            )
+
+
+def _verify_labels(index: Index, where: str) -> None:
+    positives = index.targets.sum(axis=0)
+    for name, n in zip(index.target_names, positives.tolist(), strict=True):
+        if n in (0, len(index)):
+            found = "no row has" if n == 0 else "every row has"
+            raise UserError(f"{where}: {found} label {name!r}, so it cannot be learned; leave it out")
+    if not len(index.target_names):
+        raise UserError(f"{where}: no row has a label; expected names in the label column")
+
+
+def _verify_values(index: Index, where: str) -> None:
+    if not np.isfinite(index.targets).all():
+        row = int(np.flatnonzero(~np.isfinite(index.targets).all(axis=1))[0])
+        raise UserError(f"{where}: {index.names[row]}: a target is not finite")
+    for name, spread in zip(index.target_names, np.ptp(index.targets, axis=0).tolist(), strict=True):
+        if spread == 0:
+            raise UserError(
+                f"{where}: every row has the same {name!r}, so it cannot be learned; leave it out"
+            )
+
+
+_VERIFY = {"classes": _verify_classes, "labels": _verify_labels, "values": _verify_values}
+
+
+def strata(targets: np.ndarray) -> np.ndarray:
+    """What a split keeps in the same shares: classes (N,), labels (N, L), or bins (N,) of values by quantile."""
+    return quantile_strata(targets) if kind_of(targets) == "values" else targets
+
+
+def sampling_classes(targets: np.ndarray) -> np.ndarray:
+    """int64 (N,): what a sampling policy balances: the classes; one class of all rows where there are none."""
+    return targets if kind_of(targets) == "classes" else np.zeros(len(targets), dtype=np.int64)
+
+
+def target_facts(targets: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """Fields of a DataSpec that training targets give: class_counts, or target_mean and target_std."""
+    kind = kind_of(targets)
+    if kind == "values":
+        spread = targets.std(axis=0)
+        spread[spread == 0] = 1.0  # constant in training: centred and left as it is
+        return {"target_mean": tuple(targets.mean(axis=0).tolist()), "target_std": tuple(spread.tolist())}
+    counts = np.bincount(targets, minlength=len(names)) if kind == "classes" else targets.sum(axis=0)
+    return {"class_counts": tuple(int(n) for n in counts)}
