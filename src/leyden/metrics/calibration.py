@@ -8,13 +8,17 @@ from leyden.metrics.results import Estimate
 BINS = 15  # equal width, (lower, upper], as in Guo et al. 2017
 
 
+def bins_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The bin, 0 .. BINS - 1, of each confidence."""
+    return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+
+
 def binned_gaps(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], weights: NDArray | float = 1.0
 ) -> NDArray[np.float64]:
     """Sum of weight * (confidence - correct) in each bin of confidence: (BINS,)."""
-    bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
     terms: NDArray[np.float64] = weights * (confidence - correct)
-    return np.bincount(bins, weights=terms, minlength=BINS).astype(np.float64)
+    return np.bincount(bins_of(confidence), weights=terms, minlength=BINS).astype(np.float64)
 
 
 def error(gaps: NDArray[np.float64], n: int) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from leyden.metrics import calibration, confusion, ranking
+from leyden.metrics import bootstrap, calibration, confusion, ranking
 from leyden.metrics.intervals import number, percentiles, wilson, within
 from leyden.metrics.results import METRICS, ClassMetrics, Estimate, Group, Metrics, higher_is_better
 
@@ -28,8 +28,6 @@ _BY_RANK = ("auroc", "average_precision")
 _MANY, _FEW = 100, 20  # training samples, as Liu et al. 2019 (arXiv 1904.05160) group classes
 # Work bounds, each a few seconds on one core at most for 100,000 samples of 10 classes.
 _COUNT_RESAMPLES, _COUNT_WORK = (200, 1000), 4_000_000  # work: resamples * cells that are not empty
-_AT_ONCE = 100_000  # weights that stay in a processor's cache
-_SAMPLE_RESAMPLES, _SAMPLE_WORK = (25, 200), 200_000_000  # work: resamples * samples * classes
 
 
 def evaluate(
@@ -182,22 +180,14 @@ class _Split:
 
     def _by_samples(self, values: dict[str, float], rng: np.random.Generator) -> dict[str, Estimate]:
         """Log loss, ECE, AUROC and average precision: each resample weights every sample."""
-        times = int(np.clip(_SAMPLE_WORK // (self.n * self.classes), *_SAMPLE_RESAMPLES))
-        at_once = max(1, _AT_ONCE // self.n)
+        times = bootstrap.resamples_for(self.n * self.classes)
         rows, gaps = [], []
-        for first in range(0, times, at_once):
-            weights = self._draw(min(at_once, times - first), rng)
+        for weights in bootstrap.sample_weights(self.n, times, rng):
             rows.append(np.column_stack([weights @ self.losses / self.n, self._areas(weights)]))
             gaps += [calibration.binned_gaps(self.confidence, self.correct, w) for w in weights]
         names = ("log_loss", *_BY_RANK)
         found = {name: percentiles(values[name], np.concatenate(rows)[:, i]) for i, name in enumerate(names)}
         return {**found, "ece": calibration.interval(self.gaps, np.stack(gaps), self.n)}
-
-    def _draw(self, times: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """How often each sample is in each resample: (times, N)."""
-        drawn = rng.integers(0, self.n, (times, self.n)) + self.n * np.arange(times)[:, None]
-        counted = np.bincount(drawn.ravel(), minlength=times * self.n)
-        return counted.reshape(times, self.n).astype(np.uint8)
 
 
 def _per_class(split: _Split, class_names: Sequence[str], f1: list[Estimate]) -> list[ClassMetrics]:
