@@ -1,9 +1,11 @@
 """What an evaluation found, as plain values that go through JSON unchanged."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-# In the order in which they are shown. `monitor: val/<name>` takes these, and val/loss.
+# Of classification, multi-label classification and regression, each in the order in which they are shown.
+# `monitor: val/<name>` takes these, and val/loss.
 METRICS = (
     "accuracy",
     "balanced_accuracy",
@@ -14,11 +16,24 @@ METRICS = (
     "auroc",
     "average_precision",
 )
-_LOWER_IS_BETTER = frozenset({"loss", "log_loss", "ece"})
+MULTILABEL_METRICS = (
+    "average_precision",
+    "average_precision_micro",
+    "auroc",
+    "macro_f1",
+    "micro_f1",
+    "sample_f1",
+    "subset_accuracy",
+    "hamming_loss",
+    "log_loss",
+    "ece",
+)
+REGRESSION_METRICS = ("mae", "rmse", "r2", "spearman")
+_LOWER_IS_BETTER = frozenset({"loss", "log_loss", "ece", "hamming_loss", "mae", "rmse"})
 
 
 def higher_is_better(name: str) -> bool:
-    """Whether a monitored value should grow: False for val/loss, val/log_loss and val/ece.
+    """Whether a monitored value should grow: False for losses and errors, such as val/loss, val/ece and val/mae.
 
     >>> higher_is_better("val/macro_f1"), higher_is_better("val/ece")
     (True, False)
@@ -64,7 +79,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Everything known of one evaluation. n: samples; confusion: (C, C) counts, rows are the true classes.
+    """Everything known of an evaluation of a classifier. n: samples; confusion: (C, C) counts, rows are true classes.
 
     groups: by "many" (more than 100 training samples), "medium" and "few" (fewer than 20), where it has classes; empty
     where the training counts are not known.
@@ -78,7 +93,7 @@ class Metrics:
 
     def scalars(self) -> dict[str, float]:
         """The defined values alone, by name: what a logger or a monitor takes."""
-        return {name: e.value for name, e in self.values.items() if e.value is not None}
+        return _defined(self.values)
 
     def to_dict(self) -> dict[str, Any]:
         """Dictionaries, lists, numbers and None: never NaN, so that strict JSON takes it."""
@@ -89,7 +104,7 @@ class Metrics:
         """The metrics as they were before `to_dict`."""
         return cls(
             n=stored["n"],
-            values={name: Estimate(**e) for name, e in stored["values"].items()},
+            values=_estimates(stored["values"]),
             per_class=[
                 ClassMetrics(
                     name=c["name"],
@@ -104,3 +119,101 @@ class Metrics:
                 for name, g in stored.get("groups", {}).items()
             },
         )
+
+
+@dataclass(frozen=True)
+class LabelMetrics:
+    """One label of a multi-label evaluation. n: samples that have it.
+
+    Undefined, hence None: recall and average precision of a label that no sample has, precision of one never
+    predicted, f1 of one that is neither.
+    """
+
+    name: str
+    n: int
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+    average_precision: Estimate
+
+
+@dataclass(frozen=True)
+class MultilabelMetrics:
+    """Everything known of one evaluation in which a sample has any number of labels. n: samples.
+
+    values: by the names of MULTILABEL_METRICS.
+    """
+
+    n: int
+    values: dict[str, Estimate]
+    per_label: list[LabelMetrics]
+
+    def scalars(self) -> dict[str, float]:
+        """The defined values alone, by name: what a logger or a monitor takes."""
+        return _defined(self.values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Dictionaries, lists, numbers and None: never NaN, so that strict JSON takes it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "MultilabelMetrics":
+        """The metrics as they were before `to_dict`."""
+        parts = ("precision", "recall", "f1", "average_precision")
+        labels = [
+            LabelMetrics(label["name"], label["n"], **_estimates({part: label[part] for part in parts}))
+            for label in stored["per_label"]
+        ]
+        return cls(stored["n"], _estimates(stored["values"]), labels)
+
+
+@dataclass(frozen=True)
+class TargetMetrics:
+    """One target of a regression, mae and rmse in its own unit. n: samples.
+
+    Undefined, hence None: r2 of a constant target, spearman where target or predictions are constant.
+    """
+
+    name: str
+    n: int
+    mae: Estimate
+    rmse: Estimate
+    r2: Estimate
+    spearman: Estimate
+
+
+@dataclass(frozen=True)
+class RegressionMetrics:
+    """Everything known of one evaluation of a regression. n: samples.
+
+    values: by the names of REGRESSION_METRICS; the mean over the targets that a metric is defined for.
+    """
+
+    n: int
+    values: dict[str, Estimate]
+    per_target: list[TargetMetrics]
+
+    def scalars(self) -> dict[str, float]:
+        """The defined values alone, by name: what a logger or a monitor takes."""
+        return _defined(self.values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Dictionaries, lists, numbers and None: never NaN, so that strict JSON takes it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "RegressionMetrics":
+        """The metrics as they were before `to_dict`."""
+        targets = [
+            TargetMetrics(t["name"], t["n"], **_estimates({part: t[part] for part in REGRESSION_METRICS}))
+            for t in stored["per_target"]
+        ]
+        return cls(stored["n"], _estimates(stored["values"]), targets)
+
+
+def _defined(values: Mapping[str, Estimate]) -> dict[str, float]:
+    return {name: e.value for name, e in values.items() if e.value is not None}
+
+
+def _estimates(stored: Mapping[str, Mapping[str, Any]]) -> dict[str, Estimate]:
+    return {name: Estimate(**e) for name, e in stored.items()}
