@@ -17,7 +17,19 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # Low to high: a package may import itself and what stands before it, lazily and for types, too.
 LAYERS = (
-    *("utils", "metrics", "nets", "losses", "optim", "decision", "data", "config", "modules", "profiling"),
+    *(
+        "utils",
+        "metrics",
+        "nets",
+        "losses",
+        "optim",
+        "decision",
+        "data",
+        "tasks",
+        "config",
+        "modules",
+        "profiling",
+    ),
     *("health", "imbalance", "runs", "reporting", "tuning", "callbacks", "training", "inference", "sweeps"),
     "cli",
 )

@@ -262,7 +262,9 @@ class HealthMonitor(LastCallback):
             return
         plain = type(getattr(module, "loss_fn", None)).__name__ == "CrossEntropy"
         if plain and not getattr(module, "l1", 0):
-            self.training_monitor.found += step_rules.initial_loss(loss, len(module.target_names), self.policy)  # type: ignore[arg-type]
+            self.training_monitor.found += step_rules.initial_loss(
+                loss, len(module.target_names), self.policy
+            )  # type: ignore[arg-type]
 
     def _bad(
         self,

@@ -19,12 +19,13 @@ from leyden.data import preview
 from leyden.data.datamodule import DataModule
 from leyden.imbalance.auto import describe_imbalance
 from leyden.reporting import markdown
-from leyden.reporting.plots import evaluation
+from leyden.reporting.plots.draw import draw
 from leyden.reporting.plots.fast_figure import png
 from leyden.reporting.plots.samples import samples_figure
 from leyden.reporting.terminal.findings import markdown as markdown_of
 from leyden.runs.records import flat
 from leyden.runs.run import COSMETIC
+from leyden.tasks.base import Task
 from leyden.utils.lightning_internals import only_own_hooks
 
 _ALWAYS = ("data.name", "model.name", "optimizer.lr", "batch_size", "seed")
@@ -124,64 +125,53 @@ def write_findings(
 
 
 def write_figures(
-    writer: Any, result: Mapping[str, Any], data: DataModule, predictions: Path, step: int
+    writer: Any, result: Mapping[str, Any], task: Task, data: DataModule, predictions: Path, step: int
 ) -> None:
     """Write the pictures and tables of a finished run.
 
     Args:
         writer: a torch SummaryWriter.
         result: metrics by split, as in result.json.
+        task: what the predictions are of.
         data: the data layer, for the samples themselves.
         predictions: folder of the outputs.
         step: the optimizer step that everything is filed under.
     """
-    lines = list(describe_imbalance(data.spec.class_counts, data.spec.target_names))
-    if result["classes"]:
-        lines.append(markdown.classes_markdown(result["classes"], result["prior"]))
-    writer.add_text("classes", "\n\n".join(lines), step)
+    if task.has_class_prior:
+        lines = list(describe_imbalance(data.spec.class_counts, data.spec.target_names))
+        if result["classes"]:
+            lines.append(markdown.classes_markdown(result["classes"], result["prior"]))
+        writer.add_text("classes", "\n\n".join(lines), step)
     for split, found in result["metrics"].items():
         writer.add_text(f"{split}/metrics", markdown.metrics_markdown(found), step)
-        stored = predictions / f"{split}.npz"
-        if stored.exists():
-            outputs = dict(np.load(stored))
-            _show_split(writer, split, found, outputs, data, step)
+        path = predictions / f"{split}.npz"
+        if path.exists():
+            stored = dict(np.load(path))
+            for name, figure in task.figures(found, stored, data.spec, split):
+                _add(writer, f"{split}/{name}", draw(figure), step)
+            _write_errors(writer, split, stored, task, data, step)
 
 
-def _show_split(
-    writer: Any,
-    split: str,
-    found: Mapping[str, Any],
-    outputs: Mapping[str, np.ndarray],
-    data: DataModule,
-    step: int,
+def _write_errors(
+    writer: Any, split: str, stored: Mapping[str, np.ndarray], task: Task, data: DataModule, step: int
 ) -> None:
-    names, probabilities, labels = data.spec.target_names, outputs["probabilities"], outputs["labels"]
-    confidence, answer = probabilities.max(1), outputs["answers"]
-    drawn = {
-        "confusion": evaluation.confusion_matrix(found["confusion"], names, f"{split}: confusion"),
-        "recall": evaluation.recall_bars(found["per_class"], f"{split}: recall by class"),
-        "precision-recall": evaluation.pr_curves(
-            probabilities, labels, names, f"{split}: precision and recall"
-        ),
-        "reliability": evaluation.reliability(confidence, answer == labels, f"{split}: reliability"),
-    }
-    wrong = np.flatnonzero(answer != labels)
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_WORST]
-    if len(worst):
-        rows = outputs["rows"][worst]
-        captions = [f"{names[answer[i]]} {confidence[i]:.2f}\ntrue: {names[labels[i]]}" for i in worst]
-        if data.source.modality == "text":
-            texts = [preview.text(data, int(row)) for row in rows]
-            lines = zip((caption.replace("\n", ", ") for caption in captions), texts, strict=True)
-            writer.add_text(f"{split}/worst errors", markdown.table(("", "text"), lines), step)
-        else:
-            title = f"{split}: the surest wrong answers"
-            inputs = preview.inputs_of(data, rows)
-            drawn["worst errors"] = samples_figure(inputs, captions, title, data.spec.sample_rate)
-        if data.source.modality == "audio":
-            _play(writer, split, rows, data, step)
-    for name, figure in drawn.items():
-        _add(writer, f"{split}/{name}", figure, step)
+    """The samples of the most confident errors: drawn, played or as a table of texts."""
+    worst, captions = task.errors(stored, data.spec, _WORST)
+    if not len(worst):
+        return
+    rows = stored["rows"][worst]
+    if data.source.modality == "text":
+        texts = [preview.text(data, int(row)) for row in rows]
+        lines = zip((caption.replace("\n", ", ") for caption in captions), texts, strict=True)
+        writer.add_text(f"{split}/worst errors", markdown.table(("", "text"), lines), step)
+        return
+    title = f"{split}: the most confident errors"
+    inputs = preview.inputs_of(data, rows)
+    _add(
+        writer, f"{split}/worst errors", samples_figure(inputs, captions, title, data.spec.sample_rate), step
+    )
+    if data.source.modality == "audio":
+        _play(writer, split, rows, data, step)
 
 
 def _add(writer: Any, tag: str, figure: Figure, step: int) -> None:

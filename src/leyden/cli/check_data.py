@@ -59,7 +59,7 @@ def _data(overrides: Sequence[str], config_dirs: Sequence[str]) -> tuple["DataMo
 
     config = check_data(plain)
     prepare(config.threads)
-    data = build.data(config)
+    data = build.experiment(config).data
     data.reading = replace(data.reading, on_bad="skip")
     return data, config.data.on_bad == "stop"
 

@@ -54,7 +54,7 @@ def _read(overrides: Sequence[str], config_dirs: Sequence[str]) -> "DataModule":
     from leyden.training import build
 
     prepare(None)
-    return build.data(check_data(plain))
+    return build.experiment(check_data(plain)).data
 
 
 def _counts(data: "DataModule") -> dict[str, list[int]]:

@@ -16,7 +16,6 @@ def main(arguments: Sequence[str]) -> int:
     from leyden.callbacks.interrupt import Interrupted
     from leyden.config.validate import check
     from leyden.health.findings import NonFinite
-    from leyden.imbalance.auto import apply_auto
     from leyden.runs.run import Run, load_config
     from leyden.training import build, fit, resume
     from leyden.utils.console import console
@@ -25,13 +24,12 @@ def main(arguments: Sequence[str]) -> int:
     folder, *checkpoint = map(Path, arguments)
     config = check(load_config(folder))
     prepare(threads_of_a_rank(config.threads, config.trainer))
-    data = build.data(config)
-    config, _ = apply_auto(config, data.spec)
-    module = build.module(config, data.spec, data.steps_per_epoch(int(config.trainer["max_epochs"])))
-    prior = build.ledger(config, data, module).prior
+    made = build.experiment(config).with_recipe()
+    module = made.module()
+    ledger = made.ledger(module)
     state = resume.read(checkpoint[0]) if checkpoint else None
     try:
-        fit.train(config, data, module, Run(folder), prior, state)
+        fit.train(made, module, Run(folder), None if ledger is None else ledger.prior, state)
     except (Interrupted, NonFinite):
         return 0  # all ranks end alike, and the leading one says why
     return 0

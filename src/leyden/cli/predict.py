@@ -40,30 +40,24 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _table(predictions: Sequence[Prediction]) -> None:
-    from leyden.reporting.terminal.tables import predictions_table
+def _table(predictions: Sequence[Prediction], task: Task) -> None:
+    from leyden.reporting.terminal.tables import answers_table
 
-    rows = [{"name": p.name, "predicted": _answer(p), "probability": p.probabilities[0]} for p in predictions]
-    console.print(predictions_table(rows, shown=len(rows)))
-
-
-def _answer(prediction: Prediction) -> str:
-    """The class, and after it the runners-up that were asked for."""
-    pairs = zip(prediction.classes[1:], prediction.probabilities[1:], strict=True)
-    return ", ".join([prediction.classes[0], *(f"{name} ({share:.3f})" for name, share in pairs)])
+    console.print(answers_table([(p.name, task.columns(p.answer)) for p in predictions]))
 
 
-def _csv(predictions: Sequence[Prediction]) -> None:
+def _csv(predictions: Sequence[Prediction], task: Task) -> None:
+    rows = [task.columns(p.answer) for p in predictions]
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    top = len(predictions[0].classes) if predictions else 1
-    writer.writerow(["input", *(f"{word}_{k + 1}" for k in range(top) for word in ("class", "probability"))])
-    for p in predictions:
-        pairs = zip(p.classes, p.probabilities, strict=True)
-        writer.writerow([p.name, *(value for name, share in pairs for value in (name, f"{share:.6f}"))])
+    writer.writerow(["input", *(rows[0] if rows else ())])
+    for prediction, cells in zip(predictions, rows, strict=True):
+        values = (f"{cell:.6f}" if isinstance(cell, float) else cell for cell in cells.values())
+        writer.writerow([prediction.name, *values])
 
 
-def _json(predictions: Sequence[Prediction]) -> None:
-    print(json.dumps([vars(p) for p in predictions], indent=1, ensure_ascii=False))
+def _json(predictions: Sequence[Prediction], task: Task) -> None:
+    found = [{"name": p.name, **p.answer} for p in predictions]
+    print(json.dumps(found, indent=1, ensure_ascii=False))
 
 
 _PRINT = {"table": _table, "csv": _csv, "json": _json}

@@ -30,11 +30,11 @@ def main(arguments: Sequence[str]) -> int:
     config = config_of(given.run)
     step_snapshot.read(given.run)
     prepare(config.threads)
-    data = build.data(config)
-    module = build.module(config, data.spec, data.steps_per_epoch(int(config.trainer["max_epochs"])))
+    made = build.experiment(config)
+    module = made.module()
     with tempfile.TemporaryDirectory() as scratch:
         trainer = evaluation_trainer(config, Path(scratch))
-        finding = diagnose(given.run, config, module, trainer, data)
+        finding = diagnose(given.run, config, module, trainer, made.data)
     for line in findings_lines([finding.to_dict()], Run(given.run).command()):
         console.print(line, soft_wrap=True)
     return 0

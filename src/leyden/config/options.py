@@ -10,8 +10,19 @@ from leyden.config.compose import options
 
 # The order in which a person composes an experiment.
 GROUPS = (
-    *("experiment", "data", "data/tokenizer", "split", "long_tail", "sampling", "augment", "model", "head"),
-    *("loss", "decision", "optimizer", "scheduler", "trainer", "callbacks", "logger", "sweep"),
+    *(
+        "experiment",
+        "task",
+        "data",
+        "data/tokenizer",
+        "split",
+        "long_tail",
+        "sampling",
+        "augment",
+        "model",
+        "head",
+    ),
+    *("loss", "decision", "metrics", "optimizer", "scheduler", "trainer", "callbacks", "logger", "sweep"),
 )
 
 

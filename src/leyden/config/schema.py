@@ -72,6 +72,26 @@ class Model(Node):
     net: Target = {}
 
 
+class Task(Node):
+    """Group `task`: what is predicted, and what goes with it where nothing else is chosen.
+
+    module, loss and monitor are what `model.module`, `loss=auto` and `monitor` stand for by default.
+    """
+
+    name: str
+    module: str
+    loss: str
+    monitor: str
+    target: Target
+
+
+class Metric(Node):
+    """One entry of group `metrics`: a function of scores and targets, and the direction in which it is better."""
+
+    function: Target
+    higher_is_better: bool = True
+
+
 class Init(Node):
     """Where the weights start: `from` a run's folder or a weight file; `redraw` and `freeze` by parameter name.
 
@@ -93,6 +113,7 @@ class Config(Node):
     threads: Annotated[int, Field(ge=1)] | None
     checkpoint_minutes: Annotated[float, Field(gt=0)]
     checkpoint_steps: Annotated[int, Field(ge=1)] | None
+    task: Task
     data: Data
     split: Target
     long_tail: Target
@@ -104,6 +125,7 @@ class Config(Node):
     optimizer: Target
     scheduler: Target
     decision: Target
+    metrics: dict[str, Metric]
     health: Target
     imbalance: Literal["none", "auto"]
     allow_stacking: bool
@@ -117,3 +139,8 @@ class Config(Node):
     experiment: str
     force: bool
     trial: str | None = None
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are trained."""
+        return int(self.trainer["max_epochs"])

@@ -22,7 +22,8 @@ from leyden.utils.errors import UserError, nearest
 # What `build` fills in by parameter name, by the place of the target. A trailing * is any key of a mapping.
 FRONTEND_FACTS = ("bins",)
 PROVIDED: dict[str, tuple[str, ...]] = {
-    "data.source": (),
+    "task.target": (),
+    "data.source": ("reader",),
     "data.tokenizer": (),
     "split": (),
     "long_tail": (),
@@ -30,12 +31,12 @@ PROVIDED: dict[str, tuple[str, ...]] = {
     "augment.*": FACTS,
     "model.tokenizer": (),
     "model.frontend": FACTS,
-    "model.net": (*FACTS, *FRONTEND_FACTS),
+    "model.net": (*FACTS, *FRONTEND_FACTS, "trivial_outputs"),
     "head": (),
     "loss": (*FACTS, "epochs"),
     "model.module": (
         *FACTS,
-        *("net", "loss", "frontend", "augment", "optimizer", "scheduler", "seed", "monitor"),
+        *("net", "loss", "frontend", "augment", "optimizer", "scheduler", "evaluate", "seed", "monitor"),
         *("total_steps", "steps_per_epoch"),
     ),
     "optimizer": ("params",),
@@ -68,6 +69,7 @@ def check(plain: Mapping[str, Any]) -> Config:
         bind(path, node, provided)
     if "max_epochs" not in config.trainer:
         raise UserError("trainer.max_epochs must be given: add trainer.max_epochs=... to the command")
+    _verify_metrics(config)
     _one_modality(config)
     _monitor(config)
     return config
@@ -77,7 +79,15 @@ def check_data(plain: Mapping[str, Any]) -> Config:
     """As `check`, for a command that looks at the data alone: the model may be of another modality."""
     config = _typed(plain)
     for path, node, provided in targets(config):
-        if path in ("data.source", "data.tokenizer", "model.tokenizer", "split", "long_tail", "sampling"):
+        if path in (
+            "task.target",
+            "data.source",
+            "data.tokenizer",
+            "model.tokenizer",
+            "split",
+            "long_tail",
+            "sampling",
+        ):
             bind(path, node, provided)
     return config
 
@@ -202,11 +212,23 @@ def _names(
             raise UserError(f"{path}.{name} must be given: add {path}.{name}=... to the command")
 
 
+def _verify_metrics(config: Config) -> None:
+    """Each metric of group `metrics` is a function whose first two arguments are scores and targets."""
+    for name, metric in config.metrics.items():
+        path = f"metrics.{name}.function"
+        if "_target_" not in metric.function:
+            raise UserError(f"{path}: expected _target_: package.module.function")
+        first = list(parameters_of(import_target(metric.function["_target_"], path)))[:2]
+        bind(path, metric.function, tuple(first))
+
+
 def _one_modality(config: Config) -> None:
     """The data, the model and every augmentation are of one modality."""
     source = import_target(config.data.source["_target_"], "data.source")
     data = getattr(source, "modality", "")
     parts = {"model": config.model.module, **{f"augment.{k}": v for k, v in config.augment.items()}}
+    if config.model.frontend:
+        parts["model.frontend"] = config.model.frontend
     for path, node in parts.items():
         target = import_target(node["_target_"], path)
         wanted = getattr(target, "modality", "any")
@@ -216,7 +238,7 @@ def _one_modality(config: Config) -> None:
             )
         if wanted not in ("any", data):
             group = path.partition(".")[0]
-            name = f"model={config.model.name}" if path == "model" else path
+            name = f"model={config.model.name}" if group == "model" else path
             raise UserError(
                 f"data={config.data.name} is {data}, but {name} is for {wanted}: "
                 f"choose {group}=... for {data} (see `leyden list {group}`)"
@@ -228,9 +250,8 @@ def _one_modality(config: Config) -> None:
 
 def _monitor(config: Config) -> None:
     """The monitored metric is one that the validation computes; what another's module logs, only it knows."""
-    from leyden.metrics import METRICS
-
-    names = [f"val/{name}" for name in ("loss", *METRICS)]
+    task = import_target(config.task.target["_target_"], "task.target")
+    names = [f"val/{name}" for name in ("loss", *getattr(task, "metrics", ()), *config.metrics)]
     if config.monitor == EPOCH:
         if config.callbacks or config.trial or "Plateau" in config.scheduler["_target_"]:
             raise UserError(

@@ -47,7 +47,8 @@ def evaluate(
     from leyden.config.validate import bind, check
     from leyden.imbalance.class_prior import ClassPrior
     from leyden.inference.load import load
-    from leyden.training import build, evaluation
+    from leyden.training import build
+    from leyden.training.evaluation import TrainedEvaluation
     from leyden.training.trainer import evaluation_trainer
 
     restored = load(folder)
@@ -56,18 +57,21 @@ def evaluate(
     rest = [word for word in overrides if word not in chosen]
     config = check(_overridden(restored.config.model_dump(by_alias=True), rest))
     _verify_effect(rest)
-    data = build.data(config, restored.tokenizer)
-    _verify_facts(config, data.spec, restored.spec)
+    made = build.experiment(config, restored.tokenizer)
+    _verify_facts(config, made.data.spec, restored.spec)
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = evaluation_trainer(config, Path(scratch))
-        point = restored.point
+        evaluation = TrainedEvaluation(made, evaluation_trainer(config, Path(scratch)), restored.module)
+        chosen_decision = restored.decision
         if decision is not None:
             node = compose([f"decision={decision}", *chosen])["decision"]
-            prior = read_object(folder / "result.json", json.loads)["prior"]
-            choice = config.model_copy(update={"decision": node})
             bind("decision", node)
-            point = evaluation.operating_point(choice, trainer, restored.module, data, ClassPrior.of(prior))
-        return evaluation.metrics_of(trainer, restored.module, data, point, splits)
+            rule = build.decision_rule(
+                config.model_copy(update={"decision": node}), made.task, made.data.spec
+            )
+            stored = read_object(folder / "result.json", json.loads)["prior"]
+            prior = ClassPrior.of(stored) if made.task.has_class_prior else None
+            chosen_decision = evaluation.decision(prior, rule)
+        return evaluation.metrics(chosen_decision, splits)
 
 
 def _verify_effect(overrides: Sequence[str]) -> None:
@@ -91,7 +95,7 @@ def _verify_facts(config: "Config", now: "DataSpec", then: "DataSpec") -> None:
 
     models = [(path, node) for path, node, _ in targets(config) if path.startswith("model")]
     asked = {name for path, node in models for name in parameters_of(import_target(node["_target_"], path))}
-    for name in ("class_names", *(fact for fact in _FACTS if fact in asked)):
+    for name in ("target_names", *(fact for fact in _FACTS if fact in asked)):
         found, wanted = getattr(now, name), getattr(then, name)
         if found != wanted:
             raise UserError(

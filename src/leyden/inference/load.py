@@ -17,8 +17,8 @@ from leyden.config.validate import check
 from leyden.data import tokenizers
 from leyden.data.spec import DataSpec
 from leyden.data.tokenizers import Tokenizer
-from leyden.decision import OperatingPoint
 from leyden.runs.run import Run, load_config
+from leyden.tasks.base import Decision, Task
 from leyden.training import build, transfer
 from leyden.utils.errors import UserError
 from leyden.utils.files import read_object
@@ -30,10 +30,11 @@ class LoadedRun:
 
     run: Run
     config: Config
+    task: Task
     spec: DataSpec
     tokenizer: Tokenizer | None
     module: LightningModule
-    point: OperatingPoint
+    decision: Decision
 
 
 def load(folder: Path) -> LoadedRun:
@@ -47,7 +48,8 @@ def load(folder: Path) -> LoadedRun:
     if not weights.exists():
         raise UserError(f"{folder} has no best checkpoint yet: finish it with `leyden train` first")
     spec = DataSpec.from_dict(read_object(folder / "spec.json", json.loads))
-    module = build.module(config, spec, steps_per_epoch=1)
+    task = build.task_of(config)
+    module = build.module(config, spec, 1, build.evaluator(config, task, spec))
     try:
         module.load_state_dict(transfer.weights(weights))
     except RuntimeError as error:
@@ -55,8 +57,8 @@ def load(folder: Path) -> LoadedRun:
     text = folder / "tokenizer.json"
     tokenizer = tokenizers.load(text.read_text(encoding="utf-8")) if text.exists() else None
     stored = folder / "operating_point.json"
-    point = OperatingPoint.from_dict(read_object(stored, json.loads))
-    return LoadedRun(Run(folder), config, spec, tokenizer, module.eval(), point)
+    decision = task.load_decision(read_object(stored, json.loads))
+    return LoadedRun(Run(folder), config, task, spec, tokenizer, module.eval(), decision)
 
 
 def config_of(folder: Path) -> Config:

@@ -23,11 +23,10 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run says of one input: its answer at its operating point, then the most probable other classes."""
+    """What a run says of one input: its name, and the task's answer as plain values (see `leyden.tasks`)."""
 
     name: str
-    classes: tuple[str, ...]
-    probabilities: tuple[float, ...]
+    answer: dict[str, Any]
 
 
 def predict(folder: Path, files: Sequence[str], top: int = 1) -> Iterator[Prediction]:
@@ -39,42 +38,43 @@ def predict(folder: Path, files: Sequence[str], top: int = 1) -> Iterator[Predic
     from leyden.utils.runtime import load_torch, prepare
 
     load_torch()
-    import torch
-
     from leyden.inference.load import load
 
-    restored = load(folder)
-    prepare(restored.config.threads)
+    run = load(folder)
+    prepare(run.config.threads)
     _verify_there(files)
-    names, inputs = _read(restored, files)
+    names, inputs = _read(run, files)
+    return predict_inputs(run, names, inputs, top)
+
+
+def predict_inputs(
+    run: "LoadedRun", names: Sequence[str], inputs: Sequence[np.ndarray], top: int = 1
+) -> Iterator[Prediction]:
+    """Predictions of decoded inputs: uint8 (C, H, W), token ids (n,) or int16 (n,), each with its name."""
+    import torch
+
     for start in range(0, len(inputs), _BATCH):
-        batch = _batch(restored, inputs[start : start + _BATCH])
+        batch = _batch(run, inputs[start : start + _BATCH])
         with torch.inference_mode():
-            logits = _logits(restored, batch)
-        log_p = restored.point.log_probabilities(logits.numpy())
-        answers = restored.point.decide(log_p)
-        for name, row, answer in zip(names[start:], np.exp(log_p), answers, strict=False):
-            ranked = np.argsort(-row, kind="stable")
-            places = [answer, *ranked[ranked != answer]][:top]
-            yield Prediction(
-                name, tuple(restored.spec.target_names[i] for i in places), tuple(row[places].tolist())
-            )
+            outputs = _outputs(run, batch).numpy()
+        answers = run.task.answers(outputs, run.spec, run.decision, top)
+        for name, answer in zip(names[start : start + _BATCH], answers, strict=True):
+            yield Prediction(name, answer)
 
 
-def _logits(restored: "LoadedRun", batch: "Batch") -> "Tensor":
-    """float64 (B, C); of a module of the user's own, whatever its forward(batch) gives."""
-    module: Any = restored.module
+def _outputs(run: "LoadedRun", batch: "Batch") -> "Tensor":
+    """float64 (B, num_outputs); of a module of the user's own, whatever its forward(batch) gives."""
+    module: Any = run.module
     batch = module.prepare(batch) if hasattr(module, "prepare") else batch
-    wanted = (
-        f"{type(module).__name__}.forward(batch) must give logits (B, {restored.spec.num_outputs}) to predict"
-    )
+    wanted = f"{type(module).__name__}.forward(batch) must give (B, {run.spec.num_outputs}) to predict"
     try:
-        logits: Tensor = module(batch)
+        outputs: Tensor = module(batch)
     except NotImplementedError:
         raise UserError(f"{wanted}; it has no forward") from None
-    if tuple(logits.shape) != (len(batch.targets), restored.spec.num_outputs):
-        raise UserError(f"{wanted}; it gives {tuple(logits.shape)} for B = {len(batch.targets)}")
-    return logits.double()
+    if tuple(outputs.shape) != (len(batch.rows), run.spec.num_outputs):
+        raise UserError(f"{wanted}; it gives {tuple(outputs.shape)} for B = {len(batch.rows)}")
+    unscale = getattr(module, "unscale_outputs", lambda given: given)
+    return unscale(outputs.float()).double()  # type: ignore[no-any-return]
 
 
 def _verify_there(files: Sequence[str]) -> None:
@@ -153,7 +153,7 @@ def _image(restored: "LoadedRun", file: str) -> np.ndarray:
     return image
 
 
-def _batch(restored: "LoadedRun", inputs: list[np.ndarray]) -> "Batch":
+def _batch(restored: "LoadedRun", inputs: Sequence[np.ndarray]) -> "Batch":
     import torch
 
     from leyden.data.batch import Batch, Input

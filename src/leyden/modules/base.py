@@ -17,7 +17,11 @@ from leyden.data.batch import Batch, Input, SampleRandom
 from leyden.optim.parameter_groups import decay_groups, decayed
 from leyden.utils.lightning_internals import FastAttributes
 
-STAGES = ("inputs", "features", "batch")  # of a transform: before the frontend, after it, over the whole batch
+STAGES = (
+    "inputs",
+    "features",
+    "batch",
+)  # of a transform: before the frontend, after it, over the whole batch
 
 Score = Callable[[Tensor, Tensor], Tensor]
 
@@ -188,8 +192,12 @@ class SupervisedModule(FastAttributes, LightningModule):
         self._optimizer, self._scheduler, self._evaluate = optimizer, scheduler, evaluate
         self.target_names, self.seed, self.monitor = target_names, seed, monitor
         self.l1, self.decay_norms_and_biases = l1, decay_norms_and_biases
-        self.register_buffer("mean", torch.tensor(target_mean, dtype=torch.float32), persistent=bool(target_mean))
-        self.register_buffer("std", torch.tensor(target_std, dtype=torch.float32), persistent=bool(target_std))
+        self.register_buffer(
+            "mean", torch.tensor(target_mean, dtype=torch.float32), persistent=bool(target_mean)
+        )
+        self.register_buffer(
+            "std", torch.tensor(target_std, dtype=torch.float32), persistent=bool(target_std)
+        )
         self.means = RunningMeans(self.score)
         self.evaluations: dict[str, SplitOutputs] = {}
         self._parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
@@ -299,7 +307,7 @@ class SupervisedModule(FastAttributes, LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's mean training loss and score, and the learning rate."""
-        names = (f"train/{name}" for name in ("loss", self.score_name))
+        names = [f"train/{name}" for name in ("loss", self.score_name) if name]
         self.log_dict(dict(zip(names, self.means.read_epoch(), strict=False)), sync_dist=self._distributed)
         rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         self.log("lr", rate, sync_dist=self._distributed)

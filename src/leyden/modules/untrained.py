@@ -1,13 +1,16 @@
-"""A classifier that is not trained: it goes through the ordinary loop once, at learning rate zero, and is evaluated."""
+"""A module that is not trained: it goes through the ordinary loop once, at learning rate zero, and is evaluated."""
 
-from typing import Any
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
 
 from leyden.data.batch import Batch
-from leyden.modules.classification import Classifier
+from leyden.modules.base import SupervisedModule
 
 
-class Untrained(Classifier):
-    """Evaluates the net as it was made. For a baseline of any modality that has nothing to learn.
+class Untrained(SupervisedModule):
+    """Evaluates the net as it was made. For a baseline of any task and modality that has nothing to learn.
 
     The loop, the checkpoint and the result are those of every run. What is different: the learning rate is zero
     whatever `optimizer.lr` says (no optimizer of torch then changes a weight), and the run ends after one epoch
@@ -15,13 +18,18 @@ class Untrained(Classifier):
     no augmentation.
     """
 
+    score_name: ClassVar[str] = ""
+
+    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Nothing is followed over a training that there is not: zeros (B,)."""
+        return torch.zeros(len(outputs), device=outputs.device)
+
     def prepare(self, batch: Batch) -> Batch:
         """The net's input."""
-        made: Batch = self.frontend(batch)
-        return made
+        return batch.map_inputs(self.frontend)
 
     def configure_optimizers(self) -> Any:
-        """As a Classifier's, at rate zero from the first step on: a schedule multiplies it."""
+        """At rate zero from the first step on: a schedule multiplies it."""
         make = self._optimizer
 
         def still(groups: Any) -> Any:

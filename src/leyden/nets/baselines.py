@@ -1,25 +1,25 @@
-"""The least that a net can do: say how frequent each class was in training, whatever the input."""
+"""The least that a net can do: the best constant answer, whatever the input."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-_UNSEEN = 0.5  # samples that a class without any in training counts as, so that log loss stays finite
 
+class ConstantNet(nn.Module):
+    """The task's best constant outputs: the log class prior, the log-odds of each label, or the mean of the targets.
 
-class ClassPriorNet(nn.Module):
-    """The logarithm of the training prior as logits: predicts the most frequent class, with its share as probability.
-
-    It has nothing to learn: `log_prior` is a parameter only because an optimizer needs one, and
+    It has nothing to learn: `outputs` is a parameter only because an optimizer needs one, and
     `leyden.modules.untrained.Untrained` leaves it as it is.
+
+    Args:
+        trivial_outputs: (num_outputs,).
     """
 
-    def __init__(self, class_counts: Sequence[int]) -> None:
+    def __init__(self, trivial_outputs: Sequence[float]) -> None:
         super().__init__()
-        counts = torch.tensor(class_counts, dtype=torch.float64).clamp(min=_UNSEEN)
-        self.log_prior = nn.Parameter(torch.log(counts / counts.sum()).float())
+        self.outputs = nn.Parameter(torch.tensor(trivial_outputs, dtype=torch.float64).float())
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Anything (B, ...) -> logits (B, C)."""
-        return self.log_prior.repeat(x.shape[0], 1)
+        """Anything (B, ...) -> outputs (B, num_outputs)."""
+        return self.outputs.repeat(x.shape[0], 1)

@@ -119,7 +119,7 @@ class RunFolders:
         config = check(plain)
         key = json.dumps([config.data.source, config.cache], sort_keys=True, default=str)
         if key not in self._fingerprints:
-            self._fingerprints[key] = build.data(config).fingerprint
+            self._fingerprints[key] = build.experiment(config).data.fingerprint
         return run_of(config, self._fingerprints[key])
 
 

@@ -1,8 +1,10 @@
-"""Configuration -> datamodule, LightningModule, ledger, operating point."""
+"""Configuration -> experiment: task, data, LightningModule, decision rule, ledger; each made once and handed on."""
 
 import functools
 import inspect
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +21,106 @@ from leyden.config.validate import EPOCH, import_target
 from leyden.data.datamodule import DataModule, reading_options
 from leyden.data.spec import DataSpec
 from leyden.data.tokenizers import Tokenizer
-from leyden.decision import DecisionRule
+from leyden.health.settings import DiagnosticsSettings
+from leyden.imbalance.auto import Recipe, apply_auto
 from leyden.imbalance.class_prior import Correction, Ledger
-from leyden.metrics import METRICS
+from leyden.modules.base import Evaluate, SplitOutputs
 from leyden.nets import heads
-from leyden.training.trainer import more_is_better
+from leyden.tasks.base import Task
+from leyden.tasks.evaluator import Evaluator, Metric, names_of
+from leyden.training.trainer import health_settings, more_is_better
 from leyden.training.transfer import start
 from leyden.utils.errors import UserError
 
 
-def data(config: Config, tokenizer: Tokenizer | None = None) -> DataModule:
+@dataclass(frozen=True)
+class Experiment:
+    """What a run is made of; the data are read when first asked for.
+
+    Args:
+        config: checked; with the recipe of imbalance=auto in it.
+        task: what is predicted.
+        data: the data layer.
+        recipe: of imbalance=auto; None: it was not asked for.
+    """
+
+    config: Config
+    task: Task
+    data: DataModule
+    recipe: Recipe | None = None
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Every metric of the run."""
+        return evaluator(self.config, self.task, self.data.spec)
+
+    @cached_property
+    def health(self) -> DiagnosticsSettings:
+        """What the health monitor does, and its thresholds."""
+        return health_settings(self.config)
+
+    @cached_property
+    def rule(self) -> Any:
+        """The decision rule, which is fitted after training.
+
+        Raises:
+            UserError: it is for another task, names a class that there is not, or needs validation samples that there are
+                not.
+        """
+        return decision_rule(self.config, self.task, self.data.spec)
+
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of an epoch."""
+        return self.data.steps_per_epoch(self.config.epochs)
+
+    def with_recipe(self) -> "Experiment":
+        """With the recipe of imbalance=auto in its configuration, which the class counts choose; itself where it is none.
+
+        Raises:
+            UserError: the task has no classes, or the configuration chooses what the recipe would.
+        """
+        if self.config.imbalance == "none":
+            return self
+        if not self.task.has_class_prior:
+            raise UserError(f"imbalance=auto: task={self.task.name} has no classes to balance; leave it out")
+        chosen, recipe = apply_auto(self.config, self.data.spec)
+        return Experiment(chosen, self.task, self.data, recipe)
+
+    def module(self) -> LightningModule:
+        """A module at its initial weights, drawn from the configuration's seed."""
+        return module(self.config, self.data.spec, self.steps_per_epoch, self.evaluator)
+
+    def ledger(self, module: LightningModule) -> Ledger | None:
+        """The class prior that the loss sees in every epoch; None: rows have no classes.
+
+        Raises:
+            UserError: sampling and loss both correct it, and `allow_stacking` is not set.
+        """
+        return ledger(self.config, self.data, module) if self.task.has_class_prior else None
+
+
+def experiment(config: Config, tokenizer: Tokenizer | None = None) -> Experiment:
+    """The experiment of a checked configuration; nothing is read yet.
+
+    Args:
+        config: checked.
+        tokenizer: a fitted one, from a run's folder.
+
+    Raises:
+        UserError: a part refuses its arguments.
+    """
+    task = task_of(config)
+    return Experiment(config, task, data(config, task, tokenizer))
+
+
+def task_of(config: Config) -> Task:
+    """The task of a configuration."""
+    made: Task = instantiate_with_facts("task.target", config.task.target, {})
+    return made
+
+
+def data(config: Config, task: Task, tokenizer: Tokenizer | None = None) -> DataModule:
     """The data layer; nothing is read yet. `tokenizer` is a fitted one, from a run's folder."""
     if tokenizer is None and config.data.tokenizer is not None:
         own = config.model.tokenizer
@@ -36,7 +128,7 @@ def data(config: Config, tokenizer: Tokenizer | None = None) -> DataModule:
             "model.tokenizer" if own else "data.tokenizer", own or config.data.tokenizer, {}
         )
     return DataModule(
-        source=instantiate_with_facts("data.source", config.data.source, {}),
+        source=instantiate_with_facts("data.source", config.data.source, {"reader": task.reader()}),
         split=instantiate_with_facts("split", config.split, {}),
         long_tail=instantiate_with_facts("long_tail", config.long_tail, {}),
         policy=instantiate_with_facts("sampling", config.sampling, {}),
@@ -45,13 +137,35 @@ def data(config: Config, tokenizer: Tokenizer | None = None) -> DataModule:
         batch_size=config.batch_size,
         seed=config.seed,
         reading=reading_options(config.data),
+        kind=task.kind,
     )
 
 
-def module(config: Config, spec: DataSpec, steps_per_epoch: int) -> LightningModule:
+def evaluator(config: Config, task: Task, spec: DataSpec) -> Evaluator:
+    """The metrics of the task and those of group `metrics`.
+
+    Raises:
+        UserError: a metric of one's own has the name of one of the task's.
+    """
+    for name in config.metrics:
+        if name in (*task.metrics, "loss"):
+            raise UserError(
+                f"metrics.{name}: task={task.name} has a metric of this name; call yours otherwise"
+            )
+    custom: dict[str, Metric] = {
+        name: Metric(
+            instantiate_with_facts(f"metrics.{name}", {**node.function, "_partial_": True}, {}),
+            node.higher_is_better,
+        )
+        for name, node in config.metrics.items()
+    }
+    return Evaluator(task, spec, custom)
+
+
+def module(config: Config, spec: DataSpec, steps_per_epoch: int, evaluator: Evaluator) -> LightningModule:
     """The LightningModule with its net, at its initial weights (drawn from `config.seed`)."""
     seed_everything(config.seed, workers=True, verbose=False)
-    facts = spec.facts()
+    facts = {**spec.facts(), "trivial_outputs": evaluator.task.trivial_outputs(spec)}
     frontend = (
         instantiate_with_facts("model.frontend", config.model.frontend, facts)
         if config.model.frontend
@@ -61,13 +175,10 @@ def module(config: Config, spec: DataSpec, steps_per_epoch: int) -> LightningMod
     net = instantiate_with_facts("model.net", config.model.net, facts) if config.model.net else nn.Identity()
     if not isinstance(maker := instantiate_with_facts("head", config.head, {}), heads.Plain):
         heads.replace(net, spec.num_outputs, maker)
-    facts |= {"epochs": int(config.trainer["max_epochs"])}
+    facts |= {"epochs": config.epochs}
     loss = instantiate_with_facts("loss", config.loss, facts)
     _verify_scale(loss, maker)
-    times = {
-        "steps_per_epoch": steps_per_epoch,
-        "total_steps": steps_per_epoch * config.trainer["max_epochs"],
-    }
+    times = {"steps_per_epoch": steps_per_epoch, "total_steps": steps_per_epoch * config.epochs}
     parts = {
         "net": net,
         "frontend": frontend,
@@ -77,6 +188,7 @@ def module(config: Config, spec: DataSpec, steps_per_epoch: int) -> LightningMod
         ],
         "optimizer": functools.partial(_optimizer, config),
         "scheduler": functools.partial(_scheduler, config, times),
+        "evaluate": _evaluate_with(evaluator),
         "seed": config.seed,
         "monitor": config.monitor,
     }
@@ -87,19 +199,22 @@ def module(config: Config, spec: DataSpec, steps_per_epoch: int) -> LightningMod
     return built
 
 
-def decision_rule(config: Config, spec: DataSpec) -> DecisionRule:
-    """The choice of the operating point, which is made after training.
+def _evaluate_with(evaluator: Evaluator) -> Evaluate:
+    def evaluate(done: SplitOutputs) -> Mapping[str, float]:
+        return evaluator.values(done.outputs, done.targets)
 
-    Raises:
-        UserError: it names a class that there is not, or needs validation samples that there are not.
-    """
-    choice: DecisionRule = instantiate_with_facts("decision", config.decision, {})
-    choice.verify(spec.target_names)
-    if choice.reads_validation and not spec.sizes[1]:
+    return evaluate
+
+
+def decision_rule(config: Config, task: Task, spec: DataSpec) -> Any:
+    """The rule of group `decision`; see `Experiment.rule`."""
+    rule: Any = instantiate_with_facts("decision", config.decision, {})
+    task.verify_rule(rule, spec)
+    if rule.reads_validation and not spec.sizes[1]:
         raise UserError(
             "decision: is chosen on validation samples, and the split has none; choose decision=none"
         )
-    return choice
+    return rule
 
 
 def _verify_scale(loss: nn.Module, head: heads.Head) -> None:
@@ -118,16 +233,10 @@ def _verify_scale(loss: nn.Module, head: heads.Head) -> None:
 
 
 def ledger(config: Config, data: DataModule, module: LightningModule) -> Ledger:
-    """The class prior that the loss sees in every epoch.
-
-    Raises:
-        UserError: sampling and loss both correct it, and `allow_stacking` is not set.
-    """
-    epochs = int(config.trainer["max_epochs"])
+    """The class prior that the loss sees; see `Experiment.ledger`."""
     loss = getattr(module, "loss_fn", None)
-    made = Ledger.of(
-        data.spec.class_counts, data.epoch_sampler(epochs).prior, functools.partial(_correction, loss), epochs
-    )
+    sampled = data.epoch_sampler(config.epochs).prior
+    made = Ledger.of(data.spec.class_counts, sampled, functools.partial(_correction, loss), config.epochs)
     if made.stacked() and not config.allow_stacking:
         names = {"sampling": _option_name("sampling", config.sampling)}
         names |= dict.fromkeys(("weights", "offsets"), _option_name("loss", config.loss))
@@ -150,8 +259,9 @@ def _option_name(group: str, node: Mapping[str, Any]) -> str:
     return f"{group}={node['_target_'].rpartition('.')[2]}"
 
 
-def configuration_notes(config: Config) -> Iterator[str]:
+def configuration_notes(made: Experiment) -> Iterator[str]:
     """What a module of one's own leaves aside, which would otherwise surprise: groups, the monitor's direction."""
+    config = made.config
     module = import_target(config.model.module["_target_"], "model.module")
     chosen = {
         **{"frontend": config.model.frontend, "net": config.model.net, "augment": config.augment},
@@ -161,7 +271,7 @@ def configuration_notes(config: Config) -> Iterator[str]:
     unused = [name for name, node in chosen.items() if node and name not in asked]
     if unused:
         yield f"{module.__name__} asks for no {', '.join(unused)}: what is configured there has no effect"
-    known = config.monitor.removeprefix("val/") in ("loss", *METRICS, EPOCH)
+    known = config.monitor.removeprefix("val/") in (*names_of(made.task, config.metrics), EPOCH)
     if not known and config.monitor not in getattr(module, "lower_is_better", ()):
         yield f"{config.monitor}: more is taken for better, as {module.__name__}.lower_is_better does not list it"
 

@@ -1,144 +1,135 @@
-"""What a trained module answers, at its operating point: the numbers of result.json, split by split."""
+"""What a trained module answers, under its decision: the numbers of result.json, split by split.
+
+Each split goes through the net once: its outputs serve the decision, the metrics, the predictions and the checks.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lightning.pytorch import LightningModule, Trainer
 
-from leyden import metrics
-from leyden.config.schema import Config
-from leyden.data.datamodule import DataModule
 from leyden.data.loader import Loader
-from leyden.data.spec import DataSpec
-from leyden.decision import OperatingPoint, neutral
-from leyden.decision.operating_point import log_softmax
 from leyden.imbalance import class_exposure
 from leyden.imbalance.auto import EVEN, ratio
 from leyden.imbalance.class_prior import ClassPrior
-from leyden.modules.classification import SplitOutputs
-from leyden.training import build
+from leyden.modules.base import SplitOutputs
+from leyden.tasks.base import Decision
+from leyden.training.build import Experiment
 from leyden.utils.errors import UserError
 from leyden.utils.files import atomic_write
 
 
-def operating_point(
-    config: Config, trainer: Trainer, module: LightningModule, data: DataModule, prior: ClassPrior
-) -> OperatingPoint:
-    """Chosen on the validation split alone.
+class TrainedEvaluation:
+    """A trained module on the splits of its experiment.
 
-    Raises:
-        UserError: there is no validation split, or a module of the user's own that keeps no logits.
+    Args:
+        made: the experiment.
+        trainer: that evaluates.
+        module: with the weights to be evaluated.
     """
-    choice = build.decision_rule(config, data.spec)
-    names = data.spec.target_names
-    if choice.neutral:
-        return neutral(len(names))
-    if not choice.reads_validation:
-        none = np.zeros((0, len(names)))
-        return choice.fit(none, np.zeros(0, np.int64), names, prior.seen, prior.training)
-    outputs = _outputs(trainer, module, data.val_dataloader())
-    if outputs is None:
-        raise UserError("decision: needs logits, which a module of your own does not keep: decision=none")
-    logits, labels = outputs.outputs.double().numpy(), outputs.targets.numpy()
-    return choice.fit(logits, labels, names, prior.seen, prior.training)
 
+    def __init__(self, made: Experiment, trainer: Trainer, module: LightningModule) -> None:
+        self._made, self._trainer, self._module = made, trainer, module
+        self._outputs: dict[str, SplitOutputs | None] = {}
 
-def metrics_of(
-    trainer: Trainer,
-    module: LightningModule,
-    data: DataModule,
-    point: OperatingPoint,
-    splits: tuple[str, ...] = ("val", "test"),
-    predictions: Path | None = None,
-) -> dict[str, Any]:
-    """Metrics with intervals of each split that has rows, at an operating point.
+    def outputs(self, split: str) -> SplitOutputs | None:
+        """What the module says of a split; None: it is the user's own and keeps nothing."""
+        if split not in self._outputs:
+            self._outputs[split] = self._run(self._made.data.evaluation_loader(split))
+        return self._outputs[split]
 
-    Outputs go to the folder `predictions`, if there is one. A LightningModule of the user's own that keeps no
-    `evaluations` gives the scalars that it logs.
-    """
-    found = {}
-    for split in (split for split in splits if len(getattr(data.splits, split))):
-        outputs = _outputs(trainer, module, data.evaluation_loader(split))
-        if outputs is None:
-            found[split] = {"scalars": _scalars(trainer, module, data, split)}
-        else:
-            found[split] = _metrics(outputs, data.spec, point, predictions and predictions / f"{split}.npz")
-    return found
-
-
-def _outputs(trainer: Trainer, module: LightningModule, loader: Loader) -> SplitOutputs | None:
-    """What the module says of all that a loader holds; None: it is the user's own and keeps nothing."""
-    kept: Any = getattr(module, "evaluations", None)
-    if kept is None:
-        return None
-    trainer.test(module, dataloaders=loader, verbose=False)
-    outputs: SplitOutputs = kept.pop("test")
-    return outputs
-
-
-def _metrics(
-    outputs: SplitOutputs, spec: DataSpec, point: OperatingPoint, path: Path | None
-) -> dict[str, Any]:
-    """Of one split; `before`: the values without the operating point, where there is one."""
-    logits, labels = outputs.outputs.double().numpy(), outputs.targets.numpy()
-    log_p = logits if point.is_neutral else point.log_probabilities(logits)
-    answers = point.decide(log_p)
-    if path is not None:
-        probabilities = np.exp(log_softmax(log_p)).astype(np.float32)
-        with atomic_write(path) as file:
-            np.savez_compressed(
-                file, rows=outputs.rows.numpy(), labels=labels, probabilities=probabilities, answers=answers
-            )
-    names, counts = spec.target_names, spec.class_counts
-    at_point = torch.from_numpy(log_p)
-    found = metrics.evaluate(
-        at_point, outputs.targets, names, decisions=answers, class_counts=counts
-    ).to_dict()
-    if point.is_neutral:
+    def _run(self, loader: Loader) -> SplitOutputs | None:
+        kept: Any = getattr(self._module, "evaluations", None)
+        if kept is None:
+            return None
+        self._trainer.test(self._module, dataloaders=loader, verbose=False)
+        found: SplitOutputs = kept.pop("test")
         return found
-    plain = metrics.evaluate(outputs.outputs, outputs.targets, names, intervals=False)
-    return {**found, "before": {name: estimate.value for name, estimate in plain.values.items()}}
 
+    def decision(self, prior: ClassPrior | None, rule: Any = None) -> Decision:
+        """Fitted on the validation split alone.
 
-def _scalars(trainer: Trainer, module: LightningModule, data: DataModule, split: str) -> dict[str, float]:
-    """What a module of the user's own logs, by its validation_step for val, else by its test_step."""
-    evaluate = trainer.validate if split == "val" else trainer.test
-    (logged,) = evaluate(module, dataloaders=data.evaluation_loader(split), verbose=False)
-    own = "val/" if split == "val" else "test/"
-    return {name.removeprefix(own): float(value) for name, value in logged.items()}
+        Args:
+            prior: that the net was trained under; None: rows have no classes.
+            rule: of group `decision`; None: the experiment's own.
 
+        Raises:
+            UserError: a module of the user's own that keeps no outputs.
+        """
+        task, spec = self._made.task, self._made.data.spec
+        rule = rule or self._made.rule
+        if rule.neutral:
+            return task.neutral(spec)
+        z, y = np.zeros((0, spec.num_outputs)), np.zeros(0, np.int64)
+        if rule.reads_validation:
+            found = self.outputs("val")
+            if found is None:
+                raise UserError(
+                    "decision: needs outputs, which a module of your own does not keep: decision=none"
+                )
+            z, y = found.outputs.double().numpy(), found.targets.numpy()
+        seen = np.zeros(0) if prior is None else prior.seen
+        training = np.zeros(0) if prior is None else prior.training
+        fitted: Decision = rule.fit(z, y, spec.target_names, seen, training)
+        return fitted
 
-def class_exposure_of(
-    config: Config,
-    trainer: Trainer,
-    module: LightningModule,
-    data: DataModule,
-    point: OperatingPoint,
-    val: Mapping[str, Any],
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The minority ledger and its alarms; empty where the classes are even: there is no minority."""
-    counts = data.spec.class_counts
-    if ratio(counts) < EVEN:
-        return [], []
-    rows = data.splits.train
-    chosen = rows[class_exposure.some_of_each(data.table.index.targets[rows], len(counts))]
-    outputs = _outputs(trainer, module, data.rows_loader(chosen))
-    if outputs is None:
-        return [], []
-    log_p = point.log_probabilities(outputs.outputs.double().numpy())
-    known = metrics.evaluate(
-        torch.from_numpy(log_p),
-        outputs.targets,
-        data.spec.target_names,
-        decisions=point.decide(log_p),
-        intervals=False,
-    )
-    train, there = known.to_dict()["per_class"], val.get("per_class", [])
-    epochs = int(config.trainer["max_epochs"])
-    table = class_exposure.exposure_table(
-        data.spec.target_names, data.epoch_sampler(epochs), trainer.current_epoch, train, there
-    )
-    return table, [finding.to_dict() for finding in class_exposure.exposure_findings(table, train, there)]
+    def metrics(
+        self,
+        decision: Decision,
+        splits: tuple[str, ...] = ("val", "test"),
+        predictions: Path | None = None,
+    ) -> dict[str, Any]:
+        """Metrics with intervals of each split that has rows.
+
+        Outputs go to the folder `predictions`, if there is one. A LightningModule of the user's own that keeps no
+        `evaluations` gives the scalars that it logs.
+        """
+        found = {}
+        for split in (split for split in splits if len(getattr(self._made.data.splits, split))):
+            outputs = self.outputs(split)
+            if outputs is None:
+                found[split] = {"scalars": self._scalars(split)}
+                continue
+            if predictions is not None:
+                self._store(outputs, decision, predictions / f"{split}.npz")
+            found[split] = self._made.evaluator.evaluate(outputs.outputs, outputs.targets, decision)
+            found[split]["loss"] = float(outputs.losses.double().mean())
+        return found
+
+    def _store(self, outputs: SplitOutputs, decision: Decision, path: Path) -> None:
+        z, y = outputs.outputs.double().numpy(), outputs.targets.numpy()
+        arrays = self._made.task.predictions(z, y, decision)
+        with atomic_write(path) as file:
+            np.savez_compressed(file, rows=outputs.rows.numpy(), **arrays)
+
+    def _scalars(self, split: str) -> dict[str, float]:
+        """What a module of the user's own logs, by its validation_step for val, else by its test_step."""
+        evaluate = self._trainer.validate if split == "val" else self._trainer.test
+        loader = self._made.data.evaluation_loader(split)
+        (logged,) = evaluate(self._module, dataloaders=loader, verbose=False)
+        own = "val/" if split == "val" else "test/"
+        return {name.removeprefix(own): float(value) for name, value in logged.items()}
+
+    def class_exposure(
+        self, decision: Decision, val: Mapping[str, Any]
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """How often each class was seen, and findings; empty where the classes are even, or there are none."""
+        data, spec = self._made.data, self._made.data.spec
+        if not self._made.task.has_class_prior or ratio(spec.class_counts) < EVEN:
+            return [], []
+        rows = data.splits.train
+        chosen = rows[class_exposure.some_of_each(data.table.index.targets[rows], spec.num_outputs)]
+        outputs = self._run(data.rows_loader(chosen))
+        if outputs is None:
+            return [], []
+        z, y = outputs.outputs.double().numpy(), outputs.targets.numpy()
+        known = self._made.task.evaluate(z, y, spec, decision, intervals=False)
+        train, there = known.to_dict()["per_class"], val.get("per_class", [])
+        sampler = data.epoch_sampler(self._made.config.epochs)
+        table = class_exposure.exposure_table(
+            spec.target_names, sampler, self._trainer.current_epoch, train, there
+        )
+        found = class_exposure.exposure_findings(table, train, there)
+        return table, [finding.to_dict() for finding in found]

@@ -21,7 +21,9 @@ from leyden.utils.files import cannot_write
 from leyden.utils.runtime import load_torch, prepare
 
 if TYPE_CHECKING:
+    from leyden.imbalance.class_prior import Ledger
     from leyden.metrics import Metrics
+    from leyden.training.build import Experiment
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,6 @@ def run(
     """
     load_torch()
     from leyden.config.validate import check
-    from leyden.imbalance.auto import apply_auto
     from leyden.runs.fingerprint import run_of
     from leyden.training import build
     from leyden.training.distributed import threads_of_a_rank
@@ -116,34 +117,40 @@ def run(
 
     config = check(plain)
     threads = prepare(threads_of_a_rank(config.threads, config.trainer))
-    data = build.data(config)
-    place = run_of(config, data.fingerprint)
+    made = build.experiment(config)
+    place = run_of(config, made.data.fingerprint)
     known = place.stamp() if known is None else known
     if verbose:
         _print_config(plain)
     if place.settled(known, config.force):
         return _show_stored(place, verbose)
-    config, recipe = apply_auto(config, data.spec)
     slurm.verify(config.trainer)
     verify_trainer(config)
-    steps_per_epoch = data.steps_per_epoch(int(config.trainer["max_epochs"]))
-    module = build.module(config, data.spec, steps_per_epoch)
-    build.decision_rule(config, data.spec)
-    ledger = build.ledger(config, data, module)
-    chosen = [f"imbalance=auto, {recipe.name}: {recipe.why}"] if recipe else []
-    for remark in (*build.configuration_notes(config), *chosen, *ledger.lines(data.spec.target_names)):
-        console.print(remark)
-    if data.duplicates_removed:
-        console.print(
-            f"left out {data.duplicates_removed:,} inputs that are identical to another (data.deduplicate)"
-        )
+    made = made.with_recipe()
+    module = made.module()
+    ledger = made.ledger(module)
+    _print_notes(made, ledger)
     with place.lock(lambda: console.print(f"{place.folder} is running in another process; waiting for it")):
         if place.settled(known, config.force):
             return _show_stored(place, verbose)
         from leyden.training.fit import fit
 
-        return _record(
-            place, verbose, lambda: fit(config, plain, data, module, place, ledger, threads, command)
+        return _record(place, verbose, lambda: fit(made, plain, module, place, ledger, threads, command))
+
+
+def _print_notes(made: "Experiment", ledger: "Ledger | None") -> None:
+    """What is worth knowing before training; asking for the rule refuses one that cannot be fitted."""
+    from leyden.training.build import configuration_notes
+
+    _ = made.rule
+    recipe, data = made.recipe, made.data
+    chosen = [f"imbalance=auto, {recipe.name}: {recipe.why}"] if recipe else []
+    prior = [] if ledger is None else ledger.lines(data.spec.target_names)
+    for line in (*configuration_notes(made), *chosen, *prior):
+        console.print(line)
+    if data.duplicates_removed:
+        console.print(
+            f"left out {data.duplicates_removed:,} inputs that are identical to another (data.deduplicate)"
         )
 
 

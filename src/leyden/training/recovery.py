@@ -18,8 +18,6 @@ from leyden.callbacks.checkpoint import Checkpoint
 from leyden.callbacks.health_monitor import HealthMonitor, NonFiniteStep
 from leyden.callbacks.pruning import Pruned
 from leyden.callbacks.tensorboard import truncate_events, write_findings
-from leyden.config.schema import Config
-from leyden.data.datamodule import DataModule
 from leyden.health import replay
 from leyden.health.epoch_rules import ValidationFacts
 from leyden.health.findings import Finding, NonFinite
@@ -28,10 +26,11 @@ from leyden.health.step_snapshot import recovery_file
 from leyden.health.suggestions import fill_in
 from leyden.modules.standalone import fit_frontend
 from leyden.runs.run import Run
-from leyden.training import build, resume, slurm
+from leyden.training import resume, slurm
+from leyden.training.build import Experiment
 from leyden.training.distributed import launch_followers, reset_process_group
 from leyden.training.resume import State
-from leyden.training.trainer import build_trainer, health_settings
+from leyden.training.trainer import build_trainer
 from leyden.utils.console import console
 from leyden.utils.files import write_json
 
@@ -51,7 +50,7 @@ class TrainingOutcome(NamedTuple):
 
 
 def train_with_recovery(
-    config: Config, data: DataModule, module: LightningModule, place: Run, state: State | None, leads: bool
+    made: Experiment, module: LightningModule, place: Run, state: State | None, leads: bool
 ) -> TrainingOutcome:
     """Fit the frontend, train; where a step goes bad, do what the policy says.
 
@@ -63,31 +62,28 @@ def train_with_recovery(
     """
     exact = False
     while True:
-        trainer, bad = _attempt(config, data, module, place, state, exact, leads)
+        trainer, bad = _attempt(made, module, place, state, exact, leads)
         if not isinstance(bad, NonFiniteStep):
-            found = () if bad is not None else _findings(config, module, trainer, place, data)
+            found = () if bad is not None else _findings(made, module, trainer, place)
             return TrainingOutcome(trainer, module, bad is not None, found)
         if not leads:
             raise NonFinite(str(bad))
         reset_process_group()
-        policy = health_settings(config)
+        policy = made.health
         doctor = _health_monitor(trainer)
         if not bad.exact and slurm.task_count() == 1:
             console.print(f"doctor: {bad}, or a little before: going back to look at every step")
             exact, state = True, resume.roll_back(place.checkpoints, bad.step)
         elif policy.on_bad == "roll_back" and len(doctor.rollbacks) < policy.rollbacks and bad.lasting:
-            state = _roll_back(
-                place, policy, doctor, bad, data.steps_per_epoch(int(config.trainer["max_epochs"]))
-            )
+            state = _roll_back(place, policy, doctor, bad, made.steps_per_epoch)
         else:
-            raise _stopped(config, data, module, trainer, place, bad)
+            raise _stopped(made, module, trainer, place, bad)
         truncate_events(place.folder, {} if state is None else state.content.get("events", {}))
-        module = build.module(config, data.spec, data.steps_per_epoch(int(config.trainer["max_epochs"])))
+        module = made.module()
 
 
 def _attempt(
-    config: Config,
-    data: DataModule,
+    made: Experiment,
     module: LightningModule,
     place: Run,
     state: State | None,
@@ -95,9 +91,9 @@ def _attempt(
     leads: bool,
 ) -> tuple[Trainer, NonFiniteStep | Pruned | None]:
     """One `Trainer.fit`, and what ended it before its end."""
-    fit_frontend(module, data)
+    fit_frontend(module, made.data)
     first = None if state is None else state.step + 1  # event files drop what they hold from there
-    trainer = build_trainer(config, place.folder, first, exact)
+    trainer = build_trainer(made.config, place.folder, first, exact)
     trainer.strategy.checkpoint_io = resume.PlainCheckpointIO(state)
     path = None if state is None else state.path
     others: AbstractContextManager[None] = (
@@ -105,7 +101,7 @@ def _attempt(
     )
     try:
         with others:
-            trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=False if path else None)
+            trainer.fit(module, datamodule=made.data, ckpt_path=path, weights_only=False if path else None)
     except (NonFiniteStep, Pruned) as ended:
         return trainer, ended
     return trainer, None
@@ -140,15 +136,14 @@ def _roll_back(
 
 
 def _stopped(
-    config: Config,
-    data: DataModule,
+    made: Experiment,
     module: LightningModule,
     trainer: Trainer,
     place: Run,
     bad: NonFiniteStep,
 ) -> NonFinite:
     """The end, with the diagnosis: what happened, where, and what to try."""
-    found = _origin(config, module, trainer, place, data)
+    found = _origin(made, module, trainer, place)
     write_findings(trainer.loggers, [found.to_dict()], place.command(), bad.step)
     for logger in trainer.loggers:
         logger.finalize("failed")
@@ -157,31 +152,32 @@ def _stopped(
     return NonFinite(found.message, (found,), best)
 
 
-def _findings(
-    config: Config, module: LightningModule, trainer: Trainer, place: Run, data: DataModule
-) -> tuple[Finding, ...]:
+def _findings(made: Experiment, module: LightningModule, trainer: Trainer, place: Run) -> tuple[Finding, ...]:
     """What the doctor says of a training that has come to its end."""
-    if not trainer.is_global_zero or health_settings(config).on_bad == "ignore":
+    if not trainer.is_global_zero or made.health.on_bad == "ignore":
         return ()
-    treated = _recovered(config, module, trainer, place, data)
-    found = _health_monitor(trainer).training_monitor.findings(_facts(data), treated)
-    return tuple(fill_in(finding, config.optimizer, config.trainer) for finding in found)
+    treated = _recovered(made, module, trainer, place)
+    found = _health_monitor(trainer).training_monitor.findings(_facts(made), treated)
+    return tuple(fill_in(finding, made.config.optimizer, made.config.trainer) for finding in found)
 
 
-def _facts(data: DataModule) -> ValidationFacts:
+def _facts(made: Experiment) -> ValidationFacts:
+    data = made.data
+    if not made.task.has_class_prior:
+        return ValidationFacts([], len(data.splits.val), ())
     labels = data.table.index.targets[data.splits.val]
     counts = np.bincount(labels, minlength=data.spec.num_outputs)
     return ValidationFacts((counts / max(1, counts.sum())).tolist(), len(labels), data.spec.target_names)
 
 
 def _recovered(
-    config: Config, module: LightningModule, trainer: Trainer, place: Run, data: DataModule
+    made: Experiment, module: LightningModule, trainer: Trainer, place: Run
 ) -> tuple[Finding, ...]:
     """Of a run that went on: what was skipped and why."""
     doctor = _health_monitor(trainer)
     if not doctor.skipped:
         return ()
-    found = _origin(config, module, trainer, place, data)
+    found = _origin(made, module, trainer, place)
     n, back = len(doctor.skipped), len(doctor.rollbacks)
     did = f"{n} bad step{'s' if n > 1 else ''} skipped" + (f", {back} rolled back" if back else "")
     evidence = {**found.evidence, "skipped": doctor.skipped, "rollbacks": doctor.rollbacks}
@@ -199,7 +195,5 @@ def _recovered(
     )
 
 
-def _origin(
-    config: Config, module: LightningModule, trainer: Trainer, place: Run, data: DataModule
-) -> Finding:
-    return replay.diagnose(place.folder, config, module.cpu(), trainer, data)
+def _origin(made: Experiment, module: LightningModule, trainer: Trainer, place: Run) -> Finding:
+    return replay.diagnose(place.folder, made.config, module.cpu(), trainer, made.data)

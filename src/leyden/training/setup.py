@@ -8,8 +8,8 @@ from lightning.pytorch import LightningModule
 from leyden.config.compose import compose
 from leyden.config.validate import check
 from leyden.data.preview import some_of_each_class
+from leyden.data.targets import sampling_classes
 from leyden.health.model.model_under_test import SAMPLES, ModelUnderTest
-from leyden.imbalance.auto import apply_auto
 from leyden.modules.session import Session
 from leyden.modules.standalone import fit_frontend
 from leyden.training import build
@@ -26,14 +26,13 @@ def open_session(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> S
     """
     config = check(compose(overrides, config_dirs))
     prepare(config.threads)
-    data = build.data(config)
-    config, _ = apply_auto(config, data.spec)
-    verify_trainer(config)
-    trainer = evaluation_trainer(config, Path(config.runs))
-    module = build.module(config, data.spec, data.steps_per_epoch(int(config.trainer["max_epochs"])))
-    fit_frontend(module, data)
+    made = build.experiment(config).with_recipe()
+    verify_trainer(made.config)
+    trainer = evaluation_trainer(made.config, Path(config.runs))
+    module = made.module()
+    fit_frontend(module, made.data)
     converted = trainer.strategy.precision_plugin.convert_module(module)
-    return Session(config, data, converted.to(trainer.strategy.root_device), trainer)  # type: ignore[arg-type]
+    return Session(made.config, made.data, converted.to(trainer.strategy.root_device), trainer)  # type: ignore[arg-type]
 
 
 def model_under_test(session: Session) -> ModelUnderTest:
@@ -48,12 +47,12 @@ def model_under_test(session: Session) -> ModelUnderTest:
             f"leyden check model: {type(module).__name__} has no prepare(batch), so nothing of it can be looked "
             "at alone: derive it from leyden.modules.classification.Classifier"
         )
-    rows = some_of_each_class(data.table.index.targets, data.splits.train, SAMPLES)
-    steps = data.steps_per_epoch(int(config.trainer["max_epochs"]))
+    rows = some_of_each_class(sampling_classes(data.table.index.targets), data.splits.train, SAMPLES)
+    again = config.model_copy(update={"seed": config.seed + 1})
 
     def rebuild() -> LightningModule:
-        again = config.model_copy(update={"seed": config.seed + 1})
-        return build.module(again, data.spec, steps).to(session.device)
+        other = build.Experiment(again, build.task_of(config), data)
+        return other.module().to(session.device)
 
     batch = data.batch_of(rows).to(session.device)
     return ModelUnderTest(module, batch, data.spec.num_outputs, health_settings(config), rebuild)

@@ -125,8 +125,11 @@ def _try_trainer(node: str) -> None:
 
 
 def more_is_better(config: Config) -> bool:
-    """The direction of the monitor: as the module declares in `lower_is_better`, else as its name says."""
+    """The direction of the monitor: as its metric or the module's `lower_is_better` declares, else as its name says."""
     module = import_target(config.model.module["_target_"], "model.module")
+    own = config.metrics.get(config.monitor.removeprefix("val/"))
+    if own is not None:
+        return own.higher_is_better
     return config.monitor not in getattr(module, "lower_is_better", ()) and higher_is_better(config.monitor)
 
 

@@ -81,7 +81,7 @@ def find(made: Session) -> RateCurve:
 
 
 def _endless(made: Session) -> Iterator[Batch]:
-    loader = made.data.training_loader(int(made.config.trainer["max_epochs"]))
+    loader = made.data.training_loader(made.config.epochs)
     while True:
         yield from loader
 

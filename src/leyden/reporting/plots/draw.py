@@ -1,0 +1,34 @@
+"""Figures of a task, as plain data, to matplotlib figures."""
+
+from functools import singledispatch
+
+from matplotlib.figure import Figure as Drawn
+
+from leyden.reporting.plots import evaluation
+from leyden.tasks.figures import ConfusionMatrix, Figure, PrecisionRecall, RecallBars, Reliability
+
+
+@singledispatch
+def draw(figure: Figure) -> Drawn:
+    """A matplotlib figure of one of `leyden.tasks.figures`."""
+    raise TypeError(f"no way to draw {type(figure).__name__}")
+
+
+@draw.register
+def _(figure: ConfusionMatrix) -> Drawn:
+    return evaluation.confusion_matrix(figure.counts, figure.names, figure.title)
+
+
+@draw.register
+def _(figure: RecallBars) -> Drawn:
+    return evaluation.recall_bars(figure.per_class, figure.title)
+
+
+@draw.register
+def _(figure: PrecisionRecall) -> Drawn:
+    return evaluation.pr_curves(figure.probabilities, figure.labels, figure.names, figure.title)
+
+
+@draw.register
+def _(figure: Reliability) -> Drawn:
+    return evaluation.reliability(figure.confidence, figure.right, figure.title)

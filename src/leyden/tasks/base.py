@@ -1,0 +1,123 @@
+"""What shared code asks of a task, and what a user's own task implements (derive from `Task`)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leyden.data.spec import DataSpec
+from leyden.data.targets import Kind, TargetReader
+from leyden.metrics.results import Estimate
+from leyden.tasks.figures import Figure
+from leyden.utils.errors import UserError
+
+Floats = NDArray[np.float64]
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Evaluation(Protocol):
+    """Metrics of one split."""
+
+    values: dict[str, Estimate]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as they go into result.json."""
+
+
+class Decision(Protocol):
+    """What is done to outputs, chosen on validation: an operating point, thresholds, conformal intervals."""
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether it changes nothing."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as they go into operating_point.json."""
+
+
+class Task:
+    """Base of all tasks; the defaults are those of a task without classes.
+
+    Attributes:
+        name: as in messages.
+        kind: of the targets.
+        metrics: names that `evaluate` gives, in the order in which they are shown.
+        has_class_prior: whether rows have one class each, so that samplers, long tails, prior corrections, and label-noise
+            checks apply.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[Kind]
+    metrics: ClassVar[tuple[str, ...]]
+    has_class_prior: ClassVar[bool] = False
+
+    def reader(self) -> TargetReader:
+        """What makes targets of a table's label columns."""
+        raise NotImplementedError
+
+    def evaluate(
+        self, outputs: Floats, targets: NDArray[Any], spec: DataSpec, decision: Decision, intervals: bool
+    ) -> Evaluation:
+        """Every metric of one split. outputs (N, ...), targets (N, ...) as the module keeps them."""
+        raise NotImplementedError
+
+    def neutral(self, spec: DataSpec) -> Decision:
+        """The decision that changes nothing."""
+        raise NotImplementedError
+
+    def load_decision(self, stored: Mapping[str, Any]) -> Decision:
+        """A decision as it was before `to_dict` and JSON."""
+        raise NotImplementedError
+
+    def verify_rule(self, rule: Any, spec: DataSpec) -> None:
+        """Refuse a rule of group `decision` that is for another task.
+
+        Raises:
+            UserError: with the tasks that it is for.
+        """
+        wanted = getattr(rule, "task", "classification")
+        if not rule.neutral and wanted != self.name:
+            raise UserError(
+                f"decision: {type(rule).__name__} is for task={wanted}, this run has task={self.name}: "
+                "choose decision=none, or another (`leyden list decision`)"
+            )
+
+    def scores(self, outputs: Floats, decision: Decision) -> Floats:
+        """What a metric of the user's own is computed from: probabilities, or values in the targets' units."""
+        raise NotImplementedError
+
+    def predictions(self, outputs: Floats, targets: NDArray[Any], decision: Decision) -> Arrays:
+        """What predictions/<split>.npz holds beside `rows`: arrays (N, ...) by name."""
+        raise NotImplementedError
+
+    def answers(
+        self, outputs: Floats, spec: DataSpec, decision: Decision, top: int
+    ) -> Iterator[dict[str, Any]]:
+        """What `leyden predict` says of each input, as plain values."""
+        raise NotImplementedError
+
+    def columns(self, answer: Mapping[str, Any]) -> dict[str, str | float]:
+        """An answer as named cells of one row: of a table or CSV file."""
+        raise NotImplementedError
+
+    def figures(
+        self, found: Mapping[str, Any], stored: Arrays, spec: DataSpec, title: str
+    ) -> Iterator[tuple[str, Figure]]:
+        """(name, figure) of an evaluation, as plain data that `leyden.reporting` draws.
+
+        Args:
+            found: of one split, as `evaluate` gave it and result.json holds it.
+            stored: its predictions.
+            spec: facts of the data.
+            title: of the split, before each figure's own.
+        """
+        yield from ()
+
+    def errors(self, stored: Arrays, spec: DataSpec, most: int) -> tuple[NDArray[np.int64], Sequence[str]]:
+        """(places (n,) in `stored` of the most confident errors, the worst first; a caption for each)."""
+        return np.zeros(0, np.int64), ()
+
+    def trivial_outputs(self, spec: DataSpec) -> tuple[float, ...]:
+        """Outputs (num_outputs,) of the best constant answer: what `model=majority` gives for every input."""
+        raise NotImplementedError

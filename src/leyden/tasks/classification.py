@@ -1,0 +1,110 @@
+"""`task=classification`: one of C classes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leyden.data.spec import DataSpec
+from leyden.data.targets import ClassReader, Kind, TargetReader
+from leyden.decision.operating_point import OperatingPoint, log_softmax, neutral
+from leyden.metrics import METRICS, Metrics, evaluate
+from leyden.tasks.base import Arrays, Floats, Task
+from leyden.tasks.figures import ConfusionMatrix, Figure, PrecisionRecall, RecallBars, Reliability
+
+_UNSEEN = 0.5  # samples that a class without any in training counts as, so that log loss stays finite
+
+
+class Classification(Task):
+    """One class for each row; outputs are logits (N, C), targets int64 (N,)."""
+
+    name: ClassVar[str] = "classification"
+    kind: ClassVar[Kind] = "classes"
+    metrics: ClassVar[tuple[str, ...]] = METRICS
+    has_class_prior: ClassVar[bool] = True
+
+    def reader(self) -> TargetReader:
+        """One column with the name of the class."""
+        return ClassReader()
+
+    def evaluate(
+        self, outputs: Floats, targets: NDArray[Any], spec: DataSpec, decision: Any, intervals: bool
+    ) -> Metrics:
+        """Every metric at an operating point."""
+        scores = outputs if decision.is_neutral else decision.log_probabilities(outputs)
+        return evaluate(
+            scores,
+            targets,
+            spec.target_names,
+            decisions=None if decision.is_neutral else decision.decide(scores),
+            class_counts=spec.class_counts,
+            intervals=intervals,
+        )
+
+    def neutral(self, spec: DataSpec) -> OperatingPoint:
+        """Logits as they are, the most probable class."""
+        return neutral(spec.num_outputs)
+
+    def load_decision(self, stored: Mapping[str, Any]) -> OperatingPoint:
+        """An operating point."""
+        return OperatingPoint.from_dict(stored)
+
+    def verify_rule(self, rule: Any, spec: DataSpec) -> None:
+        """As every task; and its class names must exist."""
+        super().verify_rule(rule, spec)
+        rule.verify(spec.target_names)
+
+    def scores(self, outputs: Floats, decision: Any) -> Floats:
+        """Probabilities (N, C)."""
+        return np.exp(log_softmax(decision.log_probabilities(outputs)))
+
+    def predictions(self, outputs: Floats, targets: NDArray[Any], decision: Any) -> Arrays:
+        """labels (N,), probabilities float32 (N, C), answers (N,)."""
+        log_p = outputs if decision.is_neutral else decision.log_probabilities(outputs)
+        probabilities = np.exp(log_softmax(log_p)).astype(np.float32)
+        return {"labels": targets, "probabilities": probabilities, "answers": decision.decide(log_p)}
+
+    def answers(self, outputs: Floats, spec: DataSpec, decision: Any, top: int) -> Iterator[dict[str, Any]]:
+        """{classes: [...], probabilities: [...]}: the answer, then the most probable other classes."""
+        log_p = decision.log_probabilities(outputs)
+        for row, answer in zip(np.exp(log_p), decision.decide(log_p), strict=True):
+            ranked = np.argsort(-row, kind="stable")
+            places = [int(answer), *ranked[ranked != answer].tolist()][:top]
+            names = [spec.target_names[i] for i in places]
+            yield {"classes": names, "probabilities": row[places].tolist()}
+
+    def columns(self, answer: Mapping[str, Any]) -> dict[str, str | float]:
+        """class_1, probability_1, class_2, ..."""
+        found: dict[str, str | float] = {}
+        for k, (name, share) in enumerate(zip(answer["classes"], answer["probabilities"], strict=True), 1):
+            found |= {f"class_{k}": name, f"probability_{k}": share}
+        return found
+
+    def figures(
+        self, found: Mapping[str, Any], stored: Arrays, spec: DataSpec, title: str
+    ) -> Iterator[tuple[str, Figure]]:
+        """Confusion matrix, recall by class, precision-recall curves, reliability."""
+        names, probabilities, labels = spec.target_names, stored["probabilities"], stored["labels"]
+        yield "confusion", ConfusionMatrix(found["confusion"], names, f"{title}: confusion")
+        yield "recall", RecallBars(found["per_class"], f"{title}: recall by class")
+        yield (
+            "precision-recall",
+            PrecisionRecall(probabilities, labels, names, f"{title}: precision and recall"),
+        )
+        right = stored["answers"] == labels
+        yield "reliability", Reliability(probabilities.max(1), right, f"{title}: reliability")
+
+    def errors(self, stored: Arrays, spec: DataSpec, most: int) -> tuple[NDArray[np.int64], Sequence[str]]:
+        """Wrong answers by the probability of the most probable class."""
+        answers, labels, names = stored["answers"], stored["labels"], spec.target_names
+        confidence = stored["probabilities"].max(1)
+        wrong = np.flatnonzero(answers != labels)
+        worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
+        captions = [f"{names[answers[i]]} {confidence[i]:.2f}\ntrue: {names[labels[i]]}" for i in worst]
+        return worst, captions
+
+    def trivial_outputs(self, spec: DataSpec) -> tuple[float, ...]:
+        """The logarithm of the training shares: the most frequent class, with its share as probability."""
+        counts = np.maximum(np.array(spec.class_counts, dtype=np.float64), _UNSEEN)
+        return tuple(np.log(counts / counts.sum()).tolist())

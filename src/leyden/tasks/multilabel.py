@@ -1,0 +1,105 @@
+"""`task=multilabel`: any number of L labels."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from leyden.data.spec import DataSpec
+from leyden.data.targets import Kind, LabelReader, TargetReader
+from leyden.decision.label_rule import LabelThresholds
+from leyden.metrics.multilabel import evaluate_multilabel
+from leyden.metrics.results import MULTILABEL_METRICS, MultilabelMetrics
+from leyden.tasks.base import Arrays, Floats, Task
+from leyden.tasks.figures import Figure, LabelErrors, LabelPrecision, Reliability
+
+
+class Multilabel(Task):
+    """Any number of labels for each row; outputs are logits (N, L), targets 0 or 1 (N, L).
+
+    Args:
+        separator: between the labels of a table's cell.
+    """
+
+    name: ClassVar[str] = "multilabel"
+    kind: ClassVar[Kind] = "labels"
+    metrics: ClassVar[tuple[str, ...]] = MULTILABEL_METRICS
+
+    def __init__(self, separator: str = ";") -> None:
+        self.separator = separator
+
+    def reader(self) -> TargetReader:
+        """One column of labels between separators, or a column of 0 and 1 for each label."""
+        return LabelReader(self.separator)
+
+    def evaluate(
+        self, outputs: Floats, targets: NDArray[Any], spec: DataSpec, decision: Any, intervals: bool
+    ) -> MultilabelMetrics:
+        """Every metric at the labels' thresholds."""
+        decided = None if decision.is_neutral else decision.decide(outputs)
+        return evaluate_multilabel(
+            outputs, targets, spec.target_names, decisions=decided, intervals=intervals
+        )
+
+    def neutral(self, spec: DataSpec) -> LabelThresholds:
+        """A label is predicted where it is more probable than not."""
+        return LabelThresholds((0.0,) * spec.num_outputs)
+
+    def load_decision(self, stored: Mapping[str, Any]) -> LabelThresholds:
+        """A threshold for each label."""
+        return LabelThresholds.from_dict(stored)
+
+    def scores(self, outputs: Floats, decision: Any) -> Floats:
+        """Probabilities (N, L)."""
+        return np.asarray(expit(outputs))
+
+    def predictions(self, outputs: Floats, targets: NDArray[Any], decision: Any) -> Arrays:
+        """targets and answers uint8 (N, L), probabilities float32 (N, L)."""
+        decided = decision.decide(outputs).astype(np.uint8)
+        probabilities = expit(outputs).astype(np.float32)
+        return {"targets": targets.astype(np.uint8), "probabilities": probabilities, "answers": decided}
+
+    def answers(self, outputs: Floats, spec: DataSpec, decision: Any, top: int) -> Iterator[dict[str, Any]]:
+        """{labels: [...], probabilities: {label: p}}, the labels by falling probability."""
+        for row, decided in zip(expit(outputs), decision.decide(outputs), strict=True):
+            order = np.argsort(-row, kind="stable")
+            labels = [spec.target_names[i] for i in order if decided[i]]
+            yield {"labels": labels, "probabilities": {spec.target_names[i]: float(row[i]) for i in order}}
+
+    def columns(self, answer: Mapping[str, Any]) -> dict[str, str | float]:
+        """labels, then the probability of each label."""
+        cells: dict[str, str | float] = {"labels": self.separator.join(answer["labels"])}
+        return cells | {name: answer["probabilities"][name] for name in sorted(answer["probabilities"])}
+
+    def figures(
+        self, found: Mapping[str, Any], stored: Arrays, spec: DataSpec, title: str
+    ) -> Iterator[tuple[str, Figure]]:
+        """Average precision by label, errors by pairs of labels, reliability of all decisions."""
+        targets, answers, p = stored["targets"], stored["answers"], stored["probabilities"]
+        yield "average precision", LabelPrecision(found["per_label"], f"{title}: average precision by label")
+        yield "errors by label", LabelErrors(targets, answers, spec.target_names, f"{title}: errors by label")
+        confidence = np.where(answers == 1, p, 1 - p).ravel()
+        yield "reliability", Reliability(confidence, (answers == targets).ravel(), f"{title}: reliability")
+
+    def errors(self, stored: Arrays, spec: DataSpec, most: int) -> tuple[NDArray[np.int64], Sequence[str]]:
+        """Rows with a wrong label, by the probability of the most confident wrong decision."""
+        targets, answers, p = stored["targets"], stored["answers"], stored["probabilities"]
+        confidence = np.where(answers == targets, 0.0, np.where(answers == 1, p, 1 - p)).max(1)
+        worst = np.argsort(-confidence, kind="stable")[: min(most, int((confidence > 0).sum()))]
+        captions = []
+        for i in worst:
+            said, true = (_names(spec, row[i]) for row in (answers, targets))
+            captions.append(f"{said} {confidence[i]:.2f}\ntrue: {true}")
+        return worst, captions
+
+    def trivial_outputs(self, spec: DataSpec) -> tuple[float, ...]:
+        """The log-odds of each label's training share."""
+        n = spec.sizes[0]
+        shares = np.clip(np.array(spec.class_counts) / n, 0.5 / n, 1 - 0.5 / n)
+        return tuple(logit(shares).tolist())
+
+
+def _names(spec: DataSpec, row: NDArray[Any]) -> str:
+    return ", ".join(spec.target_names[i] for i in np.flatnonzero(row)) or "none"

@@ -1,0 +1,98 @@
+"""`task=regression`: one or several numbers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leyden.data.spec import DataSpec
+from leyden.data.targets import Kind, TargetReader, ValueReader
+from leyden.decision.interval_rule import ConformalIntervals
+from leyden.metrics.regression import evaluate_regression
+from leyden.metrics.results import REGRESSION_METRICS, RegressionMetrics
+from leyden.tasks.base import Arrays, Floats, Task
+from leyden.tasks.figures import Figure, PredictedActual, Residuals
+
+
+class Regression(Task):
+    """K numbers for each row; outputs and targets are (N, K) in the targets' units."""
+
+    name: ClassVar[str] = "regression"
+    kind: ClassVar[Kind] = "values"
+    metrics: ClassVar[tuple[str, ...]] = REGRESSION_METRICS
+
+    def reader(self) -> TargetReader:
+        """A column of numbers for each target."""
+        return ValueReader()
+
+    def evaluate(
+        self, outputs: Floats, targets: NDArray[Any], spec: DataSpec, decision: Any, intervals: bool
+    ) -> RegressionMetrics:
+        """Every metric; with conformal intervals their coverage and width as well."""
+        found = evaluate_regression(outputs, targets, spec.target_names, intervals=intervals)
+        if not decision.is_neutral:
+            found.values.update(decision.coverage(outputs, targets))
+        return found
+
+    def neutral(self, spec: DataSpec) -> ConformalIntervals:
+        """Values without intervals."""
+        return ConformalIntervals()
+
+    def load_decision(self, stored: Mapping[str, Any]) -> ConformalIntervals:
+        """The radius of each target's interval."""
+        return ConformalIntervals.from_dict(stored)
+
+    def scores(self, outputs: Floats, decision: Any) -> Floats:
+        """Values (N, K) in the targets' units."""
+        return outputs
+
+    def predictions(self, outputs: Floats, targets: NDArray[Any], decision: Any) -> Arrays:
+        """targets and values float32 (N, K); with conformal intervals low and high."""
+        found = {"targets": targets.astype(np.float32), "values": outputs.astype(np.float32)}
+        if decision.is_neutral:
+            return found
+        low, high = decision.bounds(outputs)
+        return {**found, "low": low.astype(np.float32), "high": high.astype(np.float32)}
+
+    def answers(self, outputs: Floats, spec: DataSpec, decision: Any, top: int) -> Iterator[dict[str, Any]]:
+        """{values: {name: v}}, and with conformal intervals {intervals: {name: [low, high]}}."""
+        low, high = (None, None) if decision.is_neutral else decision.bounds(outputs)
+        for i, row in enumerate(outputs):
+            answer: dict[str, Any] = {"values": dict(zip(spec.target_names, row.tolist(), strict=True))}
+            if low is not None and high is not None:
+                pairs = zip(spec.target_names, low[i].tolist(), high[i].tolist(), strict=True)
+                answer["intervals"] = {name: [a, b] for name, a, b in pairs}
+            yield answer
+
+    def columns(self, answer: Mapping[str, Any]) -> dict[str, str | float]:
+        """Each target, and where there are intervals its low and high."""
+        found: dict[str, str | float] = {}
+        for name, value in answer["values"].items():
+            found[name] = value
+            if "intervals" in answer:
+                found |= dict(zip((f"{name}_low", f"{name}_high"), answer["intervals"][name], strict=True))
+        return found
+
+    def figures(
+        self, found: Mapping[str, Any], stored: Arrays, spec: DataSpec, title: str
+    ) -> Iterator[tuple[str, Figure]]:
+        """Predicted against actual, and residuals."""
+        values, targets, names = stored["values"], stored["targets"], spec.target_names
+        yield "predicted", PredictedActual(values, targets, names, f"{title}: predicted and actual")
+        yield "residuals", Residuals(values, targets, names, f"{title}: residuals")
+
+    def errors(self, stored: Arrays, spec: DataSpec, most: int) -> tuple[NDArray[np.int64], Sequence[str]]:
+        """Rows by their largest error, in deviations of the target."""
+        values, targets = stored["values"], stored["targets"]
+        size = (np.abs(values - targets) / np.array(spec.target_std)).max(1)
+        worst = np.argsort(-size, kind="stable")[:most]
+        return worst, [f"{_numbers(values[i])}\ntrue: {_numbers(targets[i])}" for i in worst]
+
+    def trivial_outputs(self, spec: DataSpec) -> tuple[float, ...]:
+        """The training mean, which is 0 once it is standardised."""
+        return (0.0,) * spec.num_outputs
+
+
+def _numbers(row: NDArray[Any]) -> str:
+    return ", ".join(f"{value:.4g}" for value in row)
