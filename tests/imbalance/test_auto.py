@@ -17,6 +17,7 @@ from leyden.imbalance.auto import choose, effective_classes, ratio
 from leyden.metrics import evaluate
 from leyden.training.job import Outcome, train
 from leyden.utils.errors import UserError
+from loss_options import loss_options
 
 TAIL = ("long_tail=exponential", "long_tail.ratio=8", "batch_size=16")
 QUICK = ("trainer=cpu", "trainer.max_epochs=2", "threads=1", "logger=none")
@@ -93,7 +94,7 @@ def test_a_run_by_recipe_is_evaluated_as_it_was(here: Path) -> None:
 # --- every part in a run ---
 
 
-@pytest.mark.parametrize("option", sorted(p.stem for p in (conf_dir() / "loss").glob("*.yaml")))
+@pytest.mark.parametrize("option", [path.stem for path in loss_options("classification")])
 def test_every_objective_trains(option: str, here: Path) -> None:
     head = ["head=cosine"] if option.startswith("ldam") else []
     outcome = run("image", f"loss={option}", *head)

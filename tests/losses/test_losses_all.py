@@ -1,40 +1,76 @@
 """What every loss promises, tested over all options of conf/loss: a new one needs no test of its own for this."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
+from torch import Tensor, nn
 
-from leyden.config.compose import conf_dir
 from leyden.config.instantiate import instantiate_with_facts
 from leyden.config.validate import PROVIDED, bind
+from loss_options import loss_options
 
-OPTIONS = sorted((conf_dir() / "loss").glob("*.yaml"))
-FACTS = {"num_classes": 5, "class_counts": (50, 40, 30, 20, 10), "class_names": tuple("abcde"), "epochs": 10}
+TASKS = ("classification", "multilabel", "regression")
+OPTIONS = [(task, path) for task in TASKS for path in loss_options(task)]
+FACTS = {
+    "num_classes": 5,
+    "class_counts": (50, 40, 30, 20, 10),
+    "class_names": tuple("abcde"),
+    "num_samples": 60,
+    "epochs": 10,
+}
 
 
 def test_the_scan_finds_every_loss() -> None:
-    assert {"cross_entropy", "focal", "focal_sigmoid"} <= {path.stem for path in OPTIONS}
+    names = {path.stem for _, path in OPTIONS}
+    assert {"cross_entropy", "focal", "focal_sigmoid", "bce", "asymmetric", "mse", "huber"} <= names
+    assert {path.stem for path in loss_options("regression")} == {"mse", "mae", "huber"}
 
 
-@pytest.mark.parametrize("path", OPTIONS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("scale", [1.0, 1e4])
-def test_one_finite_loss_a_sample_with_a_gradient_that_helps(path: Path, scale: float) -> None:
+def made(path: Path) -> nn.Module:
     node = yaml.safe_load(path.read_text(encoding="utf-8"))
     bind("loss", node, PROVIDED["loss"])
-    loss = instantiate_with_facts("loss", node, FACTS)
+    loss: nn.Module = instantiate_with_facts("loss", node, FACTS)
+    return loss
+
+
+def targets(task: str) -> Tensor:
+    """Of 40 samples: labels (40,), label sets (40, 5), standardised values (40, 5)."""
+    generator = torch.Generator().manual_seed(1)
+    every: dict[str, Any] = {
+        "classification": torch.arange(40) % 5,
+        "multilabel": (torch.rand(40, 5, generator=generator) < 0.4).float(),
+        "regression": torch.randn(40, 5, generator=generator),
+    }
+    return every[task]
+
+
+@pytest.mark.parametrize(("task", "path"), OPTIONS, ids=[path.stem for _, path in OPTIONS])
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_one_finite_loss_a_sample_with_a_gradient_that_helps(task: str, path: Path, scale: float) -> None:
+    loss, target = made(path), targets(task)
     generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(40) % 5
     logits = (scale * torch.randn(40, 5, generator=generator)).requires_grad_()
-    losses = loss(logits, labels)
+    losses = loss(logits, target)
     assert losses.shape == (40,)
     assert losses.isfinite().all()
     losses.mean().backward()
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
     if scale == 1.0:
-        better = loss(logits.detach() - 0.1 * logits.grad / logits.grad.norm(), labels)
+        better = loss(logits.detach() - 0.1 * logits.grad / logits.grad.norm(), target)
         assert better.mean() < losses.mean()
-    one = torch.stack([loss(logits[i : i + 1], labels[i : i + 1])[0] for i in range(40)])
+    one = torch.stack([loss(logits[i : i + 1], target[i : i + 1])[0] for i in range(40)])
     torch.testing.assert_close(one, losses)  # no sample's loss depends on the others
+
+
+@pytest.mark.parametrize(("task", "path"), OPTIONS, ids=[path.stem for _, path in OPTIONS])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_computed_in_float32(task: str, path: Path, dtype: torch.dtype) -> None:
+    loss, target = made(path), targets(task)
+    logits = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)).to(dtype)
+    found = loss(logits, target)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, loss(logits.float(), target))
