@@ -201,10 +201,8 @@ class HealthMonitor(LastCallback):
         scalars = {name: float(value) for name, value in trainer.callback_metrics.items()}
         waited = _seconds_of(trainer) - self._waited
         kept = getattr(pl_module, "evaluations", {}).get("val")
-        predicted: list[float] = []
-        if kept is not None:
-            counts = kept.logits.argmax(1).bincount(minlength=kept.logits.shape[1])
-            predicted = (counts / counts.sum()).tolist()
+        shares: Any = getattr(pl_module, "predicted_shares", None)
+        predicted = [] if kept is None or shares is None else shares(kept.outputs)
         epoch = self.training_monitor.end_epoch(trainer.global_step, scalars, predicted, waited)
         for logger in trainer.loggers:
             logger.log_metrics(_shown(epoch), step=trainer.global_step)
@@ -262,9 +260,8 @@ class HealthMonitor(LastCallback):
             return
         plain = type(getattr(module, "loss_fn", None)).__name__ == "CrossEntropy"
         if plain and not getattr(module, "l1", 0):
-            self.training_monitor.found += step_rules.initial_loss(
-                loss, len(module.target_names), self.policy
-            )  # type: ignore[arg-type]
+            classes = len(getattr(module, "target_names", ()))
+            self.training_monitor.found += step_rules.initial_loss(loss, classes, self.policy)
 
     def _bad(
         self,

@@ -160,17 +160,17 @@ def _write_errors(
     if not len(worst):
         return
     rows = stored["rows"][worst]
-    if data.source.modality == "text":
+    if data.modality.is_text:
         texts = [preview.text(data, int(row)) for row in rows]
         lines = zip((caption.replace("\n", ", ") for caption in captions), texts, strict=True)
         writer.add_text(f"{split}/worst errors", markdown.table(("", "text"), lines), step)
         return
     title = f"{split}: the most confident errors"
-    inputs = preview.inputs_of(data, rows)
+    inputs = preview.drawings(data, rows)
     _add(
         writer, f"{split}/worst errors", samples_figure(inputs, captions, title, data.spec.sample_rate), step
     )
-    if data.source.modality == "audio":
+    if data.modality.is_sound:
         _play(writer, split, rows, data, step)
 
 

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_intermixed_args(arguments)
     save = figure_saver(given.picture)
     data, stops = _data(given.overrides, given.config_dir)
-    if given.picture is not None and data.source.modality == "text":
+    if given.picture is not None and data.modality.is_text:
         raise UserError(f"--picture {given.picture}: texts are printed, not drawn; leave --picture out")
     looks = _looks(data, stops)
     findings = print_results(looks, train_command(given), given.json)
@@ -96,9 +96,5 @@ def _figure(data: "DataModule", pairs: Sequence[Sequence[int]], captions: Sequen
     joined = []
     for pair in pairs:
         one, other = raw_inputs(data.table.inputs, np.array(pair))
-        if data.source.modality == "image":
-            gap = np.full((*one.shape[:2], max(1, one.shape[2] // 8)), 255, np.uint8)
-            joined.append(np.concatenate([one, gap, other], axis=2))
-        else:
-            joined.append(np.concatenate([one, np.zeros(max(len(one), len(other)) // 8, np.int16), other]))
+        joined.append(data.modality.side_by_side(one, other))
     return samples_figure(joined, captions, title, data.spec.sample_rate)

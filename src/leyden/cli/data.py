@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     if save is not None:
         save(_figure(data, given.picture))
         console.print(f"{_SAMPLES} training samples are drawn in {given.picture}")
-    elif data.source.modality == "text":
+    elif data.modality.is_text:
         _print_texts(data)
     return 0
 
@@ -68,11 +68,10 @@ def _facts(data: "DataModule") -> Iterator[str]:
     """What there is besides the counts, a line each."""
     spec, index = data.spec, data.table.index
     yield f"{len(data.table):,} inputs of modality {spec.modality}, {spec.num_outputs} classes"
-    if spec.modality == "image":
-        yield f"images of {spec.image_size[1]}x{spec.image_size[0]} pixels, {spec.in_channels} channel(s)"
-    elif data.lengths is not None:
-        unit = f"seconds, at {spec.sample_rate:,} Hz" if spec.modality == "audio" else "tokens"
-        yield f"{spec.modality} of {_spread(data.lengths / (spec.sample_rate or 1))} {unit}"
+    if data.lengths is None:
+        yield data.modality.describe(spec)
+    else:
+        yield data.modality.describe_lengths(spec, data.lengths)
     if spec.vocab_size:
         yield f"a vocabulary of {spec.vocab_size:,}"
     yield from describe_imbalance(spec.class_counts, spec.target_names)
@@ -82,11 +81,6 @@ def _facts(data: "DataModule") -> Iterator[str]:
         yield f"left out: {data.duplicates_removed:,} inputs that are identical to another (data.deduplicate)"
     if data.table.skipped:
         yield f"left out: {len(data.table.skipped)} bad files: " + "; ".join(data.table.skipped.lines()[:5])
-
-
-def _spread(values: np.ndarray) -> str:
-    low, middle, high = np.quantile(values, [0, 0.5, 1])
-    return f"{low:.3g} to {high:.3g} (median {middle:.3g})"
 
 
 def _chosen(data: "DataModule") -> tuple[np.ndarray, list[str]]:
@@ -108,10 +102,10 @@ def _print_texts(data: "DataModule") -> None:
 
 
 def _figure(data: "DataModule", path: Path) -> "Figure":
-    from leyden.data.preview import inputs_of
+    from leyden.data.preview import drawings
     from leyden.reporting.plots.samples import samples_figure
 
-    if data.source.modality == "text":
+    if data.modality.is_text:
         raise UserError(f"--picture {path}: texts are printed, not drawn; leave --picture out")
     rows, names = _chosen(data)
-    return samples_figure(inputs_of(data, rows), names, "training samples", data.spec.sample_rate)
+    return samples_figure(drawings(data, rows), names, "training samples", data.spec.sample_rate)

@@ -1,4 +1,4 @@
-"""`leyden predict RUN FILE...`: the class of images, of the lines of text files, or of recordings.
+"""`leyden predict RUN FILE...`: what a run predicts of images, of the lines of text files, or of recordings.
 
 leyden predict RUN a.png b.png
 leyden predict RUN messages.txt --format csv     # each line is a text; - reads standard input
@@ -10,20 +10,17 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from leyden.cli.arguments import Arguments
 from leyden.inference.predictor import Prediction, predict
+from leyden.tasks.base import Task
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print predictions as a table, CSV or JSON."""
-    parser = Arguments(prog="leyden predict", description="Classes of files, by a finished run.")
+    parser = Arguments(prog="leyden predict", description="Predictions of files, by a finished run.")
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument(
         "files", nargs="+", help="images, text files (a text a line; - is standard input) or recordings"
@@ -35,8 +32,8 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     if given.top < 1:
         raise UserError(f"--top {given.top}: must be at least 1")
-    predictions = list(predict(given.run, given.files, given.top))
-    _PRINT[given.format](predictions)
+    task, predictions = predict(given.run, given.files, given.top)
+    _PRINT[given.format](predictions, task)
     return 0
 
 

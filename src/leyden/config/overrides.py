@@ -15,6 +15,9 @@ from hydra.errors import OverrideParseException
 from leyden.utils.errors import UserError, nearest
 
 
+SEVERAL = ("augment", "metrics", "callbacks", "logger")  # groups of which several options at once can be chosen
+
+
 def verify(overrides: Sequence[str], sweep: bool, groups: Mapping[str, Sequence[str]]) -> None:
     """Refuse what does not parse, a group chosen twice, and several values outside a sweep.
 
@@ -36,8 +39,8 @@ def verify(overrides: Sequence[str], sweep: bool, groups: Mapping[str, Sequence[
             raise UserError(
                 f"{line}: several values are a sweep: add -m (one list is written '{key}=[{values}]')"
             )
-        if key in groups and not _names_an_option(override):
-            raise UserError(f"{line}: expected the name of an option; {nearest(_value(line), groups[key])}")
+        if key in groups:
+            _verify_option(override, key, groups[key])
         first = seen.setdefault(key, line)
         if key in groups and _value(first) != _value(line) and not override.is_delete():
             raise UserError(
@@ -75,8 +78,18 @@ def _value(line: str) -> str:
     return line.partition("=")[2]
 
 
-def _names_an_option(override: Override) -> bool:
-    return override.is_delete() or override.is_sweep_override() or isinstance(override.value(), str)
+def _verify_option(override: Override, group: str, options: Sequence[str]) -> None:
+    """An override of a group is the name of an option; of some groups it may be a list of several."""
+    if override.is_delete() or override.is_sweep_override():
+        return
+    value: Any = override.value()
+    line = str(override.input_line)
+    if not isinstance(value, str | list):
+        raise UserError(f"{line}: expected the name of an option; {nearest(_value(line), options)}")
+    if isinstance(value, list) and group not in SEVERAL:
+        raise UserError(
+            f"{line}: {group} takes one option; lists are for {', '.join(SEVERAL)} (a sweep: -m {group}=A,B)"
+        )
 
 
 def format_parser_error(parser: argparse.ArgumentParser, message: str) -> str:

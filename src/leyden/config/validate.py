@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from leyden.config.schema import Config, nearest_key
 from leyden.config.signatures import RANGES, as_typed, hints_of, parameters_of, reason, verify_type
+from leyden.data.modalities import modality_of
 from leyden.data.spec import FACTS
 from leyden.utils.errors import UserError, nearest
 
@@ -225,14 +226,15 @@ def _verify_metrics(config: Config) -> None:
 def _one_modality(config: Config) -> None:
     """The data, the model and every augmentation are of one modality."""
     source = import_target(config.data.source["_target_"], "data.source")
-    data = getattr(source, "modality", "")
+    modality = modality_of(source)
+    data = modality.name
     parts = {"model": config.model.module, **{f"augment.{k}": v for k, v in config.augment.items()}}
     if config.model.frontend:
         parts["model.frontend"] = config.model.frontend
     for path, node in parts.items():
         target = import_target(node["_target_"], path)
         wanted = getattr(target, "modality", "any")
-        if data in getattr(target, "not_for", ()):
+        if modality.is_discrete and getattr(target, "averages_inputs", False):
             raise UserError(
                 f"{path}: is not for {data} (data={config.data.name}); leave it out or choose augment=..."
             )
@@ -243,9 +245,11 @@ def _one_modality(config: Config) -> None:
                 f"data={config.data.name} is {data}, but {name} is for {wanted}: "
                 f"choose {group}=... for {data} (see `leyden list {group}`)"
             )
-    if (data == "text") != (config.data.tokenizer is not None):
-        advice = "text needs one: add +data/tokenizer=word"
-        raise UserError(f"data.tokenizer: {advice if data == 'text' else f'{data} takes none: leave it out'}")
+    if modality.needs_tokenizer != (config.data.tokenizer is not None):
+        advice = f"{data} needs one: add +data/tokenizer=word"
+        raise UserError(
+            f"data.tokenizer: {advice if modality.needs_tokenizer else f'{data} takes none: leave it out'}"
+        )
 
 
 def _monitor(config: Config) -> None:

@@ -16,27 +16,27 @@ import numpy as np
 from leyden.data.array_files import ArrayWriter, new_folder, open_array, write_json
 from leyden.data.decode import BadInput
 from leyden.data.index import Index, PackedStrings, Source, listed
+from leyden.data.modalities import Modality, modality_of
 from leyden.data.table import Dense, FileColumn, Ragged, SkippedInputs, Table
 from leyden.data.targets import verify
 from leyden.utils.errors import UserError
 from leyden.utils.parallel import parallel_map
 
 FORMAT = 2  # of the folder; another number is prepared anew
-DTYPES = {"image": np.uint8, "text": np.uint8, "audio": np.int16}
 PROBES = 32  # inputs decoded to estimate the size of all
 CHUNK_BYTES = 8e6  # decoded bytes per piece of work: bounds memory whatever the length of the recordings
 
 OnBad = Literal["stop", "skip"]
 
 
-class ImageSink:
-    """Takes images in order; those of another shape than the first are counted, and `finish` refuses them."""
+class DenseSink:
+    """Takes inputs of one shape in order; `finish` refuses them where one has another shape than the first."""
 
     kind = "dense"
 
-    def __init__(self, folder: Path, keep: bool) -> None:
-        """See the class."""
-        self._folder, self._keep = folder, keep
+    def __init__(self, folder: Path, keep: bool, modality: Modality) -> None:
+        """keep: whether values are stored in `folder`; else they are only looked at."""
+        self._folder, self._keep, self._modality = folder, keep, modality
         self._shapes: Counter[tuple[int, ...]] = Counter()
         self._examples: dict[tuple[int, ...], str] = {}
         self._writer: ArrayWriter | None = None
@@ -53,7 +53,7 @@ class ImageSink:
     def finish(self) -> dict[str, Any]:
         """Check and store what was counted; facts for table.json."""
         if len(self._shapes) > 1:
-            raise UserError(_differ(self._shapes, self._examples))
+            raise UserError(self._modality.shape_advice(self._shapes, self._examples))
         return {"shape": list(next(iter(self._shapes)))}
 
     def close(self) -> None:
@@ -94,22 +94,6 @@ class SequenceSink:
             self._writer.close()
 
 
-def _differ(shapes: Counter[tuple[int, ...]], examples: dict[tuple[int, ...], str]) -> str:
-    """The message for images of several shapes: sizes, then channels, with what to type."""
-    lines = [
-        f"{w}x{h} pixels, {c} channel(s): {n} image(s), e.g. {examples[c, h, w]}"
-        for (c, h, w), n in shapes.most_common()
-    ]
-    sizes = {shape[1:] for shape in shapes}
-    advice = []
-    if len(sizes) > 1:
-        shorter = int(np.median([min(shape[1:]) for shape in shapes.elements()]))
-        advice.append(f"data.source.size={shorter} (shorter side resized, centre cropped)")
-    if len({shape[0] for shape in shapes}) > 1:
-        advice.append("data.source.channels=3 (or 1 for grey)")
-    return f"the images differ in shape: give {' and '.join(advice)}. Found:{listed(lines)}"
-
-
 def bad_files(source: Source, skipped: SkippedInputs) -> UserError:
     """The error that lists every input that could not be decoded."""
     return UserError(
@@ -128,7 +112,7 @@ def load_or_decode(source: Source, cache: Path, on_bad: OnBad, limit_gb: float) 
     index, facts = source.index(), source.facts()
     verify(index, type(source).__name__)
     size, bytes_each = _estimate(source, len(index))
-    stay_files = source.modality != "text" and size > limit_gb * 1e9
+    stay_files = modality_of(source).may_stay_files and size > limit_gb * 1e9
     folder = cache / (f"{fingerprint}-files" if stay_files else fingerprint)
     _room(cache, 0 if stay_files else size)
     with new_folder(folder) as temporary:
@@ -173,8 +157,9 @@ def _decode_all(
     source: Source, index: Index, folder: Path, keep: bool, bytes_each: float
 ) -> tuple[np.ndarray, SkippedInputs, dict[str, Any]]:
     """Decode every row into `folder` (without `keep` only look at it): (good rows, bad inputs, facts)."""
-    dtype = DTYPES[source.modality]
-    sink = ImageSink(folder, keep) if source.modality == "image" else SequenceSink(folder, keep, dtype)
+    modality = modality_of(source)
+    dtype = modality.dtype
+    sink = SequenceSink(folder, keep, dtype) if modality.is_ragged else DenseSink(folder, keep, modality)
     rows: list[int] = []
     bad: list[BadInput] = []
     chunk = int(np.clip(CHUNK_BYTES // max(bytes_each, 1), 1, 256))
@@ -187,7 +172,7 @@ def _decode_all(
 
     try:
         for row, result in enumerate(
-            parallel_map(decode, range(len(index)), f"decoding {source.modality}", chunk)
+            parallel_map(decode, range(len(index)), f"decoding {modality.name}", chunk)
         ):
             if isinstance(result, BadInput):
                 bad.append(result)

@@ -1,6 +1,5 @@
 """The only LightningDataModule: source -> columns -> split -> (tokens) -> loaders, and the facts for the net."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from leyden.data.batch import Batch, Input
 from leyden.data.cache import load
 from leyden.data.loader import Loader
 from leyden.data.long_tail import TrainSubsampler
+from leyden.data.modalities import Modality, modality_of
 from leyden.data.sampler import BucketedOrder, EpochSampler, Order, Sequential
 from leyden.data.sampling_policies import SamplingPolicy
 from leyden.data.spec import DataSpec
@@ -80,6 +80,11 @@ class DataModule(LightningDataModule):
         self._plan: EpochSampler | None = None
 
     @cached_property
+    def modality(self) -> Modality:
+        """What kind of input the source has."""
+        return modality_of(self.source)
+
+    @cached_property
     def fingerprint(self) -> str:
         """Of the content: the same data elsewhere have the same."""
         return self.source.fingerprint(self.cache)
@@ -95,7 +100,8 @@ class DataModule(LightningDataModule):
         there = kind_of(found.index.targets)
         if there != self.kind:
             raise UserError(
-                f"the task predicts {WORDS[self.kind]}, the data have {WORDS[there]}: choose another task=... or data=..."
+                f"the task predicts {WORDS[self.kind]}, the data have {WORDS[there]}: "
+                "choose another task=... or data=..."
             )
         return found
 
@@ -108,7 +114,7 @@ class DataModule(LightningDataModule):
             raise UserError(
                 "data.deduplicate=true needs columns: raise data.limit_gb, or set data.deduplicate=false"
             )
-        return deduplicate(_keys(self.table, self.source.modality), self.table.index.split)[0]
+        return deduplicate(_keys(self.table, self.modality), self.table.index.split)[0]
 
     @property
     def duplicates_removed(self) -> int:
@@ -146,21 +152,20 @@ class DataModule(LightningDataModule):
     @property
     def columns(self) -> dict[str, Dense | Ragged | FileColumn]:
         """The inputs by name: one, named after its modality."""
-        return {self.source.modality: self.inputs}
+        return {self.modality.name: self.inputs}
 
     @cached_property
     def spec(self) -> DataSpec:
         """The facts that a net, a loss or a frontend may ask for."""
         index, train = self.table.index, self.splits.train
         inputs = self.inputs
-        shape = (1, 0, 0) if isinstance(inputs, Ragged) or not inputs.shape else inputs.shape
+        shape = () if isinstance(inputs, Ragged) else inputs.shape
         lengths = self.lengths
         return DataSpec(
-            modality=self.source.modality,
+            modality=self.modality.name,
             target_names=index.target_names,
             **target_facts(index.targets[train], index.target_names),
-            in_channels=shape[0],
-            image_size=(shape[1], shape[2]),
+            **self.modality.facts(shape),
             vocab_size=0 if self.tokenizer is None else self.tokenizer.vocab_size,
             sample_rate=int(self.table.facts.get("sample_rate", 0)),
             max_length=0 if lengths is None else int(lengths[train].max()),
@@ -169,10 +174,9 @@ class DataModule(LightningDataModule):
 
     @property
     def lengths(self) -> np.ndarray | None:
-        """Length of every row's input (N,); None for images."""
-        return (
-            None if isinstance(self.inputs, Dense) or self.source.modality == "image" else self.inputs.lengths
-        )
+        """Length of every row's input (N,); None where all have one shape."""
+        inputs = self.inputs
+        return None if isinstance(inputs, Dense) or not self.modality.is_ragged else inputs.lengths
 
     @cached_property
     def _targets(self) -> torch.Tensor:
@@ -269,22 +273,13 @@ class DataModule(LightningDataModule):
             yield batch.input
 
 
-def _keys(table: Table, modality: str) -> list[bytes]:
-    """What makes two inputs identical: the same pixels or samples; of texts, the same words in the same order."""
+def _keys(table: Table, modality: Modality) -> list[bytes]:
+    """What makes two inputs identical."""
     inputs = table.inputs
     if isinstance(inputs, Ragged):
-        pieces = [inputs.row(row) for row in range(len(inputs))]
-        if modality == "text":
-            return [bare_words(bytes(p).decode()).encode() for p in pieces]
-        return [p.tobytes() for p in pieces]
+        return [modality.key(inputs.row(row)) for row in range(len(inputs))]
     assert isinstance(inputs, Dense)
-    return [image.tobytes() for image in inputs.values]
-
-
-def bare_words(text: str) -> str:
-    """A text less case, spaces and punctuation; one of punctuation alone stays what it is."""
-    lower = text.casefold()
-    return re.sub(r"\W+", " ", lower).strip() or lower
+    return [modality.key(values) for values in inputs.values]
 
 
 def reading_options(options: Any) -> ReadingOptions:

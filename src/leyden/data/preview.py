@@ -7,13 +7,11 @@ from leyden.data.datamodule import DataModule
 _TEXT_SHOWN = 300  # characters of a text
 
 
-def inputs_of(data: DataModule, rows: np.ndarray) -> list[np.ndarray]:
-    """Images uint8 (C, H, W) or clips int16 (n,) of rows (n,) of the table, to be drawn; texts have `text`."""
-    if data.source.modality == "image":
-        return list(data.table.inputs.gather(rows).values.numpy())
-    padded, lengths = data.table.inputs.gather(rows)
-    assert lengths is not None
-    return [np.asarray(wave[:length]) for wave, length in zip(padded, lengths.tolist(), strict=True)]
+def drawings(data: DataModule, rows: np.ndarray) -> list[np.ndarray]:
+    """Pictures uint8 (C, H, W) or curves (n,) of rows (n,) of the table; texts have `text`."""
+    values, lengths = data.table.inputs.gather(rows)
+    cut = [v if lengths is None else v[: int(lengths[i])] for i, v in enumerate(values)]
+    return [data.modality.drawing(v.numpy()) for v in cut]
 
 
 def text(data: DataModule, row: int) -> str:

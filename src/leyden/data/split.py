@@ -231,8 +231,8 @@ def _by_group(labels: Labels, group: Groups) -> NDArray[Any]:
 def _carve(rows: Rows, keys: NDArray[Any], shares: Sequence[float], seed: int) -> list[Rows]:
     """The rest of `rows` (n,), then a part for each share, each sorted as `rows` are.
 
-    Keys (n, L) are labels and split by iterative stratification. Every key (n,) gives each part its share of its rows, rounded so that the sums over the keys are right
-    too; but one row of each key stays in the rest.
+    Keys (n, L) are labels, which are split by iterative stratification. Every key (n,) gives each part its share of
+    its rows, rounded so that the sums over the keys are right too; but one row of each key stays in the rest.
     """
     if keys.ndim == 2:
         dealt = iterative_folds(keys, [1 - sum(shares), *shares], seed)

@@ -17,6 +17,7 @@ from leyden.data.decode import BadInput
 from leyden.data.index import Index as Index
 from leyden.data.index import PackedStrings as PackedStrings
 from leyden.data.index import Source as Source
+from leyden.data.modalities import modality_of
 from leyden.utils.errors import UserError
 
 Rows = Tensor | np.ndarray  # int64 (B,)
@@ -102,7 +103,7 @@ class FileColumn:
             items = [self.source.decode(row) for row in self.rows[_rows(rows)].tolist()]
         except BadInput as bad:
             raise UserError(f"{bad}; it was readable when the data was prepared") from bad
-        if self.source.modality == "image":
+        if not modality_of(self.source).is_ragged:
             return Input(torch.from_numpy(np.stack(items)))
         return pad(items, items[0].dtype)
 

@@ -43,11 +43,12 @@ class ConformalIntervals:
         return values - radius, values + radius
 
     def coverage(self, values: Floats, targets: NDArray[Any]) -> dict[str, Estimate]:
-        """The measured coverage with its interval (Wilson), and the mean width.
+        """The share of rows (N,) whose targets (N, K) all lie inside, with its interval, and the mean width.
 
-        The coverage's band for this many rows (beta-binomial, 99 %) is the method of `coverage_band_low` and `_high`.
+        coverage_band_low and coverage_band_high are where the coverage lies in 99 % of cases if rows are exchangeable
+        (beta-binomial, given the numbers of calibration and evaluation rows).
         """
-        inside = (np.abs(targets - values) <= np.array(self.radius)).all(axis=1)
+        inside = np.asarray((np.abs(targets - values) <= np.array(self.radius)).all(axis=1))
         low, high = coverage_band(self.n, len(inside), self.alpha, _LEVEL)
         return {
             "coverage": wilson(int(inside.sum()), len(inside)),

@@ -209,7 +209,10 @@ def _fit(
 ) -> Iterator[Finding]:
     """Over- and underfitting, and a validation split on which nothing of what is learnt holds."""
     train, val = epochs[-1].get("train/accuracy"), epochs[-1].get("val/accuracy")
-    if train is None or val is None or not facts.samples:
+    rising = _loss_rises(epochs, policy)
+    if train is None or val is None or not facts.shares:
+        if rising and _last(epochs, "train/loss") < _last(epochs, "val/loss"):
+            yield _overfitting(f"the training loss is {_last(epochs, 'train/loss'):.3g}", rising, {})
         return
     chance = max(facts.shares)
     error = (chance * (1 - chance) / facts.samples) ** 0.5
@@ -226,18 +229,9 @@ def _fit(
             evidence=evidence,
         )
         return
-    losses = [epoch.get("val/loss") for epoch in epochs]
-    known = [loss for loss in losses if loss is not None]
-    rising = len(known) > policy.gap_epochs and len(known) - 1 - known.index(min(known)) >= policy.gap_epochs
     if train - val > policy.gap and rising:
-        yield Finding(
-            "overfitting",
-            "warning",
-            f"accuracy is {train:.2f} on training samples and {val:.2f} on validation samples, whose loss has risen "
-            f"from {min(known):.3g} to {known[-1]:.3g}",
-            advice=("callbacks=early_stopping", "model.net.dropout=0.5", "optimizer.weight_decay=0.01"),
-            evidence=evidence,
-        )
+        words = f"accuracy is {train:.2f} on training samples and {val:.2f} on validation samples"
+        yield _overfitting(words, rising, evidence)
     if train < chance + policy.underfit:
         yield Finding(
             "underfitting",
@@ -246,6 +240,25 @@ def _fit(
             advice=("optimizer.lr={rate*3}", "trainer.max_epochs={epochs*3}"),
             evidence=evidence,
         )
+
+
+def _loss_rises(epochs: Sequence[EpochStats], policy: DiagnosticsSettings) -> tuple[float, float] | None:
+    """(least, last) validation loss, where the least is `gap_epochs` or more epochs ago."""
+    losses = [epoch.get("val/loss") for epoch in epochs]
+    known = [loss for loss in losses if loss is not None]
+    if len(known) <= policy.gap_epochs or len(known) - 1 - known.index(min(known)) < policy.gap_epochs:
+        return None
+    return min(known), known[-1]
+
+
+def _overfitting(words: str, rising: tuple[float, float], evidence: Mapping[str, Any]) -> Finding:
+    return Finding(
+        "overfitting",
+        "warning",
+        f"{words}; the validation loss has risen from {rising[0]:.3g} to {rising[1]:.3g}",
+        advice=("callbacks=early_stopping", "model.net.dropout=0.5", "optimizer.weight_decay=0.01"),
+        evidence=evidence,
+    )
 
 
 def _calibration(last: EpochStats, facts: ValidationFacts, policy: DiagnosticsSettings) -> Iterator[Finding]:

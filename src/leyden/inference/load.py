@@ -13,8 +13,9 @@ from lightning.pytorch import LightningModule
 
 from leyden.config.compose import add_code_folders, config_dirs_of
 from leyden.config.schema import Config, Init
-from leyden.config.validate import check
+from leyden.config.validate import check, import_target
 from leyden.data import tokenizers
+from leyden.data.modalities import Modality, modality_of
 from leyden.data.spec import DataSpec
 from leyden.data.tokenizers import Tokenizer
 from leyden.runs.run import Run, load_config
@@ -32,6 +33,7 @@ class LoadedRun:
     config: Config
     task: Task
     spec: DataSpec
+    modality: Modality
     tokenizer: Tokenizer | None
     module: LightningModule
     decision: Decision
@@ -54,11 +56,12 @@ def load(folder: Path) -> LoadedRun:
         module.load_state_dict(transfer.weights(weights))
     except RuntimeError as error:
         raise UserError(f"{weights} does not fit the net that the code builds today: {error}") from error
+    modality = modality_of(import_target(config.data.source["_target_"], "data.source"))
     text = folder / "tokenizer.json"
     tokenizer = tokenizers.load(text.read_text(encoding="utf-8")) if text.exists() else None
     stored = folder / "operating_point.json"
     decision = task.load_decision(read_object(stored, json.loads))
-    return LoadedRun(Run(folder), config, task, spec, tokenizer, module.eval(), decision)
+    return LoadedRun(Run(folder), config, task, spec, modality, tokenizer, module.eval(), decision)
 
 
 def config_of(folder: Path) -> Config:

@@ -1,9 +1,7 @@
 """Classes and probabilities of new inputs by a finished run: image files, lines of text files, recordings."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
 
     from leyden.data.batch import Batch
     from leyden.inference.load import LoadedRun
+    from leyden.tasks.base import Task
 
 
 _BATCH = 64
@@ -29,8 +28,8 @@ class Prediction:
     answer: dict[str, Any]
 
 
-def predict(folder: Path, files: Sequence[str], top: int = 1) -> Iterator[Prediction]:
-    """Predictions in the order of the files (and of their lines).
+def predict(folder: Path, files: Sequence[str], top: int = 1) -> tuple["Task", list[Prediction]]:
+    """The run's task, and its predictions in the order of the files (and of their lines).
 
     Raises:
         UserError: not a finished run, or files that cannot be read, all of them listed.
@@ -44,7 +43,7 @@ def predict(folder: Path, files: Sequence[str], top: int = 1) -> Iterator[Predic
     prepare(run.config.threads)
     _verify_there(files)
     names, inputs = _read(run, files)
-    return predict_inputs(run, names, inputs, top)
+    return run.task, list(predict_inputs(run, names, inputs, top))
 
 
 def predict_inputs(
@@ -74,7 +73,8 @@ def _outputs(run: "LoadedRun", batch: "Batch") -> "Tensor":
     if tuple(outputs.shape) != (len(batch.rows), run.spec.num_outputs):
         raise UserError(f"{wanted}; it gives {tuple(outputs.shape)} for B = {len(batch.rows)}")
     unscale = getattr(module, "unscale_outputs", lambda given: given)
-    return unscale(outputs.float()).double()  # type: ignore[no-any-return]
+    found: Tensor = unscale(outputs.float()).double()
+    return found
 
 
 def _verify_there(files: Sequence[str]) -> None:
@@ -104,64 +104,19 @@ def _read(restored: "LoadedRun", files: Sequence[str]) -> tuple[list[str], list[
     return [name for name, _ in pieces], [values for _, values in pieces]
 
 
-def _pieces(restored: "LoadedRun", files: Sequence[str]) -> Iterator[tuple[str, Any]]:
+def _pieces(run: "LoadedRun", files: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """(name, function that decodes it) of every input that the files hold."""
-    spec = restored.spec
     for file in files:
-        if spec.modality == "text":
-            for number, line in enumerate(_lines(file), 1):
-                yield line, partial(_ids, restored, line, f"{file}:{number}")
-        else:
-            yield file, partial(_image if spec.modality == "image" else _clip, restored, file)
+        yield from run.modality.read(file, run.spec, run.tokenizer, run.config.data.source)
 
 
-def _lines(file: str) -> list[str]:
-    try:
-        text = (
-            sys.stdin.read()
-            if file == "-"
-            else Path(file).read_text(encoding="utf-8", errors="surrogateescape")
-        )
-    except OSError as error:
-        raise UserError(f"{file}: {error.strerror}") from error
-    return text.splitlines()
-
-
-def _ids(restored: "LoadedRun", line: str, place: str) -> np.ndarray:
-    from leyden.data.decode import decode_text
-
-    assert restored.tokenizer is not None
-    return restored.tokenizer.encode([bytes(decode_text(line, place)).decode()])[0]
-
-
-def _clip(restored: "LoadedRun", file: str) -> np.ndarray:
-    from leyden.data.decode import decode_audio
-
-    longest = restored.config.data.source.get("max_seconds")
-    return decode_audio(file, sample_rate=restored.spec.sample_rate, max_seconds=longest)
-
-
-def _image(restored: "LoadedRun", file: str) -> np.ndarray:
-    """In the size and the channels that the run was trained on; what is not square is not resized."""
-    from leyden.data.decode import BadInput, decode_image
-
-    height, width = restored.spec.image_size
-    channels: Any = restored.spec.in_channels
-    image = decode_image(file, size=height if height == width else None, channels=channels)
-    if image.shape[1:] != (height, width):
-        raise BadInput(file, f"is {image.shape[2]}x{image.shape[1]} pixels, the run needs {width}x{height}")
-    return image
-
-
-def _batch(restored: "LoadedRun", inputs: Sequence[np.ndarray]) -> "Batch":
+def _batch(run: "LoadedRun", inputs: Sequence[np.ndarray]) -> "Batch":
     import torch
 
     from leyden.data.batch import Batch, Input
     from leyden.data.table import pad
 
     rows = torch.arange(len(inputs))
-    if restored.spec.modality == "image":
-        column = Input(torch.from_numpy(np.stack(inputs)))
-    else:
-        column = pad(inputs, inputs[0].dtype)
-    return Batch({restored.spec.modality: column}, rows, rows, rows)
+    dense = not run.modality.is_ragged
+    column = Input(torch.from_numpy(np.stack(inputs))) if dense else pad(inputs, inputs[0].dtype)
+    return Batch({run.modality.name: column}, rows, rows, rows)

@@ -8,17 +8,13 @@ result.json. Arithmetic is NumPy's, in float64; nothing here imports torch.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from leyden.metrics import bootstrap, calibration, confusion, ranking
 from leyden.metrics.intervals import number, percentiles, wilson, within
 from leyden.metrics.results import METRICS, ClassMetrics, Estimate, Group, Metrics, higher_is_better
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 __all__ = ["METRICS", "ClassMetrics", "Estimate", "Group", "Metrics", "evaluate", "higher_is_better"]
 
@@ -31,8 +27,8 @@ _COUNT_RESAMPLES, _COUNT_WORK = (200, 1000), 4_000_000  # work: resamples * cell
 
 
 def evaluate(
-    logits: "Tensor",
-    labels: "Tensor",
+    logits: ArrayLike,
+    labels: ArrayLike,
     class_names: Sequence[str],
     *,
     decisions: NDArray[np.int64] | None = None,
@@ -40,7 +36,7 @@ def evaluate(
     intervals: bool = True,
     seed: int = 0,
 ) -> Metrics:
-    """Every metric of one split. logits: float (N, C), any device and dtype; labels: int64 (N,).
+    """Every metric of one split. logits: float (N, C); labels: int64 (N,); arrays or tensors on the CPU.
 
     The answer is the class of the largest logit, the first of them in a tie, or decisions (N,) where an operating
     point has decided; confidence (of ECE) is the probability of the answer, also where another class is more
@@ -92,10 +88,9 @@ def _answers(decisions: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np
     return answers.astype(np.int64)
 
 
-def _checked(logits: "Tensor", labels: "Tensor", classes: int) -> tuple[NDArray, NDArray]:
+def _checked(logits: ArrayLike, labels: ArrayLike, classes: int) -> tuple[NDArray, NDArray]:
     """float64 (N, C) and int64 (N,) on the CPU, or ValueError."""
-    scores = logits.detach().cpu().double().numpy()
-    truth = labels.detach().cpu().long().numpy()
+    scores, truth = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.int64)
     if scores.ndim != 2 or scores.shape[1] != classes or truth.shape != scores.shape[:1]:
         raise ValueError(
             f"expected logits (N, {classes}) and labels (N,), got {scores.shape} and {truth.shape}"

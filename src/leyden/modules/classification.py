@@ -16,6 +16,12 @@ class Classifier(SupervisedModule):
         """float32 (B,): 1 where the largest logit is the target's."""
         return (outputs.argmax(1) == targets).float()
 
+    def predicted_shares(self, outputs: Tensor) -> list[float]:
+        """(C,): the share of outputs (N, C) whose largest logit is each class's; a net may answer one class alone."""
+        counts = outputs.argmax(1).bincount(minlength=outputs.shape[1])
+        found: list[float] = (counts / counts.sum()).tolist()
+        return found
+
 
 class ImageClassifier(Classifier):
     """A `Classifier` of images alone."""

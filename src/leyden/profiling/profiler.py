@@ -31,7 +31,7 @@ def profile(made: "Session") -> dict[str, Any]:
     )
     return {
         "model": made.config.model.name,
-        "input": _input(made, one),
+        "input": made.data.modality.describe(made.data.spec, _length(one)),
         "device": str(made.device),
         "precision": str(made.trainer.strategy.precision_plugin.precision),
         "parameters": sum(p.numel() for p in module.parameters()),
@@ -45,15 +45,10 @@ def profile(made: "Session") -> dict[str, Any]:
     }
 
 
-def _input(made: "Session", one: Any) -> str:
-    """What one sample is, in words."""
-    spec = made.data.spec
-    if spec.modality == "image":
-        return f"{spec.in_channels} x {spec.image_size[0]} x {spec.image_size[1]}"
-    length = int(one.input.lengths[0])
-    if spec.modality == "audio":
-        return f"{length / spec.sample_rate:.2f} s of audio (median)"
-    return f"{length} tokens (median)"
+def _length(batch: Any) -> int | None:
+    """Of its first sample; None where all inputs have one shape."""
+    lengths = batch.input.lengths
+    return None if lengths is None else int(lengths[0])
 
 
 def _layers(module: Any, flops: dict[str, int]) -> list[dict[str, Any]]:

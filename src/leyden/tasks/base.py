@@ -19,7 +19,9 @@ Arrays = Mapping[str, NDArray[Any]]
 class Evaluation(Protocol):
     """Metrics of one split."""
 
-    values: dict[str, Estimate]
+    @property
+    def values(self) -> dict[str, Estimate]:
+        """By name, in the order in which they are shown."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they go into result.json."""

@@ -86,7 +86,7 @@ class TrainedEvaluation:
         Outputs go to the folder `predictions`, if there is one. A LightningModule of the user's own that keeps no
         `evaluations` gives the scalars that it logs.
         """
-        found = {}
+        found: dict[str, Any] = {}
         for split in (split for split in splits if len(getattr(self._made.data.splits, split))):
             outputs = self.outputs(split)
             if outputs is None:
@@ -102,7 +102,7 @@ class TrainedEvaluation:
         z, y = outputs.outputs.double().numpy(), outputs.targets.numpy()
         arrays = self._made.task.predictions(z, y, decision)
         with atomic_write(path) as file:
-            np.savez_compressed(file, rows=outputs.rows.numpy(), **arrays)
+            np.savez_compressed(file, rows=outputs.rows.numpy(), **dict(arrays))  # type: ignore[arg-type]
 
     def _scalars(self, split: str) -> dict[str, float]:
         """What a module of the user's own logs, by its validation_step for val, else by its test_step."""

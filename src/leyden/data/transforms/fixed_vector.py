@@ -5,7 +5,7 @@ picture, (B, C, h, w), so that any net for images takes it.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, islice
 from typing import Annotated, Any
 
@@ -48,13 +48,16 @@ class FixedVector(nn.Module):
         buckets: Annotated[int, Interval(ge=2, le=1 << 24)] = 1 << 15,
     ) -> None:
         super().__init__()
-        self.part: Pixels | NGrams | Bands
-        if modality == "image":
-            self.part = Pixels(in_channels, image_size, pixels)
-        elif modality == "text":
-            self.part = NGrams(ngrams, buckets)
-        else:
-            self.part = Bands(sample_rate, n_mels)
+        makers: dict[str, Callable[[], Pixels | NGrams | Bands]] = {
+            "image": lambda: Pixels(in_channels, image_size, pixels),
+            "text": lambda: NGrams(ngrams, buckets),
+            "audio": lambda: Bands(sample_rate, n_mels),
+        }
+        if modality not in makers:
+            raise UserError(
+                f"model.frontend: FixedVector is for {', '.join(makers)}, the data are {modality}"
+            )
+        self.part = makers[modality]()
         self.register_buffer("gain", torch.ones(()))
 
     def forward(self, given: Input) -> Input:

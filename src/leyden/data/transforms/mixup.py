@@ -26,7 +26,7 @@ class Mixup(nn.Module):
 
     stage: ClassVar[str] = "batch"
     modality: ClassVar[str] = "any"
-    not_for: ClassVar[tuple[str, ...]] = ("text",)  # a mean of two token ids is no token
+    averages_inputs: ClassVar[bool] = True  # a mean of two token ids is no token
 
     quantiles: Tensor
 
@@ -85,7 +85,7 @@ class Remix(nn.Module):
 
     stage: ClassVar[str] = "batch"
     modality: ClassVar[str] = "any"
-    not_for: ClassVar[tuple[str, ...]] = Mixup.not_for
+    averages_inputs: ClassVar[bool] = True
 
     counts: Tensor
 

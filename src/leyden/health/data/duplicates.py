@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from leyden.data.datamodule import DataModule, bare_words
+from leyden.data.datamodule import DataModule
 from leyden.data.table import Dense, FileColumn, Ragged
+from leyden.data.text_keys import bare_words
 from leyden.health.data.common import KEPT, PARTS, examples, names_of, part_of, percent
 from leyden.health.findings import CheckResult, Finding, Level
 from leyden.utils.parallel import parallel_map

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from leyden.data.datamodule import DataModule, bare_words
+from leyden.data.datamodule import DataModule
+from leyden.data.text_keys import bare_words
 from leyden.health.data import near_duplicates_audio, near_duplicates_image, near_duplicates_text
 from leyden.health.data.common import KEPT, PARTS, examples, part_of, percent
 from leyden.health.data.duplicates import raw_inputs

@@ -16,10 +16,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 from leyden.reporting.format import count, duration, number, plural
-from leyden.reporting.terminal.layout import note, plain_table, text
+from leyden.reporting.terminal.layout import Column, note, plain_table, text
 from leyden.reporting.terminal.run_result import MOST_CLASSES, WORST, result_table
 
-__all__ = ["config_tree", "counts_table", "jobs_table", "predictions_table", "result_table"]
+__all__ = ["answers_table", "config_tree", "counts_table", "jobs_table", "result_table"]
 
 _STATES = {"complete": "green", "failed": "bold red", "running": "cyan", "interrupted": "yellow"}
 
@@ -113,34 +113,19 @@ def _jobs_notes(
         yield f"folders are under {parent}"
 
 
-def predictions_table(rows: Sequence[Mapping[str, Any]], *, shown: int = 20) -> RenderableType:
-    """The first `shown` predictions. Each row: name, predicted, probability, and label where it is known."""
-    labelled = any(row.get("label") is not None for row in rows)
-    table = plain_table("", ("input", "left"), ("predicted", "left"), ("probability", "right"))
-    if labelled:
-        table.add_column("label", overflow="fold")
-        table.add_column("", no_wrap=True)
-    for row in rows[:shown]:
-        cells: list[RenderableType] = [
-            text(str(row["name"])),
-            text(str(row["predicted"])),
-            number(row.get("probability")),
-        ]
-        if labelled:
-            label = row.get("label")
-            wrong = label is not None and str(label) != str(row["predicted"])
-            cells += [text("" if label is None else str(label)), text("wrong" if wrong else "", "bold red")]
-        table.add_row(*cells)
-    return Group(table, note(_predictions_note(rows, shown)))
-
-
-def _predictions_note(rows: Sequence[Mapping[str, Any]], shown: int) -> str:
-    known = [row for row in rows if row.get("label") is not None]
-    right = sum(str(row["label"]) == str(row["predicted"]) for row in known)
-    said = plural(len(rows), "prediction")
-    if len(rows) > shown:
-        said += f", the first {shown} shown"
-    return f"{said}; {count(right)} of {count(len(known))} with a label are right" if known else said
+def answers_table(rows: Sequence[tuple[str, Mapping[str, str | float]]]) -> RenderableType:
+    """A row for each input: its name, and the cells of its prediction."""
+    names = list(rows[0][1]) if rows else []
+    first = [cell for _, cells in rows[:1] for cell in cells.values()]
+    columns: list[Column] = [
+        (name, "right" if isinstance(cell, float) else "left")
+        for name, cell in zip(names, first, strict=True)
+    ]
+    table = plain_table("", ("input", "left"), *columns)
+    for name, cells in rows:
+        values = (cells.get(column) for column in names)
+        table.add_row(text(name), *(number(v) if isinstance(v, float) else text(str(v)) for v in values))
+    return Group(table, note(plural(len(rows), "prediction")))
 
 
 def counts_table(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]) -> RenderableType:

@@ -1,0 +1,258 @@
+"""What differs by kind of input: one object for each modality, which shared code asks.
+
+A source names its modality by the name of one that stands here ("image", "text", "audio"), or gives an object of a class
+of the user's own that derives from `Modality`; transforms, frontends and modules name it by its `name`.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leyden.data.decode import BadInput, decode_audio, decode_image, decode_text
+from leyden.data.index import listed
+from leyden.data.spec import DataSpec
+from leyden.data.text_keys import bare_words
+from leyden.utils.errors import UserError
+
+Values = NDArray[Any]  # one decoded input
+Shapes = Counter[tuple[int, ...]]
+
+
+class Modality:
+    """A kind of input; the defaults are those of dense arrays of one shape, such as (channels, steps).
+
+    Attributes:
+        name: by which transforms, frontends, modules and batches call it.
+        dtype: of decoded values.
+        is_ragged: whether inputs differ in length: stored as values and offsets, and padded in a batch.
+        is_discrete: whether values are ids, which cannot be averaged (mixup).
+        needs_tokenizer: whether a tokenizer makes the net's inputs of the decoded ones.
+        may_stay_files: whether inputs too large for memory may be decoded when a batch asks for them.
+        attribute_to: what an explanation is spread over: the net's "inputs", its "embedding", or a frontend's "features".
+        is_text, is_sound: how samples are shown: as text, or drawn and played.
+    """
+
+    name: ClassVar[str] = "array"
+    dtype: ClassVar[Any] = np.float32
+    is_ragged: ClassVar[bool] = False
+    is_discrete: ClassVar[bool] = False
+    needs_tokenizer: ClassVar[bool] = False
+    may_stay_files: ClassVar[bool] = True
+    attribute_to: ClassVar[Literal["inputs", "embedding", "features"]] = "inputs"
+    is_text: ClassVar[bool] = False
+    is_sound: ClassVar[bool] = False
+
+    def key(self, values: Values) -> bytes:
+        """Equal for two inputs that are the same."""
+        return bytes(values.tobytes())
+
+    def facts(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        """Fields of a DataSpec that follow from the shape of one input; () where they differ."""
+        return {"in_channels": shape[0]} if shape else {}
+
+    def describe(self, spec: DataSpec, length: int | None = None) -> str:
+        """One input in words. length: of a ragged one, in stored values."""
+        return f"{self.name} of {spec.in_channels} channel(s)"
+
+    def describe_lengths(self, spec: DataSpec, lengths: NDArray[np.int64]) -> str:
+        """The lengths of ragged inputs (N,) in words."""
+        return f"{self.name} of {_spread(lengths)} values"
+
+    def shape_advice(self, shapes: Shapes, examples: Mapping[tuple[int, ...], str]) -> str:
+        """What to say of inputs that should have one shape and have several. examples: the name of one of each."""
+        lines = [f"{shape}: {n} input(s), e.g. {examples[shape]}" for shape, n in shapes.most_common()]
+        return f"the inputs differ in shape, one is expected. Found:{listed(lines)}"
+
+    def drawing(self, values: Values) -> Values:
+        """What a sample is drawn from: a picture uint8 (C, H, W), or a curve (n,). Of (channels, steps): a picture."""
+        if values.ndim != 2:
+            return values
+        low, high = float(values.min(initial=0)), float(values.max(initial=0))
+        scaled = (values - low) / ((high - low) or 1.0) * 255
+        return scaled[None].astype(np.uint8)
+
+    def side_by_side(self, one: Values, other: Values) -> Values:
+        """Two drawings in one."""
+        return np.concatenate([one, other], axis=-1)
+
+    def read(
+        self, file: str, spec: DataSpec, tokenizer: Any, source: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Callable[[], Values]]]:
+        """(name, function that decodes it) of every input that a file holds, for prediction.
+
+        Args:
+            file: as typed.
+            spec: facts of the data that the run was trained on.
+            tokenizer: of the run, fitted; None: it has none.
+            source: configuration of the run's source.
+
+        Raises:
+            UserError: the modality reads no files.
+        """
+        raise UserError(
+            f"{file}: modality {self.name} reads no files for prediction; use leyden.load(RUN) in Python"
+        )
+
+
+def _spread(values: NDArray[Any]) -> str:
+    low, middle, high = np.quantile(values, [0, 0.5, 1])
+    return f"{low:.3g} to {high:.3g} (median {middle:.3g})"
+
+
+class Image(Modality):
+    """Pictures uint8 (C, H, W) of one size."""
+
+    name: ClassVar[str] = "image"
+    dtype: ClassVar[Any] = np.uint8
+
+    def facts(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        """Channels, height and width."""
+        return {"in_channels": shape[0], "image_size": (shape[1], shape[2])}
+
+    def describe(self, spec: DataSpec, length: int | None = None) -> str:
+        """Channels x height x width."""
+        return f"{spec.in_channels} x {spec.image_size[0]} x {spec.image_size[1]}"
+
+    def shape_advice(self, shapes: Shapes, examples: Mapping[tuple[int, ...], str]) -> str:
+        """Sizes, then channels, with what to type."""
+        lines = [
+            f"{w}x{h} pixels, {c} channel(s): {n} image(s), e.g. {examples[c, h, w]}"
+            for (c, h, w), n in shapes.most_common()
+        ]
+        sizes = {shape[1:] for shape in shapes}
+        advice = []
+        if len(sizes) > 1:
+            shorter = int(np.median([min(shape[1:]) for shape in shapes.elements()]))
+            advice.append(f"data.source.size={shorter} (shorter side resized, centre cropped)")
+        if len({shape[0] for shape in shapes}) > 1:
+            advice.append("data.source.channels=3 (or 1 for grey)")
+        return f"the images differ in shape: give {' and '.join(advice)}. Found:{listed(lines)}"
+
+    def side_by_side(self, one: Values, other: Values) -> Values:
+        """With a white gap between them."""
+        gap = np.full((*one.shape[:2], max(1, one.shape[2] // 8)), 255, np.uint8)
+        return np.concatenate([one, gap, other], axis=2)
+
+    def read(
+        self, file: str, spec: DataSpec, tokenizer: Any, source: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Callable[[], Values]]]:
+        """One picture a file, in the size and channels of the run; what is not square is not resized."""
+        yield file, partial(_read_image, file, spec)
+
+
+def _read_image(file: str, spec: DataSpec) -> Values:
+    height, width = spec.image_size
+    channels: Any = spec.in_channels
+    image = decode_image(file, size=height if height == width else None, channels=channels)
+    if image.shape[1:] != (height, width):
+        raise BadInput(file, f"is {image.shape[2]}x{image.shape[1]} pixels, the run needs {width}x{height}")
+    return image
+
+
+class Text(Modality):
+    """Texts as UTF-8 bytes uint8 (n,); the net reads token ids."""
+
+    name: ClassVar[str] = "text"
+    dtype: ClassVar[Any] = np.uint8
+    is_ragged: ClassVar[bool] = True
+    is_discrete: ClassVar[bool] = True
+    needs_tokenizer: ClassVar[bool] = True
+    may_stay_files: ClassVar[bool] = False
+    attribute_to: ClassVar[Literal["inputs", "embedding", "features"]] = "embedding"
+    is_text: ClassVar[bool] = True
+
+    def key(self, values: Values) -> bytes:
+        """The same words in the same order, whatever case, spaces and punctuation."""
+        return bare_words(bytes(values).decode()).encode()
+
+    def facts(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        """None."""
+        return {}
+
+    def describe(self, spec: DataSpec, length: int | None = None) -> str:
+        """In tokens."""
+        return f"{length} tokens (median)"
+
+    def describe_lengths(self, spec: DataSpec, lengths: NDArray[np.int64]) -> str:
+        """In tokens."""
+        return f"text of {_spread(lengths)} tokens"
+
+    def read(
+        self, file: str, spec: DataSpec, tokenizer: Any, source: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Callable[[], Values]]]:
+        """A text a line; - is standard input."""
+        for number, line in enumerate(_lines(file), 1):
+            yield line, partial(_read_text, line, f"{file}:{number}", tokenizer)
+
+
+def _lines(file: str) -> list[str]:
+    try:
+        if file == "-":
+            return sys.stdin.read().splitlines()
+        return Path(file).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from error
+
+
+def _read_text(line: str, place: str, tokenizer: Any) -> Values:
+    ids: Values = tokenizer.encode([bytes(decode_text(line, place)).decode()])[0]
+    return ids
+
+
+class Audio(Modality):
+    """Recordings int16 (n,)."""
+
+    name: ClassVar[str] = "audio"
+    dtype: ClassVar[Any] = np.int16
+    is_ragged: ClassVar[bool] = True
+    attribute_to: ClassVar[Literal["inputs", "embedding", "features"]] = "features"
+    is_sound: ClassVar[bool] = True
+
+    def facts(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        """None."""
+        return {}
+
+    def describe(self, spec: DataSpec, length: int | None = None) -> str:
+        """In seconds."""
+        return f"{(length or 0) / spec.sample_rate:.2f} s of audio (median)"
+
+    def describe_lengths(self, spec: DataSpec, lengths: NDArray[np.int64]) -> str:
+        """In seconds, with the sample rate."""
+        return f"audio of {_spread(lengths / (spec.sample_rate or 1))} seconds, at {spec.sample_rate:,} Hz"
+
+    def side_by_side(self, one: Values, other: Values) -> Values:
+        """With silence between them."""
+        return np.concatenate([one, np.zeros(max(len(one), len(other)) // 8, np.int16), other])
+
+    def read(
+        self, file: str, spec: DataSpec, tokenizer: Any, source: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Callable[[], Values]]]:
+        """One recording a file, at the run's sample rate."""
+        longest = source.get("max_seconds")
+        yield file, partial(decode_audio, file, sample_rate=spec.sample_rate, max_seconds=longest)
+
+
+MODALITIES: dict[str, Modality] = {m.name: m for m in (Image(), Text(), Audio())}
+
+
+def modality_of(source: Any) -> Modality:
+    """The modality of a source, or of its class.
+
+    Raises:
+        UserError: it names one that there is not, or none.
+    """
+    named = getattr(source, "modality", None)
+    if isinstance(named, Modality):
+        return named
+    if named in MODALITIES:
+        return MODALITIES[named]
+    raise UserError(
+        f"data.source: {getattr(source, '__name__', type(source).__name__)}.modality is {named!r}; expected "
+        f"{', '.join(map(repr, MODALITIES))} or an object of a class derived from leyden.data.modalities.Modality"
+    )
