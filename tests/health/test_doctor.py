@@ -1,4 +1,4 @@
-"""A value that is not finite: found at its step, named, and kept away from everything that is stored."""
+"""Non-finite values: located at their step and module, and never stored in metrics or checkpoints."""
 
 import csv
 import json
@@ -34,7 +34,7 @@ def history(folder: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("modality", NETS)
-def test_a_planted_nan_is_named(modality: str, place: Path) -> None:
+def test_a_planted_nan_is_located(modality: str, place: Path) -> None:
     words = [*NETS[modality], *QUICK]
     rng = random.Random(modality)
     names = modules_of(words)
@@ -48,7 +48,7 @@ def test_a_planted_nan_is_named(modality: str, place: Path) -> None:
 
 
 @pytest.mark.parametrize("modality", NETS)
-def test_a_bad_gradient_is_named(modality: str, place: Path) -> None:
+def test_a_bad_gradient_is_located(modality: str, place: Path) -> None:
     words = [*NETS[modality], *QUICK]
     rng = random.Random(modality)
     names = modules_of(words)
@@ -61,16 +61,16 @@ def test_a_bad_gradient_is_named(modality: str, place: Path) -> None:
 
 
 def poisoned(words: list[str], batches: list[int]) -> dict[str, Any]:
-    """As `planted`, in whatever module."""
+    """As `planted`, in the first module."""
     return planted(words, batches, modules_of(words)[0])
 
 
-def test_guard_skips_and_leaves_no_trace(place: Path) -> None:
+def test_guard_skips_bad_steps(place: Path) -> None:
     """Each epoch has one bad batch: it is skipped, batch norm's running statistics stay clean, the run is complete."""
     words = [*NETS["image"], *QUICK, "health=guard", "trainer.max_epochs=3"]
     outcome = attempt(poisoned(words, [3]), ["leyden", "train"])
     assert outcome.status == "complete", outcome.message
-    (finding,) = [f for f in outcome.result["doctor"] if f["id"] == "treated"]
+    (finding,) = [f for f in outcome.result["doctor"] if f["id"] == "recovered"]
     assert len(finding["evidence"]["skipped"]) == 3
     rows = (outcome.folder / "metrics.csv").read_text().splitlines()
     assert not any("nan" in row for row in rows)
@@ -85,21 +85,21 @@ def test_guard_stops_where_skipping_does_not_help(place: Path) -> None:
     assert outcome.result["doctor"][0]["id"] == "non_finite"
 
 
-def test_recover_goes_back_and_passes_over(place: Path) -> None:
+def test_recover_rolls_back_and_excludes_batches(place: Path) -> None:
     words = [*NETS["image"], *QUICK, "health=recover", "health.margin=3", "trainer.max_epochs=3"]
     words += ["checkpoint_steps=2"]
     outcome = attempt(poisoned(words, [5, 6, 7, 8, 9]), ["leyden", "train"])
     assert outcome.status == "complete", outcome.message
-    (finding,) = [f for f in outcome.result["doctor"] if f["id"] == "treated"]
+    (finding,) = [f for f in outcome.result["doctor"] if f["id"] == "recovered"]
     assert finding["evidence"]["rollbacks"]
-    left = {path.name for path in (outcome.folder / "blackbox").iterdir()}
-    assert left == {"rank0.pt", "treatment.json"}
+    files = {path.name for path in (outcome.folder / "blackbox").iterdir()}
+    assert files == {"rank0.pt", "recovery.json"}
     rows = history(outcome.folder)
-    back = [
+    rolled_back = [
         event["epoch"] for event in finding["evidence"]["rollbacks"]
-    ]  # later ones: the samples meet again
-    assert back[0] == 0
-    rates = [0.001 * 0.5 ** sum(epoch <= row for epoch in back) for row in range(3)]
+    ]  # later ones: shuffling brings bad samples together again
+    assert rolled_back[0] == 0
+    rates = [0.001 * 0.5 ** sum(epoch <= row for epoch in rolled_back) for row in range(3)]
     assert [float(row["lr"]) for row in rows] == pytest.approx(rates)
 
 
@@ -129,41 +129,41 @@ def test_nan_weights_are_never_the_best(
 
 
 def test_doctor_and_replay(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What was found is told again, with a command that can be pasted; the bad step is done again."""
+    """`leyden doctor` prints the finding with a command to paste; `leyden replay` reproduces it."""
     words = ["data=digits", "model=mlp", "optimizer=sgd", "optimizer.lr=1e30", *QUICK[1:]]
     outcome = attempt(compose(words), ["leyden", "train", *words])
     (finding,) = outcome.result["doctor"]
     assert (finding["id"], finding["step"]) == ("non_finite", 1)
     capsys.readouterr()
     assert main(["doctor", str(outcome.folder)]) == 1
-    told = capsys.readouterr().out
-    assert finding["message"] in told.replace("\n", " ")
-    assert "try: leyden train data=digits" in told
+    printed = capsys.readouterr().out
+    assert finding["message"] in printed.replace("\n", " ")
+    assert "try: leyden train data=digits" in printed
     assert main(["replay", str(outcome.folder)]) == 0
     assert finding["message"] in capsys.readouterr().out.replace("\n", " ")
     assert main(["doctor", str(outcome.folder), "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == [finding]
 
 
-def test_a_run_that_was_stopped_says_why_in_tensorboard(place: Path) -> None:
-    """Where people look for why a model fails."""
+def test_findings_of_a_stopped_run_are_in_tensorboard(place: Path) -> None:
+    """As text, and as a point at the step of the finding."""
     words = ["data=digits", "model=mlp", "optimizer=sgd", "optimizer.lr=1e30", *QUICK[1:-1]]
     outcome = attempt(compose(words), ["leyden", "train", *words])
     assert outcome.status == "failed"
     events = EventAccumulator(str(outcome.folder / "tensorboard")).Reload()
     (point,) = events.Scalars("doctor/error/non_finite")
     assert (point.step, point.value) == (1, 1.0)
-    (told,) = events.Tensors("doctor/text_summary")
-    said = told.tensor_proto.string_val[0].decode()
-    assert outcome.result["doctor"][0]["message"] in said
-    assert "try `leyden train data=digits" in said
+    (summary,) = events.Tensors("doctor/text_summary")
+    text = summary.tensor_proto.string_val[0].decode()
+    assert outcome.result["doctor"][0]["message"] in text
+    assert "try `leyden train data=digits" in text
 
 
-def test_what_cannot_be_told_or_replayed(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_replay_without_snapshot_and_missing_runs(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     healthy = attempt(compose(["data=digits", "model=mlp", *QUICK[1:]]), ["leyden", "train"]).folder
     assert main(["doctor", str(healthy)]) == 0
     assert main(["replay", str(healthy)]) == 2
-    assert "has no black box" in capsys.readouterr().err
+    assert "has no step snapshot" in capsys.readouterr().err
     for verb in ("doctor", "replay"):
         assert main([verb, "nowhere"]) == 2
         assert "nowhere is not the folder of a run" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Findings from plain numbers: epochs, steps, advice, ranking. Each threshold on both of its sides."""
+"""Findings from plain numbers: epochs, steps, suggestions, ranking. Each threshold from both sides."""
 
 import ast
 import dataclasses
@@ -27,14 +27,14 @@ POLICY = DiagnosticsSettings()
 def ids(
     epochs: list[EpochStats], facts: ValidationFacts = FACTS, policy: DiagnosticsSettings = POLICY
 ) -> list[tuple[str, str]]:
-    """What is found, with its level."""
+    """(id, level) of every finding."""
     return [(finding.id, finding.level) for finding in judge(epochs, facts, policy)]
 
 
 def epoch(
     train: float = 0.8, val: float = 0.8, loss: float = 0.5, rate: float = 0.1, **more: Any
 ) -> EpochStats:
-    """One that gives no cause for complaint, but for what is said."""
+    """Statistics of a healthy epoch, except for the given values."""
     scalars = {"train/accuracy": train, "val/accuracy": val, "val/loss": loss, "train/loss": loss}
     scalars |= more.pop("scalars", {})
     more = {"update": {"one": 1e-3, "two": 1e-3}, "gradient": {"one": 0.5, "two": 1.0}} | more
@@ -67,7 +67,7 @@ def test_a_healthy_training() -> None:
         ([epoch(waiting=0.21)] * 3, ("data_wait", "warning")),
     ],
 )
-def test_a_sign_is_seen(epochs: list[EpochStats], said: tuple[str, str]) -> None:
+def test_each_finding(epochs: list[EpochStats], said: tuple[str, str]) -> None:
     assert ids(epochs) == [said]
 
 
@@ -80,7 +80,7 @@ def test_a_sign_is_seen(epochs: list[EpochStats], said: tuple[str, str]) -> None
         [epoch(gradient={"one": 1.1e-4, "two": 1.0})] * 3,
         [
             epoch(gradient={"one": 0.9e-4, "two": 1.0}, loss=1 / n) for n in (1, 2, 3)
-        ],  # it learns all the same
+        ],  # it learns nevertheless
         [epoch(update={"one": 0.09, "two": 0.11})] * 3,
         [epoch(update={"one": 1.1e-5, "two": 0.9e-5})] * 3,
         [epoch(update={"one": 0.9e-5, "two": 0.9e-5}, loss=1 / n) for n in (1, 2, 3)],
@@ -91,12 +91,12 @@ def test_a_sign_is_seen(epochs: list[EpochStats], said: tuple[str, str]) -> None
         [epoch(waiting=0.3), epoch(waiting=0.1), epoch(waiting=0.1)],  # the first epoch's start-up
     ],
 )
-def test_just_within(epochs: list[EpochStats]) -> None:
+def test_values_within_the_thresholds(epochs: list[EpochStats]) -> None:
     assert ids(epochs) == []
 
 
-def test_a_largest_class_is_no_collapse() -> None:
-    """Of 96 % one class, 99 % so called are no surprise."""
+def test_a_dominant_class_is_no_collapse() -> None:
+    """With 96 % of one class, 99 % of predictions in it are expected."""
     facts = ValidationFacts([0.96, 0.04], 800, ["ham", "spam"])
     assert ids([epoch(0.97, 0.97, predicted=[0.99, 0.01])], facts) in ([], [("underfitting", "warning")])
 
@@ -105,12 +105,12 @@ def test_a_largest_class_is_no_collapse() -> None:
 
 
 def steps(losses: list[float], norms: list[float] | None = None, clip: float | None = None) -> list[str]:
-    """Ids of what is found in a series."""
+    """Ids of the findings in a series."""
     series = StepSeries(POLICY, clip)
     norms = norms or [1.0] * len(losses)
     found: list[Finding] = []
-    for at in range(0, len(losses), 50):
-        found += series.add(at, losses[at : at + 50], norms[at : at + 50])
+    for start in range(0, len(losses), 50):
+        found += series.add(start, losses[start : start + 50], norms[start : start + 50])
     return list(dict.fromkeys(finding.id for finding in found))
 
 
@@ -158,7 +158,7 @@ def test_the_first_loss_is_ln_c() -> None:
     assert finding.id == "initial_loss"
 
 
-# --- what is said ---
+# --- suggestions and ranking ---
 
 
 def test_advice_has_the_runs_own_numbers() -> None:
@@ -171,10 +171,10 @@ def test_advice_has_the_runs_own_numbers() -> None:
 
 
 def test_a_cause_comes_before_its_consequences() -> None:
-    chart = TrainingMonitor(POLICY, nn.Linear(2, 2), None)
-    chart.found = [Finding("diverged", "error", "up"), Finding("diverged", "error", "again")]
-    chart.epochs = [epoch(dead={"one": 0.9}, predicted=[1.0, 0, 0, 0])]
-    found = chart.findings(FACTS)
+    monitor = TrainingMonitor(POLICY, nn.Linear(2, 2), None)
+    monitor.found = [Finding("diverged", "error", "up"), Finding("diverged", "error", "again")]
+    monitor.epochs = [epoch(dead={"one": 0.9}, predicted=[1.0, 0, 0, 0])]
+    found = monitor.findings(FACTS)
     assert [(f.id, f.level) for f in found] == [
         ("diverged", "error"),
         ("dead_units", "info"),
@@ -184,22 +184,22 @@ def test_a_cause_comes_before_its_consequences() -> None:
     assert "a consequence of diverged" in found[1].message
 
 
-def used() -> Iterator[str]:
-    """Every id that the code gives a finding."""
+def finding_ids() -> Iterator[str]:
+    """Ids of all findings in the code."""
     for path in Path(leyden.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            place = {"Finding": 0, "failed": 1}.get(getattr(getattr(node, "func", None), "id", ""))
-            if isinstance(node, ast.Call) and place is not None and len(node.args) > place:
-                yield str(getattr(node.args[place], "value", ""))
+            position = {"Finding": 0, "check_failed": 1}.get(getattr(getattr(node, "func", None), "id", ""))
+            if isinstance(node, ast.Call) and position is not None and len(node.args) > position:
+                yield str(getattr(node.args[position], "value", ""))
 
 
 def test_every_finding_and_threshold_is_documented() -> None:
     root = Path(__file__).parents[2]
     pages = "".join((root / "docs" / name).read_text() for name in ("health.md", "check-model.md"))
-    told = set(re.findall(r"`(\w+)`", pages))
-    from leyden.health.data.input_checks import _NOTHING
+    documented = set(re.findall(r"`(\w+)`", pages))
+    from leyden.health.data.input_checks import _CONSTANT_KINDS
 
-    assert {*used(), *(identity for identity, *_ in _NOTHING.values())} - told <= {""}
+    assert {*finding_ids(), *(identity for identity, *_ in _CONSTANT_KINDS.values())} - documented <= {""}
     fields = {field.name for field in dataclasses.fields(DiagnosticsSettings)} - set(TRAINING_FIELDS)
-    assert fields - told == set()
-    assert len(set(used())) > 30
+    assert fields - documented == set()
+    assert len(set(finding_ids())) > 30

@@ -1,4 +1,4 @@
-"""Wrong labels found by confident learning: against labels that were flipped on purpose."""
+"""Label noise by confident learning, against labels flipped on purpose."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ N, CLASSES = 600, 4
 def model(
     share: float, sure: float = 0.95, wrong: float = 0.0, seed: int = 0
 ) -> tuple[NDArray, NDArray, NDArray]:
-    """Probabilities of a model that knows the truth, the labels of which a share is flipped, and which are."""
+    """Probabilities of a model that knows the true classes, labels with a share flipped, and the flipped rows."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, CLASSES, N)
     says = np.where(rng.random(N) < wrong, (truth + 1) % CLASSES, truth)
@@ -39,7 +39,7 @@ def test_flipped_labels_are_the_suspects(share: float) -> None:
     assert len(np.setdiff1d(named, flipped)) <= 0.02 * N
 
 
-def test_the_surest_comes_first() -> None:
+def test_the_most_certain_comes_first() -> None:
     probabilities, labels, flipped = model(0.05)
     margins = probabilities.max(1) - probabilities[np.arange(N), labels]
     named = suspects(probabilities, labels)
@@ -59,11 +59,11 @@ def test_it_is_an_error_with_names() -> None:
     [
         (0.0, {}),  # clean
         (0.02, {}),  # below the threshold, or by chance
-        (0.1, {"sure": 0.55}),  # a model that is sure of nothing
+        (0.1, {"sure": 0.55}),  # an unconfident model
         (0.1, {"wrong": 0.6}),  # a model that is wrong more often than the labels
     ],
 )
-def test_nobody_is_accused_without_need(share: float, more: dict[str, float]) -> None:
+def test_no_false_alarm(share: float, more: dict[str, float]) -> None:
     assert found(share, **more) == []
 
 

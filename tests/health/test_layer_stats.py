@@ -1,4 +1,4 @@
-"""What the doctor sees of layers: how far they move, dead units, stuck gates; against nets made so by hand."""
+"""Layer statistics against nets with known properties: update ratios, dead units, saturated gates."""
 
 import pytest
 import torch
@@ -12,53 +12,53 @@ from leyden.health.training_monitor import TrainingMonitor
 
 def test_ratios_of_update_and_weight() -> None:
     net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
-    movement = UpdateRatios(net)
+    updates = UpdateRatios(net)
     net(torch.ones(2, 3)).sum().backward()
     before = {name: p.detach().clone() for name, p in net.named_parameters() if p.ndim > 1}
     gradients = {name: float(p.grad.norm()) for name, p in net.named_parameters() if p.ndim > 1}  # type: ignore[union-attr]
-    assert not movement.waiting
-    movement.before()
-    assert movement.waiting
+    assert not updates.waiting
+    updates.before()
+    assert updates.waiting
     torch.optim.SGD(net.parameters(), lr=0.1).step()
-    seen = movement.after()
-    assert not movement.waiting
-    for name, then in before.items():
-        now = dict(net.named_parameters())[name].detach()
-        assert seen["update"][name] == pytest.approx(float((now - then).norm() / then.norm()), rel=1e-5)
-        assert seen["gradient"][name] == pytest.approx(gradients[name], rel=1e-5)
+    stats = updates.after()
+    assert not updates.waiting
+    for name, old in before.items():
+        new = dict(net.named_parameters())[name].detach()
+        assert stats["update"][name] == pytest.approx(float((new - old).norm() / old.norm()), rel=1e-5)
+        assert stats["gradient"][name] == pytest.approx(gradients[name], rel=1e-5)
 
 
 @pytest.mark.parametrize("last", [5, 6, 9])
-def test_a_chart_that_is_stored_between_two_steps_tells_the_same(last: int) -> None:
-    """Step 5 is looked at: how far it moved the layers is known before the state is stored, not lost with it."""
+def test_a_monitor_restored_between_two_steps_gives_the_same_statistics(last: int) -> None:
+    """Step 5 is probed: its update ratios are computed before the state is stored, and are not lost."""
     net = nn.Linear(3, 2)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    straight, broken = (
+    uninterrupted, resumed = (
         TrainingMonitor(DiagnosticsSettings(), net, None),
         TrainingMonitor(DiagnosticsSettings(), net, None),
     )
     for number in range(12):
         optimizer.zero_grad()
         net(torch.ones(2, 3)).square().sum().backward()
-        for chart in (straight, broken):
-            chart.before_step(number, 0.1)
-            chart.record(number, 1.0, 1.0)
+        for monitor in (uninterrupted, resumed):
+            monitor.before_step(number, 0.1)
+            monitor.record(number, 1.0, 1.0)
         optimizer.step()
         if number == last:
-            stored, broken = broken.state(), TrainingMonitor(DiagnosticsSettings(), net, None)
-            broken.load(stored)
-    one, other = (chart.end_epoch(12, {}, [], 0.0) for chart in (straight, broken))
+            stored, resumed = resumed.state(), TrainingMonitor(DiagnosticsSettings(), net, None)
+            resumed.load(stored)
+    one, other = (monitor.end_epoch(12, {}, [], 0.0) for monitor in (uninterrupted, resumed))
     assert one.update == other.update != {}
     assert one.gradient == other.gradient
 
 
 def test_layers_without_gradient_and_nets_without_layers() -> None:
     net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
-    movement = UpdateRatios(net)
+    updates = UpdateRatios(net)
     net[0](torch.ones(2, 3)).sum().backward()
-    movement.before()
-    seen = movement.after()
-    assert seen["gradient"]["1.weight"] == seen["update"]["1.weight"] == 0
+    updates.before()
+    stats = updates.after()
+    assert stats["gradient"]["1.weight"] == stats["update"]["1.weight"] == 0
     empty = UpdateRatios(nn.ReLU())
     empty.before()
     assert empty.after() == {"update": {}, "gradient": {}}
@@ -80,45 +80,45 @@ class Functional(nn.Module):
 
 
 @pytest.mark.parametrize("dead", [0, 2, 8])
-def test_units_that_never_fire(dead: int) -> None:
+def test_dead_units(dead: int) -> None:
     net = nn.Sequential(Functional(dead))
-    with ActivationStats(net).watching() as activity:
+    with ActivationStats(net).watching() as activations:
         net(torch.rand(5, 3))
-    assert activity.dead() == {"0": dead / 8, "0 (2)": 0.0}
+    assert activations.dead() == {"0": dead / 8, "0 (2)": 0.0}
 
 
-def test_channels_of_a_convolution_stand_on_axis_1() -> None:
+def test_channels_of_a_convolution_are_axis_1() -> None:
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
     with torch.no_grad():
         net[0].bias[:] = torch.tensor([-9.0, 9.0, 9.0, 9.0])
-    with ActivationStats(net).watching() as activity:
+    with ActivationStats(net).watching() as activations:
         net(torch.rand(2, 1, 6, 6))
-    assert activity.dead() == {"1": 0.25}
+    assert activations.dead() == {"1": 0.25}
 
 
 @pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3)])
 @pytest.mark.parametrize("bias", [0.0, 20.0])
-def test_gates_that_are_stuck(kind: type[nn.LSTM] | type[nn.GRU], gates: int, bias: float) -> None:
+def test_saturated_gates(kind: type[nn.LSTM] | type[nn.GRU], gates: int, bias: float) -> None:
     net = nn.Sequential(kind(4, 6, batch_first=True))
     with torch.no_grad():
         net[0].bias_ih_l0[:] = bias
-    with ActivationStats(net).watching() as activity:
+    with ActivationStats(net).watching() as activations:
         net(torch.randn(8, 5, 4))
-    (share,) = activity.saturated().values()
+    (share,) = activations.saturated().values()
     assert share == (1.0 if bias else 0.0)
 
 
-def test_tanh_units_of_a_vanilla_rnn_that_are_stuck() -> None:
+def test_saturated_tanh_units_of_a_vanilla_rnn() -> None:
     net = nn.Sequential(nn.RNN(4, 6, batch_first=True))
     with torch.no_grad():
         net[0].bias_ih_l0[:3] = 50
-    with ActivationStats(net).watching() as activity:
+    with ActivationStats(net).watching() as activations:
         net(torch.randn(8, 5, 4))
-    assert activity.saturated() == {"0": 0.5}
+    assert activations.saturated() == {"0": 0.5}
 
 
-def test_nothing_is_left_behind() -> None:
-    """Hooks and modes are gone after the block, also after an error."""
+def test_hooks_are_removed() -> None:
+    """Hooks and modes are removed after the block, also after an error."""
     net = nn.Sequential(Functional(0))
     with pytest.raises(ZeroDivisionError), ActivationStats(net).watching():
         _ = 1 // 0

@@ -1,1 +1,1 @@
-"""The training doctor: what goes wrong before, during and after training is found, explained and treated."""
+"""Health checks of data and model before training, and monitoring of training: diagnoses, suggestions, recovery."""

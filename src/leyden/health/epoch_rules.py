@@ -1,4 +1,4 @@
-"""What the epochs tell, once training is over: gap, collapse, dead layers, layers that do not move. Plain numbers."""
+"""Findings from the statistics of all epochs: overfitting, collapse, dead units, frozen layers. Plain numbers."""
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,23 +8,25 @@ from typing import Any
 from leyden.health.findings import Finding, Level
 from leyden.health.settings import DiagnosticsSettings
 
-_NAMED = 3  # layers
+_LISTED = 3  # layers
 _CERTAIN = 3.0  # standard errors
 _FEWEST_CALIBRATION = 500  # samples
 
 
 @dataclass
 class EpochStats:
-    """What was seen in one epoch.
+    """Statistics of one epoch.
 
     Args:
         step: optimizer steps at its end.
-        scalars: what was logged: "train/accuracy", "val/loss", ...
+        scalars: logged metrics: "train/accuracy", "val/loss", ...
         rate: the largest learning rate of a step.
-        predicted: share of validation predictions in each class; empty where none are kept.
-        update, gradient: of the last step looked at, by layer.
-        dead, stuck: of a validation batch, by layer.
-        waiting: share of the time in which steps waited for data.
+        predicted: share of validation predictions in each class (C,); empty if predictions are not stored.
+        update: update-to-weight ratio of the last measured step, by layer.
+        gradient: gradient norm of the last measured step, by layer.
+        dead: share of dead ReLU channels in a validation batch, by layer.
+        saturated: share of saturated recurrent units in a validation batch, by layer.
+        waiting: share of the training time spent waiting for data.
     """
 
     step: int
@@ -38,13 +40,13 @@ class EpochStats:
     waiting: float = 0.0
 
     def get(self, name: str) -> float | None:
-        """A logged value."""
+        """The logged metric `name`; None if it was not logged."""
         return self.scalars.get(name)
 
 
 @dataclass(frozen=True)
 class ValidationFacts:
-    """Of the data: the share of each class among validation samples, how many there are, names."""
+    """Facts of the validation split: share of each class (C,), number of samples, class names (C,)."""
 
     shares: Sequence[float]
     samples: int
@@ -54,15 +56,15 @@ class ValidationFacts:
 def judge(
     epochs: Sequence[EpochStats], facts: ValidationFacts, policy: DiagnosticsSettings
 ) -> Iterator[Finding]:
-    """Every finding of a training that has come to its end."""
+    """Every finding of a finished training from the statistics of its epochs."""
     if not epochs:
         return
-    yield from _still(epochs)
+    yield from _frozen(epochs)
     moving = any(any(ratio > 0 for ratio in epoch.update.values()) for epoch in epochs)
     if moving or not epochs[-1].update:
         yield from _dead(epochs[-2:], policy)
-        yield from _classes(epochs, facts, policy)
-    yield from _layers(epochs, policy)
+        yield from _collapse(epochs, facts, policy)
+    yield from _updates(epochs, policy)
     yield from _fit(epochs, facts, policy)
     yield from _calibration(epochs[-1], facts, policy)
     waits = [epoch.waiting for epoch in epochs]
@@ -70,44 +72,44 @@ def judge(
         yield Finding(
             "data_wait",
             "warning",
-            f"{statistics.median(waits):.0%} of the training time a step waits for its data",
+            f"{statistics.median(waits):.0%} of the training time is spent waiting for data",
             advice=("data.workers=4", "data.limit_gb=32"),
             evidence={"share": statistics.median(waits)},
         )
 
 
-def _still(epochs: Sequence[EpochStats]) -> Iterator[Finding]:
-    """Nothing moves, or some layers never do."""
+def _frozen(epochs: Sequence[EpochStats]) -> Iterator[Finding]:
+    """Weights that are not updated: all of them, or those of some layers."""
     if all(epoch.rate == 0 for epoch in epochs):
         yield Finding(
             "zero_rate", "error", "the learning rate is 0 in every step", advice=("optimizer.lr=0.001",)
         )
         return
-    seen = [epoch for epoch in epochs if epoch.update]
-    if not seen:
+    measured = [epoch for epoch in epochs if epoch.update]
+    if not measured:
         return
-    layers = list(seen[0].update)
-    frozen = [layer for layer in layers if all(e.update.get(layer, 0) == 0 for e in seen)]
+    layers = list(measured[0].update)
+    frozen = [layer for layer in layers if all(e.update.get(layer, 0) == 0 for e in measured)]
     if len(frozen) == len(layers):
         yield Finding(
             "frozen",
             "error",
-            "no weight moves, although the learning rate is not 0: the optimizer does not hold the model's parameters, "
-            "or no gradient reaches them",
+            "no weight is updated, although the learning rate is not 0: the optimizer does not have the model's "
+            "parameters, or no gradient reaches them",
             evidence={"layers": layers},
         )
     elif frozen:
         yield Finding(
             "frozen_layers",
             "warning",
-            f"{_some(frozen)} never move: they get no gradient",
+            f"never updated: {_first_names(frozen)}: no gradient reaches them",
             where=frozen[0],
             evidence={"layers": frozen},
         )
 
 
 def _dead(latest: Sequence[EpochStats], policy: DiagnosticsSettings) -> Iterator[Finding]:
-    """Units that are still out of use an epoch later; the first epoch alone tells only of many."""
+    """ReLU channels dead in the last two epochs, and saturated units; a single epoch needs the error threshold."""
     shares = {name: min(e.dead.get(name, 0.0) for e in latest) for name in latest[-1].dead}
     least = policy.dead if len(latest) > 1 else policy.dead_error
     bad = {name: share for name, share in shares.items() if share > least}
@@ -119,54 +121,60 @@ def _dead(latest: Sequence[EpochStats], policy: DiagnosticsSettings) -> Iterator
             level,
             f"{bad[worst]:.0%} of the channels of {worst} are 0 for every sample of a validation batch"
             + (
-                f"; so are more than {policy.dead:.0%} in {len(bad) - 1} other layers" if len(bad) > 1 else ""
+                f"; more than {policy.dead:.0%} are dead in {len(bad) - 1} other layers"
+                if len(bad) > 1
+                else ""
             ),
             where=worst,
             advice=("optimizer.lr={rate/10}",),
             evidence={"layers": bad},
         )
-    stuck = {name: share for name, share in latest[-1].saturated.items() if share > policy.saturated}
-    if stuck:
-        worst = max(stuck, key=lambda name: stuck[name])
+    saturated = {name: share for name, share in latest[-1].saturated.items() if share > policy.saturated}
+    if saturated:
+        worst = max(saturated, key=lambda name: saturated[name])
         yield Finding(
             "saturated_gates",
             "warning",
-            f"{stuck[worst]:.0%} of the units of {worst} are stuck at an end of their range",
+            f"{saturated[worst]:.0%} of the units of {worst} are saturated (at an end of their range)",
             where=worst,
             advice=("optimizer.lr={rate/10}", "trainer.gradient_clip_val=1"),
-            evidence={"layers": stuck},
+            evidence={"layers": saturated},
         )
 
 
-def _layers(epochs: Sequence[EpochStats], policy: DiagnosticsSettings) -> Iterator[Finding]:
-    """Vanishing gradients, and steps that are too small or too large for their weights."""
-    seen = [epoch for epoch in epochs if len(epoch.gradient) > 1]
+def _updates(epochs: Sequence[EpochStats], policy: DiagnosticsSettings) -> Iterator[Finding]:
+    """Vanishing gradients, and updates that are too small or too large for their weights."""
+    measured = [epoch for epoch in epochs if len(epoch.gradient) > 1]
     falling = len(epochs) > 1 and _last(epochs, "train/loss") < 0.9 * (epochs[0].get("train/loss") or 0)
     ratios = []
-    for epoch in seen:
+    for epoch in measured:
         norms = [norm for norm in epoch.gradient.values() if norm > 0]
         if len(norms) > 1:
             ratios.append(norms[0] / norms[-1])
     if ratios and not falling and statistics.median(ratios) < policy.vanishing:
-        first, *_, last = seen[-1].gradient
+        first, *_, last = measured[-1].gradient
         yield Finding(
             "vanishing_gradients",
             "warning",
-            f"the gradient of {first} is {statistics.median(ratios):.1g} of that of {last}, and the loss does not fall",
+            f"the gradient norm of {first} is {statistics.median(ratios):.1g} of that of {last}, and the loss does "
+            "not fall",
             where=first,
             advice=("model=lstm", "model.net.norm=batch"),
             evidence={"ratio": statistics.median(ratios)},
         )
-    if len(seen) < 2:
+    if len(measured) < 2:
         return
-    typical = {layer: statistics.median([e.update.get(layer, 0) for e in seen]) for layer in seen[-1].update}
+    typical = {
+        layer: statistics.median([e.update.get(layer, 0) for e in measured]) for layer in measured[-1].update
+    }
     slow = {layer: ratio for layer, ratio in typical.items() if 0 < ratio < policy.slow}
     if len(slow) > 0.5 * len(typical) and not falling:
         least = min(slow, key=lambda name: slow[name])
         yield Finding(
             "small_updates",
             "warning",
-            f"a step changes {least} by {slow[least]:.1g} of its size, about 1e-3 is usual, and the loss does not fall",
+            f"the update-to-weight ratio of {least} is {slow[least]:.1g}, about 1e-3 is usual, and the loss "
+            "does not fall",
             where=least,
             advice=("optimizer.lr={rate*10}",),
             evidence={"layers": slow},
@@ -177,17 +185,17 @@ def _layers(epochs: Sequence[EpochStats], policy: DiagnosticsSettings) -> Iterat
         yield Finding(
             "large_updates",
             "warning",
-            f"a step changes {worst} by {fast[worst]:.0%} of its size; about 0.1 % is usual",
+            f"the update-to-weight ratio of {worst} is {fast[worst]:.2g}; about 1e-3 is usual",
             where=worst,
             advice=("optimizer.lr={rate/10}",),
             evidence={"layers": fast},
         )
 
 
-def _classes(
+def _collapse(
     epochs: Sequence[EpochStats], facts: ValidationFacts, policy: DiagnosticsSettings
 ) -> Iterator[Finding]:
-    """Every answer the same."""
+    """Collapse: nearly all predictions are one class."""
     predicted = epochs[-1].predicted
     if not predicted or not facts.samples:
         return
@@ -197,7 +205,8 @@ def _classes(
         yield Finding(
             "collapsed",
             level,
-            f"{predicted[k]:.0%} of the validation samples are called {facts.names[k]!r}, {facts.shares[k]:.0%} are",
+            f"{predicted[k]:.0%} of the validation samples are predicted as {facts.names[k]!r}, "
+            f"{facts.shares[k]:.0%} belong to it",
             where=str(facts.names[k]),
             advice=("imbalance=auto", "optimizer.lr={rate/10}"),
             evidence={"predicted": predicted},
@@ -207,7 +216,7 @@ def _classes(
 def _fit(
     epochs: Sequence[EpochStats], facts: ValidationFacts, policy: DiagnosticsSettings
 ) -> Iterator[Finding]:
-    """Over- and underfitting, and a validation split on which nothing of what is learnt holds."""
+    """Overfitting, underfitting, and a validation split at chance accuracy."""
     train, val = epochs[-1].get("train/accuracy"), epochs[-1].get("val/accuracy")
     rising = _loss_rises(epochs, policy)
     if train is None or val is None or not facts.shares:
@@ -222,21 +231,21 @@ def _fit(
         yield Finding(
             "validation_mismatch",
             "error",
-            f"accuracy is {train:.2f} on training samples and never better than {best_val:.2f} on validation samples, "
-            f"of which the largest class is {chance:.2f}: they are of another kind, in inputs or labels, or the "
-            "training samples are known by heart and teach nothing",
+            f"training accuracy is {train:.2f}, but validation accuracy is never above {best_val:.2f}, and the largest "
+            f"class has a share of {chance:.2f}: inputs or labels of the splits differ in kind, or the model memorises "
+            "the training samples without generalising",
             where="val",
             evidence=evidence,
         )
         return
     if train - val > policy.gap and rising:
-        words = f"accuracy is {train:.2f} on training samples and {val:.2f} on validation samples"
+        words = f"accuracy is {train:.2f} in training and {val:.2f} in validation"
         yield _overfitting(words, rising, evidence)
     if train < chance + policy.underfit:
         yield Finding(
             "underfitting",
             "warning",
-            f"accuracy on training samples is {train:.2f}, always answering the largest class gives {chance:.2f}",
+            f"underfitting: training accuracy is {train:.2f}, always predicting the largest class gives {chance:.2f}",
             advice=("optimizer.lr={rate*3}", "trainer.max_epochs={epochs*3}"),
             evidence=evidence,
         )
@@ -255,20 +264,20 @@ def _overfitting(words: str, rising: tuple[float, float], evidence: Mapping[str,
     return Finding(
         "overfitting",
         "warning",
-        f"{words}; the validation loss has risen from {rising[0]:.3g} to {rising[1]:.3g}",
+        f"overfitting: {words}, and the validation loss has risen from {rising[0]:.3g} to {rising[1]:.3g}",
         advice=("callbacks=early_stopping", "model.net.dropout=0.5", "optimizer.weight_decay=0.01"),
         evidence=evidence,
     )
 
 
 def _calibration(last: EpochStats, facts: ValidationFacts, policy: DiagnosticsSettings) -> Iterator[Finding]:
-    """Probabilities that are not what they say; of few samples the error is large by chance."""
+    """Miscalibrated probabilities; not tested on few samples, where the calibration error is large by chance."""
     error = last.get("val/ece")
     if error is not None and error > policy.calibration and facts.samples >= _FEWEST_CALIBRATION:
         yield Finding(
             "miscalibrated",
             "info",
-            f"the probabilities are off by {error:.1%} on average (expected calibration error on validation)",
+            f"the probabilities are miscalibrated: expected calibration error {error:.1%} on validation",
             advice=("decision=calibrated",),
             evidence={"ece": error},
         )
@@ -279,6 +288,6 @@ def _last(epochs: Sequence[EpochStats], name: str) -> float:
     return float("inf") if value is None else value
 
 
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+def _first_names(names: Sequence[str]) -> str:
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""A finding: what is wrong, where, what shows it, what to try; a look, which gives some or none. Plain values."""
+"""`Finding`: a problem, its location, evidence and suggested overrides; `CheckResult`: one check and its findings."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,16 +9,17 @@ Level = Literal["error", "warning", "info"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the doctor has found.
+    """One problem found by a health check or by the health monitor.
 
     Args:
-        id: what it is, as docs/health.md lists it: "non_finite", "split_leak", ...
-        level: error: the result is wrong or the run cannot go on; warning: it may be much better; info: good to know.
-        message: one or two sentences with the numbers that show it.
-        where: the layer, file, split, class or batch; empty where it is the whole run.
-        advice: overrides to try, the most promising first: "optimizer.lr=0.0003", "data.deduplicate=true".
-        evidence: numbers behind the message, as JSON can hold them.
-        step: optimizer steps taken when it was found; None: before training.
+        id: kind of problem, as listed in docs/health.md: "non_finite", "split_leak", ...
+        level: error: the result is invalid or the run cannot continue; warning: the result can be much better; info:
+            no action needed.
+        message: one or two sentences with the numbers behind them.
+        where: layer, file, split, class or batch; empty: the whole run.
+        advice: suggested overrides, the most promising first: "optimizer.lr=0.0003", "data.deduplicate=true".
+        evidence: numbers behind the message, JSON-serialisable.
+        step: optimizer steps taken when the problem was found; None: before training.
     """
 
     id: str
@@ -30,23 +31,23 @@ class Finding:
     step: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As result.json and doctor.jsonl hold it."""
+        """The finding as a JSON object, as stored in result.json and printed by `--json`."""
         return {**asdict(self), "advice": list(self.advice), "evidence": dict(self.evidence)}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> "Finding":
-        """What `to_dict` returned."""
+        """The finding that `to_dict` returned as `stored`."""
         return cls(**{**stored, "advice": tuple(stored["advice"])})
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check.
+    """The result of one check.
 
     Args:
-        name: what was looked for.
-        told: its numbers in a few words.
-        findings: what does not hold; none: it holds.
+        name: what was checked.
+        summary: the measured numbers in a few words.
+        findings: the problems found; empty: the check passed.
     """
 
     name: str
@@ -55,18 +56,18 @@ class CheckResult:
 
     @property
     def status(self) -> str:
-        """ "holds", or the level of the worst finding."""
+        """ "passed", or the level of the most severe finding."""
         levels = {finding.level for finding in self.findings}
-        return next((level for level in ("error", "warning", "info") if level in levels), "holds")
+        return next((level for level in ("error", "warning", "info") if level in levels), "passed")
 
 
-def check_failed(look: str, kind: str, level: Level, message: str, where: str = "") -> CheckResult:
-    """A look at something that does not hold; `kind` is the finding's id."""
-    return CheckResult(look, "see below", (Finding(kind, level, message, where),))
+def check_failed(name: str, kind: str, level: Level, message: str, where: str = "") -> CheckResult:
+    """A check `name` that failed with one finding, whose id is `kind`."""
+    return CheckResult(name, "see below", (Finding(kind, level, message, where),))
 
 
 class Stopped(Exception):
-    """The doctor has ended the run: what it found, and which epoch was best until then (as in result.json)."""
+    """The health monitor has stopped the run: its findings and the best epoch so far (`best` of result.json)."""
 
     def __init__(
         self, message: str, findings: "tuple[Finding, ...]" = (), best: Mapping[str, Any] | None = None

@@ -1,8 +1,8 @@
-"""Wrong labels, seen by a model that did not train on them: confident learning (Northcutt, Jiang, Chuang, JAIR 2021).
+"""Label noise by confident learning (Northcutt, Jiang, Chuang, JAIR 2021), on samples the model was not trained on.
 
-A sample is suspect where the model gives another class at least the probability that it gives, on average, to samples
-of that class. Hard samples are suspect as well; so it is said only where the rest is nearly perfectly told apart, which
-leaves the labels to blame. NumPy only.
+A label is suspect if the model gives another class at least the mean probability that samples of that class get.
+Hard samples are suspect as well; so label noise is reported only if the remaining samples are classified almost
+perfectly. NumPy only.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,18 +14,18 @@ from leyden.health.findings import Finding
 from leyden.health.settings import DiagnosticsSettings
 from leyden.metrics.intervals import wilson
 
-_REST = 0.97  # accuracy on what is not suspect
-_SURE = 0.5  # mean probability that suspects get for the other class above their own
-_FEWEST = 8  # suspects
-_NAMED = 5
+_REST = 0.97  # minimum accuracy on samples that are not suspect
+_MARGIN = 0.5  # minimum mean margin of the predicted over the labelled class among suspects
+_FEWEST = 8  # minimum number of suspects
+_LISTED = 5
 
 
 def suspects(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Places (k,) of the samples whose label looks wrong, the surest first.
+    """Indices (k,) of the samples whose label is probably wrong, the most certain first.
 
     Args:
-        probabilities: (N, C), of samples that were not trained on.
-        labels: (N,).
+        probabilities: (N, C), of samples the model was not trained on.
+        labels: (N,), class indices.
     """
     n, classes = probabilities.shape
     own = probabilities[np.arange(n), labels]
@@ -34,10 +34,10 @@ def suspects(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> N
     thresholds[counts == 0] = np.inf
     eligible = np.where(probabilities >= thresholds, probabilities, -np.inf)
     best = eligible.argmax(1)
-    off = np.isfinite(eligible.max(1)) & (best != labels)
+    is_suspect = np.isfinite(eligible.max(1)) & (best != labels)
     margin = probabilities.max(1) - own
-    places = np.flatnonzero(off)
-    return places[np.argsort(-margin[places], kind="stable")]
+    candidates = np.flatnonzero(is_suspect)
+    return candidates[np.argsort(-margin[candidates], kind="stable")]
 
 
 def label_noise(
@@ -46,25 +46,32 @@ def label_noise(
     names: Sequence[str],
     policy: DiagnosticsSettings,
 ) -> Iterator[Finding]:
-    """The finding, if there is one. names: N, of the samples."""
-    found = suspects(probabilities, labels)
+    """The finding `label_noise`, if the share of wrong labels is significantly above the threshold.
+
+    Args:
+        probabilities: (N, C), of validation samples.
+        labels: (N,), class indices.
+        names: N names of the samples.
+        policy: thresholds.
+    """
+    indices = suspects(probabilities, labels)
     n = len(labels)
-    if len(found) < _FEWEST or (wilson(len(found), n).low or 0.0) < policy.noise:
+    if len(indices) < _FEWEST or (wilson(len(indices), n).low or 0.0) < policy.noise:
         return
-    rest = np.setdiff1d(np.arange(n), found)
-    if len(rest) < n / 2:  # it is the model that is wrong, or the whole split
+    rest = np.setdiff1d(np.arange(n), indices)
+    if len(rest) < n / 2:  # the model is wrong, or the whole split
         return
-    right = float((probabilities[rest].argmax(1) == labels[rest]).mean())
-    sure = float((probabilities[found].max(1) - probabilities[found, labels[found]]).mean())
-    if right < _REST or sure < _SURE:
+    accuracy = float((probabilities[rest].argmax(1) == labels[rest]).mean())
+    margin = float((probabilities[indices].max(1) - probabilities[indices, labels[indices]]).mean())
+    if accuracy < _REST or margin < _MARGIN:
         return
-    shown = ", ".join(names[place] for place in found[:_NAMED])
+    listed = ", ".join(names[index] for index in indices[:_LISTED])
     yield Finding(
         "label_noise",
         "error",
-        f"{len(found)} of {n} validation labels ({len(found) / n:.0%}) look wrong: the model is sure of another class, "
-        f"and right on {right:.1%} of the rest; the surest: {shown}",
+        f"{len(indices)} of {n} validation labels ({len(indices) / n:.0%}) are probably wrong: the model is confident "
+        f"of another class, and its accuracy on the rest is {accuracy:.1%}; the most certain: {listed}",
         where="val",
         advice=("loss.label_smoothing=0.1",),
-        evidence={"share": len(found) / n, "rest_accuracy": right, "rows": found[:100].tolist()},
+        evidence={"share": len(indices) / n, "rest_accuracy": accuracy, "rows": indices[:100].tolist()},
     )

@@ -1,4 +1,4 @@
-"""Which module of a net is at work: names for what a mode or a hook sees."""
+"""Name of the module whose forward pass is running, for dispatch modes and hooks."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,9 +8,9 @@ from torch import nn
 
 
 class ModuleTracker:
-    """The module whose forward pass is going on, by its name in the whole; "" outside of all.
+    """Qualified name of the module whose forward pass is running; "" outside of all modules.
 
-    Keeps, too, the module that finished last: what is computed between two modules is said to be after it.
+    `previous` is the module that finished last, to locate an operation between two modules.
     """
 
     def __init__(self) -> None:
@@ -19,12 +19,12 @@ class ModuleTracker:
 
     @property
     def current(self) -> str:
-        """Name of the innermost module at work."""
+        """Qualified name of the innermost running module; "" outside of all."""
         return self._stack[-1] if self._stack else ""
 
     @contextmanager
     def watching(self, root: nn.Module) -> Iterator["ModuleTracker"]:
-        """For the time of the block every module of `root` says when it begins and ends."""
+        """Track every module of `root` within the block."""
         with ExitStack() as hooks:
             for name, module in root.named_modules():
                 if name:

@@ -1,11 +1,11 @@
-"""Where a NaN or an infinity is born: one training step, done again under a mode that looks at every operation.
+"""Traces the origin of a NaN or infinity: replays one training step under a mode that checks every operation.
 
-An operation gives birth where what it takes is finite and what it makes is not. Births are told apart by following
-them: whatever is computed from a tensor that is not finite inherits its birth, so a mask of -inf that the softmax
-swallows is no finding, and the one that reaches the loss or a gradient is. An infinity that becomes a NaN counts from
-the infinity on, unless it was put there as a constant (a mask); then the operation that made a NaN of it counts.
+The origin is the operation whose inputs are finite and whose output is not. Origins are propagated: the output of an
+operation on a non-finite tensor inherits the origin of its input, so a mask of -inf that a softmax consumes is not
+reported and the value that reaches the loss or a gradient is. If an infinity turns into a NaN, the origin is that of
+the infinity, unless it was a constant (a mask): then it is the operation that turned it into a NaN.
 
-Of one step this costs some milliseconds an operation; a permanent anomaly mode costs a quarter of all training.
+This costs some milliseconds per operation in one step; permanent anomaly detection costs a quarter of all training.
 """
 
 import traceback
@@ -22,21 +22,22 @@ from torch.utils._pytree import tree_leaves
 from leyden.health.module_tracker import ModuleTracker
 
 _CONSTANTS = ("masked_fill", "fill", "full", "where", "constant_pad", "scalar_tensor", "zeros", "empty")
-_QUIET = ("empty", "new_empty", "empty_like", "empty_strided", "resize")  # what they return was not computed
+# operations whose outputs hold uninitialised memory
+_UNINITIALISED = ("empty", "new_empty", "empty_like", "empty_strided", "resize")
 
 
 @dataclass(frozen=True)
 class NonFiniteOrigin:
-    """The first value that is not finite.
+    """Origin of the first non-finite value.
 
     Args:
         kind: "nan" or "inf".
-        operation: torch's name of the operation, "log"; empty where the value came in with a tensor.
-        module: the module that computed it, by name; what it came in with: "batch", or the parameter's name.
-        after: the module that had finished before.
+        operation: torch's name of the operation, "log"; empty if the value was in the batch or in the weights.
+        module: qualified name of the module that computed it; "batch" or the name of the parameter that contained it.
+        after: name of the module that finished before it.
         phase: "forward", "backward", "batch" or "weights".
-        line: file:line of the code that called for it; empty in the backward pass.
-        samples: places in the batch where it is, if the first axis is that of samples; else empty.
+        line: file:line of the calling code; empty in the backward pass.
+        samples: indices in the batch of the affected samples; empty if the first axis is not the batch axis.
     """
 
     kind: str
@@ -49,33 +50,32 @@ class NonFiniteOrigin:
 
 
 class NonFiniteTracer(TorchDispatchMode):
-    """Follows values that are not finite through everything computed inside of it.
+    """Dispatch mode that propagates the origin of non-finite values through every operation.
 
     Args:
-        place: names the module at work.
-        batch_size: B, to tell an axis of samples; 0: do not.
+        tracker: gives the name of the running module.
+        batch_size: B, to recognise the batch axis; 0: samples are not identified.
     """
 
-    def __init__(self, place: ModuleTracker, batch_size: int = 0) -> None:
+    def __init__(self, tracker: ModuleTracker, batch_size: int = 0) -> None:
         super().__init__()
-        self._place, self._batch_size = place, batch_size
+        self._tracker, self._batch_size = tracker, batch_size
         self.backward = False
         self.first_backward: NonFiniteOrigin | None = None
-        self._known: dict[
-            int, tuple[NonFiniteOrigin, NonFiniteOrigin | None]
-        ] = {}  # by storage: the infinity's or NaN's, the NaN's
-        self._held: list[Tensor] = []  # so that no storage's address is used again
+        # storage -> origin of the first non-finite value, origin of the first NaN
+        self._origins: dict[int, tuple[NonFiniteOrigin, NonFiniteOrigin | None]] = {}
+        self._references: list[Tensor] = []  # keeps storages alive, so that no address is reused
 
-    def mark(self, tensor: Tensor, birth: NonFiniteOrigin) -> None:
-        """A tensor that came in as it is."""
-        self._known[_key(tensor)] = (birth, birth if birth.kind == "nan" else None)
-        self._held.append(tensor)
+    def mark(self, tensor: Tensor, origin: NonFiniteOrigin) -> None:
+        """Register `origin` for a tensor that is already non-finite."""
+        self._origins[_key(tensor)] = (origin, origin if origin.kind == "nan" else None)
+        self._references.append(tensor)
 
     def origin_of(self, tensor: Tensor) -> NonFiniteOrigin | None:
-        """The birth that a tensor goes back to; None: it is finite, or was made outside of the watch."""
-        if _finite(tensor):
+        """Origin of a tensor's non-finite values; None: it is finite, or was computed outside of this mode."""
+        if _is_finite(tensor):
             return None
-        found = self._known.get(_key(tensor))
+        found = self._origins.get(_key(tensor))
         if found is None:
             return None
         first, nan = found
@@ -85,42 +85,43 @@ class NonFiniteTracer(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Do the operation, then see whether it gave birth."""
+        """Run the operation and record the origin of non-finite values in its output."""
         kwargs = dict(kwargs or {})
-        taken = [(t, self._known.get(_key(t))) for t in _floats((args, kwargs)) if not _finite(t)]
+        found = [self._origins.get(_key(t)) for t in _floats((args, kwargs)) if not _is_finite(t)]
+        parents = [origins for origins in found if origins is not None]
         result = func(*args, **kwargs)
         name = func.overloadpacket.__name__
-        if name.rstrip("_") not in _QUIET:
-            for made in _floats(result):
-                if not _finite(made):
-                    self._inherit(made, name, [found for _, found in taken if found is not None])
+        if name.rstrip("_") not in _UNINITIALISED:
+            for output in _floats(result):
+                if not _is_finite(output):
+                    self._propagate(output, name, parents)
         return result
 
-    def _inherit(
-        self, made: Tensor, name: str, parents: list[tuple[NonFiniteOrigin, NonFiniteOrigin | None]]
+    def _propagate(
+        self, output: Tensor, name: str, parents: list[tuple[NonFiniteOrigin, NonFiniteOrigin | None]]
     ) -> None:
         first, nan = parents[0] if parents else (None, None)
         nan = nan or next((n for _, n in parents if n is not None), None)
-        if first is None or (nan is None and bool(made.isnan().any())):
-            own = self._record_origin(made, name)
-            first, nan = first or own, own if own.kind == "nan" else nan
-        self._known[_key(made)] = (first, nan)
-        self._held.append(made)
+        if first is None or (nan is None and bool(output.isnan().any())):
+            origin = self._record_origin(output, name)
+            first, nan = first or origin, origin if origin.kind == "nan" else nan
+        self._origins[_key(output)] = (first, nan)
+        self._references.append(output)
 
-    def _record_origin(self, made: Tensor, name: str) -> NonFiniteOrigin:
-        kind = "nan" if bool(made.isnan().any()) else "inf"
+    def _record_origin(self, output: Tensor, name: str) -> NonFiniteOrigin:
+        kind = "nan" if bool(output.isnan().any()) else "inf"
         samples: tuple[int, ...] = ()
-        if self._batch_size and made.ndim and made.shape[0] == self._batch_size and not self.backward:
-            bad = ~made.detach().reshape(self._batch_size, -1).isfinite().all(1)
+        if self._batch_size and output.ndim and output.shape[0] == self._batch_size and not self.backward:
+            bad = ~output.detach().reshape(self._batch_size, -1).isfinite().all(1)
             samples = tuple(int(i) for i in bad.nonzero().flatten())
         phase = "backward" if self.backward else "forward"
-        line = "" if self.backward else _line()
-        birth = NonFiniteOrigin(
-            kind, name.strip("_"), self._place.current, self._place.previous, phase, line, samples
+        line = "" if self.backward else _caller()
+        origin = NonFiniteOrigin(
+            kind, name.strip("_"), self._tracker.current, self._tracker.previous, phase, line, samples
         )
         if self.backward and self.first_backward is None:
-            self.first_backward = birth
-        return birth
+            self.first_backward = origin
+        return origin
 
 
 def _key(tensor: Tensor) -> int:
@@ -135,13 +136,13 @@ def _floats(tree: Any) -> Iterator[Tensor]:
     )
 
 
-def _finite(tensor: Tensor) -> bool:
+def _is_finite(tensor: Tensor) -> bool:
     with torch.utils._python_dispatch._disable_current_modes():
         return bool(tensor.detach().isfinite().all())
 
 
-def _line() -> str:
-    """file:line of the innermost code that is neither torch's nor this module's."""
+def _caller() -> str:
+    """file:line of the innermost frame outside of torch, Lightning and this module."""
     for frame in reversed(traceback.extract_stack()):
         if (
             "/torch/" not in frame.filename
@@ -155,49 +156,49 @@ def _line() -> str:
 def trace_step(
     root: nn.Module, tensors: Iterable[Tensor], step: Callable[[], Tensor], batch_size: int = 0
 ) -> tuple[NonFiniteOrigin | None, float]:
-    """Do one training step again and find where it goes wrong.
+    """Replay one training step and locate its first non-finite value.
 
     Args:
-        root: the module whose parameters are trained; nothing of it is changed but what a forward pass changes.
-        tensors: of the batch.
-        step: the forward pass -> loss ().
-        batch_size: B.
+        root: the trained module; only what a forward pass changes (such as running statistics) is changed.
+        tensors: tensors of the batch.
+        step: runs the forward pass and returns the loss ().
+        batch_size: B, see `NonFiniteTracer`.
 
     Returns:
-        The birth that reaches the loss, else a gradient; None if all is finite. And the loss.
+        (origin of the value that reaches the loss or else a gradient, None if all are finite; the loss).
     """
-    place = ModuleTracker()
-    watch = NonFiniteTracer(place, batch_size)
-    for tensor, birth in _non_finite(root):
-        watch.mark(tensor, birth)
+    tracker = ModuleTracker()
+    tracer = NonFiniteTracer(tracker, batch_size)
+    for tensor, origin in _non_finite_state(root):
+        tracer.mark(tensor, origin)
     for tensor in tensors:
-        if tensor.is_floating_point() and not _finite(tensor):
+        if tensor.is_floating_point() and not _is_finite(tensor):
             bad = ~tensor.reshape(len(tensor), -1).isfinite().all(1)
             rows = tuple(int(i) for i in bad.nonzero().flatten())
-            watch.mark(tensor, NonFiniteOrigin(_kind(tensor), "", "batch", "", "batch", samples=rows))
+            tracer.mark(tensor, NonFiniteOrigin(_kind(tensor), "", "batch", "", "batch", samples=rows))
     outputs: list[tuple[str, Tensor]] = []
-    with place.watching(root), _recording(root, outputs), watch:
+    with tracker.watching(root), _record_outputs(root, outputs), tracer:
         loss = step()
-        found = watch.origin_of(loss)
+        found = tracer.origin_of(loss)
         if found is None:
-            found = _check_gradients(watch, root, loss, outputs)
+            found = _check_gradients(tracer, root, loss, outputs)
     return found, float(loss.detach())
 
 
 def check_weights(root: nn.Module) -> NonFiniteOrigin | None:
-    """The first parameter or buffer that is not finite; None: all are."""
-    return next((birth for _, birth in _non_finite(root)), None)
+    """Origin naming the first non-finite parameter or buffer; None: all are finite."""
+    return next((origin for _, origin in _non_finite_state(root)), None)
 
 
-def _non_finite(root: nn.Module) -> Iterator[tuple[Tensor, NonFiniteOrigin]]:
+def _non_finite_state(root: nn.Module) -> Iterator[tuple[Tensor, NonFiniteOrigin]]:
     for name, tensor in (*root.named_parameters(), *root.named_buffers()):
-        if tensor.is_floating_point() and not _finite(tensor):
+        if tensor.is_floating_point() and not _is_finite(tensor):
             yield tensor, NonFiniteOrigin(_kind(tensor), "", name, "", "weights")
 
 
 @contextmanager
-def _recording(root: nn.Module, outputs: list[tuple[str, Tensor]]) -> Iterator[None]:
-    """Keep what each innermost module returns, in order."""
+def _record_outputs(root: nn.Module, outputs: list[tuple[str, Tensor]]) -> Iterator[None]:
+    """Append the outputs of every leaf module to `outputs`, in order of execution."""
 
     def keep(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
@@ -219,37 +220,45 @@ def _kind(tensor: Tensor) -> str:
 
 
 def _check_gradients(
-    watch: NonFiniteTracer, root: nn.Module, loss: Tensor, outputs: list[tuple[str, Tensor]]
+    tracer: NonFiniteTracer, root: nn.Module, loss: Tensor, outputs: list[tuple[str, Tensor]]
 ) -> NonFiniteOrigin | None:
-    """The birth of the backward pass that reaches a parameter's gradient, at the module that it came from.
+    """Origin of a non-finite parameter gradient, at the module whose backward pass produced it.
 
-    Seen from the loss, gradients are finite as far as some module's output; the next one before it is where it happens.
-    `autograd.grad` and not `backward`: the gradients that are there stay, and a data-parallel wrapper hears nothing.
+    Going back from the loss, gradients of outputs are finite up to some module; that module is the origin.
+    `autograd.grad` instead of `backward`: existing gradients are kept, and a data-parallel wrapper is not triggered.
     """
     trained = [(name, p) for name, p in root.named_parameters() if p.requires_grad]
-    watch.backward = True
+    tracer.backward = True
     wanted = [p for _, p in trained] + [t for _, t in outputs]
     gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
-    of_parameters, of_outputs = gradients[: len(trained)], gradients[len(trained) :]
-    bad = [(name, g) for (name, _), g in zip(trained, of_parameters, strict=True) if not _clean(g)]
+    parameter_gradients, output_gradients = gradients[: len(trained)], gradients[len(trained) :]
+    bad = [
+        (name, g)
+        for (name, _), g in zip(trained, parameter_gradients, strict=True)
+        if not _is_finite_gradient(g)
+    ]
     if not bad:
-        return _overflow([(name, g) for (name, _), g in zip(trained, of_parameters, strict=True)])
-    dirty = [k for k, g in enumerate(of_outputs) if not _clean(g)]
-    # an output's gradient is made by what took it: the module that ran next, or the loss after the last one
-    if dirty:
-        behind = [name for name, _ in outputs[dirty[-1] :] if name != outputs[dirty[-1]][0]]
-        spoilt = {name.rpartition(".")[0] for name, _ in bad}
-        # of parallel branches the one whose own parameters are spoilt; a module without any is the next in line
-        module = next((name for name in behind if name in spoilt), behind[0] if behind else "")
+        return _find_overflow([(name, g) for (name, _), g in zip(trained, parameter_gradients, strict=True)])
+    bad_outputs = [k for k, g in enumerate(output_gradients) if not _is_finite_gradient(g)]
+    # an output's gradient is computed by its consumer: the module that ran next, or the loss after the last one
+    if bad_outputs:
+        later = [name for name, _ in outputs[bad_outputs[-1] :] if name != outputs[bad_outputs[-1]][0]]
+        bad_modules = {name.rpartition(".")[0] for name, _ in bad}
+        # of parallel branches, the one whose own parameters are affected; else the next module
+        module = next((name for name in later if name in bad_modules), later[0] if later else "")
     else:
-        module = bad[-1][0].rpartition(".")[0]  # its output's gradient is clean, its parameter's is not
-    first = watch.first_backward
+        module = bad[-1][0].rpartition(".")[
+            0
+        ]  # the gradient of its output is finite, that of its parameter is not
+    first = tracer.first_backward
     kind, operation = (first.kind, first.operation) if first else (_kind(bad[-1][1]), "")
-    return NonFiniteOrigin(kind, operation, module, outputs[dirty[-1]][0] if dirty else "", "backward")
+    return NonFiniteOrigin(
+        kind, operation, module, outputs[bad_outputs[-1]][0] if bad_outputs else "", "backward"
+    )
 
 
-def _overflow(gradients: list[tuple[str, Tensor | None]]) -> NonFiniteOrigin | None:
-    """Gradients that are finite, but too large for the square of their norm: the largest one's module."""
+def _find_overflow(gradients: list[tuple[str, Tensor | None]]) -> NonFiniteOrigin | None:
+    """Finite gradients whose squared norm overflows: the module with the largest gradient."""
     norms = {name: float(g.double().norm()) for name, g in gradients if g is not None}
     if sum(norm**2 for norm in norms.values()) < torch.finfo(torch.float32).max:
         return None
@@ -257,5 +266,5 @@ def _overflow(gradients: list[tuple[str, Tensor | None]]) -> NonFiniteOrigin | N
     return NonFiniteOrigin("inf", "norm", largest.rpartition(".")[0], "", "backward")
 
 
-def _clean(gradient: Tensor | None) -> bool:
-    return gradient is None or _finite(gradient)
+def _is_finite_gradient(gradient: Tensor | None) -> bool:
+    return gradient is None or _is_finite(gradient)

@@ -1,6 +1,6 @@
-"""From a black box to words: the step is done again under a watch, and the birth of the bad value is named.
+"""Replays a step snapshot and locates the operation that produced the first NaN or infinity.
 
-The same for a run that has just stopped and for `leyden replay RUN` months later.
+Used when a run stops and by `leyden replay RUN` later.
 """
 
 import warnings
@@ -27,135 +27,145 @@ _NAMED = 3  # samples
 def diagnose(
     folder: Path, config: Config, module: LightningModule, trainer: Trainer, data: DataModule
 ) -> Finding:
-    """What a run's black box tells; the module's weights become those before the bad step.
+    """The diagnosis of a run's step snapshots; the module's weights become those before the bad step.
 
     Args:
-        folder: of the run.
-        config: its configuration, for the advice.
-        module: as `build.module` makes it.
-        trainer: of the same precision.
-        data: names the samples.
+        folder: folder of the run.
+        config: its configuration, for the suggestions.
+        module: a module as built from the configuration.
+        trainer: a trainer of the same precision.
+        data: the data of the run, for the names of the samples.
+
+    Raises:
+        UserError: the run has no step snapshot, or one is damaged.
     """
-    boxes = step_snapshot.read(folder)
-    found = [_replayed(box, module, trainer) for box in boxes]
-    box, taken, birth = next((each for each in found if each[2] is not None), found[0])
-    return _finding(box, taken, birth, config, data)
+    snapshots = step_snapshot.read(folder)
+    results = [_replay(snapshot, module, trainer) for snapshot in snapshots]
+    snapshot, recorded, origin = next((result for result in results if result[2] is not None), results[0])
+    return _diagnosis(snapshot, recorded, origin, config, data)
 
 
-def _replayed(
-    box: StepSnapshot, module: LightningModule, trainer: Trainer
+def _replay(
+    snapshot: StepSnapshot, module: LightningModule, trainer: Trainer
 ) -> tuple[StepSnapshot, RecordedBatch, NonFiniteOrigin | None]:
-    """Each batch of the step in turn, until one goes wrong."""
+    """Replay each batch of the step until one is not finite: (snapshot, the batch, origin of the value)."""
     plugin = trainer.precision_plugin
     module = plugin.convert_module(module)  # type: ignore[assignment]
-    module.load_state_dict(box.weights)
+    module.load_state_dict(snapshot.weights)
     before = rng_state()
     module.train()
     try:
-        if not box.batches:
-            return box, RecordedBatch(None, -1, {}), nan_tracer.check_weights(module)
-        for taken in box.batches:
-            birth = _step(taken, module, plugin)
-            if birth is not None:
-                return box, taken, birth
-        return box, box.batches[-1], None
+        if not snapshot.batches:
+            return snapshot, RecordedBatch(None, -1, {}), nan_tracer.check_weights(module)
+        for recorded in snapshot.batches:
+            origin = _trace_batch(recorded, module, plugin)
+            if origin is not None:
+                return snapshot, recorded, origin
+        return snapshot, snapshot.batches[-1], None
     finally:
         set_rng_state(before)
 
 
-def _step(taken: RecordedBatch, module: LightningModule, plugin: Any) -> NonFiniteOrigin | None:
-    set_torch_rng(taken.rng)
-    tensors = [t for t in tree_leaves(taken.batch) if isinstance(t, Tensor)]
+def _trace_batch(recorded: RecordedBatch, module: LightningModule, plugin: Any) -> NonFiniteOrigin | None:
+    set_torch_rng(recorded.rng)
+    tensors = [t for t in tree_leaves(recorded.batch) if isinstance(t, Tensor)]
 
     def step() -> Tensor:
         with plugin.forward_context(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a module that logs, without a trainer at work
-            outcome = module.training_step(taken.batch, taken.index)
+            warnings.simplefilter("ignore")  # self.log without a running trainer
+            outcome = module.training_step(recorded.batch, recorded.index)
         return outcome["loss"] if isinstance(outcome, dict) else outcome  # type: ignore[return-value]
 
-    size = len(taken.batch.targets) if isinstance(taken.batch, Batch) else 0
+    size = len(recorded.batch.targets) if isinstance(recorded.batch, Batch) else 0
     return nan_tracer.trace_step(module, tensors, step, size)[0]
 
 
-# --- words ---
+# --- message ---
 
 
-def _finding(
-    box: StepSnapshot, taken: RecordedBatch, birth: NonFiniteOrigin | None, config: Config, data: DataModule
+def _diagnosis(
+    snapshot: StepSnapshot,
+    recorded: RecordedBatch,
+    origin: NonFiniteOrigin | None,
+    config: Config,
+    data: DataModule,
 ) -> Finding:
-    value = {"nan": "NaN", "inf": "an infinity"}[birth.kind] if birth else "a value that is not finite"
-    batch = f", batch {taken.index + 1}" if box.batches else ""
-    when = f"step {box.step} (epoch {box.epoch + 1}{batch})"
-    samples = _samples(taken, birth, data)
-    rank = f" on rank {box.rank}" if box.rank else ""
-    message = f"the {box.what} is not finite at {when}{rank}: {_story(birth, value)}{_for(samples, taken)}"
+    value = {"nan": "NaN", "inf": "an infinity"}[origin.kind] if origin else "a value that is not finite"
+    batch = f", batch {recorded.index + 1}" if snapshot.batches else ""
+    when = f"step {snapshot.step} (epoch {snapshot.epoch + 1}{batch})"
+    samples = _sample_names(recorded, origin, data)
+    rank = f" on rank {snapshot.rank}" if snapshot.rank else ""
+    cause = f"{_describe(origin, value)}{_describe_samples(samples, recorded)}"
+    message = f"the {snapshot.what} is not finite at {when}{rank}: {cause}"
     evidence = {
-        "epoch": box.epoch,
-        "batch": taken.index,
-        "what": box.what,
-        "rank": box.rank,
-        "rows": taken.rows,
+        "epoch": snapshot.epoch,
+        "batch": recorded.index,
+        "what": snapshot.what,
+        "rank": snapshot.rank,
+        "rows": recorded.rows,
         "samples": samples,
-        **(birth.__dict__ if birth else {}),
+        **(origin.__dict__ if origin else {}),
     }
-    if birth:
+    if origin:
         evidence["samples"] = samples
-    where = "" if birth is None else birth.module or _outside(birth)
-    return Finding("non_finite", "error", message, where, _advice(birth, config, samples), evidence, box.step)
+    where = "" if origin is None else origin.module or _location_outside(origin)
+    return Finding(
+        "non_finite", "error", message, where, _suggest(origin, config, samples), evidence, snapshot.step
+    )
 
 
-def _story(birth: NonFiniteOrigin | None, value: str) -> str:
-    if birth is None:
-        return "done again from the black box it is finite (the device does not compute it twice alike)"
-    if birth.phase == "weights":
-        return f"{birth.module} was not finite before the step: the update before it made it so"
-    if birth.phase == "batch":
-        return f"{value} came in with the batch"
-    if birth.operation == "norm":
-        return f"the gradients explode: their norm overflows, and that of {birth.module} is the largest"
-    place = birth.module or _outside(birth)
-    operation = f"{birth.operation} gives {value}" if birth.operation else f"{value} appears"
-    line = f" ({birth.line})" if birth.line else ""
-    direction = " in the backward pass" if birth.phase == "backward" else ""
-    return f"{operation} in {place}{direction}{line}"
+def _describe(origin: NonFiniteOrigin | None, value: str) -> str:
+    if origin is None:
+        return "replayed from the step snapshot it is finite (the computation is not deterministic on this device)"
+    if origin.phase == "weights":
+        return f"{origin.module} was not finite before the step: the previous update produced it"
+    if origin.phase == "batch":
+        return f"the batch contains {value}"
+    if origin.operation == "norm":
+        return f"the gradients explode: their norm overflows, and that of {origin.module} is the largest"
+    location = origin.module or _location_outside(origin)
+    operation = f"{origin.operation} produces {value}" if origin.operation else f"{value} appears"
+    line = f" ({origin.line})" if origin.line else ""
+    direction = " in the backward pass" if origin.phase == "backward" else ""
+    return f"{operation} in {location}{direction}{line}"
 
 
-def _outside(birth: NonFiniteOrigin) -> str:
-    """A place that is no module: the loss, or whatever stands behind the module that ran last."""
-    return f"what follows {birth.after}" if birth.after else "the module's own training_step"
+def _location_outside(origin: NonFiniteOrigin) -> str:
+    """Location outside of all modules: the loss, or the code that follows the module that ran last."""
+    return f"the code after {origin.after}" if origin.after else "the module's own training_step"
 
 
-def _for(samples: Sequence[str], taken: RecordedBatch) -> str:
+def _describe_samples(samples: Sequence[str], recorded: RecordedBatch) -> str:
     if not samples:
         return ""
-    all_of = len(taken.rows)
-    shown = ", ".join(samples[:_NAMED]) + (", ..." if len(samples) > _NAMED else "")
-    return f", for {len(samples)} of {all_of} samples: {shown}" if all_of else ""
+    total = len(recorded.rows)
+    listed = ", ".join(samples[:_NAMED]) + (", ..." if len(samples) > _NAMED else "")
+    return f", for {len(samples)} of {total} samples: {listed}" if total else ""
 
 
-def _samples(taken: RecordedBatch, birth: NonFiniteOrigin | None, data: DataModule) -> list[str]:
-    """Names of the samples in question, where it is not all of them."""
-    if birth is None or not birth.samples or not isinstance(taken.batch, Batch):
+def _sample_names(recorded: RecordedBatch, origin: NonFiniteOrigin | None, data: DataModule) -> list[str]:
+    """Names of the affected samples; empty if all samples are affected."""
+    if origin is None or not origin.samples or not isinstance(recorded.batch, Batch):
         return []
-    if len(birth.samples) == len(taken.rows):
+    if len(origin.samples) == len(recorded.rows):
         return []
     names = data.table.index.names
-    return [str(names[taken.rows[place]]) for place in birth.samples]
+    return [str(names[recorded.rows[index]]) for index in origin.samples]
 
 
-def _advice(birth: NonFiniteOrigin | None, config: Config, samples: Sequence[str]) -> tuple[str, ...]:
-    """What to change: by where the value was born."""
+def _suggest(origin: NonFiniteOrigin | None, config: Config, samples: Sequence[str]) -> tuple[str, ...]:
+    """Suggested overrides, by the origin of the value."""
     rate = config.optimizer.get("lr")
-    slower = [f"optimizer.lr={float(rate) / 10:g}"] if isinstance(rate, int | float) else []
-    clipped = [] if config.trainer.get("gradient_clip_val") else ["trainer.gradient_clip_val=1"]
-    if birth is None:
-        return ("trainer.deterministic=true", *slower)
-    half = str(config.trainer.get("precision", "32-true")).startswith("16")
-    wider = ["trainer.precision=bf16-mixed"] if half else []
-    if birth.phase == "batch" or samples:
+    lower_rate = [f"optimizer.lr={float(rate) / 10:g}"] if isinstance(rate, int | float) else []
+    clip = [] if config.trainer.get("gradient_clip_val") else ["trainer.gradient_clip_val=1"]
+    if origin is None:
+        return ("trainer.deterministic=true", *lower_rate)
+    is_half = str(config.trainer.get("precision", "32-true")).startswith("16")
+    wider = ["trainer.precision=bf16-mixed"] if is_half else []
+    if origin.phase == "batch" or samples:
         return ("data.on_bad=skip", "health=guard")
-    if birth.phase == "weights":
-        return (*wider, *slower, *clipped)
-    if birth.kind == "inf" and not birth.module and birth.operation in ("log", "div", "reciprocal"):
+    if origin.phase == "weights":
+        return (*wider, *lower_rate, *clip)
+    if origin.kind == "inf" and not origin.module and origin.operation in ("log", "div", "reciprocal"):
         return ("loss=cross_entropy",)
-    return (*wider, *clipped, *slower, "health=guard")
+    return (*wider, *clip, *lower_rate, "health=guard")

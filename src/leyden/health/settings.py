@@ -1,6 +1,6 @@
-"""Group `health`: what the doctor does, and the thresholds of its signals. Each can be overridden: health.dead=.6
+"""Configuration group `health`: reaction to non-finite steps and the thresholds of findings, such as health.dead=.6
 
-The thresholds are those of published tools and papers where there are any (docs/health.md names them).
+Thresholds follow published tools and papers where there are any (docs/health.md cites them).
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Share = Annotated[float, Interval(ge=0, le=1)]
 Count = Annotated[int, Ge(1)]
 Positive = Annotated[float, Gt(0)]
 
-# What can change a run's result; the rest says what is reported, and a run is the same without it.
+# Fields that can change a run's result; the others only set thresholds of what is reported.
 TRAINING_FIELDS = (
     *("on_bad", "adaptive_clip", "in_a_row", "share", "margin", "window", "rate_factor", "rollbacks"),
     *("spike", "spike_z", "spike_lasting"),
@@ -22,39 +22,39 @@ _SKIPPING = ("skip", "roll_back")
 
 @dataclass(frozen=True)
 class DiagnosticsSettings:
-    """What is done, and from where on something is said.
+    """Reaction to non-finite steps, and the thresholds of findings.
 
     Args:
-        on_bad: at a loss or gradient that is not finite. stop: end the run with the diagnosis; skip: take no step;
-            roll_back: skip, and where that does not help go back to a checkpoint; ignore: look at nothing.
-        adaptive_clip: gradients whose norm is so many standard deviations above its running mean are scaled down
-            (ZClip, Kumar et al. 2025: 2.5); None: none are.
-        in_a_row: so many bad steps in a row are more than skipping can help; so is the share.
-        share: of bad steps among the last thousand (at least ten are looked for).
-        rollbacks: at most; then the run stops.
-        margin: steps that must lie between the checkpoint and the event.
-        window: share of an epoch's batches that is passed over behind the event.
-        rate_factor: of the learning rate after a rollback.
-        spike: a loss so many times the mean of the last hundred steps, and `spike_z` standard deviations above it, in
-            five steps in a row (llm-foundry's KillLossSpike).
-        spike_z: as above.
-        spike_lasting: steps after which such a spike counts as divergence.
-        clipped: share of steps whose gradient is clipped, over a hundred.
-        growth: of the gradient's norm in a hundred steps.
-        vanishing: gradient norm of the first layer over that of the last.
-        slow: ratio of update and weight below which a layer hardly learns.
-        fast: the same above which it is thrown about.
-        dead: share of a layer's ReLU channels that are never above 0, worth a warning.
-        dead_error: the same, an error.
-        saturated: share of gates or tanh units that are stuck.
-        initial_loss: distance of the first loss from ln C, as a share of it.
-        gap: accuracy on training above that on validation.
-        gap_epochs: epochs in which the validation loss must have risen.
-        underfit: accuracy on training above that of the largest class.
-        collapse: share of predictions in one class (at least twice its share of samples).
+        on_bad: reaction to a non-finite loss or gradient. stop: end the run with a diagnosis; skip: skip the optimizer
+            step; roll_back: skip, and go back to a checkpoint if skipping fails; ignore: no monitoring.
+        adaptive_clip: clip gradients whose norm is this many standard deviations above its running mean (ZClip, Kumar
+            et al. 2025: 2.5); None: no adaptive clipping.
+        in_a_row: consecutive bad steps after which skipping has failed.
+        share: share of bad steps among the last 1,000 above which skipping has failed (at least ten bad steps).
+        rollbacks: maximum number of rollbacks; then the run stops.
+        margin: minimum number of steps between the checkpoint of a rollback and the bad step.
+        window: share of an epoch's batches that a rollback excludes after the bad step.
+        rate_factor: factor on the learning rate at a rollback.
+        spike: loss over the mean of the last 100 steps above which a step is a spike, if it is also `spike_z` standard
+            deviations above that mean; five consecutive ones are reported (llm-foundry's KillLossSpike).
+        spike_z: standard deviations, see `spike`.
+        spike_lasting: consecutive spikes that count as divergence.
+        clipped: share of steps with a clipped gradient.
+        growth: growth factor of the gradient norm within 100 steps.
+        vanishing: gradient norm of the first layer over that of the last layer.
+        slow: update-to-weight ratio below which updates are too small.
+        fast: update-to-weight ratio above which updates are too large.
+        dead: share of dead ReLU channels (never above 0) of a layer that is a warning.
+        dead_error: share of dead ReLU channels of a layer that is an error.
+        saturated: share of saturated gates or tanh units of a layer.
+        initial_loss: relative excess of the first loss over ln C.
+        gap: training accuracy minus validation accuracy.
+        gap_epochs: epochs for which the validation loss must have risen.
+        underfit: training accuracy minus the share of the largest class.
+        collapse: share of validation predictions in one class (and at least twice the share of its samples).
         calibration: expected calibration error.
-        data_wait: share of the time in which a step waits for data.
-        noise: share of validation labels that look wrong.
+        data_wait: share of training time spent waiting for data.
+        noise: share of validation labels that are probably wrong.
     """
 
     on_bad: Literal["stop", "skip", "roll_back", "ignore"] = "stop"
@@ -87,15 +87,15 @@ class DiagnosticsSettings:
 
     @property
     def skips_bad_steps(self) -> bool:
-        """Whether it goes on after a bad step."""
+        """Whether training continues after a bad step."""
         return self.on_bad in _SKIPPING
 
     @property
     def changes_training(self) -> bool:
-        """Whether it changes what is computed, and so must know before each step."""
+        """Whether it changes what is computed, so that every step must be checked before it is taken."""
         return changes_training(self.on_bad, self.adaptive_clip)
 
 
 def changes_training(on_bad: object, adaptive_clip: object) -> bool:
-    """Of a policy's arguments, whether they change what is computed: by a step not taken, or a gradient clipped."""
+    """Whether these settings change what is computed: by skipping a step or by clipping a gradient."""
     return on_bad in _SKIPPING or adaptive_clip is not None

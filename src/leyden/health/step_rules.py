@@ -1,6 +1,6 @@
-"""What the losses and gradient norms of the steps tell, one after another: plain numbers, no torch.
+"""Findings from the losses and gradient norms of the steps: spikes, divergence, explosion. Plain numbers, no torch.
 
-Spikes: llm-foundry's KillLossSpike (twice the mean of a hundred steps, five in a row), and four standard deviations.
+Loss spikes as in llm-foundry's KillLossSpike (twice the mean of 100 steps, five in a row), and 4 standard deviations.
 """
 
 import math
@@ -12,73 +12,73 @@ from typing import Any
 from leyden.health.findings import Finding
 from leyden.health.settings import DiagnosticsSettings
 
-_MEMORY = 100  # steps
-_FEWEST = 20  # of them, before there is a mean to speak of
-_IN_A_ROW = 5
-_BEGINNING = 10  # steps whose median is the loss at the start
+_WINDOW = 100  # steps
+_FEWEST = 20  # steps before the mean is used
+_IN_A_ROW = 5  # consecutive spikes that are reported
+_START = 10  # steps whose median is the initial loss
 
 
 class StepSeries:
-    """Loss and gradient norm, step by step.
+    """Series of losses and gradient norms, and the findings they give.
 
     Args:
         policy: thresholds.
-        max_norm: at which gradients are clipped; None: they are not.
+        max_norm: norm at which gradients are clipped; None: no clipping.
     """
 
     def __init__(self, policy: DiagnosticsSettings, max_norm: float | None) -> None:
         self.policy, self._max_norm = policy, max_norm
         self._first: list[float] = []
-        self._calm: deque[float] = deque(maxlen=_MEMORY)
+        self._normal: deque[float] = deque(maxlen=_WINDOW)
         self._last: deque[float] = deque(maxlen=policy.spike_lasting)
-        self._norms: deque[float] = deque(maxlen=2 * _MEMORY)
-        self._row = 0
+        self._norms: deque[float] = deque(maxlen=2 * _WINDOW)
+        self._consecutive = 0
         self.spike_lasts = False
 
     def add(self, step: int, losses: Sequence[float], norms: Sequence[float]) -> Iterator[Finding]:
-        """Take in the steps from `step` on."""
-        for place, (loss, norm) in enumerate(zip(losses, norms, strict=True)):
-            yield from self._step(step + place, loss, norm)
+        """Add losses and gradient norms of consecutive steps, the first of which is `step`; yields the findings."""
+        for offset, (loss, norm) in enumerate(zip(losses, norms, strict=True)):
+            yield from self._step(step + offset, loss, norm)
         yield from self._gradients(step + len(losses))
 
     def _step(self, step: int, loss: float, norm: float) -> Iterator[Finding]:
-        if len(self._first) < _BEGINNING:
+        if len(self._first) < _START:
             self._first.append(loss)
         self._last.append(loss)
         self._norms.append(norm)
-        if not self._spikes(loss):
-            self._row = 0
-            self._calm.append(loss)
+        if not self._is_spike(loss):
+            self._consecutive = 0
+            self._normal.append(loss)
         else:
-            self._row += 1
-            if self._row == _IN_A_ROW:
-                yield self._spike(step, loss)
-            self.spike_lasts = self._row >= self.policy.spike_lasting
-            if self._row == self.policy.spike_lasting:
-                yield self._diverged(step, statistics.fmean(self._calm))
-        yield from self._far(step)
+            self._consecutive += 1
+            if self._consecutive == _IN_A_ROW:
+                yield self._spike_finding(step, loss)
+            self.spike_lasts = self._consecutive >= self.policy.spike_lasting
+            if self._consecutive == self.policy.spike_lasting:
+                yield self._divergence_finding(step, statistics.fmean(self._normal))
+        yield from self._divergence(step)
 
-    def _far(self, step: int) -> Iterator[Finding]:
-        """Whether the loss has been far above its beginning for long, or for a while beyond all bounds."""
+    def _divergence(self, step: int) -> Iterator[Finding]:
+        """Divergence: the loss stays 3 times above its initial value, or for a shorter time 10,000 times."""
         least, start = min(self._last), max(self._first[0], 1e-3)
         if least > 1e4 * max(1.0, start) and len(self._last) >= _FEWEST:
-            yield self._diverged(step, start)
+            yield self._divergence_finding(step, start)
         elif least > 3 * start and len(self._last) == self.policy.spike_lasting:
             start = statistics.median(self._first)
             if least > 3 * start:
-                yield self._diverged(step, start)
+                yield self._divergence_finding(step, start)
 
-    def _spikes(self, loss: float) -> bool:
-        if len(self._calm) < _FEWEST:
+    def _is_spike(self, loss: float) -> bool:
+        if len(self._normal) < _FEWEST:
             return False
-        mean = statistics.fmean(self._calm)
+        mean = statistics.fmean(self._normal)
         if loss <= self.policy.spike * mean:
             return False
-        spread = math.sqrt(statistics.fmean((x - mean) ** 2 for x in self._calm))
+        spread = math.sqrt(statistics.fmean((x - mean) ** 2 for x in self._normal))
         return loss > mean + self.policy.spike_z * spread
 
-    def _spike(self, step: int, loss: float) -> Finding:
-        mean = statistics.fmean(self._calm)
+    def _spike_finding(self, step: int, loss: float) -> Finding:
+        mean = statistics.fmean(self._normal)
         return Finding(
             "loss_spike",
             "warning",
@@ -88,28 +88,28 @@ class StepSeries:
             step=step,
         )
 
-    def _diverged(self, step: int, before: float) -> Finding:
+    def _divergence_finding(self, step: int, before: float) -> Finding:
         now = statistics.median(self._last)
         return Finding(
             "diverged",
             "error",
-            f"training diverged: the loss is {now:.3g}, it was {before:.3g} before; the learning rate is too high",
+            f"training diverged: the loss rose from {before:.3g} to {now:.3g}; the learning rate is too high",
             advice=("optimizer.lr={rate/10}", "trainer.gradient_clip_val=1"),
             evidence={"before": before, "loss": now},
             step=step,
         )
 
     def _gradients(self, step: int) -> Iterator[Finding]:
-        """Of the last hundred steps against the hundred before them."""
-        if len(self._norms) < 2 * _MEMORY:
+        """Gradient norms of the last 100 steps against the 100 steps before them."""
+        if len(self._norms) < 2 * _WINDOW:
             return
         norms = list(self._norms)
-        before, now = statistics.median(norms[:_MEMORY]), statistics.median(norms[_MEMORY:])
+        before, now = statistics.median(norms[:_WINDOW]), statistics.median(norms[_WINDOW:])
         if before > 0 and now > self.policy.growth * before:
             yield Finding(
                 "exploding_gradients",
                 "warning",
-                f"the gradient's norm grew from {before:.3g} to {now:.3g} in {_MEMORY} steps",
+                f"the gradient norm grew from {before:.3g} to {now:.3g} in {_WINDOW} steps",
                 advice=("trainer.gradient_clip_val=1", "optimizer.lr={rate/3}"),
                 evidence={"before": before, "norm": now},
                 step=step,
@@ -120,40 +120,40 @@ class StepSeries:
                 yield Finding(
                     "clipping",
                     "warning",
-                    f"{share:.0%} of the gradients are clipped, to a {now / self._max_norm:.0f}th: the step is mostly "
-                    "the clip's",
+                    f"{share:.0%} of the gradients are clipped, by a factor of {now / self._max_norm:.0f} (median): "
+                    "clipping decides the size of most steps",
                     advice=("optimizer.lr={rate/3}",),
                     evidence={"share": share, "norm": now},
                     step=step,
                 )
 
     def state(self) -> dict[str, Any]:
-        """What a resume goes on from."""
+        """State for a checkpoint, as plain numbers."""
         return {
             "first": self._first,
-            "calm": list(self._calm),
+            "normal": list(self._normal),
             "last": list(self._last),
             "norms": list(self._norms),
-            "row": self._row,
+            "consecutive": self._consecutive,
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take that up."""
-        self._first, self._row = list(state["first"]), state["row"]
-        self._calm = deque(state["calm"], maxlen=_MEMORY)
+        """Restore what `state` returned."""
+        self._first, self._consecutive = list(state["first"]), state["consecutive"]
+        self._normal = deque(state["normal"], maxlen=_WINDOW)
         self._last = deque(state["last"], maxlen=self.policy.spike_lasting)
-        self._norms = deque(state["norms"], maxlen=2 * _MEMORY)
+        self._norms = deque(state["norms"], maxlen=2 * _WINDOW)
 
 
 def initial_loss(loss: float, classes: int, policy: DiagnosticsSettings) -> Iterator[Finding]:
-    """A net that knows nothing answers every class with 1 / C: the first loss is ln C."""
+    """The finding for a first loss far above ln C, the cross-entropy of predicting every class with 1 / C."""
     expected = math.log(classes)
     if loss > (1 + policy.initial_loss) * expected:
         yield Finding(
             "initial_loss",
             "warning",
-            f"the first loss is {loss:.3g}, a net that knows nothing has ln {classes} = {expected:.3g}: "
-            "its last layer starts too large, or the labels are not what they seem",
+            f"the first loss is {loss:.3g}, uniform predictions give ln {classes} = {expected:.3g}: the initial "
+            "weights of the last layer are too large, or the labels are wrong",
             evidence={"loss": loss, "expected": expected},
             step=0,
         )

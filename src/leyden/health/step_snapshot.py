@@ -1,7 +1,7 @@
-"""What is needed to do a bad step again: its batches, the weights before it, and the state of the random numbers.
+"""Snapshot of a non-finite step, to replay it: its batches, the weights before it and the random-number state.
 
-blackbox/rank0.pt           of the first step that went wrong; one file for each rank
-blackbox/treatment.json     what has been changed since: {"rollbacks": [...], "passed": [[epoch, first, last], ...]}
+blackbox/rank0.pt          snapshot of the first non-finite step; one file per rank
+blackbox/recovery.json     changes by rollbacks: {"rollbacks": [...], "passed": [[epoch, first, last], ...]}
 """
 
 import json
@@ -19,12 +19,12 @@ from leyden.utils.files import damaged, read_object
 
 @dataclass(frozen=True)
 class RecordedBatch:
-    """A batch as the training step got it: on a step's micro-batches there are several.
+    """A batch as the training step received it; a step with gradient accumulation has several.
 
     Args:
-        batch: whatever the loader gives; a `Batch` from Leyden's.
-        index: its number in the epoch, on this rank.
-        rng: state of torch's generators before the step, as `transient.torch_rng` returns it.
+        batch: output of the data loader; a `Batch` from Leyden's loader.
+        index: index of the batch in the epoch, on this rank.
+        rng: state of torch's generators before the step, as `random_state.torch_rng` returns it.
     """
 
     batch: Any
@@ -33,21 +33,21 @@ class RecordedBatch:
 
     @property
     def rows(self) -> list[int]:
-        """Rows of the samples in the source's table; empty for a loader of one's own."""
+        """Rows of the samples in the data table; empty for a custom loader."""
         return self.batch.rows.tolist() if isinstance(self.batch, Batch) else []
 
 
 @dataclass(frozen=True)
 class StepSnapshot:
-    """The step that went wrong.
+    """The step whose loss, gradient or weights are not finite.
 
     Args:
         step: optimizer steps taken before it.
-        epoch: from 0.
-        taken: its batches.
-        weights: the module's state_dict before it.
-        what: "loss" or "gradient": what was not finite.
-        rank: of the process.
+        epoch: epoch index, from 0.
+        batches: the batches of the step; empty: the weights are not finite.
+        weights: the module's state_dict before the step.
+        what: what is not finite: "loss", "gradient" or "model".
+        rank: rank of the process.
     """
 
     step: int
@@ -59,23 +59,23 @@ class StepSnapshot:
 
 
 def path_of(folder: Path, rank: int) -> Path:
-    """Where the box of a rank lies in a run's folder."""
+    """Path of a rank's snapshot in the folder of a run."""
     return folder / "blackbox" / f"rank{rank}.pt"
 
 
-def write(box: StepSnapshot, folder: Path) -> Path:
-    """Into the run's folder; beside its place, then renamed."""
-    path = path_of(folder, box.rank)
+def write(snapshot: StepSnapshot, folder: Path) -> Path:
+    """Write the snapshot to the folder of a run, atomically; returns its path."""
+    path = path_of(folder, snapshot.rank)
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_suffix(".writing")
     with temporary.open("wb") as file:
-        torch.save(box, file)
+        torch.save(snapshot, file)
     temporary.replace(path)
     return path
 
 
 def read(folder: Path) -> list[StepSnapshot]:
-    """The boxes of all ranks of a run.
+    """The snapshots of all ranks of a run.
 
     Raises:
         UserError: there is none, or one is damaged.
@@ -83,27 +83,27 @@ def read(folder: Path) -> list[StepSnapshot]:
     paths = sorted((folder / "blackbox").glob("rank*.pt"))
     if not paths:
         raise UserError(
-            f"{folder} has no black box: one is written at the first step whose loss or gradient is not finite"
+            f"{folder} has no step snapshot: one is written at the first step whose loss or gradient is not finite"
         )
     return [_load(path) for path in paths]
 
 
 def _load(path: Path) -> StepSnapshot:
     try:
-        box = torch.load(path, map_location="cpu", weights_only=False)
-    except Exception as error:  # whatever unpickling finds in a file that is none of ours
+        snapshot = torch.load(path, map_location="cpu", weights_only=False)
+    except Exception as error:  # unpickling a foreign or damaged file raises anything
         raise damaged(path, f"{type(error).__name__}") from error
-    if not isinstance(box, StepSnapshot):
-        raise damaged(path, f"it holds {type(box).__name__}")
-    return box
+    if not isinstance(snapshot, StepSnapshot):
+        raise damaged(path, f"it holds {type(snapshot).__name__}")
+    return snapshot
 
 
 def recovery_file(folder: Path) -> Path:
-    """What has been changed in the course of a run."""
-    return folder / "blackbox" / "treatment.json"
+    """Path of recovery.json: the rollbacks of a run."""
+    return folder / "blackbox" / "recovery.json"
 
 
 def read_recovery(folder: Path) -> dict[str, Any]:
-    """The content of that file; empty where nothing has been changed."""
+    """Content of recovery.json: {"rollbacks": [...], "passed": [...]}; empty if the run was never rolled back."""
     path = recovery_file(folder)
     return read_object(path, json.loads) if path.exists() else {}

@@ -1,4 +1,4 @@
-"""Advice with the run's own numbers in it: "optimizer.lr={rate/10}" becomes "optimizer.lr=0.0001"."""
+"""Suggested overrides with the run's own numbers: "optimizer.lr={rate/10}" becomes "optimizer.lr=0.0001"."""
 
 import re
 from collections.abc import Mapping
@@ -7,24 +7,32 @@ from typing import Any
 
 from leyden.health.findings import Finding
 
-_BLANK = re.compile(r"\{(rate|epochs)([*/])(\d+)\}")
+_PLACEHOLDER = re.compile(r"\{(rate|epochs)([*/])(\d+)\}")
 
 
 def fill_in(finding: Finding, optimizer: Mapping[str, Any], trainer: Mapping[str, Any]) -> Finding:
-    """The finding with its blanks filled; advice that cannot be filled, or that is followed already, is left out."""
-    known = {"rate": optimizer.get("lr"), "epochs": trainer.get("max_epochs")}
-    kept = []
+    """The finding with its placeholders filled in.
+
+    Suggestions that cannot be filled in, or that the run already uses, are removed.
+
+    Args:
+        finding: with placeholders {rate*N}, {rate/N}, {epochs*N}, {epochs/N} in its advice.
+        optimizer: node `optimizer` of the configuration, for the learning rate.
+        trainer: node `trainer` of the configuration, for the number of epochs.
+    """
+    values = {"rate": optimizer.get("lr"), "epochs": trainer.get("max_epochs")}
+    filled = []
     for advice in finding.advice:
-        names = {name for name, _, _ in _BLANK.findall(advice)}
-        if any(not isinstance(known[name], int | float) for name in names):
+        names = {name for name, _, _ in _PLACEHOLDER.findall(advice)}
+        if any(not isinstance(values[name], int | float) for name in names):
             continue
         key = advice.partition("=")[0]
         if key.startswith("trainer.") and trainer.get(key.removeprefix("trainer.")) is not None and not names:
             continue
-        kept.append(_BLANK.sub(lambda blank: _number(known, *blank.groups()), advice))
-    return replace(finding, advice=tuple(kept))
+        filled.append(_PLACEHOLDER.sub(lambda match: _scaled(values, *match.groups()), advice))
+    return replace(finding, advice=tuple(filled))
 
 
-def _number(known: Mapping[str, Any], name: str, sign: str, by: str) -> str:
-    value = known[name] * int(by) if sign == "*" else known[name] / int(by)
+def _scaled(values: Mapping[str, Any], name: str, operator: str, operand: str) -> str:
+    value = values[name] * int(operand) if operator == "*" else values[name] / int(operand)
     return f"{value:.3g}" if name == "rate" else str(round(value))

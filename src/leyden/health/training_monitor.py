@@ -1,4 +1,4 @@
-"""The patient's chart: what a training shows, kept step by step and epoch by epoch, and read at the end."""
+"""Collects statistics of a training by step and by epoch, and derives its findings."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -15,8 +15,8 @@ from leyden.health.settings import DiagnosticsSettings
 from leyden.health.step_rules import StepSeries
 
 _READ_EVERY = 50  # steps
-_FIRST_LOOK = 5  # step at which the layers are looked at first; then every _READ_EVERY
-# A cause before its consequences: a net that diverged has dead units, and answers one class.
+_FIRST_PROBE = 5  # step of the first layer statistics; then every _READ_EVERY
+# Causes before consequences: a net that diverged has dead units and predicts one class.
 _CAUSES = (
     *("non_finite", "zero_rate", "frozen", "diverged", "dead_units", "validation_mismatch", "collapsed"),
     "label_noise",
@@ -24,42 +24,42 @@ _CAUSES = (
 
 
 class TrainingMonitor:
-    """What was seen.
+    """Statistics and findings of one training.
 
     Args:
         policy: thresholds.
-        root: the module that is trained.
-        max_norm: at which gradients are clipped; None: they are not.
+        root: the trained module.
+        max_norm: norm at which gradients are clipped; None: no clipping.
     """
 
     def __init__(self, policy: DiagnosticsSettings, root: nn.Module, max_norm: float | None) -> None:
         self.policy, self._root = policy, root
-        self.series, self._movement = StepSeries(policy, max_norm), UpdateRatios(root)
+        self.series, self._updates = StepSeries(policy, max_norm), UpdateRatios(root)
         self.found: list[Finding] = []
         self.epochs: list[EpochStats] = []
         self._losses: list[float] = []
         self._norms: list[float] = []
-        self._seen: dict[str, dict[str, float]] = {}
+        self._layers: dict[str, dict[str, float]] = {}
         self._rate = 0.0
         self._began = time.perf_counter()
-        self._looked = 0.0  # seconds that training has taken in this epoch
-        self._activity: ActivationStats | None = None
-        self._open = ExitStack()
+        self._trained = 0.0  # seconds of training in this epoch
+        self._activations: ActivationStats | None = None
+        self._probe = ExitStack()
 
     def before_step(self, number: int, rate: float) -> None:
-        """A step is about to be taken, its gradients are there."""
+        """Call before each optimizer step, with gradients present: `number` of the step, its learning `rate`."""
         self._rate = max(self._rate, rate)
-        self._moved()
-        if number % _READ_EVERY == _FIRST_LOOK:
-            self._movement.before()
+        self._finish_probe()
+        if number % _READ_EVERY == _FIRST_PROBE:
+            self._updates.before()
 
-    def _moved(self) -> None:
-        """If a step was looked at, how far it moved the layers."""
-        if self._movement.waiting:
-            self._seen = self._movement.after()
+    def _finish_probe(self) -> None:
+        """Finish the layer statistics of the last step, if they were started."""
+        if self._updates.waiting:
+            self._layers = self._updates.after()
 
     def record(self, number: int, loss: float, norm: float) -> None:
-        """Its loss and the norm of its gradient are known; perhaps only some steps later."""
+        """Record loss and gradient norm of step `number`; in order, possibly some steps later."""
         self._losses.append(loss)
         self._norms.append(norm)
         if len(self._losses) >= _READ_EVERY:
@@ -73,70 +73,82 @@ class TrainingMonitor:
         self._losses, self._norms = [], []
 
     def begin_epoch(self) -> None:
-        """The clock of the epoch's training starts."""
-        self._began, self._looked = time.perf_counter(), 0.0
+        """Start the clock of an epoch's training."""
+        self._began, self._trained = time.perf_counter(), 0.0
 
     def pause(self) -> None:
-        """Training of the epoch is over: a validation follows."""
-        self._looked = self._looked or time.perf_counter() - self._began
+        """Stop the clock: a validation follows."""
+        self._trained = self._trained or time.perf_counter() - self._began
 
     def start_probe(self) -> None:
-        """A validation batch begins that is looked into."""
-        self._moved()
-        self._activity = ActivationStats(self._root)
-        self._open.enter_context(self._activity.watching())
+        """Start collecting activation statistics, before a validation batch."""
+        self._finish_probe()
+        self._activations = ActivationStats(self._root)
+        self._probe.enter_context(self._activations.watching())
 
     def stop_probe(self) -> None:
-        """It has ended."""
-        self._open.close()
+        """Stop collecting activation statistics, after the batch."""
+        self._probe.close()
 
     def end_epoch(
         self, step: int, scalars: dict[str, float], predicted: Sequence[float], waited: float
     ) -> EpochStats:
-        """Everything that belongs to the epoch is known."""
+        """Finish an epoch and return its statistics.
+
+        Args:
+            step: optimizer steps at its end.
+            scalars: the metrics logged in it.
+            predicted: share of validation predictions in each class (C,); may be empty.
+            waited: seconds spent waiting for data.
+        """
         self.pause()
         self._read(step - 1)
-        activity = self._activity
-        made = EpochStats(
+        activations = self._activations
+        stats = EpochStats(
             step,
             scalars,
             self._rate,
             list(predicted),
-            **self._seen,
-            dead=activity.dead() if activity else {},
-            saturated=activity.saturated() if activity else {},
-            waiting=min(1.0, waited / self._looked) if self._looked else 0.0,
+            **self._layers,
+            dead=activations.dead() if activations else {},
+            saturated=activations.saturated() if activations else {},
+            waiting=min(1.0, waited / self._trained) if self._trained else 0.0,
         )
-        self.epochs.append(made)
-        self._seen, self._rate, self._activity = {}, 0.0, None
-        return made
+        self.epochs.append(stats)
+        self._layers, self._rate, self._activations = {}, 0.0, None
+        return stats
 
     def findings(self, facts: ValidationFacts, more: Sequence[Finding] = ()) -> list[Finding]:
-        """Each kind once, the first time; of several errors the cause stays one, its consequences become remarks."""
-        every = [*more, *self.found, *judge(self.epochs, facts, self.policy)]
-        first = list({finding.id: finding for finding in reversed(every)}.values())[::-1]
+        """All findings, the first of each id; consequences of another error are lowered to level info.
+
+        Args:
+            facts: facts of the validation split.
+            more: findings from elsewhere, put first.
+        """
+        collected = [*more, *self.found, *judge(self.epochs, facts, self.policy)]
+        first = list({finding.id: finding for finding in reversed(collected)}.values())[::-1]
         return list(_ranked(first))
 
     def state(self) -> dict[str, Any]:
-        """What a resume goes on from: between two steps, so that how far the last one moved is known already."""
-        self._moved()
+        """State for a checkpoint; call it between two steps, when the last update is complete."""
+        self._finish_probe()
         return {
             "series": self.series.state(),
             "found": [finding.to_dict() for finding in self.found],
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "losses": self._losses,
             "norms": self._norms,
-            "seen": self._seen,
+            "seen": self._layers,
             "rate": self._rate,
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take that up."""
+        """Restore what `state` returned."""
         self.series.load(state["series"])
         self.found = [Finding.from_dict(stored) for stored in state["found"]]
         self.epochs = [EpochStats(**stored) for stored in state["epochs"]]
         self._losses, self._norms = list(state["losses"]), list(state["norms"])
-        self._seen, self._rate = dict(state["seen"]), state["rate"]
+        self._layers, self._rate = dict(state["seen"]), state["rate"]
 
 
 def _ranked(findings: Sequence[Finding]) -> Iterator[Finding]:

@@ -1,9 +1,9 @@
 """Training to the end, through what the doctor has to do: go back to look closer, or to go on from a good state.
 
 Going back is a resume (training.resume): the newest checkpoint that is far enough before the event, a new trainer, the
-same order of batches. What differs from then on is written to treatment.json first, so a killed run takes it up, too:
+same order of batches. What differs from then on is written to recovery.json first, so a killed run takes it up, too:
 
-    blackbox/treatment.json     {"rollbacks": [...], "passed": [[epoch, first batch, last batch], ...]}
+    blackbox/recovery.json     {"rollbacks": [...], "passed": [[epoch, first batch, last batch], ...]}
 """
 
 import contextlib
@@ -123,11 +123,11 @@ def _roll_back(
     state = resume.roll_back(place.checkpoints, bad.step - policy.margin)
     event = {"step": bad.step, "epoch": bad.epoch, "batch": bad.batch, "what": bad.what}
     event |= {"to_step": 0 if state is None else state.step, "rate_factor": policy.rate_factor}
-    treatment = {
+    changes = {
         "rollbacks": [*doctor.rollbacks, event],
         "passed": [*doctor.passed, (bad.epoch, max(0, first - 1), bad.batch + behind)],
     }
-    write_json(recovery_file(place.folder), treatment)
+    write_json(recovery_file(place.folder), changes)
     console.print(
         f"doctor: {bad}; going back to step {event['to_step']}, passing over batches {max(0, first - 1) + 1} to "
         f"{bad.batch + behind + 1} of epoch {bad.epoch + 1}, learning rate x {policy.rate_factor:g}"
@@ -184,7 +184,7 @@ def _recovered(
     message = f"{did}; the first: {found.message}"
     return (
         Finding(
-            "treated",
+            "recovered",
             "warning",
             message,
             found.where,

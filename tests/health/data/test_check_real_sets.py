@@ -1,4 +1,4 @@
-"""The doctor's look at the real data sets: it does not cry wolf, and finds SMS Spam's own leak."""
+"""Data checks of the real data sets: no false errors, and the known leak of SMS Spam is found."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def read(needed: str, *overrides: str) -> DataModule:
         (".", ["data=digits"], []),
     ],
 )
-def test_natural_sets_have_no_error_and_one_warning_at_most(
+def test_real_sets_have_no_error_and_at_most_one_warning(
     needed: str, overrides: list[str], warnings: list[str]
 ) -> None:
     data = read(needed, *overrides)
@@ -57,7 +57,7 @@ def test_natural_sets_have_no_error_and_one_warning_at_most(
     assert {finding.id for finding in quick_checks(data)} <= set(warnings)
 
 
-def test_few_of_mnist_are_taken_for_near_duplicates() -> None:
+def test_mnist_has_few_near_duplicates() -> None:
     found = [
         finding for finding in find_problems(read("MNIST", "data=mnist")) if finding.id == "near_duplicates"
     ]
@@ -75,7 +75,7 @@ def test_the_leak_of_sms_spam(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)[0]["id"] == "split_leak"
 
 
-def test_quick_is_quick() -> None:
+def test_quick_checks_are_fast() -> None:
     data = read("MNIST", "data=mnist")
     seconds = []
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Every finding appears where it should and does not where it should not; exactly one error for one fault."""
+"""Each planted fault gives its finding, clean data gives none, and one fault gives exactly one error."""
 
 from pathlib import Path
 
@@ -55,12 +55,12 @@ def one(found: list[Finding], identity: str) -> Finding:
     return finding
 
 
-# -- identical inputs
+# -- duplicates
 
 
 @pytest.mark.parametrize("modality", MAKE)
 @pytest.mark.parametrize(("copies", "level"), [(0, None), (1, "warning"), (8, "error")])
-def test_copies_across_the_split(modality: str, copies: int, level: str | None, tmp_path: Path) -> None:
+def test_duplicates_across_the_split(modality: str, copies: int, level: str | None, tmp_path: Path) -> None:
     inputs = MAKE[modality]()
     for copy in range(copies):
         inputs[240 + copy] = inputs[copy]  # of the same label
@@ -79,7 +79,7 @@ def test_copies_across_the_split(modality: str, copies: int, level: str | None, 
         assert "split_leak" not in levels(find_problems(cleaned)) | levels(quick_checks(cleaned))
 
 
-def test_texts_are_identical_by_their_words(tmp_path: Path) -> None:
+def test_texts_are_compared_by_their_words(tmp_path: Path) -> None:
     inputs = texts()
     inputs[240] = np.frombuffer(bytes(inputs[0]).upper() + b" !!", dtype=np.uint8)
     assert "split_leak" in levels(find_problems(layer("text", inputs, LABELS, PART, tmp_path)))
@@ -94,10 +94,10 @@ def test_labels_of_identical_inputs(modality: str, tmp_path: Path) -> None:
     assert (finding.level, finding.evidence["names"]) == ("warning", ["row 0 (class 0)", "row 1 (class 1)"])
     assert levels(quick_checks(data)) == {"label_conflict": "warning"}
     removed = layer(modality, inputs, LABELS, PART, tmp_path, deduplicate=True)
-    assert "label_conflict" in levels(find_problems(removed))  # also of copies that are left out
+    assert "label_conflict" in levels(find_problems(removed))  # includes removed duplicates
 
 
-def test_copies_within_train_are_told(tmp_path: Path) -> None:
+def test_duplicates_within_train_are_reported(tmp_path: Path) -> None:
     inputs = images()
     inputs[4] = inputs[8] = inputs[0]
     data = layer("image", inputs, LABELS, PART, tmp_path)
@@ -109,11 +109,11 @@ def test_copies_within_train_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 5, 7), (1, 2, 3), (3, 32, 32)])
 def test_quick_keys_agree_with_the_digests(shape: tuple[int, int, int], tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    inputs = list(rng.integers(0, 3, (ROWS, *shape), dtype=np.uint8))  # few values: many alike in part
+    inputs = list(rng.integers(0, 3, (ROWS, *shape), dtype=np.uint8))  # few values: many partly equal
     for row in rng.integers(0, ROWS, 50):
         inputs[row] = inputs[row // 2]
     inputs[7] = inputs[6].copy()
-    inputs[7].reshape(-1)[-1] ^= 1  # alike but for the last pixel, which the quick key may not see
+    inputs[7].reshape(-1)[-1] ^= 1  # equal except for the last pixel, which the quick key may ignore
     data = layer("image", inputs, LABELS, PART, tmp_path)
     rows = np.arange(ROWS)
     exact, fast = duplicates.digests(data, rows), duplicates.quick_digests(data, rows)
@@ -122,8 +122,8 @@ def test_quick_keys_agree_with_the_digests(shape: tuple[int, int, int], tmp_path
     assert np.array_equal((exact[:, None] == exact)[:40, :40], plain)
 
 
-def test_quick_keys_tell_different_inputs_apart(tmp_path: Path) -> None:
-    """So that next to nothing is left to be compared value by value."""
+def test_quick_keys_of_different_inputs_differ(tmp_path: Path) -> None:
+    """Otherwise many inputs would need full hashes."""
     data = layer("image", images(), LABELS, PART, tmp_path)
     keys = duplicates._image_keys(data.table.inputs, np.arange(ROWS))  # type: ignore[arg-type]
     assert len(np.unique(keys)) == ROWS
@@ -158,7 +158,7 @@ def test_constant_inputs(modality: str, empty: int, level: str, tmp_path: Path) 
         assert [f.id for f in quick_checks(data) if f.level == "error"] == [identity]
 
 
-def test_a_dark_picture_and_a_quiet_recording_are_none(tmp_path: Path) -> None:
+def test_a_dark_image_and_a_quiet_recording_are_not_constant(tmp_path: Path) -> None:
     pictures = [image // 100 for image in images()]
     assert "constant_input" not in levels(find_problems(layer("image", pictures, LABELS, PART, tmp_path)))
     quiet = [clip // 64 for clip in clips()]
@@ -196,7 +196,7 @@ def test_unknown_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("limit", "found"), [(100, False), (12, True)])
-def test_texts_that_are_cut(limit: int, found: bool, tmp_path: Path) -> None:
+def test_truncated_texts(limit: int, found: bool, tmp_path: Path) -> None:
     data = layer("text", texts(), LABELS, PART, tmp_path, tokenizer=Word(max_length=limit))
     assert ("lengths_cut" in levels(find_problems(data))) is found
 
@@ -228,7 +228,7 @@ def test_sample_rates(tmp_path: Path) -> None:
     assert levels(wrong)["sample_rate"] == "warning"
 
 
-def test_recordings_that_are_cut(tmp_path: Path) -> None:
+def test_truncated_recordings(tmp_path: Path) -> None:
     root = str(recordings(tmp_path / "same"))
     assert "lengths_cut" not in levels(
         find_problems(read(AudioFolder(root, max_seconds=0.6), tmp_path / "c"))
@@ -260,7 +260,7 @@ def test_bad_files_by_name(tmp_path: Path) -> None:
     (root / "0" / "bad.png").write_bytes(b"no picture")
     data = read(ImageFolder(str(root)), tmp_path / "c")
     assert one(find_problems(data), "bad_files").level == "warning"
-    stops = [finding for look in run_checks(data, stops=True) for finding in look.findings]
+    stops = [finding for result in run_checks(data, stops=True) for finding in result.findings]
     finding = one(stops, "bad_files")
     assert (finding.level, finding.advice) == ("error", ("data.on_bad=skip",))
     assert "0/bad.png" in finding.message
@@ -268,7 +268,7 @@ def test_bad_files_by_name(tmp_path: Path) -> None:
         find_problems(read(ImageFolder(str(root)), tmp_path / "c", "stop"))
 
 
-def test_files_that_stay_files(tmp_path: Path) -> None:
+def test_files_that_are_not_cached(tmp_path: Path) -> None:
     root = pictures(tmp_path / "p")
     data = read(ImageFolder(str(root)), tmp_path / "c")
     copied = ImageFolder(str(root))
@@ -306,7 +306,7 @@ def test_classes(tmp_path: Path) -> None:
     assert quick_checks(layer("image", images(), LABELS, PART, tmp_path)) == []
 
 
-def test_rare_classes_are_told(tmp_path: Path) -> None:
+def test_rare_classes_are_reported(tmp_path: Path) -> None:
     labels = np.where(LABELS == 3, 0, LABELS)
     labels[[*range(6), 240, 320]] = 3
     found = find_problems(layer("image", images(), labels, PART, tmp_path, batch_size=2))
@@ -346,7 +346,7 @@ def test_groups(tmp_path: Path) -> None:
     assert one(quick_checks(folds), "group_leak").advice == ("split.grouped=true",)
 
 
-# -- splits that do not look alike
+# -- distribution shift
 
 
 @pytest.mark.parametrize("change", ["inverted", "scaled", "none"])
@@ -361,7 +361,7 @@ def test_validation_of_another_range(change: str, tmp_path: Path) -> None:
     )
 
 
-def test_train_that_is_unlike_both_is_one_fault(tmp_path: Path) -> None:
+def test_a_shift_of_both_splits_is_one_finding(tmp_path: Path) -> None:
     inputs = [image // 4 for image in images()]
     for row in range(240, ROWS):
         inputs[row] = 255 - inputs[row]
@@ -370,7 +370,7 @@ def test_train_that_is_unlike_both_is_one_fault(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("modality", MAKE)
-def test_a_split_that_can_be_told_at_a_glance(modality: str, tmp_path: Path) -> None:
+def test_a_separable_split(modality: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     inputs = (
         [image + rng.integers(0, 40) for image in images(channels=3)]
@@ -390,7 +390,7 @@ def test_a_split_that_can_be_told_at_a_glance(modality: str, tmp_path: Path) -> 
     assert (finding.level, finding.where) == ("warning", "test")
 
 
-def test_other_groups_may_differ(tmp_path: Path) -> None:
+def test_new_groups_may_differ(tmp_path: Path) -> None:
     inputs = clips()
     for row in range(320, ROWS):
         inputs[row] = np.repeat(inputs[row], 2)[: len(inputs[row])]
@@ -400,7 +400,7 @@ def test_other_groups_may_differ(tmp_path: Path) -> None:
     )
 
 
-def test_words() -> None:
+def test_percentages_and_status() -> None:
     assert [percent(x) for x in (0.11341, 0.0005, 0.0)] == ["11.3 %", "0.05 %", "0 %"]
-    assert CheckResult("x", "y").status == "holds"
+    assert CheckResult("x", "y").status == "passed"
     assert CheckResult("x", "y", (Finding("a", "info", ""), Finding("b", "error", ""))).status == "error"

@@ -1,4 +1,4 @@
-"""Planted near duplicates are found and nothing else is; what is only alike is not taken for a copy."""
+"""Planted near duplicates are found and nothing else is; merely similar samples are not reported."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,7 @@ SOURCES: dict[str, Callable[[], Sources]] = {
 
 
 def planted(modality: str, cache: Path) -> tuple[DataModule, np.ndarray]:
-    """400 rows of train, 100 others to test, 100 near duplicates of train to validate; the row each copies, or -1."""
+    """400 rows of train, 100 of test, 100 near duplicates of train in validation; the row of the original, or -1."""
     rng = np.random.default_rng(3)
     source = SOURCES[modality]()
     own = [source.decode(row) for row in range(ROWS)]
@@ -70,7 +70,7 @@ def test_the_finding_names_both_sides(modality: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("modality", SOURCES)
-def test_what_was_not_planted_is_not_found(modality: str, tmp_path: Path) -> None:
+def test_clean_data_has_no_near_duplicates(modality: str, tmp_path: Path) -> None:
     source = SOURCES[modality]()
     inputs, part = [source.decode(row) for row in range(ROWS)], np.arange(ROWS) % 5 % 3
     data = layer(modality, inputs, source.index().targets, part, tmp_path)
@@ -101,7 +101,7 @@ def test_a_copy_is_found_at_any_size(shape: tuple[int, int, int], seed: int) -> 
 
 
 def test_alike_is_no_copy() -> None:
-    """Pictures of one kind, as the ones of MNIST: any two correlate by about .97, and none is a copy."""
+    """Similar images, as the ones of MNIST: any two correlate by about .97, and none is a duplicate."""
     rng = np.random.default_rng(0)
 
     def smooth(count: int) -> np.ndarray:
@@ -159,7 +159,7 @@ def test_texts_that_are_alike_on_one_side_only() -> None:
 
 
 @pytest.mark.parametrize("texts", [[b"", b""], [b"ok", b"ok", b"okay"], [b"no" * 30, b"yes" * 30]])
-def test_short_and_strange_texts_are_no_near_duplicates(texts: list[bytes]) -> None:
+def test_short_and_degenerate_texts_are_no_near_duplicates(texts: list[bytes]) -> None:
     last = len(texts) - 1
     assert not len(near_duplicates_text.near(texts, np.array([last]), np.arange(last)).query)
 

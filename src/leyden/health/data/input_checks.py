@@ -1,4 +1,4 @@
-"""What the inputs are like: bad files, constant and silent inputs, channels, sample rates, lengths, words."""
+"""Checks of the inputs: bad files, constant inputs, channels, image sizes, sample rates, truncation, vocabulary."""
 
 import json
 from collections.abc import Iterator
@@ -8,29 +8,35 @@ import numpy as np
 from leyden.data.datamodule import DataModule
 from leyden.data.table import Ragged
 from leyden.data.tokenizers import UNKNOWN_ID
-from leyden.health.data.common import KEPT, PARTS, examples, names_of, part_of, percent
+from leyden.health.data.common import MAX_EVIDENCE, SPLITS, examples, names_of, percent, split_codes
 from leyden.health.data.input_stats import InputStats
 from leyden.health.findings import CheckResult, Finding, Level
 
-BAD_WARNING = 0.01  # of all inputs, where they are left out by data.on_bad=skip
-CONSTANT_WARNING, CONSTANT_ERROR = 0.001, 0.1  # of train, val and test
+BAD_WARNING = 0.01  # of all inputs, if data.on_bad=skip removes them
+CONSTANT_WARNING, CONSTANT_ERROR = 0.001, 0.1  # of the inputs of train, val and test
 CLIPPED_SAMPLES, CLIPPED_WARNING = 0.001, 0.1  # of a recording's samples, of the recordings
 FLAT_CHANNEL = 1.0  # grey levels: standard deviation over all pixels
-CUT_WARNING = 0.1  # of the inputs
+TRUNCATED_WARNING = 0.1  # of the inputs
 UNKNOWN_WARNING = 0.2  # of validation and test tokens
-RATE_WARNING = 0.01  # of the recordings have less than the rate they are used at
+RATE_WARNING = 0.01  # of the recordings have a lower sample rate than they are used at
 ENLARGED_WARNING = 0.1  # of the images are enlarged to more than twice their size
 
 
-def check_inputs(data: DataModule, scan: InputStats, stops: bool) -> Iterator[CheckResult]:
-    """Every check of values that the modality has."""
+def check_inputs(data: DataModule, stats: InputStats, stops: bool) -> Iterator[CheckResult]:
+    """The checks of the inputs that apply to the modality.
+
+    Args:
+        data: the data, already loaded.
+        stats: statistics of its inputs.
+        stops: training would stop at inputs that cannot be decoded.
+    """
     yield bad_files(data, stops)
-    yield constant(data, scan.rows[scan.constant])
+    yield constant(data, stats.rows[stats.constant])
     if data.source.modality == "image":
-        yield channels(data, scan)
+        yield channels(data, stats)
         yield from sizes(data)
     elif data.source.modality == "audio":
-        yield clipping(data, scan)
+        yield clipping(data, stats)
         yield from rates(data)
         yield from lengths(data)
     else:
@@ -39,67 +45,67 @@ def check_inputs(data: DataModule, scan: InputStats, stops: bool) -> Iterator[Ch
 
 
 def bad_files(data: DataModule, stops: bool) -> CheckResult:
-    """Inputs that could not be decoded; `stops`: training would refuse them."""
-    name, skipped = "files that can be read", data.table.skipped
+    """Inputs that cannot be decoded; `stops`: training would stop at them."""
+    name, skipped = "readable inputs", data.table.skipped
     total = len(skipped) + len(data.table)
-    told = f"{len(data.table):,} of {total:,}"
+    summary = f"{len(data.table):,} of {total:,}"
     if not len(skipped):
-        return CheckResult(name, told)
+        return CheckResult(name, summary)
     share = len(skipped) / total
     level: Level = "error" if stops else "warning" if share > BAD_WARNING else "info"
-    what = "and training stops" if stops else "and left out"
+    what = "and would stop training" if stops else "and are removed"
     listed = examples(skipped.lines(), len(skipped))
     message = f"{len(skipped):,} of {total:,} inputs cannot be decoded {what}: {listed}."
-    evidence = {"share": share, "count": len(skipped), "names": skipped.lines()[:KEPT]}
+    evidence = {"share": share, "count": len(skipped), "names": skipped.lines()[:MAX_EVIDENCE]}
     advice = ("data.on_bad=skip",) if stops else ()
-    return CheckResult(name, told, (Finding("bad_files", level, message, "", advice, evidence),))
+    return CheckResult(name, summary, (Finding("bad_files", level, message, "", advice, evidence),))
 
 
-_NOTHING = {
-    "image": ("constant_input", "images of more than one colour", "are one colour"),
+_CONSTANT_KINDS = {
+    "image": ("constant_input", "images of more than one colour", "have only one colour"),
     "audio": ("silent_input", "recordings that are not silent", "are silent"),
-    "text": ("empty_input", "texts with a known token", "hold no known token"),
+    "text": ("empty_input", "texts with a known token", "have no known token"),
 }
 
 
 def constant(data: DataModule, empty: np.ndarray) -> CheckResult:
-    """Images of one colour, silent recordings, texts of unknown tokens alone: the rows `empty` (m,)."""
-    identity, name, what = _NOTHING[data.source.modality]
+    """Images of one colour, silent recordings, texts without a known token: the rows `empty` (m,)."""
+    identity, name, what = _CONSTANT_KINDS[data.source.modality]
     total = sum(map(len, data.splits))
-    told = f"{total - len(empty):,} of {total:,}"
+    summary = f"{total - len(empty):,} of {total:,}"
     if not len(empty):
-        return CheckResult(name, told)
+        return CheckResult(name, summary)
     share = len(empty) / total
     level: Level = "error" if share > CONSTANT_ERROR else "warning" if share > CONSTANT_WARNING else "info"
     names = names_of(data, empty)
     message = f"{len(empty):,} of {total:,} inputs ({percent(share)}) {what}: {examples(names, len(empty))}."
-    where = ", ".join(PARTS[p] for p in np.unique(part_of(data)[empty]))
+    where = ", ".join(SPLITS[p] for p in np.unique(split_codes(data)[empty]))
     evidence = {"share": share, "count": len(empty), "names": names}
-    return CheckResult(name, told, (Finding(identity, level, message, where, (), evidence),))
+    return CheckResult(name, summary, (Finding(identity, level, message, where, (), evidence),))
 
 
-def channels(data: DataModule, scan: InputStats) -> CheckResult:
-    """Channels that never vary, and three that are one."""
-    count = scan.levels.shape[1] // 2
-    train = scan.levels[: len(data.splits.train)].astype(np.float64)
+def channels(data: DataModule, stats: InputStats) -> CheckResult:
+    """Channels that do not vary, and three equal channels."""
+    count = stats.levels.shape[1] // 2
+    train = stats.levels[: len(data.splits.train)].astype(np.float64)
     mean, std = train[:, :count], train[:, count:]
     spread = np.sqrt(np.maximum((std**2 + mean**2).mean(0) - mean.mean(0) ** 2, 0))
-    told = f"mean {_listed(mean.mean(0))}, deviation {_listed(spread)} of 255"
+    summary = f"mean {_listed(mean.mean(0))}, deviation {_listed(spread)} of 255"
     found = [
         Finding(
             "constant_channel",
             "warning",
-            f"Channel {channel} hardly varies (standard deviation {spread[channel]:.2g} of 255): nothing is in it.",
+            f"Channel {channel} is nearly constant (standard deviation {spread[channel]:.2g} of 255): no information.",
             f"channel {channel}",
             (),
             {"deviation": float(spread[channel])},
         )
         for channel in np.flatnonzero(spread < FLAT_CHANNEL).tolist()
     ]
-    if scan.grey:
-        message = "The three channels of every image are equal: grey pictures, read as colour at three times the cost."
+    if stats.grey:
+        message = "The three channels of every image are equal: greyscale images read as colour, at 3 times the cost."
         found.append(Finding("grey_as_colour", "info", message, "", ("data.source.channels=1",)))
-    return CheckResult("channels", told, tuple(found))
+    return CheckResult("channels", summary, tuple(found))
 
 
 def _listed(values: np.ndarray) -> str:
@@ -107,7 +113,7 @@ def _listed(values: np.ndarray) -> str:
 
 
 def sizes(data: DataModule) -> Iterator[CheckResult]:
-    """How much the files' sizes differ, where the source knows them and resizes."""
+    """Sizes of the image files, for sources that resize: images enlarged to more than twice their size."""
     if not hasattr(data.source, "sizes"):
         return
     found = np.asarray(data.source.sizes(), dtype=np.int64).reshape(-1, 2)
@@ -116,25 +122,25 @@ def sizes(data: DataModule) -> Iterator[CheckResult]:
     share = float(np.mean(shorter * 2 < target)) if len(found) else 0.0
     distinct = len(np.unique(found, axis=0))
     low, high = found.min(0, initial=1 << 30), found.max(0, initial=0)
-    told = f"{distinct:,} sizes, {low[0]}x{low[1]} to {high[0]}x{high[1]} pixels, used at {target}"
+    summary = f"{distinct:,} sizes, {low[0]}x{low[1]} to {high[0]}x{high[1]} pixels, used at {target}"
     findings = []
     if share > ENLARGED_WARNING:
         message = (
-            f"{percent(share)} of the images are enlarged to more than twice their size ({told}): they are blurred, "
-            "and blur may tell one source of pictures from another."
+            f"{percent(share)} of the images are enlarged to more than twice their size ({summary}): they are blurred, "
+            "and a net can use blur as a shortcut to the source of an image."
         )
         advice = (f"data.source.size={int(np.median(shorter))}",)
         findings.append(
             Finding("image_sizes", "warning", message, "", advice, {"share": share, "sizes": distinct})
         )
-    yield CheckResult("image sizes", told, tuple(findings))
+    yield CheckResult("image sizes", summary, tuple(findings))
 
 
-def clipping(data: DataModule, scan: InputStats) -> CheckResult:
-    """Recordings that were recorded too loud."""
-    clipped = scan.rows[scan.clipped > CLIPPED_SAMPLES]
-    share = len(clipped) / len(scan.rows)
-    told = f"{len(scan.rows) - len(clipped):,} of {len(scan.rows):,}"
+def clipping(data: DataModule, stats: InputStats) -> CheckResult:
+    """Clipped recordings: too many samples at full scale."""
+    clipped = stats.rows[stats.clipped > CLIPPED_SAMPLES]
+    share = len(clipped) / len(stats.rows)
+    summary = f"{len(stats.rows) - len(clipped):,} of {len(stats.rows):,}"
     found = []
     if share > CLIPPED_WARNING:
         names = names_of(data, clipped)
@@ -143,15 +149,15 @@ def clipping(data: DataModule, scan: InputStats) -> CheckResult:
             f"at full scale): {examples(names, len(clipped))}."
         )
         found.append(Finding("clipping", "warning", message, "", (), {"share": share, "names": names}))
-    return CheckResult("recordings that are not clipped", told, tuple(found))
+    return CheckResult("recordings without clipping", summary, tuple(found))
 
 
 def rates(data: DataModule) -> Iterator[CheckResult]:
-    """The files' sample rates against the one they are used at, where the source knows them."""
+    """Sample rates of the files against the rate they are used at, for sources that know them."""
     if not hasattr(data.source, "rates"):
         return
     counts, used = data.source.rates(), data.spec.sample_rate
-    told = f"{', '.join(f'{rate:,} Hz: {n:,}' for rate, n in sorted(counts.items()))}; used at {used:,} Hz"
+    summary = f"{', '.join(f'{rate:,} Hz: {n:,}' for rate, n in sorted(counts.items()))}; used at {used:,} Hz"
     total = sum(counts.values())
     lower = sum(n for rate, n in counts.items() if rate < used)
     higher = sum(n for rate, n in counts.items() if rate > used)
@@ -159,42 +165,46 @@ def rates(data: DataModule) -> Iterator[CheckResult]:
     if lower > RATE_WARNING * total:
         message = (
             f"{percent(lower / total)} of the recordings have a lower sample rate than the {used:,} Hz they are used "
-            f"at ({told}): above half their own rate there is nothing, and a net can tell them by that."
+            f"at ({summary}): they have no content above half their own rate, which a net can use as a shortcut."
         )
         advice = (f"data.source.sample_rate={min(counts)}",)
         found.append(
-            Finding("sample_rate", "warning", message, "", advice, {"rates": _plain(counts), "used": used})
+            Finding(
+                "sample_rate", "warning", message, "", advice, {"rates": _json_keys(counts), "used": used}
+            )
         )
     elif higher > RATE_WARNING * total and len(counts) > 1:
-        message = f"The recordings have several sample rates ({told}); the higher ones are resampled."
-        found.append(Finding("sample_rate", "info", message, "", (), {"rates": _plain(counts), "used": used}))
-    yield CheckResult("sample rates", told, tuple(found))
+        message = f"The recordings have several sample rates ({summary}); the higher ones are resampled."
+        found.append(
+            Finding("sample_rate", "info", message, "", (), {"rates": _json_keys(counts), "used": used})
+        )
+    yield CheckResult("sample rates", summary, tuple(found))
 
 
-def _plain(counts: dict[int, int]) -> dict[str, int]:
+def _json_keys(counts: dict[int, int]) -> dict[str, int]:
     return {str(rate): n for rate, n in counts.items()}
 
 
 def lengths(data: DataModule) -> Iterator[CheckResult]:
-    """How many inputs are as long as is read of them at most."""
+    """Inputs that reach the limit on tokens or seconds: probably truncated."""
     limit, key = _limit(data)
     if not limit or data.lengths is None:
         return
     used = data.lengths[np.concatenate(data.splits)]
     share = float(np.mean(used >= limit))
     unit = "tokens" if data.source.modality == "text" else "samples"
-    told = f"{percent(share)} reach the limit of {limit:,} {unit}"
+    summary = f"{percent(share)} reach the limit of {limit:,} {unit}"
     found = []
-    if share > CUT_WARNING:
-        message = f"{told}: their ends are cut off and never seen."
+    if share > TRUNCATED_WARNING:
+        message = f"{summary}: they are truncated."
         found.append(
             Finding("lengths_cut", "warning", message, "", (f"{key}=null",), {"share": share, "limit": limit})
         )
-    yield CheckResult("lengths", told, tuple(found))
+    yield CheckResult("lengths", summary, tuple(found))
 
 
 def _limit(data: DataModule) -> tuple[int, str]:
-    """Beyond how many tokens or samples an input is cut, and what sets it; 0: nowhere."""
+    """(limit in tokens or samples beyond which inputs are truncated, 0: none; the key that sets it)."""
     if data.tokenizer is not None:
         stored = json.loads(data.tokenizer.to_json()).get("truncation") or {}
         return int(stored.get("max_length", 0)), "data.tokenizer.max_length"
@@ -205,19 +215,19 @@ def _limit(data: DataModule) -> tuple[int, str]:
 
 
 def words(data: DataModule) -> CheckResult:
-    """Tokens of validation and test that the tokenizer does not know."""
+    """Share of validation and test tokens that are unknown to the tokenizer."""
     ids = data.inputs
     assert isinstance(ids, Ragged)
-    tested = np.concatenate([data.splits.val, data.splits.test])
+    evaluated = np.concatenate([data.splits.val, data.splits.test])
     unknown, total = 0, 0
-    for row in tested.tolist():
+    for row in evaluated.tolist():
         piece = ids.row(row)
         unknown, total = unknown + int(np.count_nonzero(piece == UNKNOWN_ID)), total + len(piece)
     share = unknown / max(total, 1)
-    told = f"{percent(share)} of validation and test tokens are unknown"
+    summary = f"{percent(share)} of validation and test tokens are unknown"
     if share <= UNKNOWN_WARNING:
-        return CheckResult("vocabulary", told)
-    message = f"{told} to the tokenizer, which has learnt the training texts: what they say is lost."
+        return CheckResult("vocabulary", summary)
+    message = f"{summary} to the tokenizer, which is fitted to the training texts: their information is lost."
     advice = ("data/tokenizer=bpe", "data/tokenizer=char")
     finding = Finding("out_of_vocabulary", "warning", message, "val, test", advice, {"share": share})
-    return CheckResult("vocabulary", told, (finding,))
+    return CheckResult("vocabulary", summary, (finding,))

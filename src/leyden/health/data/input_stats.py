@@ -1,4 +1,4 @@
-"""One pass over the inputs of a split data set: what each is like, in a few numbers, and its thumbnail."""
+"""Statistics and descriptors of every input of the splits, in one pass."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,26 +16,26 @@ from leyden.health.data.near_duplicates_audio import Waves
 from leyden.utils.parallel import parallel_map
 
 FULL_SCALE = 32_700  # of int16: a sample beyond is clipped
-SILENT = 16  # of int16, -66 dB: a recording that nowhere exceeds it is silent
+SILENT = 16  # of int16, -66 dB: peak of a silent recording, at most
 _CHUNK = 512
-_GRID = 4  # by 4 places in a picture, whose mean colours are features
+_GRID = 4  # by 4 cells of an image, whose mean colours are features
 _BANDS = 16  # of a recording's spectrum below 2 kHz
 _TOKENS = 63  # the most frequent ones, whose shares are features of a text
 
 
 @dataclass(frozen=True)
 class InputStats:
-    """What is known of n rows of the table.
+    """Statistics of n rows of the table.
 
     Args:
         rows: int64 (n,).
         levels: float32 (n, k): of images each channel's mean and standard deviation (0 to 255), of recordings the
             level in dB of full scale; empty for texts.
-        features: float32 (n, d), a coarse description by which two splits can be told apart.
+        features: float32 (n, d), coarse features for the two-sample test between splits.
         constant: bool (n,), an image of one colour, a silent recording, a text without a known token.
-        clipped: float32 (n,), share of samples at full scale; zeros but for audio.
-        grey: every image has three equal channels.
-        thumbs: uint8 (n, h, w) of images, Waves of recordings, None of texts.
+        clipped: float32 (n,), share of samples at full scale; zeros except for audio.
+        grey: whether every image has three equal channels.
+        thumbs: for near duplicates: uint8 (n, h, w) of images, `Waves` of recordings, None of texts.
     """
 
     rows: np.ndarray
@@ -47,22 +47,22 @@ class InputStats:
     thumbs: torch.Tensor | Waves | None
 
     def of(self, rows: np.ndarray) -> np.ndarray:
-        """Places (m,) of some rows in this scan."""
+        """Indices (m,) of rows (m,) of the table in these statistics."""
         order = np.argsort(self.rows)
         return order[np.searchsorted(self.rows, rows, sorter=order)]
 
 
 def input_stats(data: DataModule) -> InputStats:
-    """Every input of train, val and test, once."""
+    """Statistics of every input of train, val and test, in this order."""
     rows = np.concatenate(data.splits)
     if data.source.modality == "text":
         return _texts(data, rows)
-    look: Callable[[DataModule, np.ndarray], dict[str, Any]] = (
+    compute: Callable[[DataModule, np.ndarray], dict[str, Any]] = (
         _images if data.source.modality == "image" else _clips
     )
     starts = range(0, len(rows), _CHUNK)
-    label = f"looking at {data.source.modality}"
-    parts = list(parallel_map(lambda start: look(data, rows[start : start + _CHUNK]), starts, label, 1))
+    label = f"checking {data.source.modality}"
+    parts = list(parallel_map(lambda start: compute(data, rows[start : start + _CHUNK]), starts, label, 1))
     arrays = {
         name: np.concatenate([part[name] for part in parts])
         for name in parts[0]

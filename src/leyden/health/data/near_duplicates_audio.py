@@ -1,8 +1,8 @@
-"""Near duplicates among recordings: the same one louder, noisier, cut or moved by some hundredths of a second.
+"""Near duplicates among recordings: the same one at another level, with noise, cut or shifted by some 10 ms.
 
-Candidates by the magnitude spectrum of the whole recording, which a shift leaves alone; then the waveforms laid
-upon one another at the best shift. Of all pairs of FSDD two recordings of one word by one voice correlate by .971 at
-most; copies do by .99. Both are done at 4 kHz, on the first SECONDS.
+Candidates are found by the magnitude spectrum of the whole recording, which is invariant to shifts, and verified by
+the correlation of the waveforms at the best shift. In FSDD, different recordings of one word by one speaker correlate
+by .971 at most, duplicates by .99. Both steps work at 4 kHz, on the first SECONDS.
 """
 
 from collections.abc import Sequence
@@ -16,31 +16,31 @@ from leyden.health.data.nearest_neighbors import Pairs, candidates, unit
 
 RATE = 4000  # Hz
 SECONDS = 4.0
-CORRELATION = 0.98  # of copies, at least
+CORRELATION = 0.98  # of near duplicates, at least
 SHIFT = 0.1  # seconds, at most
-OVERLAP = 0.75  # of the longer one, at least
+OVERLAP = 0.75  # of the longer recording, at least
 _DEPTH = 256  # of the descriptor, a random projection of the spectrum
 _SPECTRUM = 1 << 14  # points: at least SECONDS
-_PARTS = torch.arange(-3, 4) / 8  # of a sample: shifts tried about the best half one
-_TAPS = 12  # samples of the reduced rate, each way, that the low pass weighs
+_FRACTIONS = torch.arange(-3, 4) / 8  # of a sample: shifts tried around the best half-sample shift
+_TAPS = 12  # samples of the reduced rate on each side of the low-pass filter
 _BLOCK = 64
 _FULL = 127  # of int8
 
 
 class Waves:
-    """Recordings at 4 kHz, each scaled to its own peak: values int8 (total,), offsets int64 (n + 1,)."""
+    """Recordings at 4 kHz, each scaled to its own peak and stored one after the other."""
 
     def __init__(self, values: Tensor, lengths: Tensor) -> None:
-        """See the class; lengths int64 (n,)."""
+        """values int8 (sum of lengths,); lengths int64 (n,)."""
         self.values, self.lengths = values, lengths
         self.begins = lengths.cumsum(0) - lengths
 
     def __len__(self) -> int:
-        """How many recordings."""
+        """Number of recordings."""
         return len(self.lengths)
 
     def padded(self, rows: Tensor, width: int) -> Tensor:
-        """float (*rows.shape, width), cut or filled with zeros."""
+        """Recordings `rows` as float (*rows.shape, width), truncated or padded with zeros."""
         steps = torch.arange(width)
         places = (self.begins[rows][..., None] + steps).clamp_max(max(len(self.values) - 1, 0))
         inside = steps < self.lengths[rows][..., None]
@@ -48,12 +48,12 @@ class Waves:
 
     @classmethod
     def joined(cls, parts: Sequence["Waves"]) -> "Waves":
-        """One after the other."""
+        """Concatenate several sets of recordings."""
         return cls(torch.cat([p.values for p in parts]), torch.cat([p.lengths for p in parts]))
 
 
 def reduced(clips: Sequence[np.ndarray], rate: int) -> Waves:
-    """Recordings, each int16 (n_i,) at `rate` Hz, at about 4 kHz, their treble raised (first difference)."""
+    """Resample recordings, each int16 (n_i,) at `rate` Hz, to about 4 kHz and emphasise treble (first difference)."""
     step = max(1, rate // RATE)
     most = int(SECONDS * rate)
     weights = _low_pass(step)
@@ -70,7 +70,7 @@ def reduced(clips: Sequence[np.ndarray], rate: int) -> Waves:
 
 
 def _low_pass(step: int) -> Tensor:
-    """A windowed sinc, for what is below .35 of the reduced rate: the rest would come back as false tones."""
+    """Windowed-sinc low-pass filter at .35 of the reduced rate, against aliasing."""
     if step == 1:
         return torch.ones(1)
     reach = _TAPS * step
@@ -80,7 +80,13 @@ def _low_pass(step: int) -> Tensor:
 
 
 def near(waves: Waves, queries: Tensor, keys: Tensor) -> Pairs:
-    """Each query's nearest key, where it is a near duplicate; arguments as for `near_images.near`."""
+    """The most similar key of each query, where it is a near duplicate.
+
+    Args:
+        waves: N recordings.
+        queries: int64 (n,), indices in `waves`.
+        keys: int64 (m,), likewise; a query that is also a key is not compared with itself.
+    """
     if not len(queries) or len(keys) < 2:
         return Pairs.none()
     described = _descriptors(waves)
@@ -89,13 +95,17 @@ def near(waves: Waves, queries: Tensor, keys: Tensor) -> Pairs:
     found = candidates(described[queries], described[keys], apart=own[queries])
     correlation = _correlations(waves, queries, keys[found])
     best = correlation.argmax(1, keepdim=True)
-    alike = correlation.gather(1, best)[:, 0]
-    kept = (alike > CORRELATION).nonzero()[:, 0]
-    return Pairs(kept.numpy(), found.gather(1, best)[kept, 0].numpy(), 1 - alike[kept].double().numpy())
+    similarity = correlation.gather(1, best)[:, 0]
+    is_duplicate = (similarity > CORRELATION).nonzero()[:, 0]
+    return Pairs(
+        is_duplicate.numpy(),
+        found.gather(1, best)[is_duplicate, 0].numpy(),
+        1 - similarity[is_duplicate].double().numpy(),
+    )
 
 
 def _descriptors(waves: Waves) -> Tensor:
-    """(n, d) of the spectra's square roots, less their mean, projected."""
+    """Descriptors (n, d): centred square roots of the magnitude spectra, randomly projected, of length one."""
     bins = _SPECTRUM // 2 + 1
     projection = torch.randn(bins, _DEPTH, generator=torch.Generator().manual_seed(0))
     parts = []
@@ -107,44 +117,47 @@ def _descriptors(waves: Waves) -> Tensor:
 
 
 def _correlations(waves: Waves, queries: Tensor, found: Tensor) -> Tensor:
-    """(n, k) correlation of each query with its candidates at the best shift, over the time that both have."""
+    """Correlation (n, k) of each query with its candidates at the best shift, over their overlap."""
     result = torch.zeros(found.shape)
-    for some in waves.lengths[queries].argsort().split(_BLOCK):  # of about equal lengths: little padding
-        longest = int(waves.lengths[queries[some]].max())
+    for block in waves.lengths[queries].argsort().split(_BLOCK):  # sorted by length: little padding
+        longest = int(waves.lengths[queries[block]].max())
         width = longest + int(2 * SHIFT * RATE)
-        query = waves.padded(queries[some], width)[:, None]
-        key = waves.padded(found[some], width)
-        ours, theirs = waves.lengths[queries[some]][:, None], waves.lengths[found[some]].clamp_max(width)
-        result[some] = _best(query, key, ours.expand_as(theirs), theirs)
+        query = waves.padded(queries[block], width)[:, None]
+        key = waves.padded(found[block], width)
+        query_lengths = waves.lengths[queries[block]][:, None]
+        key_lengths = waves.lengths[found[block]].clamp_max(width)
+        result[block] = _best_correlation(query, key, query_lengths.expand_as(key_lengths), key_lengths)
     return result
 
 
-def _best(query: Tensor, key: Tensor, ours: Tensor, theirs: Tensor) -> Tensor:
-    """(n, k) of query (n, 1, w) and key (n, k, w) with their lengths (n, k)."""
+def _best_correlation(query: Tensor, key: Tensor, query_lengths: Tensor, key_lengths: Tensor) -> Tensor:
+    """Best correlation (n, k) of query (n, 1, w) and key (n, k, w) with their lengths (n, k)."""
     width = query.shape[2]
     points = 1 << (width + int(SHIFT * RATE)).bit_length()
     cross = torch.fft.rfft(key, n=points) * torch.fft.rfft(query, n=points).conj()
     most = int(SHIFT * RATE)
     shifts = torch.arange(-most, most + 1)
-    halves = torch.arange(-2 * most, 2 * most + 1)  # half samples: between whole ones a tone's peak may hide
+    halves = torch.arange(-2 * most, 2 * most + 1)  # half samples: a peak can lie between two samples
     sums = (
         2 * torch.fft.irfft(cross, n=2 * points)[..., halves % (2 * points)]
     )  # of query[t] * key[t + shift]
-    energy = _overlap(query, key, ours, theirs, shifts)
+    energy = _overlap(query, key, query_lengths, key_lengths, shifts)
     place = (sums.abs() / energy[..., (halves + 2 * most) // 2]).argmax(2, keepdim=True)
-    turns = torch.arange(cross.shape[2]) * (2 * torch.pi / points)
-    turned = cross * torch.exp(1j * turns * (halves[place] / 2))
+    phases = torch.arange(cross.shape[2]) * (2 * torch.pi / points)
+    shifted = cross * torch.exp(1j * phases * (halves[place] / 2))
     weights = torch.full((cross.shape[2],), 2.0 / points)
     weights[0] = weights[-1] = 1.0 / points
-    fine = (turned @ (weights * torch.exp(1j * turns * _PARTS[:, None])).T).real.abs().amax(2)
+    fine = (shifted @ (weights * torch.exp(1j * phases * _FRACTIONS[:, None])).T).real.abs().amax(2)
     return fine / energy.gather(2, place // 2)[..., 0]
 
 
-def _overlap(query: Tensor, key: Tensor, ours: Tensor, theirs: Tensor, shifts: Tensor) -> Tensor:
-    """(n, k, s) root of the product of both energies over the time that both have; infinite if that is short."""
+def _overlap(
+    query: Tensor, key: Tensor, query_lengths: Tensor, key_lengths: Tensor, shifts: Tensor
+) -> Tensor:
+    """Root (n, k, s) of the product of both energies over the overlap at each shift; infinite if it is too short."""
     begin = (-shifts).clamp_min(0)
-    end = torch.minimum(ours[..., None], theirs[..., None] - shifts)
-    long_enough = end - begin >= OVERLAP * torch.maximum(ours, theirs)[..., None]
+    end = torch.minimum(query_lengths[..., None], key_lengths[..., None] - shifts)
+    long_enough = end - begin >= OVERLAP * torch.maximum(query_lengths, key_lengths)[..., None]
     own, other = (F.pad((x**2).cumsum(2), (1, 0)) for x in (query, key))
     end = end.clamp_min(0)
     own = own.expand(*end.shape[:2], -1)

@@ -1,4 +1,4 @@
-"""Nearest neighbours by a descriptor, exactly and in blocks: the candidates that a closer look then verifies."""
+"""Exact nearest neighbours by descriptors, in blocks: candidates for near duplicates."""
 
 from typing import NamedTuple
 
@@ -8,13 +8,13 @@ from torch import Tensor
 
 from leyden.utils.parallel import parallel_map
 
-CANDIDATES = 8  # keys that are looked at for each query
+CANDIDATES = 8  # keys that are verified for each query
 _BLOCK = 512  # queries at a time
 _KEYS = 16384  # keys at a time: bounds memory at 32 MB
 
 
 class Pairs(NamedTuple):
-    """Near duplicates: places of queries and of keys, int64 (n,), and how far they are apart, float (n,)."""
+    """Near duplicates: indices of queries and of keys, int64 (n,), and their distances, float (n,)."""
 
     query: np.ndarray
     key: np.ndarray
@@ -22,44 +22,44 @@ class Pairs(NamedTuple):
 
     @classmethod
     def none(cls) -> "Pairs":
-        """No pair."""
+        """Empty pairs."""
         return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
 
 def unit(x: Tensor) -> Tensor:
-    """Rows (n, d) of length one; a row of zeros stays."""
+    """Rows (n, d) normalised to length one; zero rows stay zero."""
     return x / x.norm(dim=-1, keepdim=True).clamp_min(1e-6)
 
 
 def candidates(queries: Tensor, keys: Tensor, most: int = CANDIDATES, apart: Tensor | None = None) -> Tensor:
-    """Keys with the greatest inner product, int64 (n, k), the nearest first; k is `most` or all there are.
+    """Indices int64 (n, k) of the keys with the largest inner product, the nearest first; k = min(most, keys).
 
     Args:
         queries: (n, d).
         keys: (m, d).
-        most: how many for each query.
-        apart: int64 (n,), a key that is the query itself and is left out; none: queries are no keys.
+        most: number of candidates for each query.
+        apart: int64 (n,), the key that is the query itself and is excluded, -1 for none; None: no query is a key.
     """
     most = min(most, len(keys) - (apart is not None))
 
     def block(start: int) -> Tensor:
         own = None if apart is None else apart[start : start + _BLOCK]
-        return _of_block(queries[start : start + _BLOCK], keys, most, own)
+        return _block_candidates(queries[start : start + _BLOCK], keys, most, own)
 
-    found = list(parallel_map(block, range(0, len(queries), _BLOCK), "looking for near duplicates", 1))
+    found = list(parallel_map(block, range(0, len(queries), _BLOCK), "searching for near duplicates", 1))
     return torch.cat(found) if found else torch.zeros(0, most, dtype=torch.int64)
 
 
-def _of_block(queries: Tensor, keys: Tensor, most: int, own: Tensor | None) -> Tensor:
-    """As `candidates`, of a few queries: the best of the best of each block of keys."""
-    values, places = [], []
+def _block_candidates(queries: Tensor, keys: Tensor, most: int, own: Tensor | None) -> Tensor:
+    """As `candidates` for a block of queries: the best of the best keys of each block of keys."""
+    values, indices = [], []
     for start in range(0, len(keys), _KEYS):
         near = queries @ keys[start : start + _KEYS].T
         if own is not None:
             inside = (own >= start) & (own < start + near.shape[1])
             near[inside, own[inside] - start] = -torch.inf
-        value, place = near.topk(min(most, near.shape[1]), dim=1)
+        value, index = near.topk(min(most, near.shape[1]), dim=1)
         values.append(value)
-        places.append(place + start)
+        indices.append(index + start)
     best = torch.cat(values, 1).topk(most, dim=1).indices
-    return torch.cat(places, 1).gather(1, best)
+    return torch.cat(indices, 1).gather(1, best)

@@ -1,9 +1,10 @@
-"""The doctor's look at a model before training: a contract that any net can be held to, a user's own too.
+"""Checks of a model before training, for any net, including your own.
 
-    for look in looks(model_under_test(ready(["model=mine"], ["conf"]))): print(look.name, look.word, look.told)
+    for result in run_checks(model_under_test(open_session(["model=mine"], ["conf"]))):
+        print(result.name, result.status, result.summary)
 
-What each look does and why it is a fault where it fails: docs/check-model.md. Most of it is Karpathy's "A recipe for
-training neural networks" (2019) and Goodfellow et al. 2016, chapter 11.5, done by a machine.
+Each check and its finding: docs/check-model.md. Most follow Karpathy's "A recipe for training neural networks" (2019)
+and Goodfellow et al. 2016, chapter 11.5.
 """
 
 from collections.abc import Iterator
@@ -15,12 +16,12 @@ from leyden.health.model.model_under_test import ModelUnderTest
 CHECKS = (
     forward_checks.shapes,
     forward_checks.determinism,
-    forward_checks.samples_apart,
+    forward_checks.sample_independence,
     forward_checks.padding,
     training_checks.initial_loss,
     training_checks.gradients,
-    training_checks.memory,
-    training_checks.inputs_matter,
+    training_checks.overfitting,
+    training_checks.input_use,
     deployment_checks.save_and_load,
     deployment_checks.bfloat16,
     deployment_checks.export,
@@ -28,9 +29,9 @@ CHECKS = (
 
 
 def run_checks(subject: ModelUnderTest) -> Iterator[CheckResult]:
-    """One look after the other; where the shapes are wrong, nothing else can be looked at."""
-    for probe in CHECKS:
-        look = probe(subject)
-        yield look
-        if probe is forward_checks.shapes and look.status == "error":
+    """Run the checks in order; if the shapes are wrong, the others cannot be run and are omitted."""
+    for check in CHECKS:
+        result = check(subject)
+        yield result
+        if check is forward_checks.shapes and result.status == "error":
             return

@@ -1,4 +1,4 @@
-"""What is looked at: a module at its initial weights, a few training samples, and a copy that has learnt them."""
+"""The model under test: a module at its initial weights, a few training samples, and a copy overfitted to them."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -19,13 +19,13 @@ from leyden.modules.standalone import preserved_state
 
 SAMPLES = 16
 STEPS = 200
-OVERFITTED = 0.1  # of the loss at the start, from where on a batch counts as learnt by heart
-_RATES = (1e-3, 1e-2, 1e-4)  # of Adam, tried in turn
+OVERFITTED = 0.1  # of the initial loss, below which a batch counts as overfitted
+_RATES = (1e-3, 1e-2, 1e-4)  # learning rates of Adam, tried in turn
 
 
 @dataclass(frozen=True)
 class OverfitCopy:
-    """A copy that was trained on one batch: its loss before and after, in how many steps, at which rate."""
+    """A copy trained on a single batch: its loss before and after, the number of steps and the learning rate."""
 
     module: LightningModule
     before: float
@@ -35,20 +35,20 @@ class OverfitCopy:
 
     @property
     def has_overfitted(self) -> bool:
-        """Whether it knows the batch by heart."""
+        """Whether the loss fell below a tenth of its initial value."""
         return self.after < OVERFITTED * self.before
 
 
 @dataclass(frozen=True)
 class ModelUnderTest:
-    """A model to be held to the contract.
+    """A model and the batch that it is checked with.
 
     Args:
-        module: with `prepare(batch)` and `forward(batch)`, as a Classifier; never changed here.
+        module: with `prepare(batch)` and `forward(batch)`, as a `Classifier`; never changed here.
         batch: raw inputs of a few samples of each class, on the module's device.
-        classes: how many there are.
+        classes: number of classes C.
         policy: thresholds.
-        rebuild: makes the module anew, at other weights.
+        rebuild: builds a new module with other initial weights.
     """
 
     module: LightningModule
@@ -59,47 +59,47 @@ class ModelUnderTest:
 
     @property
     def net(self) -> nn.Module:
-        """What is between prepared inputs and logits."""
+        """The net: prepared inputs -> logits."""
         net: nn.Module = self.module.net  # type: ignore[assignment]
         return net
 
     @cached_property
     def prepared(self) -> Batch:
-        """The net's input."""
+        """The batch as the net receives it."""
         with preserved_state(self.module), torch.no_grad():
             prepare: Any = self.module.prepare
-            made: Batch = prepare(self.batch)
-            return made
+            prepared: Batch = prepare(self.batch)
+            return prepared
 
     def logits(self, batch: Batch | None = None, module: LightningModule | None = None) -> Tensor:
-        """Logits (B, C) of a prepared batch, as in evaluation."""
+        """Logits (B, C) of a prepared batch in evaluation mode; by default of `prepared` and `module`."""
         module = module or self.module
         with preserved_state(module), torch.no_grad():
             logits: Tensor = module(self.prepared if batch is None else batch)
             return logits.detach()
 
     def loss(self, logits: Tensor) -> float:
-        """Mean cross-entropy."""
+        """Mean cross-entropy of logits (B, C) with the labels of the batch."""
         return float(F.cross_entropy(logits.float(), self.batch.targets))
 
     @cached_property
-    def memory(self) -> OverfitCopy:
-        """Adam on the one batch, unaugmented and without dropout, until it is known by heart."""
+    def overfitted(self) -> OverfitCopy:
+        """The copy overfitted to the batch by Adam, without augmentation and dropout; the best of several rates."""
         tried: list[OverfitCopy] = []
         for rate in _RATES:
-            tried.append(self._memorise(rate))
+            tried.append(self._overfit(rate))
             if tried[-1].has_overfitted:
                 break
-        return min(tried, key=lambda memory: memory.after)
+        return min(tried, key=lambda trained: trained.after)
 
-    def _memorise(self, rate: float) -> OverfitCopy:
+    def _overfit(self, rate: float) -> OverfitCopy:
         module = copy.deepcopy(self.module)
         parameters = [p for p in module.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(parameters, lr=rate)
-        before = after = self.loss(self.in_training(module).detach())
+        before = after = self.loss(self.train_logits(module).detach())
         steps = 0
         while steps < STEPS and after >= OVERFITTED * before:
-            loss = F.cross_entropy(self.in_training(module).float(), self.batch.targets)
+            loss = F.cross_entropy(self.train_logits(module).float(), self.batch.targets)
             if not loss.requires_grad:
                 break
             optimizer.zero_grad()
@@ -108,8 +108,8 @@ class ModelUnderTest:
             after, steps = float(loss.detach()), steps + 1
         return OverfitCopy(module, before, after, steps, rate)
 
-    def in_training(self, module: LightningModule, batch: Batch | None = None) -> Tensor:
-        """Logits of a prepared batch in training mode, but without dropout: batch norm by the batch itself."""
+    def train_logits(self, module: LightningModule, batch: Batch | None = None) -> Tensor:
+        """Logits (B, C) of a prepared batch in training mode without dropout; batch norm uses the batch."""
         with preserved_state(module, training=True):
             for part in module.modules():
                 if isinstance(part, nn.modules.dropout._DropoutNd):
@@ -119,30 +119,32 @@ class ModelUnderTest:
 
 
 class Trace:
-    """What every module gave, in the order in which they finished; to find where two passes part."""
+    """Outputs of every module in the order of execution, to locate where two forward passes differ."""
 
     def __init__(self) -> None:
-        self._given: list[tuple[str, Tensor]] = []
+        self._outputs: list[tuple[str, Tensor]] = []
 
     @contextmanager
-    def watching(self, root: nn.Module) -> Iterator["Trace"]:
-        """For the time of one forward pass."""
-        handles = [m.register_forward_hook(self._note(name)) for name, m in root.named_modules() if name]
+    def recording(self, root: nn.Module) -> Iterator["Trace"]:
+        """Record the outputs of one forward pass within the block."""
+        handles = [m.register_forward_hook(self._hook(name)) for name, m in root.named_modules() if name]
         try:
             yield self
         finally:
             for handle in handles:
                 handle.remove()
 
-    def _note(self, name: str) -> Callable[..., None]:
+    def _hook(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            self._given += [(name, t.detach().clone()) for t in tree_leaves(output) if isinstance(t, Tensor)]
+            self._outputs += [
+                (name, t.detach().clone()) for t in tree_leaves(output) if isinstance(t, Tensor)
+            ]
 
         return hook
 
-    def parts_from(self, other: "Trace", differ: Callable[[Tensor, Tensor], bool]) -> str:
-        """The first module that gave something else; "" if none of them did."""
-        for (name, mine), (_, theirs) in zip(self._given, other._given, strict=False):
+    def first_difference(self, other: "Trace", differ: Callable[[Tensor, Tensor], bool]) -> str:
+        """Name of the first module whose outputs differ, by `differ`; "" if none does."""
+        for (name, mine), (_, theirs) in zip(self._outputs, other._outputs, strict=False):
             if mine.shape == theirs.shape and differ(mine, theirs):
                 return name
         return ""

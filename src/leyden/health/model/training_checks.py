@@ -1,4 +1,4 @@
-"""Looks at what can be learnt: the first loss, gradients for all, one batch by heart, inputs that matter."""
+"""Checks of training: initial loss, gradients of all parameters, overfitting a single batch, use of the inputs."""
 
 import copy
 from dataclasses import replace
@@ -12,27 +12,29 @@ from leyden.health.findings import CheckResult, Finding, check_failed
 from leyden.health.model.model_under_test import OVERFITTED, STEPS, ModelUnderTest
 from leyden.modules.standalone import preserved_state
 
-UNUSED = 0.02  # a loss that rises less, as a share, when all inputs are zero: the net does not look at them
+UNUSED = 0.02  # relative rise of the loss with zero inputs, below which the net ignores its inputs
 
 
 def initial_loss(subject: ModelUnderTest) -> CheckResult:
-    """A net that knows nothing answers ln C."""
+    """The first loss is close to ln C, that of uniform predictions."""
     module = copy.deepcopy(subject.module)
     with preserved_state(module, training=True), torch.no_grad():
         loss = subject.loss(module(subject.prepared))
-    told = f"{loss:.3g}, ln {subject.classes} = {torch.tensor(float(subject.classes)).log():.3g}"
+    summary = f"{loss:.3g}, ln {subject.classes} = {torch.tensor(float(subject.classes)).log():.3g}"
     found = step_rules.initial_loss(loss, subject.classes, subject.policy)
-    return CheckResult("initial loss", told, tuple(replace(finding, step=None) for finding in found))
+    return CheckResult("initial loss", summary, tuple(replace(finding, step=None) for finding in found))
 
 
 def gradients(subject: ModelUnderTest) -> CheckResult:
-    """Every trainable parameter receives one."""
+    """Every trainable parameter receives a gradient that is not all zero."""
     name, module = "gradients reach every parameter", copy.deepcopy(subject.module)
     with preserved_state(module, training=True):
         logits = module(subject.prepared)
         if not logits.requires_grad:
-            words = "the loss depends on no trainable parameter: all are frozen, or forward runs without gradients"
-            return check_failed(name, "no_gradient", "error", words)
+            message = (
+                "the loss depends on no trainable parameter: all are frozen, or forward runs under no_grad"
+            )
+            return check_failed(name, "no_gradient", "error", message)
         F.cross_entropy(logits.float(), subject.batch.targets).backward()
     trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
     none = [n for n, p in trained.items() if p.grad is None]
@@ -41,46 +43,48 @@ def gradients(subject: ModelUnderTest) -> CheckResult:
     if none:
         message = (
             f"{len(none)} of {len(trained)} parameters receive no gradient: {examples(none, len(none))}. They are "
-            "never used in forward, or a .detach(), .data, argmax or no_grad() stands behind them; freeze those that "
-            "shall stay as they are"
+            "not used in forward, or a .detach(), .data, argmax or no_grad() follows them; freeze those that are "
+            "not to be trained"
         )
         found.append(Finding("no_gradient", "error", message, none[0], (f"init.freeze=[{none[0]}]",)))
     if zero:
         message = (
-            f"{len(zero)} of {len(trained)} parameters receive only zeros: {examples(zero, len(zero))}. A unit that "
-            "never fires, or a layer behind that starts at zero"
+            f"{len(zero)} of {len(trained)} parameters receive only zeros: {examples(zero, len(zero))}. A dead unit, "
+            "or a following layer that is initialised to zero"
         )
         found.append(Finding("zero_gradient", "warning", message, zero[0]))
     return CheckResult(name, f"{len(trained)} parameters" if not found else "see below", tuple(found))
 
 
-def memory(subject: ModelUnderTest) -> CheckResult:
-    """One batch can be learnt by heart."""
-    name, found = "one batch can be learnt", subject.memory
-    told = f"loss {found.before:.3g} to {found.after:.3g} in {found.steps} steps"
+def overfitting(subject: ModelUnderTest) -> CheckResult:
+    """The model can overfit a single batch."""
+    name, found = "overfits a single batch", subject.overfitted
+    summary = f"loss {found.before:.3g} to {found.after:.3g} in {found.steps} steps"
     if found.has_overfitted:
-        return CheckResult(name, f"{told} of Adam at {found.rate:g}")
+        return CheckResult(name, f"{summary} of Adam at {found.rate:g}")
     message = (
-        f"{len(subject.batch.targets)} samples cannot be overfitted: in {STEPS} steps of Adam the loss goes from "
-        f"{found.before:.3g} to {found.after:.3g}, expected is less than {OVERFITTED * found.before:.2g}. A layer that "
-        "is cut off, an activation behind the last layer, labels that do not go with the inputs, or far too small a net"
+        f"the model does not overfit a single batch of {len(subject.batch.targets)} samples: in {STEPS} steps of Adam "
+        f"the loss goes from {found.before:.3g} to {found.after:.3g}, expected is less than "
+        f"{OVERFITTED * found.before:.2g}. A disconnected layer, an activation after the last layer, labels that do "
+        "not match the inputs, or a net far too small"
     )
     return check_failed(name, "cannot_memorise", "error", message)
 
 
-def inputs_matter(subject: ModelUnderTest) -> CheckResult:
-    """With all inputs zero, what has been learnt is not known any more."""
-    name, found = "inputs matter", subject.memory
-    blank = subject.prepared.map_inputs(lambda x: x._replace(values=torch.zeros_like(x.values)))
+def input_use(subject: ModelUnderTest) -> CheckResult:
+    """The loss of the overfitted batch rises when all inputs are set to zero."""
+    name, found = "uses its inputs", subject.overfitted
+    inputs = subject.prepared.inputs
+    blank = subject.prepared._replace(inputs=torch.zeros_like(inputs))
     with torch.no_grad():
-        # in training mode: after a few steps batch norm's running statistics are not yet those
+        # in training mode: after a few steps batch norm's running statistics have not converged
         with_, without = (
-            subject.loss(subject.in_training(found.module, batch)) for batch in (subject.prepared, blank)
+            subject.loss(subject.train_logits(found.module, batch)) for batch in (subject.prepared, blank)
         )
     if without - with_ > UNUSED * max(with_, 1e-3):
-        return CheckResult(name, f"loss {with_:.3g}, of zeros {without:.3g}")
+        return CheckResult(name, f"loss {with_:.3g}, with zeros {without:.3g}")
     message = (
-        f"the loss is {with_:.3g} with the inputs and {without:.3g} with zeros in their place: the net does not look "
-        "at them; a line of forward that works on another variable, or a layer whose output is not used"
+        f"the loss is {with_:.3g} with the inputs and {without:.3g} with zeros instead: the net ignores its inputs; "
+        "forward uses a wrong variable, or the output of a layer is not used"
     )
     return check_failed(name, "inputs_unused", "error", message)
