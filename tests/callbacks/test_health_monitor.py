@@ -1,4 +1,4 @@
-"""The doctor between backward pass and step: clipping by history, and values that are read some steps later."""
+"""The health monitor between backward pass and step: adaptive clipping, and values that are read some steps later."""
 
 import math
 from pathlib import Path
@@ -23,14 +23,14 @@ QUICK = [
 
 
 def stepped(norms: list[float], policy: DiagnosticsSettings, tmp_path: Path) -> list[float]:
-    """Gradients of these norms, one after another, as they leave the doctor."""
+    """Norms of gradients after the health monitor has clipped them, one step after another."""
     parameter = torch.nn.Parameter(torch.zeros(4))
-    optimizer, watching = torch.optim.SGD([parameter], lr=0.1), HealthMonitor(policy, tmp_path)
+    optimizer, monitor = torch.optim.SGD([parameter], lr=0.1), HealthMonitor(policy, tmp_path)
     left = []
     for norm in norms:
         parameter.grad = torch.full((4,), norm / 2)
-        if watching._clip is not None:
-            watching._clip(optimizer, norm)
+        if monitor._clip is not None:
+            monitor._clip(optimizer, norm)
         left.append(float(parameter.grad.norm()))
     return left
 
@@ -47,7 +47,7 @@ def test_a_gradient_far_above_its_history_is_scaled_down(tmp_path: Path) -> None
     assert 0.99 <= further < far < 1.3
 
 
-def test_neither_at_the_beginning_nor_unasked(tmp_path: Path) -> None:
+def test_no_clipping_during_warm_up_or_by_default(tmp_path: Path) -> None:
     assert stepped([1.0, 1.1, 0.9, 50.0], DiagnosticsSettings(adaptive_clip=2.5), tmp_path)[
         -1
     ] == pytest.approx(50)
@@ -56,15 +56,15 @@ def test_neither_at_the_beginning_nor_unasked(tmp_path: Path) -> None:
 
 @pytest.fixture
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The doctor reads values as it does where reading halts a queue."""
+    """The health monitor reads values some steps later, as on a GPU."""
     monkeypatch.chdir(tmp_path)
     start = HealthMonitor.on_train_start
 
-    def late(self: HealthMonitor, trainer: Any, pl_module: Any) -> None:
+    def delayed(self: HealthMonitor, trainer: Any, pl_module: Any) -> None:
         start(self, trainer, pl_module)
-        self.exact = self._asked_exact or self.policy.skips_bad_steps or self.policy.adaptive_clip is not None
+        self.exact = self._force_exact or self.policy.skips_bad_steps or self.policy.adaptive_clip is not None
 
-    monkeypatch.setattr(HealthMonitor, "on_train_start", late)
+    monkeypatch.setattr(HealthMonitor, "on_train_start", delayed)
 
 
 @pytest.mark.parametrize("step", [2, 15, 16, 20, 25])
@@ -78,28 +78,28 @@ def test_a_value_read_late_is_found_at_its_own_step(step: int, as_on_a_gpu: None
     assert finding["where"].endswith(modules_of(words)[2])
 
 
-def test_what_is_read_late_is_the_same_chart(as_on_a_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_delayed_reading_records_the_same_values(as_on_a_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Losses and norms by step, whether each is read at once or sixteen at a time."""
-    noted: dict[bool, list[tuple[int, float, float]]] = {True: [], False: []}
-    note = HealthMonitor._note
+    recorded: dict[bool, list[tuple[int, float, float]]] = {True: [], False: []}
+    record = HealthMonitor._record
 
     def keep(self: HealthMonitor, module: Any, step: int, loss: float, norm: float) -> None:
-        noted[self.exact].append((step, loss, norm))
-        note(self, module, step, loss, norm)
+        recorded[self.exact].append((step, loss, norm))
+        record(self, module, step, loss, norm)
 
-    monkeypatch.setattr(HealthMonitor, "_note", keep)
+    monkeypatch.setattr(HealthMonitor, "_record", keep)
     words = [*NETS["text"], *QUICK]
     assert attempt(compose(words), ["leyden", "train"]).status == "complete"
-    monkeypatch.setattr(health_monitor, "_SHARE", math.inf)  # at once means every step
+    monkeypatch.setattr(health_monitor, "_MAX_OVERHEAD", math.inf)  # check every step
     exact = attempt(compose([*words, "health.adaptive_clip=1000.0"]), ["leyden", "train"])
     assert exact.status == "complete"
-    assert [step for step, _, _ in noted[False]] == list(range(len(noted[True])))
-    for late, soon in zip(noted[False], noted[True], strict=True):
-        assert late == pytest.approx(soon, rel=1e-4)
+    assert [step for step, _, _ in recorded[False]] == list(range(len(recorded[True])))
+    for delayed, immediate in zip(recorded[False], recorded[True], strict=True):
+        assert delayed == pytest.approx(immediate, rel=1e-4)
 
 
-def test_what_acts_on_a_step_reads_every_step(tmp_path: Path) -> None:
-    """A clip or a skip that came sixteen steps later would be none."""
+def test_reactions_need_every_step_checked(tmp_path: Path) -> None:
+    """Clipping or skipping cannot be delayed."""
 
     class Gpu:
         type = "cuda"
@@ -116,12 +116,12 @@ def test_what_acts_on_a_step_reads_every_step(tmp_path: Path) -> None:
         (DiagnosticsSettings(on_bad="skip"), True),
         (DiagnosticsSettings(on_bad="roll_back"), True),
     ):
-        watching = HealthMonitor(policy, tmp_path)
-        watching.on_train_start(Trainer(), torch.nn.Linear(1, 1))  # type: ignore[arg-type]
-        assert watching.exact is every
+        monitor = HealthMonitor(policy, tmp_path)
+        monitor.on_train_start(Trainer(), torch.nn.Linear(1, 1))  # type: ignore[arg-type]
+        assert monitor.exact is every
 
 
-def test_empty_hooks_are_taken_away_and_own_ones_stay() -> None:
+def test_inherited_empty_hooks_are_removed() -> None:
     @only_own_hooks
     class Own(Callback):
         def on_train_batch_end(self, *args: Any) -> None:

@@ -1,9 +1,9 @@
-"""The HPARAMS tab: what was typed and what came of it, and nothing that changes no result."""
+"""The HPARAMS tab: overrides and result, without keys that do not change the result."""
 
-from leyden.callbacks.tensorboard import _choices
+from leyden.callbacks.tensorboard import _hparams
 
 
-def test_the_choices_are_what_was_typed_and_the_few_keys_of_every_run() -> None:
+def test_hparams_are_the_overrides_and_the_default_keys() -> None:
     plain = {
         "data": {"name": "digits", "limit_gb": 8.0},
         "model": {"name": "mlp", "net": {"hidden": [64, 32]}},
@@ -13,7 +13,7 @@ def test_the_choices_are_what_was_typed_and_the_few_keys_of_every_run() -> None:
     }
     command = ["leyden", "train", "--config-dir=my", "model=mlp", "loss=focal", "loss.gamma=2"]
     command += ["model.net.hidden=[64,32]", "threads=1", "runs=elsewhere", "optimizer.lr=1e-2", "seed=3"]
-    assert _choices(plain, command) == {
+    assert _hparams(plain, command) == {
         **{"data.name": "digits", "model.name": "mlp", "optimizer.lr": 0.01, "batch_size": 64, "seed": 3},
         **{"loss": "focal", "loss.gamma": 2.0, "model.net.hidden": "[64, 32]"},
     }

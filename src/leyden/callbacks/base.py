@@ -1,12 +1,15 @@
-"""What Leyden's callbacks share."""
+"""Common helpers of the callbacks."""
 
 from lightning.pytorch import Trainer
 
-_ASK_EVERY = 20  # steps between two agreements of the ranks: each is a synchronisation
+_ASK_EVERY = 20  # steps between two reductions over the ranks, each of which synchronises them
 
 
 def any_rank(trainer: Trainer, wish: bool) -> bool:
-    """Whether any rank wishes it, the same answer on all; several ranks are asked every so many steps only."""
+    """Whether `wish` is true on any rank; the same result on all ranks.
+
+    With several ranks only every 20th step is reduced; on the steps between, the result is False.
+    """
     if trainer.world_size == 1:
         return wish
     if trainer.global_step % _ASK_EVERY:

@@ -1,13 +1,13 @@
-"""The one component that writes checkpoints: it verifies finite, and keeps the last and the best.
+"""Writes all checkpoints: verifies that weights are finite, and keeps the last, the previous and the best.
 
     checkpoints/last.ckpt       the newest state, to resume from
-    checkpoints/previous.ckpt   the one before it, should the newest be damaged
-    checkpoints/best.ckpt       the best value of the monitored metric so far: another name of that epoch's last.ckpt
+    checkpoints/previous.ckpt   the state before it, in case the newest is damaged
+    checkpoints/best.ckpt       the epoch with the best monitored metric so far: a hard link to its last.ckpt
 
-A state with a weight that is not finite is refused before anything older goes, so a NaN is never "best". Files are
-written beside their place, synced and renamed, so a kill between any two steps leaves a state to go on from;
-`training.resume` repairs what it left. (Lightning calls what derives from its `Checkpoint` last, after the module has
-logged its epoch: hence the base class, here and in history, progress and interrupt.)
+A state with non-finite weights is refused before older files are replaced, so a NaN is never "best". Files are written
+under a temporary name, synced and renamed, so a kill at any time leaves a state to resume from; `training.resume`
+cleans up after it. (Lightning calls subclasses of its `Checkpoint` last, after the module has logged its epoch: hence
+the base class, here and in metrics_csv, progress_bar, interrupt, pruning and health_monitor.)
 """
 
 import math
@@ -33,10 +33,10 @@ from leyden.utils.lightning_internals import only_own_hooks
 
 @only_own_hooks
 class Checkpoint(LastCallback):
-    """Checkpoints at each epoch's end, and within an epoch every `minutes` and every `steps`.
+    """Writes a checkpoint after each epoch, and within an epoch every `minutes` and every `steps`.
 
     Args:
-        folder: of the run's checkpoints.
+        folder: folder of the run's checkpoints.
         monitor: name of the metric in the trainer's callback_metrics.
         higher_is_better: direction of the monitor.
         minutes: between two checkpoints within an epoch.
@@ -56,35 +56,35 @@ class Checkpoint(LastCallback):
 
     @property
     def last_path(self) -> Path:
-        """The newest checkpoint."""
+        """Path of the newest checkpoint."""
         return self.folder / "last.ckpt"
 
     @property
     def best_path(self) -> Path:
-        """The checkpoint of the best epoch."""
+        """Path of the checkpoint of the best epoch."""
         return self.folder / "best.ckpt"
 
     @property
     def seconds(self) -> float:
-        """Of training, with those that led to the state from which it was resumed."""
+        """Seconds of training, including those before the run was resumed."""
         return self._seconds + time.monotonic() - self._began
 
     def on_step_done(self, trainer: Trainer) -> None:
-        """Save when the time or the step has come."""
+        """Write a checkpoint if `minutes` or `steps` have passed since the last one."""
         by_step = self.steps is not None and trainer.global_step - self._step >= self.steps
         by_time = time.monotonic() - self._written >= 60 * self.minutes
         if by_step or any_rank(trainer, by_time):
             self.save(trainer)
 
     def on_epoch_done(self, trainer: Trainer) -> None:
-        """Save, and keep the state as the best if it is."""
-        improved = self._judge(trainer)
+        """Write the checkpoint of the epoch; link it as the best if the monitored metric has improved."""
+        improved = self._update_best(trainer)
         self.save(trainer)
         if improved and trainer.is_global_zero:
             link(self.last_path, self.best_path)
 
-    def _judge(self, trainer: Trainer) -> bool:
-        """Whether the epoch that has just ended is the best so far.
+    def _update_best(self, trainer: Trainer) -> bool:
+        """Whether the epoch just finished is the best so far.
 
         Raises:
             UserError: the monitor was not logged.
@@ -93,7 +93,7 @@ class Checkpoint(LastCallback):
         found: Mapping[str, Any] = {EPOCH: float(trainer.current_epoch), **trainer.callback_metrics}
         if self.monitor not in found:
             raise UserError(
-                f"monitor={self.monitor}: not there after epoch {trainer.current_epoch}"
+                f"monitor={self.monitor}: not logged in epoch {trainer.current_epoch}"
                 f"{', which trainer.max_steps ended' if 0 <= trainer.max_steps <= trainer.global_step else ''}; "
                 f"{nearest(self.monitor, trainer.callback_metrics)}"
             )
@@ -112,7 +112,7 @@ class Checkpoint(LastCallback):
         return True
 
     def save(self, trainer: Trainer) -> None:
-        """Write last.ckpt atomically; the one before it becomes previous.ckpt.
+        """Write last.ckpt atomically; the older one becomes previous.ckpt.
 
         Raises:
             NonFinite: a weight is not finite; nothing is written.
@@ -131,19 +131,19 @@ class Checkpoint(LastCallback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add what Lightning leaves out: also whether a callback has ended the run early."""
+        """Add the state that Lightning omits, including whether a callback has stopped the run early."""
         checkpoint["transient"] = transient_state.collect_state(trainer, pl_module)
         checkpoint["stopped"] = trainer.should_stop
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """What is to be set once training begins (until then numbers are drawn); and whether it does."""
+        """Keep the transient state until training begins (random numbers are drawn before); restore `should_stop`."""
         self._transient = checkpoint["transient"]
         trainer.should_stop = checkpoint["stopped"]
 
     def on_ready(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take up the rest of the state; start the clock."""
+        """Restore the transient state and start the clock."""
         if self._transient:
             transient_state.restore_state(trainer, pl_module, self._transient)
             trainer.callback_metrics.update(self._logged)
@@ -151,11 +151,11 @@ class Checkpoint(LastCallback):
         self._written, self._step = time.monotonic(), trainer.global_step
 
     def state_dict(self) -> dict[str, Any]:
-        """What is best so far, the metrics last logged, the time it took."""
+        """The best epoch so far, the last logged metrics, the seconds of training."""
         return {"best": self.best, "logged": self._logged, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take that up."""
+        """Restore what `state_dict` returned."""
         self.best, self._logged, self._seconds = (state_dict[k] for k in ("best", "logged", "seconds"))
 
 
@@ -164,11 +164,11 @@ def verify_finite(module: nn.Module) -> None:
     tensors = {k: v for k, v in module.state_dict().items() if torch.is_tensor(v) and v.is_floating_point()}
     if tensors and not torch.stack([v.isfinite().all() for v in tensors.values()]).all():
         bad = next(name for name, v in tensors.items() if not v.isfinite().all())
-        raise NonFinite(f"{bad} holds values that are not finite; the state was not saved")
+        raise NonFinite(f"{bad} has values that are not finite; the checkpoint was not saved")
 
 
 def link(source: Path, target: Path) -> None:
-    """`target` becomes another name of `source`'s content, atomically; where there are no hard links, a copy."""
+    """Make `target` a hard link to `source`, atomically; a copy where hard links are not supported."""
     temporary = target.with_suffix(".link")
     temporary.unlink(missing_ok=True)
     try:

@@ -1,6 +1,6 @@
-"""Ctrl-C, SIGTERM, and the warnings of a cluster: finish the step, save, leave a state that resumes.
+"""Ctrl-C, SIGTERM and the warning signals of a cluster: finish the step, save a checkpoint and stop.
 
-A second Ctrl-C leaves at once.
+A second Ctrl-C stops at once.
 """
 
 import signal
@@ -17,47 +17,47 @@ from leyden.utils.runtime import STOPS
 
 
 class Interrupted(BaseException):
-    """The run was asked to stop and has saved its state. Not an Exception: nobody should swallow it."""
+    """The run was interrupted by `signal` and has saved its state. Not an Exception, so that it is not caught."""
 
     def __init__(self, signal: int = 0) -> None:
-        self.signal = signal  # 0: another rank was asked
+        self.signal = signal  # 0: another rank received it
 
 
 @only_own_hooks
 class Interrupt(LastCallback):
-    """Turns the first signal into a checkpoint and `Interrupted` at the end of the step."""
+    """On the first signal, saves a checkpoint at the end of the step and raises `Interrupted`."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
-        self._asked = 0
-        self._before: dict[int, Any] = {}
+        self._signal = 0
+        self._previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the signals over (after Lightning's own connector has set its handlers)."""
+        """Install the signal handlers, after Lightning's own connector has installed its handlers."""
         for number in STOPS:
-            self._before[number] = signal.signal(number, self._ask)
+            self._previous[number] = signal.signal(number, self._on_signal)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self._give_back()  # the next signal does what it did before: leave at once
-        self._asked = number
-        print("\nleyden: stopping after this step; once more to stop at once", flush=True)
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._restore_handlers()  # the next signal has its previous effect: stop at once
+        self._signal = number
+        print("\nleyden: stopping after this step; interrupt again to stop at once", flush=True)
 
     def on_step_done(self, trainer: Trainer) -> None:
-        """The place where a run can stop and go on exactly."""
-        if any_rank(trainer, bool(self._asked)):
+        """Stop after a step, where the run can be resumed exactly."""
+        if any_rank(trainer, bool(self._signal)):
             self._checkpoint.save(trainer)
-            raise Interrupted(self._asked)
+            raise Interrupted(self._signal)
 
     def on_epoch_done(self, trainer: Trainer) -> None:
-        """Asked on the last batch or during the validation: this epoch's checkpoint has just been written."""
-        if trainer.strategy.reduce_boolean_decision(bool(self._asked), all=False):
-            raise Interrupted(self._asked)
+        """Stop after a signal on the last batch or in validation; the epoch's checkpoint has just been written."""
+        if trainer.strategy.reduce_boolean_decision(bool(self._signal), all=False):
+            raise Interrupted(self._signal)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the signals back."""
-        self._give_back()
+        """Restore the previous signal handlers."""
+        self._restore_handlers()
 
-    def _give_back(self) -> None:
-        for number, handler in self._before.items():
+    def _restore_handlers(self) -> None:
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
-        self._before = {}
+        self._previous = {}

@@ -1,4 +1,4 @@
-"""metrics.csv: one row an epoch, every logged metric, written anew and atomically; and the interval's loss."""
+"""metrics.csv: one row per epoch with every logged metric, rewritten atomically; and the loss within an epoch."""
 
 import csv
 import io
@@ -14,21 +14,21 @@ from leyden.utils.lightning_internals import only_own_hooks
 
 @only_own_hooks
 class MetricsCSV(LastCallback):
-    """Keeps the rows (so that a resumed run neither doubles nor loses one) and writes them each epoch."""
+    """Writes the rows each epoch, and stores them in checkpoints: a resumed run neither repeats nor loses one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.rows: list[dict[str, float]] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A resumed run drops the rows that were written after its state."""
+        """Rewrite the file: a resumed run removes the rows written after its checkpoint."""
         if trainer.is_global_zero and (self.rows or self._path.exists()):
             self._write()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Every `log_every_n_steps` batches: the mean training loss since the last time, to the loggers."""
+        """Every `log_every_n_steps` batches, log the mean training loss and score since the last time."""
         means, every = getattr(pl_module, "means", None), getattr(trainer, "log_every_n_steps", 50)
         if means is None or not trainer.loggers or (batch_idx + 1) % every:
             return
@@ -38,7 +38,7 @@ class MetricsCSV(LastCallback):
             logger.log_metrics(values, step=trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Add the row of this epoch; by now train and validation metrics are logged."""
+        """Add the row of this epoch, whose train and validation metrics are logged by now."""
         metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         self.rows.append({"epoch": trainer.current_epoch + 1, "step": trainer.global_step, **metrics})
         if trainer.is_global_zero:
@@ -52,12 +52,12 @@ class MetricsCSV(LastCallback):
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the rows of the state that is resumed."""
+        """Restore the rows of a checkpoint."""
         self.rows = state_dict["rows"]
 
 
 def table(rows: list[dict[str, float]]) -> str:
-    """Rows as CSV; a column that appears later is empty in earlier rows."""
+    """Rows as CSV text; a column that appears later is empty in earlier rows."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")

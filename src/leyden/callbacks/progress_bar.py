@@ -1,6 +1,6 @@
-"""The progress bar: epoch, step, time left, and the metrics that matter. Drawn at most ten times a second.
+"""The progress bar: epoch, step, remaining time, losses and monitored metric; at most ten updates a second.
 
-Where the output is not a terminal: one line an epoch.
+If the output is not a terminal: one line per epoch.
 """
 
 import time
@@ -20,7 +20,7 @@ from rich.progress import (
 
 from leyden.utils.lightning_internals import only_own_hooks
 
-_INTERVAL = 0.1  # seconds between two drawings
+_INTERVAL = 0.1  # seconds between two updates
 
 
 @only_own_hooks
@@ -28,8 +28,8 @@ class ProgressBar(LastCallback):
     """Progress of a fit on the terminal.
 
     Args:
-        console: where to draw.
-        monitor: the metric shown first.
+        console: the terminal.
+        monitor: the monitored metric, shown after the losses.
     """
 
     def __init__(self, console: Console, monitor: str) -> None:
@@ -39,7 +39,7 @@ class ProgressBar(LastCallback):
         self._started = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the bar, where the resumed run stands."""
+        """Start the progress bar on a terminal."""
         self._started = time.monotonic()
         if not (trainer.is_global_zero and self._console.is_terminal):
             return
@@ -57,7 +57,7 @@ class ProgressBar(LastCallback):
         self._bar.start()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A new epoch on the bar."""
+        """Reset the bar for a new epoch."""
         self._started = time.monotonic()
         if self._bar is not None:
             label = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
@@ -66,14 +66,14 @@ class ProgressBar(LastCallback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Advance, if the last drawing is long enough ago."""
+        """Advance the bar, at most every `_INTERVAL` seconds."""
         if self._bar is not None and (now := time.monotonic()) >= self._next:
             self._next = now + _INTERVAL
             self._bar.update(self._task, completed=batch_idx + 1)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the epoch's metrics."""
-        text = "  ".join(f"{k} {v:.4f}" for k, v in self._shown(trainer).items())
+        """Print the epoch's metrics, on the bar or as a line."""
+        text = "  ".join(f"{k} {v:.4f}" for k, v in self._metrics(trainer).items())
         if self._bar is not None:
             self._bar.update(self._task, completed=int(trainer.num_training_batches), metrics=text)
         elif trainer.is_global_zero:
@@ -83,13 +83,13 @@ class ProgressBar(LastCallback):
                 highlight=False,
             )
 
-    def _shown(self, trainer: Trainer) -> dict[str, float]:
+    def _metrics(self, trainer: Trainer) -> dict[str, float]:
         found = trainer.callback_metrics
         names = dict.fromkeys(("train/loss", "val/loss", self._monitor))
         return {name: float(found[name]) for name in names if name in found}
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave the terminal as it was."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

@@ -1,7 +1,7 @@
-"""A search's view into a running trial: the monitored metric after each epoch, and the word to stop.
+"""Pruning of a search's trial: reports the monitored metric after each epoch and stops the run if told to.
 
-The run's key `trial`, "STORAGE#STUDY#NUMBER", names the trial. It changes nothing in what is computed, and so is no
-part of the run's fingerprint: a pruned run that is trained again without it goes on to the end.
+The run's key `trial`, "STORAGE#STUDY#NUMBER", names the trial. It does not change what is computed, so
+it is not part of the run's fingerprint: a pruned run that is trained again without it continues to the end.
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ from leyden.utils.lightning_internals import only_own_hooks
 
 
 class Pruned(Exception):
-    """The search has stopped this run: it is no better than others were at this epoch."""
+    """The search has stopped this run: at this epoch it is worse than the pruner's threshold."""
 
 
 @only_own_hooks
 class Pruning(LastCallback):
-    """Reports `monitor` after each epoch (after its checkpoint) and raises `Pruned` where the search says so.
+    """Reports `monitor` after each epoch (after its checkpoint) and raises `Pruned` if the pruner decides so.
 
     Args:
         trial: "STORAGE#STUDY#NUMBER".
@@ -34,7 +34,7 @@ class Pruning(LastCallback):
         self._trial: RunningTrial | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The first rank alone opens the study; a trial that was pruned before its run could say so, stops here."""
+        """Open the study on the first rank; stop at once if the trial was pruned before the run could record it."""
         pruned = False
         if trainer.is_global_zero:
             self._trial = RunningTrial.open(self._name)
@@ -43,7 +43,7 @@ class Pruning(LastCallback):
             raise Pruned
 
     def on_epoch_done(self, trainer: Trainer) -> None:
-        """By now the epoch's checkpoint is written. The last epoch is not pruned: it has been paid for."""
+        """Report the epoch, whose checkpoint is written by now; the last epoch is not pruned."""
         epoch = trainer.current_epoch
         stop = False
         if self._trial is not None:
@@ -53,5 +53,5 @@ class Pruning(LastCallback):
             raise Pruned
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: the study's storage has it."""
+        """Empty: the state is in the study's storage."""
         return {}

@@ -1,7 +1,7 @@
-"""TensorBoard: the logger in the run's folder, and the pictures that show at the end why a model fails.
+"""TensorBoard: the logger in the run's folder, and the figures of the evaluation at the end of a run.
 
-IMAGES: confusion, recall by class, precision-recall curves, reliability, and the worst errors of val and test.
-TEXT: the tables. AUDIO: the worst errors, to be listened to. HPARAMS: the run's choices beside its result.
+IMAGES: confusion matrix, recall by class, precision-recall curves, reliability, worst errors of val and test.
+TEXT: tables and findings. AUDIO: recordings of the worst errors. HPARAMS: the run's settings and its result.
 """
 
 import os
@@ -22,19 +22,24 @@ from leyden.reporting import markdown
 from leyden.reporting.plots.draw import draw
 from leyden.reporting.plots.fast_figure import png
 from leyden.reporting.plots.samples import samples_figure
-from leyden.reporting.terminal.findings import markdown as markdown_of
+from leyden.reporting.terminal.findings import markdown as findings_markdown
 from leyden.runs.records import flat
 from leyden.runs.run import COSMETIC
 from leyden.tasks.base import Task
 from leyden.utils.lightning_internals import only_own_hooks
 
 _ALWAYS = ("data.name", "model.name", "optimizer.lr", "batch_size", "seed")
-_NO_CHOICE = {*COSMETIC, "threads", "trainer", "data", "model"}  # or said by another key
-_WORST = 16  # errors shown: the wrong answers of which the model was surest
+_NO_HPARAM = {*COSMETIC, "threads", "trainer", "data", "model"}  # or covered by another key
+_WORST = 16  # worst errors: the wrong predictions with the highest confidence
 
 
 def tensorboard_logger(folder: Path, resumed_step: int | None = None) -> TensorBoardLogger:
-    """Event files in `folder`/tensorboard. A resumed run drops the steps after the one it goes on from."""
+    """Logger with event files in `folder`/tensorboard.
+
+    Args:
+        folder: folder of the run.
+        resumed_step: of a resumed run, the step of its checkpoint: later steps are removed.
+    """
     return TensorBoardLogger(
         str(folder), name="", version="tensorboard", default_hp_metric=False, purge_step=resumed_step
     )
@@ -42,10 +47,10 @@ def tensorboard_logger(folder: Path, resumed_step: int | None = None) -> TensorB
 
 @only_own_hooks
 class EventFiles(Callback):
-    """Keeps how long each event file is at a checkpoint: what is written later belongs to no state.
+    """Stores the sizes of the event files in each checkpoint, so that later events can be removed on resuming.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,7 +59,7 @@ class EventFiles(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Write out what TensorBoard still holds in memory (for up to two minutes), then measure."""
+        """Flush TensorBoard's queue (of up to two minutes), then store the sizes."""
         for logger in trainer.loggers if trainer.is_global_zero else ():
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.flush()
@@ -62,7 +67,7 @@ class EventFiles(Callback):
 
 
 def truncate_events(folder: Path, sizes: Mapping[str, int]) -> None:
-    """Cut the event files of the run in `folder` back to what they held at a checkpoint."""
+    """Truncate the event files of the run in `folder` to their `sizes` at a checkpoint; remove later files."""
     for name, path in _event_files(folder):
         if name not in sizes:
             path.unlink()
@@ -71,53 +76,53 @@ def truncate_events(folder: Path, sizes: Mapping[str, int]) -> None:
 
 
 def _event_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """(name, path) of TensorBoard's files of a run."""
+    """(name, path) of the event files of a run."""
     return ((path.name, path) for path in sorted((folder / "tensorboard").glob("events.out.tfevents.*")))
 
 
 def log_hparams(
     logger: TensorBoardLogger, plain: Mapping[str, Any], command: Sequence[str], result: Mapping[str, Any]
 ) -> None:
-    """The HPARAMS tab: what the user chose, beside the test metrics of the run.
+    """Log the HPARAMS tab: the settings that were typed, and the test metrics of the run.
 
     Args:
-        logger: of the run.
+        logger: logger of the run.
         plain: its configuration.
-        command: the words that made it: what varies in a sweep is typed.
-        result: as in result.json.
+        command: the words of its command, for the overrides.
+        result: content of result.json.
     """
     found = result["metrics"].get("test", {})
     values = {name: estimate["value"] for name, estimate in found.get("values", {}).items()}
     values |= found.get("scalars", {})
     defined = {f"result/{name}": value for name, value in values.items() if value is not None}
-    logger.log_hyperparams(_choices(plain, command), defined)
+    logger.log_hyperparams(_hparams(plain, command), defined)
 
 
-def _choices(plain: Mapping[str, Any], command: Sequence[str]) -> dict[str, Any]:
-    """The few keys that every run has, and those typed: TensorBoard shows the first five of them by name."""
+def _hparams(plain: Mapping[str, Any], command: Sequence[str]) -> dict[str, Any]:
+    """Keys logged for every run, then the overrides; TensorBoard shows the first five by default."""
     keys = dict(flat(plain))
     chosen = {key: keys[key] for key in _ALWAYS if key in keys}
     for word in command:
         key, given, value = word.partition("=")
-        if given and not key.startswith("-") and key not in _NO_CHOICE:
-            chosen[key] = keys.get(key, value)  # of a group, the option's name
+        if given and not key.startswith("-") and key not in _NO_HPARAM:
+            chosen[key] = keys.get(key, value)  # for a group: the name of the option
     return {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in chosen.items()}
 
 
 def write_findings(
     loggers: Iterable[Any], findings: Sequence[Mapping[str, Any]], command: Sequence[str], step: int
 ) -> None:
-    """The doctor's findings to every TensorBoard: as text, and each as a point at the step where it was found.
+    """Write the findings to TensorBoard: as text, and each as a point at the step where it was found.
 
     Args:
-        loggers: of a Trainer; others than TensorBoard's are passed over.
+        loggers: loggers of a Trainer; others than TensorBoard's are ignored.
         findings: as in result.json.
-        command: the words that made the run, which the advice is added to.
+        command: the words of the run's command, to which suggestions are appended.
         step: the optimizer step at which the run ended.
     """
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_text("doctor", markdown_of(findings, command), step)
+            logger.experiment.add_text("doctor", findings_markdown(findings, command), step)
             for finding in findings:
                 if finding["step"] is not None:
                     tag = f"doctor/{finding['level']}/{finding['id']}"
@@ -127,7 +132,7 @@ def write_findings(
 def write_figures(
     writer: Any, result: Mapping[str, Any], task: Task, data: DataModule, predictions: Path, step: int
 ) -> None:
-    """Write the pictures and tables of a finished run.
+    """Write the figures and tables of a finished run.
 
     Args:
         writer: a torch SummaryWriter.
@@ -148,7 +153,7 @@ def write_figures(
         if path.exists():
             stored = dict(np.load(path))
             for name, figure in task.figures(found, stored, data.spec, split):
-                _add(writer, f"{split}/{name}", draw(figure), step)
+                _write_figure(writer, f"{split}/{name}", draw(figure), step)
             _write_errors(writer, split, stored, task, data, step)
 
 
@@ -167,22 +172,22 @@ def _write_errors(
         return
     title = f"{split}: the most confident errors"
     inputs = preview.drawings(data, rows)
-    _add(
+    _write_figure(
         writer, f"{split}/worst errors", samples_figure(inputs, captions, title, data.spec.sample_rate), step
     )
     if data.modality.is_sound:
-        _play(writer, split, rows, data, step)
+        _write_audio(writer, split, rows, data, step)
 
 
-def _add(writer: Any, tag: str, figure: Figure, step: int) -> None:
-    """As `add_figure`, which copies and compresses for longer than it takes to draw."""
+def _write_figure(writer: Any, tag: str, figure: Figure, step: int) -> None:
+    """Write a figure; faster than `SummaryWriter.add_figure`, which spends most of its time on compression."""
     stored, width, height = png(figure)
     image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=stored)
     writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
 
-def _play(writer: Any, split: str, rows: np.ndarray, data: DataModule, step: int) -> None:
-    """The clips of the worst errors."""
+def _write_audio(writer: Any, split: str, rows: np.ndarray, data: DataModule, step: int) -> None:
+    """Write the recordings of the worst errors."""
     clips, lengths = data.table.inputs.gather(rows)
     assert lengths is not None
     for place, (clip, length) in enumerate(zip(clips, lengths.tolist(), strict=True), 1):

@@ -1,7 +1,7 @@
-"""What training holds beside weights, optimizer and schedule, and an exact resume needs: of each rank its own.
+"""Transient state of every rank that an exact resume needs, besides weights, optimizer and scheduler.
 
-Random-number states, the sums of metrics over the epoch so far, what `self.log` has summed up, and torchmetrics objects
-of the module, whose state torch leaves out of `state_dict`.
+Random-number states, running sums of `self.log` over the epoch so far, and the states of the module's torchmetrics,
+which torch omits from `state_dict`.
 """
 
 import io
@@ -17,30 +17,28 @@ from leyden.utils.random_state import rng_state, set_rng_state
 
 
 def collect_state(trainer: Trainer, module: LightningModule) -> list[dict[str, Any]]:
-    """The transient state of every rank, in order; to be called on all of them."""
-    own = {
+    """The transient state of every rank, in order; must be called on all ranks."""
+    state = {
         "rng": rng_state(),
         "logged": logged_sums(trainer).sums(),
         "metrics": {name: metric_state(metric) for name, metric in _metrics(module)},
     }
     if trainer.world_size == 1:
-        return [own]
+        return [state]
     packed = io.BytesIO()
-    torch.save(
-        own, packed
-    )  # pickle, which gathers objects, cannot hold NumPy's state: torch has no storage of uint32
-    everyones: list[bytes] = [b""] * trainer.world_size
-    torch.distributed.all_gather_object(everyones, packed.getvalue())
-    return [torch.load(io.BytesIO(one), map_location="cpu", weights_only=False) for one in everyones]
+    torch.save(state, packed)  # gathered as bytes: torch cannot gather NumPy's uint32 random state
+    all_ranks: list[bytes] = [b""] * trainer.world_size
+    torch.distributed.all_gather_object(all_ranks, packed.getvalue())
+    return [torch.load(io.BytesIO(one), map_location="cpu", weights_only=False) for one in all_ranks]
 
 
 def restore_state(trainer: Trainer, module: LightningModule, states: list[dict[str, Any]]) -> None:
-    """Take up what `take` returned."""
-    own = states[trainer.global_rank % len(states)]
-    logged_sums(trainer).await_keys(own["logged"])
+    """Restore this rank's part of what `collect_state` returned."""
+    state = states[trainer.global_rank % len(states)]
+    logged_sums(trainer).await_keys(state["logged"])
     for name, metric in _metrics(module):
-        set_metric_state(metric, own["metrics"].get(name, {}))
-    set_rng_state(own["rng"])
+        set_metric_state(metric, state["metrics"].get(name, {}))
+    set_rng_state(state["rng"])
 
 
 def _metrics(module: LightningModule) -> Iterator[tuple[str, Metric]]:

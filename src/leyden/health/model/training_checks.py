@@ -74,8 +74,7 @@ def overfitting(subject: ModelUnderTest) -> CheckResult:
 def input_use(subject: ModelUnderTest) -> CheckResult:
     """The loss of the overfitted batch rises when all inputs are set to zero."""
     name, found = "uses its inputs", subject.overfitted
-    inputs = subject.prepared.inputs
-    blank = subject.prepared._replace(inputs=torch.zeros_like(inputs))
+    blank = subject.prepared.map_inputs(lambda x: x._replace(values=torch.zeros_like(x.values)))
     with torch.no_grad():
         # in training mode: after a few steps batch norm's running statistics have not converged
         with_, without = (
