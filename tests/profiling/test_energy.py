@@ -1,4 +1,4 @@
-"""Joules from counters: a processor's folder, and a GPU's, both played."""
+"""Energy in joules from counters: a simulated processor and a simulated GPU."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def zone(folder: Path, name: str, microjoules: int, most: int = 1_000_000_000) -
 
 
 def test_packages_are_summed_and_their_parts_are_not(tmp_path: Path) -> None:
-    """intel-rapl:0:0 is the cores of package 0, which counts them too; a counter starts again at its maximum."""
+    """intel-rapl:0:0 is the cores of package 0, which includes them; a counter wraps at its maximum."""
     first, second = zone(tmp_path, "intel-rapl:0", 5_000_000), zone(tmp_path, "intel-rapl:1", 999_000_000)
     part = zone(tmp_path, "intel-rapl:0:0", 0)
     found, _ = meter(CPU, tmp_path)
@@ -33,13 +33,13 @@ def test_packages_are_summed_and_their_parts_are_not(tmp_path: Path) -> None:
     assert found.joules() == pytest.approx(2.0 + 1.5)
 
 
-def test_a_machine_without_counters_says_so(tmp_path: Path) -> None:
+def test_a_machine_without_counters_gives_the_reason(tmp_path: Path) -> None:
     found, why = meter(CPU, tmp_path / "none")
     assert found is None
     assert "no energy counter" in why
 
 
-def test_a_counter_that_only_root_may_read_says_what_to_do(
+def test_a_counter_readable_by_root_only_gives_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = zone(tmp_path, "intel-rapl:0", 0)
@@ -53,7 +53,7 @@ def test_a_counter_that_only_root_may_read_says_what_to_do(
     assert f"only root may read {place / 'energy_uj'}" in why
 
 
-def test_a_damaged_counter_is_no_reason_to_fail(tmp_path: Path) -> None:
+def test_a_damaged_counter_gives_the_reason(tmp_path: Path) -> None:
     (zone(tmp_path, "intel-rapl:0", 0) / "max_energy_range_uj").write_text("much")
     found, why = meter(CPU, tmp_path)
     assert found is None

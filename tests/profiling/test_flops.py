@@ -44,7 +44,7 @@ def test_linear(batch: int, inputs: int, outputs: int) -> None:
     grid(BATCHES, (1, 2), (1, 3, 5), (1, 2), (0, 1), (1, 2)),
 )
 def test_convolution(batch: int, groups: int, kernel: int, stride: int, padding: int, dilation: int) -> None:
-    """2 N Cin/groups Cout K Q for each of the Q places of the output, in one and in two dimensions."""
+    """2 N Cin/groups Cout K Q with Q output positions, in one and in two dimensions."""
     for make, shape in ((nn.Conv1d, (17,)), (nn.Conv2d, (17, 12))):
         conv = make(4, 6, kernel, stride=stride, padding=padding, dilation=dilation, groups=groups)
         places = 1
@@ -74,7 +74,7 @@ def test_recurrent_layers_of_torch(
 
 
 @pytest.mark.parametrize("cell", GATES)
-def test_packed_sequences_count_the_steps_there_are(cell: str) -> None:
+def test_packed_sequences_count_valid_steps(cell: str) -> None:
     net = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell](5, 8, batch_first=True)
     lengths = torch.tensor([6, 4, 1])
     packed = nn.utils.rnn.pack_padded_sequence(torch.zeros(3, 6, 5), lengths, batch_first=True)
@@ -116,8 +116,8 @@ def test_multi_head_attention(batch: int, queries: int, keys: int, heads: int, t
         assert (found.total, found.uncounted) == (projections + products, ())
 
 
-def test_a_transformer_layer_in_evaluation_is_not_read_as_nothing() -> None:
-    """torch's fast path for it is one operator of which its counter knows nothing."""
+def test_a_transformer_layer_in_evaluation_is_counted() -> None:
+    """torch's fast path is one fused operator, which its counter does not support."""
     steps, width, inner = 5, 16, 32
     net = nn.TransformerEncoderLayer(width, 2, inner, batch_first=True).eval()
     expected = 8 * steps * width * width + 4 * steps * steps * width + 4 * steps * width * inner
@@ -152,7 +152,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, ...]]] = {
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_no_layer_of_a_shipped_net_is_left_out(name: str) -> None:
+def test_every_layer_of_a_shipped_net_is_counted(name: str) -> None:
     make, inputs = NETS[name]
     net = make()
     found = counted(net.eval(), *inputs)
@@ -181,7 +181,7 @@ def test_published_numbers() -> None:
 
 
 def test_backward_counts_too() -> None:
-    """Twice the forward pass, less the gradient of the input that nobody asks for."""
+    """Twice the forward pass, without the gradient of the input, which is not needed."""
     net = nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 3))
     x = torch.zeros(5, 6)
     found = count(net, lambda: net(x).sum().backward())
@@ -196,7 +196,7 @@ class _Opaque(torch.autograd.Function):
 
 
 class Unseen(nn.Module):
-    """A layer whose product is written out element by element."""
+    """A layer that computes its product element-wise."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -206,7 +206,7 @@ class Unseen(nn.Module):
         return _Opaque.apply(x, self.weight)  # type: ignore[no-any-return]
 
 
-def test_a_layer_that_cannot_be_counted_is_named() -> None:
+def test_an_uncounted_layer_is_listed() -> None:
     net = nn.Sequential(nn.Linear(4, 4), Unseen(), nn.LayerNorm((1, 3)))
     with torch.no_grad():
         found = count(net, lambda: net[:2](torch.zeros(1, 4)))
@@ -214,7 +214,7 @@ def test_a_layer_that_cannot_be_counted_is_named() -> None:
     assert found.layers == {"0": 32}
 
 
-def test_switches_of_torch_are_as_before() -> None:
+def test_torch_flags_are_restored() -> None:
     before = (
         torch.backends.mkldnn.enabled,
         torch.backends.cudnn.enabled,

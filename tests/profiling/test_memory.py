@@ -1,4 +1,4 @@
-"""Bytes that a training step holds: against sums by hand."""
+"""Memory of a training step, against sums by hand."""
 
 import pytest
 import torch
@@ -14,16 +14,16 @@ def test_activations_are_what_the_backward_pass_reads(batch: int) -> None:
     """Linear keeps its input, ReLU its output, the next Linear that same output: each storage once, no weights."""
     net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
     x = torch.zeros(batch, 8)
-    with Activations(net).watching() as kept:
+    with Activations(net).watching() as activations:
         net(x)
-    assert kept.bytes == FLOAT * batch * (8 + 16)
+    assert activations.bytes == FLOAT * batch * (8 + 16)
 
 
 def test_nothing_is_kept_without_gradients() -> None:
     net = nn.Linear(8, 16)
-    with torch.no_grad(), Activations(net).watching() as kept:
+    with torch.no_grad(), Activations(net).watching() as activations:
         net(torch.zeros(2, 8))
-    assert kept.bytes == 0
+    assert activations.bytes == 0
 
 
 def test_sizes_of_parameters_and_of_an_optimizers_state() -> None:

@@ -1,4 +1,4 @@
-"""`leyden profile`: what it prints, its JSON, its picture, and what it refuses."""
+"""`leyden profile`: output, JSON, figure and errors."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ SETS = {
 
 
 @pytest.fixture(autouse=True)
-def soon_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def short_measurements(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A few calls are enough here."""
     monkeypatch.setattr(latency.measure, "__defaults__", (0.0, 3))
     monkeypatch.chdir(tmp_path)
@@ -45,15 +45,15 @@ def test_every_cost_of_each_modality(modality: str, capsys: pytest.CaptureFixtur
     memory = found["memory"]
     assert memory["parameters"] == memory["gradients"] == 4 * found["parameters"]
     assert memory["optimizer"] == pytest.approx(2 * memory["parameters"], rel=0.01)  # Adam
-    each = memory["activations_per_sample"] * memory["batch_size"]
-    assert each == pytest.approx(memory["activations"], rel=0.2)
+    per_batch = memory["activations_per_sample"] * memory["batch_size"]
+    assert per_batch == pytest.approx(memory["activations"], rel=0.2)
     for size in profiler.BATCHES:
-        took = found["latency"][str(size)]
-        assert 0 < took["p50"] <= took["p95"]
+        timing = found["latency"][str(size)]
+        assert 0 < timing["p50"] <= timing["p95"]
     assert found["energy"]["joules_per_1000"] is not None or found["energy"]["reason"]
 
 
-def test_tables_stand_in_80_columns(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_tables_fit_into_80_columns(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     picture = tmp_path / "layers.png"
     assert main(["profile", "model=resnet56", *QUICK, "--picture", str(picture)]) == 0
     printed = capsys.readouterr().out
@@ -83,23 +83,23 @@ def test_mistakes(words: list[str], said: str, capsys: pytest.CaptureFixture[str
     assert said in capsys.readouterr().err
 
 
-def test_looking_changes_neither_modes_nor_random_numbers() -> None:
-    made = open_session([*SETS["text"], *QUICK])
-    made.module.train()
-    made.module.net.embedding.eval()
-    modes = [part.training for part in made.module.modules()]
+def test_profiling_changes_neither_modes_nor_random_state() -> None:
+    session = open_session([*SETS["text"], *QUICK])
+    session.module.train()
+    session.module.net.embedding.eval()
+    modes = [part.training for part in session.module.modules()]
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    assert forward_flops(made.module, made.data) is not None
-    with preserved_state(made.module, training=True):
+    assert forward_flops(session.module, session.data) is not None
+    with preserved_state(session.module, training=True):
         torch.rand(7)
     assert torch.equal(torch.rand(4), expected)
-    assert [part.training for part in made.module.modules()] == modes
+    assert [part.training for part in session.module.modules()] == modes
 
 
 class View(nn.Module):
-    """Gives a view of a parameter, which without gradients looks as if it had some."""
+    """Returns a view of a parameter, on which the FLOP counter fails without gradients."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -110,32 +110,32 @@ class View(nn.Module):
 
 
 class Crash(nn.Module):
-    """Does not work."""
+    """Raises in forward."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("it broke [here]")
 
 
-def test_a_view_of_a_parameter_is_no_obstacle() -> None:
-    made = open_session([*SETS["image"], *QUICK])
-    made.module.net = View(made.data.spec.num_classes)
-    found = forward_flops(made.module, made.data)
+def test_a_view_of_a_parameter_is_counted() -> None:
+    session = open_session([*SETS["image"], *QUICK])
+    session.module.net = View(session.data.spec.num_classes)
+    found = forward_flops(session.module, session.data)
     assert found is not None
     assert (found.total, found.uncounted) == (0, ())
 
 
-def test_a_net_that_fails_is_told_and_leaves_nothing_behind() -> None:
-    made = open_session([*SETS["image"], *QUICK])
-    sound, made.module.net = made.module.net, Crash()
+def test_a_failing_net_is_reported_and_hooks_are_removed() -> None:
+    session = open_session([*SETS["image"], *QUICK])
+    original, session.module.net = session.module.net, Crash()
     with pytest.raises(
         UserError, match=r"a forward pass of the model fails for a batch of 1: RuntimeError: it broke"
     ):
-        forward_flops(made.module, made.data)
-    made.module.net = sound
-    assert made.module(made.module.prepare(median_length_batch(made.data, 2))).requires_grad
+        forward_flops(session.module, session.data)
+    session.module.net = original
+    assert session.module(session.module.prepare(median_length_batch(session.data, 2))).requires_grad
 
 
-def test_a_run_keeps_what_profile_counts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_stores_the_flops_of_profile(capsys: pytest.CaptureFixture[str]) -> None:
     words = [*SETS["text"], *QUICK, "trainer.max_epochs=1", "logger=none"]
     assert main(["train", *words]) == 0
     (result,) = Path("runs").rglob("result.json")

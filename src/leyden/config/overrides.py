@@ -14,7 +14,6 @@ from hydra.errors import OverrideParseException
 
 from leyden.utils.errors import UserError, nearest
 
-
 SEVERAL = ("augment", "metrics", "callbacks", "logger")  # groups of which several options at once can be chosen
 
 

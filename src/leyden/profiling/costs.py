@@ -1,4 +1,4 @@
-"""What a LightningModule and its data cost together: the typical input, its forward pass, a training step."""
+"""FLOPs and activation memory of a LightningModule on inputs of median length."""
 
 from typing import Any
 
@@ -13,22 +13,22 @@ from leyden.profiling.flops import Flops
 
 
 def forward_flops(module: LightningModule, data: DataModule) -> Flops | None:
-    """Of the net's forward pass for one sample of median length; None for a module that shows no `prepare`."""
+    """FLOPs of the net's forward pass for one sample of median length; None for a module without `prepare`."""
     prepare: Any = getattr(module, "prepare", None)
     if prepare is None:
         return None
     batch = median_length_batch(data, 1).to(module.device)
     with preserved_state(module):
-        with torch.no_grad():  # the frontend does not count: torch's counter knows no Fourier transform
+        with torch.no_grad():  # the frontend is excluded: torch's counter does not support Fourier transforms
             prepared = prepare(batch)
         with _plain_failure(
             "a forward pass", batch
-        ):  # with gradients: the counter trips over some views without
+        ):  # with gradients: the counter fails on some views without
             return flops.count(module, lambda: module(prepared))
 
 
 def training_flops(module: LightningModule, batch: Batch) -> Flops:
-    """Of a training step, forwards and backwards, for the whole batch."""
+    """FLOPs of a training step, forward and backward pass, for the whole batch."""
     with preserved_state(module, training=True):
         found = flops.count(module, lambda: training_loss(module, batch).backward())
     module.zero_grad()
@@ -36,7 +36,7 @@ def training_flops(module: LightningModule, batch: Batch) -> Flops:
 
 
 def activation_bytes(module: LightningModule, batch: Batch) -> int:
-    """What a training step of this batch keeps for its backward pass."""
-    with preserved_state(module, training=True), memory.Activations(module).watching() as kept:
+    """Bytes that autograd keeps for the backward pass of a training step of this batch."""
+    with preserved_state(module, training=True), memory.Activations(module).watching() as activations:
         training_loss(module, batch)
-        return kept.bytes
+        return activations.bytes

@@ -1,4 +1,4 @@
-"""How long a call takes: every call timed by itself, with the device's queue emptied, after a warm-up."""
+"""Latency of a call: after a warm-up, every call is timed separately, synchronised with the device."""
 
 import time
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-WARM_UP = 3  # calls that are not counted: allocation, and kernels that are chosen at first use
-FEW, SECONDS = 20, 2.0  # calls at least, and time after which no more are made
+WARM_UP = 3  # untimed calls: allocation, and selection of kernels at first use
+FEW, SECONDS = 20, 2.0  # minimum number of calls, and of seconds
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds a call: median, 95th percentile, and of how many calls."""
+    """Seconds per call: median, 95th percentile; number of timed calls."""
 
     p50: float
     p95: float
@@ -23,7 +23,7 @@ class Latency:
 def measure(
     call: Callable[[], object], device: torch.device, seconds: float = SECONDS, few: int = FEW
 ) -> Latency:
-    """Call until `seconds` have passed and `few` calls have been made."""
+    """Latency of `call`, repeated until `seconds` have passed and `few` calls have been made."""
     for _ in range(WARM_UP):
         call()
     times: list[float] = []
