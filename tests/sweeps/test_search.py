@@ -141,7 +141,7 @@ def test_values_as_overrides(value: Any, text: str) -> None:
         ({"seed": {"choices": [1, 2], "when": "name=b"}, "name": ["a"]}, "name is never b"),
         (
             {"seed": {"choices": [1], "when": "name=a"}, "name": {"choices": ["a"], "when": "seed=1"}},
-            "wait for",
+            "depend on each other",
         ),
     ],
 )
@@ -174,11 +174,11 @@ def test_every_search_of_conf_is_valid(path: Path) -> None:
         (["sweep=optuna", LR, "sweep.trials=0"], "sweep.trials=0"),
         (["sweep=optuna", LR, "sweep.sampler=grid"], "needs a step"),
         (["sweep=optuna", LR, "sweep.objectives=[val/acuracy]"], "did you mean 'val/accuracy'"),
-        (["sweep=optuna", LR, "sweep.objectives=[test/accuracy]"], "chooses? by the test split"),
+        (["sweep=optuna", LR, "sweep.objectives=[test/accuracy]"], "select by the test split"),
         (["sweep=optuna", LR, "sweep.directions=[maximize, minimize]"], "one for each"),
         (
             ["sweep=optuna", LR, "sweep.objectives=[val/accuracy,cost.parameters]", "sweep.pruner=median"],
-            "nothing is pruned",
+            "pruning is not supported",
         ),
         (["sweep=optuna", LR, "force=true"], "force=true"),
         (["sweep=optuna", "loss=cross_entropy,focl"], "focl"),

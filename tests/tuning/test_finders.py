@@ -1,4 +1,4 @@
-"""`leyden find lr` and `batch_size`: what they suggest, their pictures, and what they refuse."""
+"""`leyden find lr` and `batch_size`: suggestions, figures and errors."""
 
 from pathlib import Path
 from typing import Any
@@ -29,21 +29,21 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # --- the curve ---
 
 
-def test_where_a_curve_falls_fastest_and_is_least() -> None:
+def test_steepest_and_lowest_point_of_a_curve() -> None:
     steps = np.arange(100.0)
     fall = 2 - 1.5 / (1 + np.exp(-(steps - 50) / 4))  # fastest at 50
     curve = np.where(steps < 80, fall, fall[79] + (steps - 79) * 0.1)
-    assert lr_finder.places(curve) == (50, 79)
+    assert lr_finder.steepest_and_lowest(curve) == (50, 79)
 
 
-def test_a_bell_does_not_lag_behind() -> None:
-    """A running mean of the past would move a step up by its memory."""
+def test_gaussian_smoothing_does_not_lag() -> None:
+    """A running mean of the past would shift a step by its window."""
     step = np.where(np.arange(100) < 50, 2.0, 1.0)
-    assert lr_finder.places(lr_finder.smoothed(step))[0] in (49, 50)
-    assert np.allclose(lr_finder.smoothed(np.full(30, 1.7)), 1.7)
+    assert lr_finder.steepest_and_lowest(lr_finder.smooth(step))[0] in (49, 50)
+    assert np.allclose(lr_finder.smooth(np.full(30, 1.7)), 1.7)
 
 
-def test_the_suggestion_keeps_away_from_the_end() -> None:
+def test_the_suggestion_has_a_margin_to_divergence() -> None:
     near = lr_finder.RateCurve(np.ones(1), np.ones(1), steepest=0.2, lowest=0.5, now=0.001)
     far = lr_finder.RateCurve(np.ones(1), np.ones(1), steepest=0.003, lowest=0.5, now=0.001)
     assert (near.suggestion, far.suggestion) == (0.05, 0.003)
@@ -64,15 +64,15 @@ def test_the_suggested_rate_trains(optimizer: str) -> None:
     assert reached[found.suggestion] > reached[lr_finder.LOWEST] + 0.5
 
 
-def test_looking_changes_no_weight_and_is_repeatable() -> None:
-    made = open_session([*TEXT, *QUICK])
-    before = {name: value.clone() for name, value in made.module.state_dict().items()}
-    one = lr_finder.find(made)
-    assert all(torch.equal(made.module.state_dict()[name], value) for name, value in before.items())
+def test_the_range_test_changes_no_weight_and_is_deterministic() -> None:
+    session = open_session([*TEXT, *QUICK])
+    before = {name: value.clone() for name, value in session.module.state_dict().items()}
+    one = lr_finder.find(session)
+    assert all(torch.equal(session.module.state_dict()[name], value) for name, value in before.items())
     assert np.array_equal(lr_finder.find(open_session([*TEXT, *QUICK])).losses, one.losses)
 
 
-def test_what_learns_at_no_rate_is_refused() -> None:
+def test_a_model_that_does_not_learn_is_refused() -> None:
     with pytest.raises(UserError, match="does not fall at any rate"):
         lr_finder.find(open_session(["model=majority", *QUICK]))
 
@@ -98,38 +98,38 @@ def test_sizes_end_with_the_samples() -> None:
 
 
 def test_sizes_end_with_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = open_session([*TEXT, *QUICK])
-    (first,) = (batch_size_finder._try(made, size).memory for size in (32,))
-    monkeypatch.setattr(batch_size_finder, "_free", lambda device: int(2.5 * first))
-    found = batch_size_finder.find(made)
+    session = open_session([*TEXT, *QUICK])
+    (first,) = (batch_size_finder._measure(session, size).memory for size in (32,))
+    monkeypatch.setattr(batch_size_finder, "_free_memory", lambda device: int(2.5 * first))
+    found = batch_size_finder.find(session)
     assert found.tried[-1].size < 128
     assert "half of the free memory" in found.ended
 
 
-def test_what_does_not_fit_a_gpu_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Played on the CPU: the third size is too large."""
-    made, real = open_session([*TEXT, *QUICK]), batch_size_finder._try
+def test_sizes_end_with_the_gpu_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulated on the CPU: the third size is too large."""
+    session, real = open_session([*TEXT, *QUICK]), batch_size_finder._measure
 
-    def full(made: Any, size: int) -> BatchMeasurement:
+    def full(session: Any, size: int) -> BatchMeasurement:
         if size > 16:
             raise torch.cuda.OutOfMemoryError("full")
-        return real(made, size)
+        return real(session, size)
 
-    monkeypatch.setattr(batch_size_finder, "_try", full)
-    found = batch_size_finder.find(made)
+    monkeypatch.setattr(batch_size_finder, "_measure", full)
+    found = batch_size_finder.find(session)
     assert [each.size for each in found.tried] == [8, 16]
     assert found.ended == "a batch of 32 does not fit into the GPU's memory"
 
 
-def test_weights_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = open_session([*TEXT, *QUICK])
-    before = {name: value.clone() for name, value in made.module.named_parameters()}
-    batch_size_finder.find(made)
-    assert all(torch.equal(value, before[name]) for name, value in made.module.named_parameters())
-    assert median_length_batch(made.data, 4).input.values.shape[0] == 4
+def test_weights_do_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = open_session([*TEXT, *QUICK])
+    before = {name: value.clone() for name, value in session.module.named_parameters()}
+    batch_size_finder.find(session)
+    assert all(torch.equal(value, before[name]) for name, value in session.module.named_parameters())
+    assert median_length_batch(session.data, 4).input.values.shape[0] == 4
 
 
-# --- the verb ---
+# --- the command ---
 
 
 @pytest.mark.parametrize(("what", "override"), [("lr", "optimizer.lr="), ("batch_size", "batch_size=")])
@@ -138,11 +138,11 @@ def test_a_line_to_paste_and_a_picture(
 ) -> None:
     assert main(["find", what, *TEXT, *QUICK, "init.redraw=[head]", "--picture", "curve.png"]) == 0
     printed = capsys.readouterr().out
-    assert "init.redraw=[head]" in printed  # brackets are no markup
+    assert "init.redraw=[head]" in printed  # brackets are not taken as markup
     (line,) = (line for line in printed.splitlines() if "try: leyden train" in line)
     assert line.count(override) == 1
     assert (place / "curve.png").read_bytes().startswith(b"\x89PNG")
-    assert [path.name for path in place.iterdir()] == ["curve.png"]  # no run was made
+    assert [path.name for path in place.iterdir()] == ["curve.png"]  # no run was created
 
 
 def test_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
-"""Training steps of growing batches: how many samples a second, how much memory, and where more gains nothing.
+"""Batch size finder: throughput and memory of training steps at growing batch sizes.
 
-A larger batch is a faster pass over the data until the device is busy; beyond that it only costs memory, and each
-epoch has fewer steps to learn in.
+Throughput grows with the batch size until the device is fully used; larger batches only need more memory, and an epoch
+has fewer optimizer steps.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,13 +24,13 @@ from leyden.utils.errors import UserError
 
 SIZES = tuple(2**power for power in range(3, 14))  # 8 to 8,192
 ENOUGH = 0.9  # of the best throughput
-_SECONDS = 1.0  # of measuring a size
-_RESERVE = 0.5  # of the free memory, which other work may want
+_SECONDS = 1.0  # of measurement per size
+_RESERVE = 0.5  # maximum share of the free memory, on a CPU
 
 
 @dataclass(frozen=True)
 class BatchMeasurement:
-    """One size: samples a second in training steps, bytes of activations (on a GPU the peak of all), seconds a step."""
+    """One batch size: samples per second, bytes of activations (on a GPU peak memory), seconds per training step."""
 
     size: int
     throughput: float
@@ -40,7 +40,7 @@ class BatchMeasurement:
 
 @dataclass(frozen=True)
 class BatchCurve:
-    """All sizes tried, the suggestion, the configured size, and why it ended where it did."""
+    """The measured sizes, the suggested and the configured size (`now`), and why no larger size was tried."""
 
     tried: tuple[BatchMeasurement, ...]
     suggestion: int
@@ -48,31 +48,35 @@ class BatchCurve:
     ended: str
 
 
-def find(made: Session) -> BatchCurve:
-    """Every power of two that memory and data allow.
+def find(session: Session) -> BatchCurve:
+    """Measure every power of two that memory and data allow.
 
     Raises:
-        UserError: not even the smallest fits.
+        UserError: not even the smallest size fits.
     """
     tried: list[BatchMeasurement] = []
-    ended = f"{SIZES[-1]:,} is the largest that is tried"
-    samples = len(made.data.splits.train)
+    ended = f"{SIZES[-1]:,} is the largest size to try"
+    samples = len(session.data.splits.train)
     for size in SIZES:
         if size > samples:
             ended = f"there are {samples:,} training samples"
             break
-        if tried and (free := _free(made.device)) is not None and 2 * tried[-1].memory > _RESERVE * free:
+        if (
+            tried
+            and (free := _free_memory(session.device)) is not None
+            and 2 * tried[-1].memory > _RESERVE * free
+        ):
             ended = f"a batch of {size:,} would take more than half of the free memory ({free / 1e9:.2g} GB)"
             break
         with console.status(f"training steps of {size:,} samples"):
             try:
-                tried.append(_try(made, size))
+                tried.append(_measure(session, size))
             except torch.cuda.OutOfMemoryError:
                 ended = f"a batch of {size:,} does not fit into the GPU's memory"
                 break
     if not tried:
-        raise UserError(f"leyden find batch_size: nothing could be tried: {ended}")
-    return BatchCurve(tuple(tried), suggest(tried), made.config.batch_size, ended)
+        raise UserError(f"leyden find batch_size: no batch size could be measured: {ended}")
+    return BatchCurve(tuple(tried), suggest(tried), session.config.batch_size, ended)
 
 
 def suggest(tried: Sequence[BatchMeasurement]) -> int:
@@ -81,24 +85,24 @@ def suggest(tried: Sequence[BatchMeasurement]) -> int:
     return next(each.size for each in tried if each.throughput >= ENOUGH * best)
 
 
-def _try(made: Session, size: int) -> BatchMeasurement:
-    module, device = made.module, made.device
-    batch = median_length_batch(made.data, size).to(device)
+def _measure(session: Session, size: int) -> BatchMeasurement:
+    module, device = session.module, session.device
+    batch = median_length_batch(session.data, size).to(device)
     optimizer = optimizer_of(module)
     for group in optimizer.param_groups:
-        group["lr"] = 0.0  # what the weights are is not the question, but that they stay finite
+        group["lr"] = 0.0  # so that the weights stay finite
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with preserved_state(module, training=True):
-        took = latency.measure(lambda: made.step(module, optimizer, batch), device, _SECONDS, few=5)
+        timing = latency.measure(lambda: session.step(module, optimizer, batch), device, _SECONDS, few=5)
     peak = (
         torch.cuda.max_memory_allocated(device) if device.type == "cuda" else activation_bytes(module, batch)
     )
-    return BatchMeasurement(size, size / took.p50, peak, took.p50)
+    return BatchMeasurement(size, size / timing.p50, peak, timing.p50)
 
 
-def _free(device: torch.device) -> int | None:
-    """Bytes of memory that are free; None: the system does not say. A GPU says so by itself."""
+def _free_memory(device: torch.device) -> int | None:
+    """Free memory in bytes; None: unknown, or a GPU, which raises an error when it is full."""
     if device.type == "cuda":
         return None
     try:
@@ -110,20 +114,20 @@ def _free(device: torch.device) -> int | None:
 
 
 def describe(found: BatchCurve, command: Sequence[str]) -> Iterator[RenderableType]:
-    """A row a size, then what to take."""
+    """A table with a row per size, then the suggestion."""
     yield batch_table([(t.size, t.throughput, t.memory, t.seconds) for t in found.tried], found.suggestion)
     yield (
-        f"{found.suggestion:,} is the smallest batch with nine tenths of the best throughput; no more were tried, as "
+        f"{found.suggestion:,} is the smallest batch with nine tenths of the best throughput; no larger one was tried: "
         f"{found.ended}"
     )
     yield suggested_commands(command, f"batch_size={found.suggestion}")
     if found.suggestion != found.now:
         yield (
-            f"from batch_size={found.now} to {found.suggestion} the learning rate wants to be looked for again: "
+            f"from batch_size={found.now} to {found.suggestion} the learning rate should be tuned again: "
             f"leyden find lr ... batch_size={found.suggestion}"
         )
 
 
 def figure(found: BatchCurve) -> Figure:
-    """Throughput and memory against the size."""
+    """Figure of throughput and memory against the batch size."""
     return batch_figure([(t.size, t.throughput, t.memory) for t in found.tried], found.suggestion, found.now)

@@ -1,7 +1,7 @@
-"""The learning-rate range test (Smith 2017, arXiv:1506.01186): a rate that grows a little at every step, and the loss.
+"""Learning-rate range test (Smith 2017, arXiv:1506.01186): the loss at a learning rate that grows with every step.
 
-Where the loss is least is the end of what the net bears. Taken is the rate at which it falls fastest, and at most a
-tenth of that end (Howard's rule, in fastai): with sparse gradients the two lie close together.
+Beyond the rate of the minimum loss, training diverges. Suggested is the rate of the steepest descent, but at most a
+tenth of the rate at the minimum (Howard's rule, in fastai): with sparse gradients the two are close together.
 """
 
 import copy
@@ -25,21 +25,21 @@ from leyden.utils.errors import UserError
 
 LOWEST, HIGHEST = 1e-7, 10.0
 STEPS, PASSES = 100, 3
-_WIDTH = 3.0  # steps: of the bell over which losses are averaged; a running mean would lag behind
-MARGIN = 10.0  # between the end and the rate to take, at least
-_FALLEN = 0.98  # of the first loss, at most, where it is least
-_TOO_MUCH = 4.0  # times the first loss: the pass ends
+_WIDTH = 3.0  # steps: standard deviation of the Gaussian smoothing; a running mean would lag behind
+MARGIN = 10.0  # rate of the minimum loss over the suggestion, at least
+_MAX_MINIMUM = 0.98  # minimum loss over the first loss; above, the loss does not fall
+_DIVERGED = 4.0  # loss over the first loss at which a pass ends
 
 
 @dataclass(frozen=True)
 class RateCurve:
-    """What was found.
+    """Result of a range test.
 
     Args:
-        rates: (n,), growing by the same factor.
-        losses: (n,), the training loss, averaged over the passes and over the steps around.
-        steepest: where it falls fastest.
-        lowest: where it is least: beyond, training goes wrong.
+        rates: (n,), learning rates, geometrically spaced.
+        losses: (n,), training losses, averaged over the passes and smoothed over the steps.
+        steepest: rate at which the loss falls fastest.
+        lowest: rate of the minimum loss; beyond it training diverges.
         now: the configured rate.
     """
 
@@ -51,83 +51,83 @@ class RateCurve:
 
     @property
     def suggestion(self) -> float:
-        """The rate to take."""
+        """The suggested rate: the steepest, but at most a tenth of that of the minimum loss."""
         return min(self.steepest, self.lowest / MARGIN)
 
 
-def find(made: Session) -> RateCurve:
-    """Several passes from the same initial weights over different batches.
+def find(session: Session) -> RateCurve:
+    """Run the range test: several passes from the same initial weights over different batches, averaged.
 
     Raises:
-        UserError: the optimizer has no rate, or the loss never falls.
+        UserError: the optimizer has no argument lr, or the loss never falls.
     """
-    if "lr" not in made.config.optimizer:
+    if "lr" not in session.config.optimizer:
         raise UserError("leyden find lr: the optimizer has no argument lr")
     rates = np.geomspace(LOWEST, HIGHEST, STEPS)
-    batches = _endless(made)
+    batches = _endless_batches(session)
     with console.status(f"{plural(PASSES, 'pass', 'passes')} of {STEPS} steps each"):
-        passes = [_pass(made, rates, batches) for _ in range(PASSES)]
+        passes = [_pass(session, rates, batches) for _ in range(PASSES)]
     shortest = min(map(len, passes))
-    rates, losses = rates[:shortest], smoothed(np.mean([losses[:shortest] for losses in passes], axis=0))
-    steepest, lowest = places(losses)
-    if losses[lowest] > _FALLEN * losses[0]:
+    rates, losses = rates[:shortest], smooth(np.mean([losses[:shortest] for losses in passes], axis=0))
+    steepest, lowest = steepest_and_lowest(losses)
+    if losses[lowest] > _MAX_MINIMUM * losses[0]:
         raise UserError(
             f"leyden find lr: the loss does not fall at any rate from {LOWEST:g} to {HIGHEST:g}: "
-            "look at the model first (leyden check model)"
+            "check the model first (leyden check model)"
         )
     return RateCurve(
-        rates, losses, float(rates[steepest]), float(rates[lowest]), float(made.config.optimizer["lr"])
+        rates, losses, float(rates[steepest]), float(rates[lowest]), float(session.config.optimizer["lr"])
     )
 
 
-def _endless(made: Session) -> Iterator[Batch]:
-    loader = made.data.training_loader(made.config.epochs)
+def _endless_batches(session: Session) -> Iterator[Batch]:
+    loader = session.data.training_loader(session.config.epochs)
     while True:
         yield from loader
 
 
-def _pass(made: Session, rates: NDArray[np.float64], batches: Iterator[Batch]) -> list[float]:
-    """The loss before each step."""
-    module = copy.deepcopy(made.module)
+def _pass(session: Session, rates: NDArray[np.float64], batches: Iterator[Batch]) -> list[float]:
+    """The loss at each rate, until it diverges."""
+    module = copy.deepcopy(session.module)
     optimizer = optimizer_of(module)
-    base = made.config.optimizer["lr"]
-    shares = [group["lr"] / base for group in optimizer.param_groups]
+    configured = session.config.optimizer["lr"]
+    factors = [group["lr"] / configured for group in optimizer.param_groups]
     losses: list[float] = []
     with preserved_state(module, training=True):
         for rate in rates:
-            for group, share in zip(optimizer.param_groups, shares, strict=True):
-                group["lr"] = float(rate) * share
-            loss = float(made.step(module, optimizer, next(batches).to(made.device)))
-            if not math.isfinite(loss) or loss > _TOO_MUCH * max((losses or [loss])[0], 1e-3):
+            for group, factor in zip(optimizer.param_groups, factors, strict=True):
+                group["lr"] = float(rate) * factor
+            loss = float(session.step(module, optimizer, next(batches).to(session.device)))
+            if not math.isfinite(loss) or loss > _DIVERGED * max((losses or [loss])[0], 1e-3):
                 break
             losses.append(loss)
     return losses
 
 
-def smoothed(losses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n,) averaged by a bell over the steps around each."""
+def smooth(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Losses (n,) smoothed by a Gaussian over the steps."""
     steps = np.arange(len(losses))
     weights = np.exp(-0.5 * ((steps[:, None] - steps) / _WIDTH) ** 2)
     means: NDArray[np.float64] = weights @ losses / weights.sum(1)
     return means
 
 
-def places(losses: NDArray[np.float64]) -> tuple[int, int]:
-    """(where the curve falls fastest, where it is least)."""
+def steepest_and_lowest(losses: NDArray[np.float64]) -> tuple[int, int]:
+    """Indices of the steepest descent and of the minimum of losses (n,)."""
     lowest = int(losses.argmin())
     return int(np.gradient(losses)[: lowest + 1].argmin()), lowest
 
 
 def describe(found: RateCurve, command: Sequence[str]) -> Iterator[RenderableType]:
-    """What to take, and between what it stands."""
+    """The suggestion, with the steepest and the lowest rate, and the command to use it."""
     yield (
-        f"the loss falls fastest at a rate of {found.steepest:.2g} and is least at {found.lowest:.2g}, beyond which "
-        f"training goes wrong; configured is {found.now:g}, suggested {found.suggestion:.2g}"
+        f"the loss falls fastest at a rate of {found.steepest:.2g} and is lowest at {found.lowest:.2g}, beyond which "
+        f"training diverges; configured is {found.now:g}, suggested {found.suggestion:.2g}"
     )
     yield suggested_commands(command, f"optimizer.lr={found.suggestion:.2g}")
 
 
 def figure(found: RateCurve) -> Figure:
-    """Loss against rate."""
-    marks = {"suggested": found.suggestion, "falls fastest": found.steepest, "least": found.lowest}
+    """Figure of the loss against the learning rate."""
+    marks = {"suggested": found.suggestion, "falls fastest": found.steepest, "lowest": found.lowest}
     return rate_figure(found.rates, found.losses, {**marks, "configured": found.now})

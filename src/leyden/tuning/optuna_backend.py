@@ -1,4 +1,4 @@
-"""Optuna's samplers, pruners and storages by name. The only place that says how each is made."""
+"""Optuna's samplers, pruners and storages by name."""
 
 import warnings
 from collections.abc import Mapping
@@ -6,12 +6,12 @@ from typing import Any
 
 from leyden.utils.errors import UserError, first_line
 
-_PATIENCE = 60  # seconds that a process waits for another's write to the SQLite file
+_TIMEOUT = 60  # seconds that a process waits for another's write to the SQLite file
 _SEEDS = 2**32
 
 
 def load_optuna() -> Any:
-    """The module, without its log lines and its notes on what is experimental.
+    """Import Optuna, without its log messages and its warnings about experimental features.
 
     Raises:
         UserError: it is not installed.
@@ -26,7 +26,7 @@ def load_optuna() -> Any:
 
 
 def storage_of(url: str) -> Any:
-    """The database of a study.
+    """Optuna's storage at the URL of a database.
 
     Raises:
         UserError: it cannot be opened.
@@ -35,7 +35,7 @@ def storage_of(url: str) -> Any:
     import sqlalchemy
     from optuna.storages import RDBStorage
 
-    arguments = {"connect_args": {"timeout": _PATIENCE}} if url.startswith("sqlite") else {}
+    arguments = {"connect_args": {"timeout": _TIMEOUT}} if url.startswith("sqlite") else {}
     try:
         return RDBStorage(url, engine_kwargs=arguments)
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError) as error:
@@ -46,24 +46,24 @@ def storage_of(url: str) -> Any:
 def sampler_of(name: str, seed: int, startup: int, number: int) -> Any:
     """A sampler for one trial.
 
-    Its random numbers are a function of the seed and the trial's number, so a search that was broken off proposes
-    what it would have proposed, and not what it proposed first. (One sequence, Sobol's, must keep its seed.)
+    Its random numbers are a function of the seed and the trial's number, so an interrupted search proposes the same
+    values as an uninterrupted one. (The quasi-random sequence, Sobol's, must keep its seed.)
 
     Args:
-        name: as `Settings.sampler` lists them.
-        seed: of the study.
-        startup: trials drawn at random before it learns.
-        number: of the trial.
+        name: one of the options of `Settings.sampler`.
+        seed: seed of the study.
+        startup: random trials before the sampler uses the results.
+        number: number of the trial.
 
     Raises:
-        UserError: it needs a package that is not there.
+        UserError: it needs a package that is not installed.
     """
     samplers = load_optuna().samplers
     own = (seed * 1_000_003 + number) % _SEEDS
     learning = {"seed": own, "n_startup_trials": startup}
     if name == "cmaes":
         _verify_cmaes()
-    made: dict[str, Any] = {
+    factories: dict[str, Any] = {
         "tpe": lambda: samplers.TPESampler(**learning),
         "random": lambda: samplers.RandomSampler(seed=own),
         "gp": lambda: samplers.GPSampler(**learning),
@@ -74,7 +74,7 @@ def sampler_of(name: str, seed: int, startup: int, number: int) -> Any:
         ),
         "grid": lambda: samplers.BruteForceSampler(seed=own),
     }
-    return made[name]()
+    return factories[name]()
 
 
 def _verify_cmaes() -> None:
@@ -85,7 +85,12 @@ def _verify_cmaes() -> None:
 
 
 def pruner_of(settings: Mapping[str, Any]) -> Any:
-    """A pruner: settings are name, startup (finished trials before it prunes), warmup and epochs (of a run)."""
+    """The pruner of a study.
+
+    Args:
+        settings: "name"; "startup": finished trials before it prunes; "warmup": epochs of a run that are never
+            pruned; "epochs" of a run. Empty: no pruning.
+    """
     pruners = load_optuna().pruners
     name = settings.get("name", "none")
     if name == "median":

@@ -1,4 +1,4 @@
-"""One parameter of a search: a choice or a range, perhaps under a condition; and its values as overrides."""
+"""A search parameter: choices or a range, optionally conditional; and its values as overrides."""
 
 import json
 import math
@@ -13,13 +13,13 @@ from leyden.utils.errors import UserError, nearest
 
 _FIELDS = ("low", "high", "log", "step", "choices", "when")
 _EXAMPLE = "{low: 1e-4, high: 1e-1, log: true} or [16, 32, 64]"
-_DIGITS = 4  # significant: what is drawn from a range can be read, and nothing is lost
-_PLAIN = re.compile(r"[A-Za-z_][\w./-]*")  # a text that needs no quotes in an override
+_DIGITS = 4  # significant digits of values sampled from a range
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*")  # a string that needs no quotes in an override
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of these values. `when`: key -> the values (as text) of another parameter under which it is there."""
+    """A categorical parameter. `when`: key of another parameter -> its values (as text) that activate this one."""
 
     key: str
     values: tuple[Any, ...]
@@ -27,22 +27,22 @@ class Choice:
 
     @property
     def count(self) -> int | None:
-        """How many values there are."""
+        """Number of values."""
         return len(self.values)
 
     def probes(self) -> tuple[Any, ...]:
-        """Values to check before anything is trained: all."""
+        """Values to validate before training: all."""
         return self.values
 
     def draw(self, trial: Any) -> Any:
-        """A value for an Optuna trial, which knows lists and mappings by their text alone."""
+        """Sample a value for an Optuna trial, which stores lists and mappings as text."""
         by_name = {to_stored(value): value for value in self.values}
         return by_name[trial.suggest_categorical(self.key, list(by_name))]
 
 
 @dataclass(frozen=True)
 class Range:
-    """A number between two, both included; an int where both ends and the step are."""
+    """A number from low to high, both included; an integer if low, high and step are integers."""
 
     key: str
     low: float
@@ -53,21 +53,21 @@ class Range:
 
     @property
     def whole(self) -> bool:
-        """Whether its values are whole numbers."""
+        """Whether its values are integers."""
         return all(isinstance(x, int) for x in (self.low, self.high, self.step or 1))
 
     @property
     def count(self) -> int | None:
-        """How many values there are; None: they cannot be counted."""
+        """Number of values; None: continuous."""
         step = self.step or (1 if self.whole else None)
         return None if step is None else math.floor((self.high - self.low) / step + 1e-9) + 1
 
     def probes(self) -> tuple[Any, ...]:
-        """Its ends."""
+        """Values to validate before training: both ends."""
         return (self.low, self.high)
 
     def draw(self, trial: Any) -> Any:
-        """A value for an Optuna trial."""
+        """Sample a value for an Optuna trial."""
         if self.whole:
             return trial.suggest_int(
                 self.key, int(self.low), int(self.high), step=int(self.step or 1), log=self.log
@@ -80,10 +80,10 @@ Parameter = Choice | Range
 
 
 def parameter_of(key: str, node: Any) -> Parameter:
-    """Read one entry of `params`.
+    """Parse one entry of `params`.
 
     Raises:
-        UserError: it is neither a range nor choices, or makes no sense.
+        UserError: it is neither a range nor choices, or a field is invalid.
     """
     if isinstance(node, list):
         node = {"choices": node}
@@ -99,9 +99,11 @@ def parameter_of(key: str, node: Any) -> Parameter:
         return _range(key, node, when)
     choices = node["choices"]
     if not isinstance(choices, list) or not choices or len(node) > 1 + ("when" in node):
-        raise UserError(f"sweep.params.{key}: expected a list of choices alone, [a, b], got {literal(node)}")
+        raise UserError(
+            f"sweep.params.{key}: expected a list of choices, [a, b], and no field but when, got {literal(node)}"
+        )
     if len({to_stored(value) for value in choices}) < len(choices):
-        raise UserError(f"sweep.params.{key}={literal(choices)}: a choice is there twice")
+        raise UserError(f"sweep.params.{key}={literal(choices)}: a choice occurs twice")
     return Choice(key, tuple(choices), when)
 
 
@@ -126,7 +128,7 @@ def _range(key: str, node: Mapping[str, Any], when: Mapping[str, tuple[str, ...]
 
 
 def _conditions(key: str, node: Any) -> dict[str, tuple[str, ...]]:
-    """`loss=focal`, `model=cnn,mlp`, a list of such (all must hold), or a mapping."""
+    """Parse `loss=focal`, `model=cnn,mlp`, a list of these (all must be met), or a mapping."""
     if node is None:
         return {}
     if isinstance(node, Mapping):
@@ -142,7 +144,7 @@ def _conditions(key: str, node: Any) -> dict[str, tuple[str, ...]]:
 
 
 def values_of(parameter: Parameter) -> tuple[Any, ...]:
-    """Its single values; of a range that has a step."""
+    """All values of a parameter; a range must have a step."""
     if isinstance(parameter, Choice):
         return parameter.values
     step = parameter.step or 1
@@ -150,23 +152,23 @@ def values_of(parameter: Parameter) -> tuple[Any, ...]:
 
 
 def to_stored(value: Any) -> Any:
-    """A choice as Optuna keeps it: plain values as they are, lists, mappings and truth values by their text."""
+    """A choice as Optuna stores it: strings and numbers as they are, lists, mappings and booleans as text."""
     plain = isinstance(value, str | int | float) and not isinstance(value, bool)
     return value if plain else literal(value)
 
 
 def display(value: Any) -> str:
-    """A value as a condition names it."""
+    """A value as text, for comparison with conditions."""
     return str(to_stored(value))
 
 
 def word(key: str, value: Any) -> str:
-    """The override that gives a parameter its value: optimizer.lr=0.003."""
+    """The override that sets a parameter: optimizer.lr=0.003."""
     return f"{key}={literal(value)}"
 
 
 def literal(value: Any) -> str:
-    """A value in the grammar of Hydra's overrides."""
+    """A value in Hydra's override grammar."""
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{literal(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, Sequence) and not isinstance(value, str):

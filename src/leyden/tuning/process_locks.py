@@ -1,6 +1,6 @@
-"""Who is at work on a study: a lock for each process that is, as long as it lives, and one for who asks now.
+"""Locks of the processes of a study: one per live process, and one for exclusive access to the study.
 
-POSIX record locks (lockf) go with their process: what a killed one has held is free at once.
+POSIX record locks (lockf) are released with their process, so a killed process leaves no lock.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ from leyden.utils.files import is_locked
 
 
 class ProcessLocks:
-    """The processes at work in a study's folder; `name` is this one's.
+    """The live processes of the study in `folder`; `name` identifies this one.
 
     Raises:
         OSError: the folder cannot be written.
@@ -25,33 +25,33 @@ class ProcessLocks:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "owners"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._turn = folder / ".lock"
-        self._guard = threading.RLock()
-        self._inside = False
+        self._study_lock = folder / ".lock"
+        self._thread_lock = threading.RLock()
+        self._is_inside = False
         self.name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self._life = _hold(self._folder / self.name)
+        self._own_lock = _lock(self._folder / self.name)
 
     def close(self) -> None:
-        """This process owns nothing any more."""
+        """Release this process's lock and remove its file."""
         (self._folder / self.name).unlink(missing_ok=True)
-        self._life.close()
+        self._own_lock.close()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """One thread of one process at a time; the same thread again goes in."""
-        with self._guard:
-            if self._inside:
+        """Exclusive access: one thread of one process at a time; re-entrant in the same thread."""
+        with self._thread_lock:
+            if self._is_inside:
                 yield
                 return
-            with _hold(self._turn):
-                self._inside = True
+            with _lock(self._study_lock):
+                self._is_inside = True
                 try:
                     yield
                 finally:
-                    self._inside = False
+                    self._is_inside = False
 
     def alive(self, name: str) -> bool:
-        """Whether the process of that name lives. To be asked in `alone`."""
+        """Whether the process `name` is alive; call it within `alone`."""
         path = self._folder / name
         if name == self.name:
             return True
@@ -63,7 +63,7 @@ class ProcessLocks:
         return False
 
 
-def _hold(path: Path) -> IO[str]:
+def _lock(path: Path) -> IO[str]:
     file = path.open("w")
     fcntl.lockf(file, fcntl.LOCK_EX)
     return file

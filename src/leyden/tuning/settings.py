@@ -1,4 +1,4 @@
-"""The node `sweep` of a search: what may be chosen, how many trials, by which sampler, what is looked for.
+"""Node `sweep` of a search: search space, number of trials, sampler, pruner and objectives.
 
 settings = Settings.of({"params": {"optimizer.lr": {"low": 1e-4, "high": 0.1, "log": True}}, "trials": 20})
 """
@@ -18,13 +18,13 @@ _COSTS = ("seconds", "samples_per_second", "parameters", "steps")
 
 
 class Goal(NamedTuple):
-    """What is looked for: val/accuracy or cost.parameters, and which way."""
+    """An objective: its name, such as val/accuracy or cost.parameters, and its direction."""
 
     name: str
     direction: Direction
 
     def of(self, record: Record) -> float | None:
-        """Its value in a finished run."""
+        """Value of the objective in a finished run; None if it has none."""
         if record.best.get("monitor") == self.name:
             return float(record.best["value"])
         if self.name.startswith("cost."):
@@ -35,9 +35,18 @@ class Goal(NamedTuple):
 class Settings(Node):
     """Group `sweep`.
 
-    trials is how many there are in the end; startup, how many are drawn at random before the sampler learns and end
-    before the pruner prunes; warmup, epochs of a run that are never pruned. objectives: empty is the monitored
-    metric. study: the name of its folder, by default that of the option; storage: the URL of a database.
+    Args:
+        params: the search space, see `Space.of`.
+        trials: total number of trials, including those of earlier launches.
+        sampler: Optuna's sampler.
+        seed: seed of the sampler.
+        startup: random trials before the sampler uses results, and finished trials before the pruner prunes.
+        pruner: Optuna's pruner.
+        warmup: epochs of a run that are never pruned.
+        objectives: metrics to optimise; empty: the monitored metric.
+        directions: direction of each objective; empty: by the metric.
+        study: first part of the name of the study's folder; None: the name of the option.
+        storage: URL of a database; None: SQLite in the study's folder.
     """
 
     params: dict[str, Any] = Field(default={})
@@ -54,10 +63,10 @@ class Settings(Node):
 
     @classmethod
     def of(cls, node: Mapping[str, Any]) -> "Settings":
-        """Read a composed node.
+        """Validate a composed node.
 
         Raises:
-            UserError: a field that does not exist, or a value that it cannot have.
+            UserError: a field does not exist, or has an invalid value.
         """
         for name in node:
             if name not in cls.model_fields:
@@ -74,10 +83,10 @@ class Settings(Node):
             ) from None
 
     def goals(self, monitor: str) -> list[Goal]:
-        """What is looked for.
+        """The objectives with their directions; by default the monitored metric.
 
         Raises:
-            UserError: an objective that no run has, one of the test split, or not as many directions as objectives.
+            UserError: an unknown objective, one of the test split, or not as many directions as objectives.
         """
         names = self.objectives or [monitor]
         if self.directions and len(self.directions) != len(names):
@@ -102,12 +111,10 @@ def _verify(name: str, monitor: str) -> None:
     ]
     if name.startswith("test/"):
         raise UserError(
-            f"sweep.objectives: {name} would choose by the test split, which is for the end; use val/"
+            f"sweep.objectives: {name} would select by the test split; use a metric of validation, val/..."
         )
     if name not in known:
-        raise UserError(
-            f"sweep.objectives: {name} is not among what a run is judged by; {nearest(name, known)}"
-        )
+        raise UserError(f"sweep.objectives: {name} is not a metric of a run; {nearest(name, known)}")
 
 
 def _direction(name: str) -> Direction:
@@ -119,14 +126,14 @@ def _direction(name: str) -> Direction:
 
 
 def verify_goals(settings: Settings, goals: Sequence[Goal]) -> None:
-    """Refuse what Optuna cannot do with several goals.
+    """Refuse settings that Optuna does not support with several objectives.
 
     Raises:
-        UserError: pruning, or a sampler for one goal.
+        UserError: pruning, or a sampler for a single objective.
     """
     if len(goals) > 1 and settings.pruner != "none":
         raise UserError(
-            f"sweep.pruner={settings.pruner}: with several objectives nothing is pruned; use none"
+            f"sweep.pruner={settings.pruner}: pruning is not supported with several objectives; use sweep.pruner=none"
         )
     if len(goals) > 1 and settings.sampler == "cmaes":
-        raise UserError("sweep.sampler=cmaes is for one objective; with several use tpe, gp or nsga2")
+        raise UserError("sweep.sampler=cmaes supports one objective only; with several use tpe, gp or nsga2")

@@ -1,8 +1,8 @@
-"""A study: its trials in Optuna's storage, asked for and told one at a time, by any number of processes at once.
+"""A study: ask-and-tell of trials in Optuna's storage, by any number of concurrent processes.
 
-No trial is lost and none is done twice. A trial belongs to the process that asked for it, which holds the lock of a
-file of its own for as long as it lives. A trial of a dead process keeps its number and its parameters, so its run is
-the same one and resumes; asking comes under a lock of the study, so that two processes never take up the same.
+No trial is lost and none is run twice. A trial belongs to the process that asked for it, which holds a lock while it
+is alive. A trial of a dead process keeps its number and its parameters, so its run is the same one and resumes; `ask`
+locks the study, so that two processes never take the same trial.
 """
 
 import functools
@@ -21,7 +21,7 @@ from leyden.tuning.space import Space, Values
 from leyden.tuning.trial import name_of
 from leyden.utils.files import cannot_write, write_json
 
-_LEAST = 4  # finished trials below which importance says nothing
+_LEAST = 4  # complete trials needed for parameter importance
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class TrialRequest:
 
 
 class Study:
-    """One study in its folder: study.db (or the storage that was given), study.json, locks.
+    """One study in its folder: study.db (or the given storage), study.json, locks.
 
     Args:
-        folder: of the study, made here.
-        settings: of the search.
-        space: what may be chosen.
-        goals: what is looked for, the first is the monitored metric by default.
-        epochs: of a whole run, for Hyperband.
+        folder: folder of the study, created if needed.
+        settings: settings of the search.
+        space: the search space.
+        goals: the objectives.
+        epochs: epochs of a complete run, for Hyperband.
 
     Raises:
         UserError: Optuna is not installed, or the storage cannot be opened.
@@ -54,10 +54,10 @@ class Study:
         self.folder, self.settings, self.space, self.goals = folder, settings, space, goals
         self.url = settings.storage or f"sqlite:///{folder.resolve() / 'study.db'}"
         try:
-            self._owners = ProcessLocks(folder)
+            self._locks = ProcessLocks(folder)
         except OSError as error:
             raise cannot_write(folder, error) from error
-        with self._owners.alone():
+        with self._locks.alone():
             self._storage = storage_of(self.url)
             self._study = optuna.create_study(
                 study_name=folder.name,
@@ -72,32 +72,36 @@ class Study:
         self._trial_class = optuna.trial.Trial
 
     def close(self) -> None:
-        """Give up what this process has not finished; another takes it up."""
-        self._owners.close()
+        """Release the unfinished trials of this process, for another process to resume."""
+        self._locks.close()
 
     # --- ask and tell ---
 
     def ask(self) -> TrialRequest | None:
-        """The next trial: one that a dead process has left, else a new one; None where there is none to begin."""
-        with self._owners.alone():
+        """The next trial: an abandoned one of a dead process, else a new one; None if all trials are taken."""
+        with self._locks.alone():
             trials = self.trials()
-            left = next((t for t in trials if self._is_left(t)), None)
-            if left is None and len(trials) >= self.total:
+            abandoned = next((t for t in trials if self._is_abandoned(t)), None)
+            if abandoned is None and len(trials) >= self.total:
                 return None
-            number = len(trials) if left is None else left.number
+            number = len(trials) if abandoned is None else abandoned.number
             self._study.sampler = self._sampler(number)
-            trial = self._study.ask() if left is None else self._trial_class(self._study, left._trial_id)
-            trial.set_user_attr("owner", self._owners.name)
+            trial = (
+                self._study.ask()
+                if abandoned is None
+                else self._trial_class(self._study, abandoned._trial_id)
+            )
+            trial.set_user_attr("owner", self._locks.name)
             values = self.space.draw(trial)
             trial.set_user_attr("params", values)
             return TrialRequest(number, values, name_of(self.url, self.folder.name, number))
 
-    def _is_left(self, trial: Any) -> bool:
-        """Whether the process that asked for it has died over it."""
-        return not trial.state.is_finished() and not self._owners.alive(trial.user_attrs.get("owner", ""))
+    def _is_abandoned(self, trial: Any) -> bool:
+        """Whether the trial is unfinished and its process is dead."""
+        return not trial.state.is_finished() and not self._locks.alive(trial.user_attrs.get("owner", ""))
 
     def note(self, number: int, **facts: Any) -> None:
-        """Keep facts of a trial beside it: folder and words of its run, seconds, error."""
+        """Store attributes of a trial: folder and words of its run, seconds, error."""
         trial = self.trials()[number]
         for key, value in facts.items():
             self._storage.set_trial_user_attr(trial._trial_id, key, value)
@@ -105,49 +109,48 @@ class Study:
     def tell(
         self, number: int, state: str, values: Sequence[float] = (), curve: Mapping[int, float] = {}
     ) -> None:
-        """What became of a trial.
+        """Store the outcome of a trial.
 
         Args:
-            number: its number.
-            state: complete, pruned or failed.
-            values: of the goals, of a complete trial.
-            curve: epoch -> monitored metric, for what the run did not report itself (it was there before).
+            number: number of the trial.
+            state: "complete", "pruned" or "failed".
+            values: values of the objectives, of a complete trial.
+            curve: epoch -> monitored metric, for epochs not reported by the run (such as a run that existed before).
         """
         kind = {"complete": self._states.COMPLETE, "pruned": self._states.PRUNED, "failed": self._states.FAIL}
-        with self._owners.alone():
+        with self._locks.alone():
             trial = self.trials()[number]
             for epoch in curve.keys() - trial.intermediate_values.keys() if len(self.goals) == 1 else ():
                 self._storage.set_trial_intermediate_value(trial._trial_id, epoch, curve[epoch])
             self._study.sampler = self._sampler(number)
-            with suppress(RuntimeError):  # the grid's sampler tries to stop a loop that is not Optuna's
+            with suppress(RuntimeError):  # the grid sampler tries to stop Optuna's own loop
                 self._study.tell(number, list(values) or None, state=kind[state], skip_if_finished=True)
             self.write()
 
     def _sampler(self, number: int) -> Any:
         return sampler_of(self.settings.sampler, self.settings.seed, self.settings.startup, number)
 
-    # --- what is known ---
+    # --- state ---
 
     @property
     def total(self) -> int:
-        """Trials there will be in the end: no more than the grid has points."""
+        """Total number of trials: at most the number of points of a grid."""
         points = self.space.size() if self.settings.sampler == "grid" else None
         return min(self.settings.trials, points or self.settings.trials)
 
     def trials(self) -> list[Any]:
-        """Optuna's frozen trials, by number."""
+        """Optuna's frozen trials, in order of their numbers."""
         found: list[Any] = self._study.get_trials(deepcopy=False)
         return found
 
     def elsewhere(self) -> bool:
-        """Whether another process is at work on a trial, or has died over one."""
+        """Whether another process, alive or dead, has an unfinished trial."""
         return any(
-            not t.state.is_finished() and t.user_attrs.get("owner") != self._owners.name
-            for t in self.trials()
+            not t.state.is_finished() and t.user_attrs.get("owner") != self._locks.name for t in self.trials()
         )
 
     def best(self) -> list[Any]:
-        """The best trial; of several goals those that no other beats in all."""
+        """The best trial; with several objectives, the Pareto-optimal trials."""
         if not any(t.state == self._states.COMPLETE for t in self.trials()):
             return []
         return [self._study.best_trial] if len(self.goals) == 1 else list(self._study.best_trials)
@@ -155,7 +158,7 @@ class Study:
     # --- study.json ---
 
     def write(self, importance: bool = False) -> None:
-        """study.json, from which everything is reported without Optuna. importance: compute it, too."""
+        """Write study.json, which holds all results without Optuna; `importance`: include parameter importance."""
         write_json(
             self.folder / "study.json",
             {
@@ -170,34 +173,34 @@ class Study:
                 "params": {p.key: {"log": bool(getattr(p, "log", False))} for p in self.space.parameters},
                 "best": [trial.number for trial in self.best()],
                 "importance": self._importance() if importance else {},
-                "trials": [_plain(trial) for trial in self.trials()],
+                "trials": [_to_json(trial) for trial in self.trials()],
             },
         )
 
     def _importance(self) -> dict[str, dict[str, float]]:
-        """goal -> parameter -> its share of what the values differ by (PED-ANOVA), over the complete trials."""
+        """objective -> parameter -> importance (PED-ANOVA) over the complete trials."""
         complete = [t for t in self.trials() if t.state == self._states.COMPLETE]
         varied = [p.key for p in self.space.parameters if p.count != 1]
         shared = [key for key in varied if all(key in t.params for t in complete)]
         found = {}
-        for place, goal in enumerate(self.goals):
-            sign = -1 if goal.direction == "maximize" else 1  # what matters for being among the lowest
-            lowest = functools.partial(_signed, place, sign)
-            if len(complete) >= _LEAST and len({t.values[place] for t in complete}) > 1 and shared:
+        for index, goal in enumerate(self.goals):
+            sign = -1 if goal.direction == "maximize" else 1  # importance for the lowest values
+            lowest = functools.partial(_signed, index, sign)
+            if len(complete) >= _LEAST and len({t.values[index] for t in complete}) > 1 and shared:
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # that it is the lowest
+                    warnings.simplefilter("ignore")  # that targets are minimised
                     found[goal.name] = load_optuna().importance.get_param_importances(
                         self._study, params=shared, target=lowest
                     )
         return found
 
 
-def _signed(place: int, sign: int, trial: Any) -> float:
-    return float(sign * trial.values[place])
+def _signed(index: int, sign: int, trial: Any) -> float:
+    return float(sign * trial.values[index])
 
 
-def _plain(trial: Any) -> dict[str, Any]:
-    """A trial as study.json has it."""
+def _to_json(trial: Any) -> dict[str, Any]:
+    """A trial as an object of study.json."""
     states = {"FAIL": "failed"}
     facts = {key: trial.user_attrs.get(key) for key in ("folder", "words", "seconds", "error")}
     return {

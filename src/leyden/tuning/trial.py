@@ -1,7 +1,7 @@
-"""A trial as the run that carries it sees it, in whatever process: report a value, ask whether to stop.
+"""A trial from within its run, in any process: report a value, ask whether to prune.
 
-The root key `trial` of a run's configuration is "STORAGE#STUDY#NUMBER". `words_of` takes it out of a command: what
-reproduces a run is not part of a study.
+The root key `trial` of a run's configuration is "STORAGE#STUDY#NUMBER". `words_of` removes it from a command, so that
+the command reproduces the run without the study.
 """
 
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ _KEY = "trial"
 
 
 def name_of(storage: str, study: str, number: int) -> str:
-    """The value of the key `trial`."""
+    """The value of the key `trial`: "STORAGE#STUDY#NUMBER"."""
     return f"{storage}#{study}#{number}"
 
 
 def words_of(overrides: Sequence[str]) -> list[str]:
-    """Overrides less the trial."""
+    """The overrides without the key `trial`."""
     return [word for word in overrides if not word.lstrip("+").startswith(f"{_KEY}=")]
 
 
 @dataclass(frozen=True)
 class RunningTrial:
-    """One trial of a study in its storage."""
+    """One trial of a study: Optuna's study and storage, and the trial's id in the storage."""
 
     study: Any
     storage: Any
@@ -34,7 +34,7 @@ class RunningTrial:
 
     @classmethod
     def open(cls, name: str) -> "RunningTrial":
-        """Find a trial by the key of its run.
+        """Open a trial by the value of its run's key `trial`.
 
         Raises:
             UserError: there is no such trial, or Optuna is not installed.
@@ -49,23 +49,23 @@ class RunningTrial:
             )
         except (KeyError, ValueError) as error:
             raise UserError(
-                f"trial={name}: there is no such trial; leave the key out to train alone"
+                f"trial={name}: there is no such trial; remove trial=... to train without a search"
             ) from error
         study.pruner = pruner_of(study.user_attrs.get("pruning", {}))
         return cls(study, storage, identity)
 
     @property
     def pruned(self) -> bool:
-        """Whether the search has already said stop."""
+        """Whether the trial is already marked as pruned."""
         return "pruned" in self.storage.get_trial(self.identity).user_attrs
 
     def report(self, epoch: int, value: float) -> None:
-        """The monitored metric after an epoch; a resumed run reports each once."""
+        """Report the monitored metric after an epoch; an epoch that was reported before is ignored."""
         if epoch not in self.storage.get_trial(self.identity).intermediate_values:
             self.storage.set_trial_intermediate_value(self.identity, epoch, value)
 
     def prune(self, epoch: int) -> bool:
-        """Whether to stop; if so it is written down first, so that a process that dies now is not asked again."""
+        """Whether the pruner stops the trial after `epoch`; the decision is stored before it is returned."""
         stop = bool(self.study.pruner.prune(self.study, self.storage.get_trial(self.identity)))
         if stop:
             self.storage.set_trial_user_attr(self.identity, "pruned", epoch)
