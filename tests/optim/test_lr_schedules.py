@@ -34,8 +34,8 @@ def test_step_follows_its_milestones_in_epochs() -> None:
     assert found == pytest.approx(expected)
 
 
-def test_step_refuses_what_does_not_pair() -> None:
-    with pytest.raises(ValueError, match="as many factors"):
+def test_step_needs_a_factor_for_each_milestone() -> None:
+    with pytest.raises(ValueError, match="one factor for each"):
         rates(lr_schedules.Step(milestones=[4], factors=[0.1, 0.01]))
 
 

@@ -1,4 +1,4 @@
-"""Weight decay, freezing and taking weights over."""
+"""Weight decay groups, freezing and transfer of weights."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ def net() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
 
 
-def test_decay_spares_norms_and_biases() -> None:
+def test_norms_and_biases_are_not_decayed() -> None:
     model = net()
     weights, rest = decay_groups(model, everything=False)
     assert {id(p) for p in weights["params"]} == {id(model[0].weight), id(model[3].weight)}
@@ -23,7 +23,7 @@ def test_decay_spares_norms_and_biases() -> None:
     assert len(everything["params"]) == 6
 
 
-def test_freeze_by_name_counts_values_and_takes_them_from_the_optimizer() -> None:
+def test_freezing_by_name_excludes_parameters_from_the_optimizer() -> None:
     model = net()
     assert freeze(model, names_of(model, ["0.*"], "3.")) == 2 * 9 + 2
     assert sum(len(g["params"]) for g in decay_groups(model, everything=False)) == 4
@@ -39,7 +39,7 @@ def test_head_and_backbone_are_all_parameters() -> None:
     assert not head & backbone
 
 
-def test_transfer_takes_what_fits_and_says_what_does_not() -> None:
+def test_transfer_loads_matching_weights_and_reports_others() -> None:
     old, new = net(), nn.Sequential(*list(net())[:3], nn.Linear(8, 5))
     copied, left = transfer(new, old.state_dict())
     assert torch.equal(new[0].weight, old[0].weight)

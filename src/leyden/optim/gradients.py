@@ -1,4 +1,4 @@
-"""Gradients as an optimizer is about to use them: their norm, clipping by its history; learning rates scaled."""
+"""Gradient norm, adaptive gradient clipping, and scaling of learning rates."""
 
 import math
 from typing import Any
@@ -7,13 +7,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-_WARM_UP = 25  # steps before gradients are clipped by their history
-_EMA = 0.97  # of the gradient's norm (ZClip)
+_WARM_UP = 25  # steps before adaptive clipping starts
+_EMA = 0.97  # decay of the running mean of the gradient norm (ZClip)
 _RATES = ("lr", "initial_lr", "max_lr", "min_lr", "base_lrs", "min_lrs", "max_lrs", "eta_min", "_last_lr")
 
 
 def scale_rates(holders: list[Any], factor: float) -> None:
-    """Multiply every learning rate that an optimizer's groups or a scheduler holds, its inner schedulers' too."""
+    """Multiply every learning rate in parameter groups or attributes of schedulers by `factor`, in place.
+
+    Args:
+        holders: parameter groups of an optimizer, or `vars(scheduler)`; nested schedulers are scaled too.
+        factor: factor on the learning rates.
+    """
     for held in holders:
         for name in _RATES:
             rates = held.get(name)
@@ -25,7 +30,7 @@ def scale_rates(holders: list[Any], factor: float) -> None:
 
 
 def gradient_norm(optimizer: Optimizer) -> Tensor:
-    """L2 norm () of all gradients that an optimizer is about to use; 0 where there is none."""
+    """L2 norm () of all gradients of an optimizer's parameters; 0 if there are none."""
     gradients = gradients_of(optimizer)
     if not gradients:
         return torch.zeros(())
@@ -33,17 +38,17 @@ def gradient_norm(optimizer: Optimizer) -> Tensor:
 
 
 def gradients_of(optimizer: Optimizer) -> list[Tensor]:
-    """The gradients of all parameters of an optimizer that have one."""
+    """The gradients of an optimizer's parameters; parameters without a gradient are omitted."""
     return [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
 
 
 def learning_rate(optimizer: Optimizer) -> float:
-    """The largest of the parameter groups' learning rates."""
+    """The largest learning rate of the parameter groups."""
     return max(float(group["lr"]) for group in optimizer.param_groups)
 
 
 def total_loss(losses: list[Tensor]) -> Tensor:
-    """Sum () of the losses of a step; one that is not finite makes it so."""
+    """Sum () of the losses () of a step's batches; not finite if one of them is not."""
     if len(losses) == 1:
         return losses[0]
     return torch.stack([loss.float() for loss in losses]).sum() if losses else torch.zeros(())
@@ -54,22 +59,22 @@ def are_weights_finite(module: nn.Module) -> bool:
     weights = [p.detach() for p in module.parameters() if p.is_floating_point() and p.numel()]
     if not weights or bool(torch.stack(torch._foreach_norm(weights)).isfinite().all()):
         return True
-    return all(bool(weight.isfinite().all()) for weight in weights)  # a norm may be too large for its type
+    return all(bool(weight.isfinite().all()) for weight in weights)  # a norm of finite weights may overflow
 
 
 class AdaptiveClip:
     """Scales down a gradient whose norm is far above its running mean (ZClip, Kumar et al. 2025, arXiv 2504.02507).
 
     Args:
-        threshold: in standard deviations above the mean.
+        threshold: standard deviations above the mean.
     """
 
     def __init__(self, threshold: float) -> None:
         self.threshold = threshold
-        self.state = (0.0, 0.0, 0)  # running mean and variance of the norm, and of how many
+        self.state = (0.0, 0.0, 0)  # running mean and variance of the norm, number of steps
 
     def __call__(self, optimizer: Optimizer, norm: float) -> None:
-        """Clip gradients of this norm by the reciprocal rule (the further out, the nearer to the mean); count it."""
+        """Clip gradients of this norm to mean + threshold^2 / z deviations, and update the running statistics."""
         mean, variance, count = self.state
         limit = mean + self.threshold * math.sqrt(variance)
         if count >= _WARM_UP and norm > limit > 0:

@@ -1,7 +1,7 @@
-"""Learning-rate schedules, all but plateau a pure function of the optimizer's step.
+"""Learning-rate schedules; all except `Plateau` are pure functions of the optimizer step.
 
-Each is called as `schedule(optimizer, total_steps, steps_per_epoch)`; `build` gives the last two, so that a
-schedule ends when the run ends. Times in the configuration are in epochs.
+Each is called as `schedule(optimizer, total_steps, steps_per_epoch)` with the steps of the run, so that a schedule ends
+with the run. Times in the configuration are in epochs.
 """
 
 import math
@@ -15,17 +15,17 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLR
 
 
 class Factor:
-    """The factor on the base rate at a step. Its attributes are plain, so that a checkpoint can hold them."""
+    """Factor on the base learning rate at a step, with linear warm-up; its attributes are stored in checkpoints."""
 
     def __init__(self, warmup: int) -> None:
         self.warmup = warmup
 
     def __call__(self, step: int) -> float:
-        """Linear warm-up from 1/warmup to 1, then `after`."""
+        """The factor at `step`: linear warm-up from 1/warmup to 1, then `after`."""
         return (step + 1) / self.warmup if step < self.warmup else self.after(step)
 
     def after(self, step: int) -> float:
-        """The factor once the warm-up is over."""
+        """The factor at a step after the warm-up."""
         return 1.0
 
 
@@ -55,14 +55,14 @@ class Constant:
     warmup: Annotated[float, Ge(0)] = 0.0
 
     def __call__(self, optimizer: Optimizer, total_steps: int, steps_per_epoch: int) -> LRScheduler | None:
-        """No scheduler at all without a warm-up: it would cost every step."""
+        """A LambdaLR stepped with every optimizer step; None without a warm-up."""
         steps = round(self.warmup * steps_per_epoch)
         return LambdaLR(optimizer, Factor(steps)) if steps else None
 
 
 @dataclass(frozen=True)
 class Step:
-    """Warm-up, then the rate times factors[i] from the epoch milestones[i] on.
+    """Warm-up, then the rate times factors[i] starting with epoch milestones[i].
 
     The defaults are the 200-epoch CIFAR recipe of Cao et al. 2019 (arXiv 1906.07413), in their code's factors.
     """
@@ -75,11 +75,12 @@ class Step:
         """A LambdaLR stepped with every optimizer step.
 
         Raises:
-            ValueError: as many factors as milestones are needed, milestones in order.
+            ValueError: the milestones are not in order, or not as many as factors.
         """
         if len(self.milestones) != len(self.factors) or list(self.milestones) != sorted(self.milestones):
             raise ValueError(
-                f"{len(self.milestones)} milestones in order need as many factors, got {len(self.factors)}"
+                f"expected milestones in increasing order and one factor for each, got {len(self.milestones)} "
+                f"milestones and {len(self.factors)} factors"
             )
         steps = [round(m * steps_per_epoch) for m in self.milestones]
         return LambdaLR(optimizer, _Steps(round(self.warmup * steps_per_epoch), steps, list(self.factors)))
@@ -87,7 +88,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Warm-up, then half a cosine down to `floor` times the rate (Loshchilov and Hutter 2017, no restarts)."""
+    """Warm-up, then cosine annealing to `floor` times the rate (Loshchilov and Hutter 2017, without restarts)."""
 
     warmup: Annotated[float, Ge(0)] = 0.0
     floor: Annotated[float, Interval(ge=0, le=1)] = 0.0
@@ -99,12 +100,12 @@ class Cosine:
 
 @dataclass(frozen=True)
 class OneCycle:
-    """Up to the optimizer's rate in the first `rise` of the run, then far down (Smith and Topin 2018)."""
+    """One-cycle (Smith and Topin 2018): up to the optimizer's rate in the share `rise` of the run, then far down."""
 
     rise: Annotated[float, Interval(gt=0, lt=1)] = 0.3
 
     def __call__(self, optimizer: Optimizer, total_steps: int, steps_per_epoch: int) -> LRScheduler:
-        """torch's OneCycleLR; momentum is left alone."""
+        """torch's OneCycleLR, stepped with every optimizer step; momentum is not cycled."""
         rates = [group["lr"] for group in optimizer.param_groups]
         return OneCycleLR(optimizer, rates, total_steps + 1, pct_start=self.rise, cycle_momentum=False)
 

@@ -1,4 +1,4 @@
-"""Which parameters are decayed, frozen or taken from elsewhere."""
+"""Parameter groups of an optimizer: with and without weight decay."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from torch import nn
 
 
 def decayed(module: nn.Module) -> Iterator[nn.Parameter]:
-    """Trainable weights proper: matrices and kernels, not biases and norms (which have one dimension)."""
+    """Trainable matrices and kernels, which are decayed; not biases and norms, which have one dimension."""
     return (p for p in module.parameters() if p.requires_grad and p.ndim > 1)
 
 
