@@ -1,4 +1,4 @@
-"""Majority and linear: ordinary runs of every modality, that reach what a trivial and a cheap model should."""
+"""Baselines majority and linear: runs of every modality with the expected metrics."""
 
 import math
 from collections.abc import Callable
@@ -28,7 +28,7 @@ SMALL = {
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
-    """Train a baseline of a modality in a working folder of its own."""
+    """Train a baseline in a temporary working folder."""
     monkeypatch.chdir(tmp_path)
     return lambda kind, *more: train([*SMALL[kind], *QUICK, *more])
 
@@ -70,7 +70,7 @@ def _probabilities(outcome: Outcome) -> Tensor:
         ["scheduler=plateau", "optimizer=rmsprop"],
     ],
 )
-def test_majority_stays_as_it_is_and_takes_one_epoch(run: Callable[..., Outcome], more: list[str]) -> None:
+def test_majority_is_not_trained_and_takes_one_epoch(run: Callable[..., Outcome], more: list[str]) -> None:
     outcome = run("image", "model=majority", "trainer.max_epochs=7", *more)
     assert outcome.status == "complete"
     rows = (outcome.folder / "metrics.csv").read_text().splitlines()
@@ -81,7 +81,7 @@ def test_majority_stays_as_it_is_and_takes_one_epoch(run: Callable[..., Outcome]
     )
 
 
-def test_majority_that_died_after_its_epoch_has_nothing_left_to_do(run: Callable[..., Outcome]) -> None:
+def test_majority_killed_after_its_epoch_is_complete(run: Callable[..., Outcome]) -> None:
     first = run("image", "model=majority")
     table = (first.folder / "metrics.csv").read_text()
     (first.folder / "result.json").unlink()
@@ -95,7 +95,7 @@ def test_majority_that_died_after_its_epoch_has_nothing_left_to_do(run: Callable
     ("kind", "augment"), [("audio", "audio_strong"), ("text", "token_dropout"), ("image", "crop_flip")]
 )
 @pytest.mark.parametrize("model", ["majority", "linear"])
-def test_augmentation_of_the_experiment_is_no_obstacle(
+def test_experiments_with_augmentation_work(
     run: Callable[..., Outcome], model: str, kind: str, augment: str
 ) -> None:
     outcome = run(kind, f"model={model}", f"augment={augment}", "trainer.max_epochs=1")
@@ -128,7 +128,7 @@ def test_linear_learns_in_every_modality(
     assert outcome.result["cost"]["parameters"] > 0
 
 
-def test_linear_reads_characters_whatever_the_data_say(run: Callable[..., Outcome]) -> None:
+def test_linear_always_uses_characters(run: Callable[..., Outcome]) -> None:
     small = ["trainer.max_epochs=1", "model.frontend.buckets=1024"]
     one = run("text", "model=linear", *small)
     stored = (one.folder / "tokenizer.json").read_text()
@@ -189,7 +189,7 @@ def expected(text: str, low: int, high: int) -> dict[str, int]:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.text("abc ", min_size=1, max_size=9), min_size=1, max_size=4), st.integers(1, 3))
-def test_ngrams_are_counted_as_by_hand(texts: list[str], low: int) -> None:
+def test_ngram_counts(texts: list[str], low: int) -> None:
     part = NGrams((low, low + 1), 1 << 20)  # so many that none of these few fall together
     counts = part.counts(ids(*texts))
     for row, text in zip(counts, texts, strict=True):
@@ -198,8 +198,8 @@ def test_ngrams_are_counted_as_by_hand(texts: list[str], low: int) -> None:
     assert torch.equal(alone, counts)  # padding counts for nothing
 
 
-def test_ngrams_spread_evenly() -> None:
-    """640 different trigrams in 4,096 buckets: chance leaves them in 593 (deviation 6)."""
+def test_ngram_hashes_are_uniform() -> None:
+    """640 distinct trigrams in 4,096 buckets occupy 593 of them in expectation (standard deviation 6)."""
     letters = [a + b + c for a in "abcdefgh" for b in "abcdefgh" for c in "abcdefgh"]
     counts = NGrams((3, 3), 1 << 12).counts(ids(*letters))
     assert int((counts.sum(0) > 0).sum()) == pytest.approx(593, abs=30)
@@ -234,7 +234,7 @@ def test_large_images_are_averaged_down() -> None:
 
 
 @pytest.mark.parametrize("kind", SMALL)
-def test_the_vectors_are_of_one_size_after_the_fit(kind: str) -> None:
+def test_vectors_have_a_fixed_size_after_the_fit(kind: str) -> None:
     torch.manual_seed(0)
     inputs = {
         "image": batch(torch.randint(0, 256, (50, 1, 8, 8), dtype=torch.uint8)),

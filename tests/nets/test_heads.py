@@ -1,4 +1,4 @@
-"""Heads: which layer they replace, what they keep, and what they compute."""
+"""Heads: the layer they replace, the weights they keep, and their outputs."""
 
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def test_cosine_is_the_scaled_cosine() -> None:
     assert head(torch.full((1, 5), 6e4, dtype=torch.float16)).isfinite().all()
 
 
-def test_scaled_starts_as_the_plain_head_and_tau_goes_from_it() -> None:
+def test_scaled_and_tau_start_from_the_plain_head() -> None:
     linear, x = nn.Linear(5, 3), torch.randn(4, 5)
     torch.testing.assert_close(Scaled()(linear)(x), linear(x))
     torch.testing.assert_close(TauNormalised(0.0)(linear)(x), linear(x))

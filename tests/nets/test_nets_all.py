@@ -1,4 +1,4 @@
-"""What every net promises, tested over all nets that leyden.nets holds."""
+"""Properties of every net in leyden.nets."""
 
 import importlib
 import inspect
@@ -27,7 +27,7 @@ LENGTHS = {"text": [7, 3, 1, 5], "logmel": [40, 17, 1, 33], "wave": [2000, 801, 
 
 
 def found() -> list[type[nn.Module]]:
-    """Every class of leyden.nets that has features and asks for the number of classes."""
+    """Every class of leyden.nets with `features` and the parameter num_outputs."""
     nets = []
     for info in pkgutil.iter_modules(leyden.nets.__path__):
         module = importlib.import_module(f"leyden.nets.{info.name}")
@@ -50,7 +50,7 @@ def test_the_scan_finds_every_net() -> None:
 CONF = Path(__file__).parents[2] / "conf"
 
 
-def test_every_net_and_objective_has_an_option_and_every_option_is_built() -> None:
+def test_every_net_and_loss_has_an_option_and_every_option_is_built() -> None:
     models = {path.stem: yaml.safe_load(path.read_text()) for path in (CONF / "model").glob("*.yaml")}
     nets = {name: dict(model["net"]) for name, model in models.items()}
     assert len(nets) >= 13
@@ -82,7 +82,7 @@ def build(cls: type[nn.Module], **more: Any) -> Any:
 
 
 def example(cls: type[nn.Module]) -> tuple[Tensor, ...]:
-    """Four samples that the net takes: (x,) or (x, lengths)."""
+    """Four samples as inputs of the net: (x,) or (x, lengths)."""
     torch.manual_seed(1)
     if kind(cls) == "image":
         return (torch.randn(4, 3, 16, 16),)
@@ -124,7 +124,7 @@ def test_a_gradient_reaches_every_parameter(cls: type[nn.Module]) -> None:
 
 
 @each_net
-def test_samples_do_not_leak_into_each_other(cls: type[nn.Module]) -> None:
+def test_samples_are_independent(cls: type[nn.Module]) -> None:
     net, inputs = build(cls).eval(), example(cls)
     others = torch.randint_like(inputs[0], 1, 30) if kind(cls) == "text" else torch.randn_like(inputs[0])
     others[1] = inputs[0][1]
@@ -157,7 +157,7 @@ def test_bfloat16_trains(cls: type[nn.Module]) -> None:
 
 
 @each_net
-def test_weights_survive_a_state_dict(cls: type[nn.Module]) -> None:
+def test_state_dict_round_trip(cls: type[nn.Module]) -> None:
     net, other = build(cls).eval(), build(cls).eval()
     with torch.no_grad():
         for p in other.parameters():
@@ -167,7 +167,7 @@ def test_weights_survive_a_state_dict(cls: type[nn.Module]) -> None:
 
 
 def padding_changes_nothing(net: Callable[..., Tensor], inputs: tuple[Tensor, ...], tolerance: float) -> None:
-    """Each sample alone, in the batch, and in a batch padded further with garbage, has the same logits."""
+    """A sample has the same logits alone, in a batch, and in a batch with longer, random padding."""
     x, lengths = inputs
     with torch.no_grad():
         batch = net(x, lengths)

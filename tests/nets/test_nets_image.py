@@ -1,4 +1,4 @@
-"""Image nets: sizes, parameter counts and start values that papers or Keras fix."""
+"""Image nets: sizes, parameter counts and initialisation of papers and of Keras."""
 
 import pytest
 import torch
@@ -62,7 +62,7 @@ def test_keras_cnn_is_what_keras_builds(size: tuple[int, int], channels: int) ->
     assert not net.head.bias.any()
 
 
-def test_keras_cnn_refuses_images_smaller_than_its_filter() -> None:
+def test_keras_cnn_refuses_images_below_3_pixels() -> None:
     with pytest.raises(ValueError, match="at least 3 x 3"):
         KerasCNN(10, 1, (2, 28))
 
@@ -77,7 +77,7 @@ def test_mlp_without_hidden_layers_is_linear() -> None:
 @pytest.mark.parametrize(
     ("activation", "layer"), [("relu", nn.ReLU), ("gelu", nn.GELU), ("silu", nn.SiLU), ("tanh", nn.Tanh)]
 )
-def test_mlp_has_the_layers_asked_for(activation: str, layer: type[nn.Module]) -> None:
+def test_mlp_has_the_configured_layers(activation: str, layer: type[nn.Module]) -> None:
     net = MLP(4, 3, (8, 8), hidden=[20, 10], activation=activation, dropout=0.5)
     assert [m.out_features for m in net.body if isinstance(m, nn.Linear)] == [20, 10]
     assert sum(isinstance(m, layer) for m in net.body) == 2

@@ -1,4 +1,4 @@
-"""Recurrent layers and audio nets against plain restatements of what they compute."""
+"""Recurrent layers and audio nets against reference implementations."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def test_recurrent_equals_torch_on_packed_sequences(cell: str) -> None:
     torch.testing.assert_close(ours.final(outputs, lengths), torch.cat([hidden[2], hidden[3]], dim=1))
 
 
-def test_recurrent_start_values() -> None:
+def test_recurrent_initialisation() -> None:
     torch.manual_seed(0)
     lstm = Recurrent(5, 4, "lstm", layers=1, bidirectional=True, dropout=0.0)
     for layer in (*lstm.forwards, *lstm.backwards):
@@ -42,7 +42,7 @@ def test_recurrent_start_values() -> None:
             torch.testing.assert_close(gate @ gate.T, torch.eye(4))
 
 
-def test_masked_pools_see_only_the_valid_steps() -> None:
+def test_masked_pools_use_only_valid_steps() -> None:
     x, lengths = torch.randn(3, 6, 2), torch.tensor([6, 2, 1])
     mask = length_mask(lengths, 6)
     pool = AttentionPool(2)
@@ -64,7 +64,7 @@ def test_features_can_start_from_embedded_tokens() -> None:
     assert torch.equal(net.from_embedded(net.embedding(ids), lengths), net.features(ids, lengths))
 
 
-def test_m5_at_8_khz_is_the_papers() -> None:
+def test_m5_at_8_khz_matches_the_paper() -> None:
     net = M5(num_outputs=10, sample_rate=8000)
     convolutions = [b.conv for b in net.blocks]
     shapes = [(c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0]) for c in convolutions]

@@ -1,4 +1,4 @@
-"""torchvision's classifiers, by shape on the meta device and a few for real; weights without a download."""
+"""torchvision's classifiers: shapes on the meta device, a few forward passes; pretrained weights are simulated."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def on_meta(name: str) -> None:
     assert not any(isinstance(m, nn.Linear) and m.out_features == 1000 for m in net.trunk.modules())
 
 
-def test_torchvision_has_the_classifiers_that_are_tried() -> None:
+def test_torchvision_has_the_tested_classifiers() -> None:
     assert len(EVERY) >= 80
     assert len(META) >= 65
     assert len(QUICK) == 23
@@ -55,7 +55,7 @@ def test_one_of_each_family(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in META if name not in QUICK])
-def test_all_the_others(name: str) -> None:
+def test_all_other_classifiers(name: str) -> None:
     on_meta(name)
 
 
@@ -69,7 +69,7 @@ def test_trains_on_small_grey_images(name: str) -> None:
     assert all(p.grad is not None for p in net.parameters())
 
 
-def test_a_misspelt_name_is_answered_with_the_closest() -> None:
+def test_a_misspelt_name_suggests_the_closest() -> None:
     with pytest.raises(ValueError, match="'resnt18': did you mean 'resnet18'"):
         Torchvision(3, 3, name="resnt18")
 
@@ -92,7 +92,7 @@ def test_resize_scales_the_images() -> None:
 
 @pytest.fixture
 def pretrained(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Weights that stand for those torchvision would download; filled by each test."""
+    """Simulated pretrained weights in place of a download; filled by each test."""
     weights: dict[str, Any] = {}
     monkeypatch.setattr(torchvision.models.WeightsEnum, "get_state_dict", lambda *_, **__: weights)
     return weights
@@ -114,7 +114,7 @@ def test_pretrained_weights_are_kept_and_the_stem_adapted(
     assert torch.equal(net.trunk.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
 
 
-def test_a_grey_image_is_seen_as_rgb(pretrained: dict[str, Any]) -> None:
+def test_a_greyscale_image_equals_rgb(pretrained: dict[str, Any]) -> None:
     source = get_model("resnet18", weights=None).eval()
     pretrained.update(source.state_dict())
     net = Torchvision(4, 1, weights="default").eval()

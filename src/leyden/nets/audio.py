@@ -1,8 +1,8 @@
-"""Nets for audio: over log-mel spectrograms (`LogMelCNN`, `CRNN`) and over the waveform itself (`M5`).
+"""Nets for audio: on log-mel spectrograms (`LogMelCNN`, `CRNN`) and on waveforms (`M5`).
 
-Clips of one batch differ in length. What lies beyond a clip's length is set to zero before the first and
-after every convolution, as if the clip ended there: in eval mode padding changes nothing. Pools round up, so
-no clip is too short. `lengths` int64 (B,) counts frames, for M5 samples; an empty clip counts as one zero.
+Recordings in a batch differ in length. Values beyond the length of a recording are set to zero before the first and
+after every convolution, so that in evaluation mode padding does not change the logits. Pooling rounds up, so no
+recording is too short. `lengths` int64 (B,) counts frames, for M5 samples; an empty recording counts as one zero.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ Dropout = Annotated[float, Ge(0), Lt(1)]
 
 
 class LogMelCNN(nn.Module):
-    """Blocks of a 3 x 3 convolution, batch norm, ReLU and 2 x 2 max pooling; mean and maximum over time.
+    """Blocks of 3 x 3 convolution, batch norm, ReLU and 2 x 2 max pooling; then mean and maximum over time.
 
-    The mel bins that are left after the pools stay apart until the end: where a formant lies matters.
+    The remaining mel bins are separate features: the frequency of a formant matters.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class LogMelCNN(nn.Module):
         super().__init__()
         pairs = zip([1, *widths[:-1]], widths, strict=True)
         self.blocks = nn.ModuleList(SpectrumBlock(a, b, time=2) for a, b in pairs)
-        self.feature_width = 2 * widths[-1] * _bins_after(bins, len(widths))
+        self.feature_width = 2 * widths[-1] * _pooled_bins(bins, len(widths))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.feature_width, num_outputs)
         self.to(memory_format=torch.channels_last)
@@ -52,9 +52,9 @@ class LogMelCNN(nn.Module):
 
 
 class CRNN(nn.Module):
-    """A convolutional front, a bidirectional GRU over time, attention or mean pooling (Choi+ 2017).
+    """Convolutional blocks, a bidirectional GRU over time, attention or mean pooling (Choi+ 2017).
 
-    Only the first two blocks halve the time, so that the GRU has steps to read; every block halves the bins.
+    Only the first two blocks halve the time axis, to leave enough steps for the GRU; every block halves the bins.
     """
 
     TIME_POOLS = 2
@@ -74,7 +74,7 @@ class CRNN(nn.Module):
         self.blocks = nn.ModuleList(
             SpectrumBlock(a, b, time=2 if i < self.TIME_POOLS else 1) for i, (a, b) in pairs
         )
-        inputs = widths[-1] * _bins_after(bins, len(widths))
+        inputs = widths[-1] * _pooled_bins(bins, len(widths))
         self.recurrent = Recurrent(inputs, hidden, "gru", layers, bidirectional=True, dropout=dropout)
         self.pool = SequencePool(pooling, self.recurrent.width)
         self.dropout = nn.Dropout(dropout)
@@ -96,7 +96,7 @@ class CRNN(nn.Module):
 class M5(nn.Module):
     """Five weight layers on the raw waveform (Dai+ 2017, arXiv:1610.00087).
 
-    The first filters span 10 ms and move by 0.5 ms at any sample rate: 80 and 4 samples at 8 kHz (the paper).
+    The first filters span 10 ms with a stride of 0.5 ms at any sample rate: 80 and 4 samples at 8 kHz (the paper).
     """
 
     FILTER_SECONDS = 0.01
@@ -120,7 +120,7 @@ class M5(nn.Module):
     def features(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Waveforms (B, 1, T) -> (B, feature_width)."""
         lengths = lengths.clamp(min=1)
-        x = _silence_padding(x, lengths)
+        x = _zero_padding(x, lengths)
         for block in self.blocks:
             x, lengths = block(x, lengths)
         return self.dropout(masked_mean(x.transpose(1, 2), length_mask(lengths, x.shape[2])))
@@ -141,19 +141,19 @@ class SpectrumBlock(nn.Module):
         self.pool = nn.MaxPool2d((2, time), ceil_mode=True)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, inputs, bins, frames), zero beyond the lengths -> halved along bins and frames, lengths too."""
-        x = _silence_padding(F.relu(self.norm(self.conv(x))), lengths)
-        # Padding is zero, which is never above a ReLU's output: the pool may look at it.
+        """(B, inputs, bins, frames), zero beyond the lengths -> (B, width, bins / 2, frames / time) and the lengths."""
+        x = _zero_padding(F.relu(self.norm(self.conv(x))), lengths)
+        # Padding is zero, which never exceeds a ReLU's output: max pooling may include it.
         return self.pool(x), halved(lengths, self.time)
 
 
 class WaveBlock(nn.Module):
-    """Convolution, batch norm, ReLU, mask, max pooling, along time; each rounds a length up."""
+    """Convolution, batch norm, ReLU, mask and max pooling along time; lengths are rounded up."""
 
     def __init__(self, inputs: int, width: int, filters: int, stride: int, pool: int) -> None:
         super().__init__()
         left = (filters - stride) // 2
-        # Together filters - 1: then n samples make ceil(n / stride) outputs, wherever the padding begins.
+        # filters - 1 in total: then n samples give ceil(n / stride) outputs, wherever the padding begins.
         self.pad = (left, filters - 1 - left)
         self.conv = nn.Conv1d(inputs, width, filters, stride=stride, bias=False)
         self.norm = nn.BatchNorm1d(width)
@@ -161,28 +161,28 @@ class WaveBlock(nn.Module):
         self.stride, self.factor = stride, pool
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, inputs, T), zero beyond the lengths -> the same of fewer steps, and the new lengths."""
+        """(B, inputs, T), zero beyond the lengths -> (B, width, steps) and the new lengths."""
         lengths = halved(lengths, self.stride)
-        x = _silence_padding(F.relu(self.norm(self.conv(F.pad(x, self.pad)))), lengths)
+        x = _zero_padding(F.relu(self.norm(self.conv(F.pad(x, self.pad)))), lengths)
         return self.pool(x), halved(lengths, self.factor)
 
 
-def _silence_padding(x: Tensor, lengths: Tensor) -> Tensor:
+def _zero_padding(x: Tensor, lengths: Tensor) -> Tensor:
     """x (B, ..., T) with zeros beyond each sample's length."""
     mask = length_mask(lengths, x.shape[-1])
     # shape[0], not len(): torch.export would take len() for a constant
     return x.masked_fill(~mask.reshape(mask.shape[0], *[1] * (x.dim() - 2), -1), 0)
 
 
-def _bins_after(bins: int, pools: int) -> int:
-    """How many mel bins are left when they have been halved, rounding up, `pools` times."""
+def _pooled_bins(bins: int, pools: int) -> int:
+    """Number of mel bins after halving them, rounding up, `pools` times."""
     return -(-bins // 2**pools)
 
 
 def _spectrum_steps(blocks: nn.ModuleList, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-mel (B, 1, bins, frames) through the blocks -> (B, steps, channels * bins left), lengths."""
+    """Log-mel (B, 1, bins, frames) through the blocks -> (B, steps, channels * remaining bins), lengths."""
     lengths = lengths.clamp(min=1)
-    x = _silence_padding(x, lengths)
+    x = _zero_padding(x, lengths)
     for block in blocks:
         x, lengths = block(x, lengths)
     return x.permute(0, 3, 1, 2).flatten(2), lengths

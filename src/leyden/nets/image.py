@@ -1,4 +1,4 @@
-"""Small nets for images of any size: multilayer perceptron, the first Keras lesson's net, batch-normed CNN.
+"""Small nets for images of any size: multilayer perceptron, the CNN of a Keras tutorial, CNN with batch norm.
 
 x float32 (B, in_channels, h, w) -> logits (B, num_outputs).
 """
@@ -58,11 +58,12 @@ class MLP(nn.Module):
 
 
 class KerasCNN(nn.Module):
-    """The net of the first Keras lesson: Conv2D(32, 3, "relu"), Flatten, Dense(num_outputs).
+    """The CNN of Keras' first tutorial: Conv2D(32, 3, "relu"), Flatten, Dense(num_outputs).
 
-    Convolution without padding, and Keras' start values: Glorot-uniform weights (Glorot & Bengio 2010), zero
-    biases.
-    Raises ValueError for images smaller than 3 x 3.
+    Convolution without padding, and Keras' initialisation: Glorot-uniform weights (Glorot & Bengio 2010), zero biases.
+
+    Raises:
+        ValueError: images are smaller than 3 x 3.
     """
 
     def __init__(
@@ -91,10 +92,10 @@ class KerasCNN(nn.Module):
 
 
 class CNN(nn.Module):
-    """Blocks of two 3 x 3 convolutions with batch norm and ReLU, halved by max pooling; global average.
+    """Blocks of two 3 x 3 convolutions with batch norm, ReLU and 2 x 2 max pooling; global average pooling.
 
-    The pooling stands before the second batch norm, which costs a tenth less than behind the ReLU. It rounds
-    sizes up, so an image never shrinks below 1 x 1.
+    Pooling precedes the second batch norm, which is a tenth faster than after the ReLU. It rounds sizes up, so images
+    never shrink below 1 x 1.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class CNN(nn.Module):
         blocks = [_block(a, b) for a, b in zip([in_channels, *widths[:-1]], widths, strict=True)]
         self.body = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout))
         self.head = nn.Linear(self.feature_width, num_outputs)
-        # A third faster on a CPU, and what tensor cores want; activations take on the weights' layout.
+        # A third faster on a CPU, and preferred by tensor cores; activations adopt the layout of the weights.
         self.to(memory_format=torch.channels_last)
 
     def features(self, x: Tensor) -> Tensor:

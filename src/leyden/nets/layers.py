@@ -1,7 +1,7 @@
-"""What the text and audio nets share: masks of valid steps, pooling over time, a recurrent stack.
+"""Layers shared by text and audio nets: masks of valid steps, pooling over time, recurrent layers.
 
-Sequences are (B, T, W); `lengths` int64 (B,) counts the valid steps, which stand at the beginning. Nothing
-here lets a value beyond a sample's length reach its output.
+Sequences are (B, T, W); `lengths` int64 (B,) counts the valid steps, which come first. No value beyond a sample's
+length affects its output.
 """
 
 from typing import Literal
@@ -14,12 +14,12 @@ Pooling = Literal["last", "mean", "max", "attention"]
 
 
 def length_mask(lengths: Tensor, steps: int) -> Tensor:
-    """Bool (B, steps): True at the steps that a sample has."""
+    """Bool (B, steps): True at the valid steps of each sample."""
     return torch.arange(steps, device=lengths.device)[None, :] < lengths[:, None]
 
 
 def halved(lengths: Tensor, factor: int = 2) -> Tensor:
-    """Lengths after pooling by `factor` with ceil_mode: a clip never shrinks to nothing."""
+    """Lengths (B,) after pooling by `factor` with ceil_mode: at least 1 for nonempty samples."""
     return (lengths + factor - 1).div(factor, rounding_mode="floor")
 
 
@@ -47,18 +47,17 @@ class AttentionPool(nn.Module):
         return score.masked_fill(~mask, float("-inf")).softmax(1)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, W) and bool (B, T) -> (B, W)."""
+        """(B, T, W) and bool (B, T) -> (B, W): weighted mean over the valid steps."""
         # The mask again: 0 x inf or 0 x NaN in the padding would still be NaN.
         return (self.weights(x, mask).to(x.dtype)[..., None] * x.masked_fill(~mask[..., None], 0)).sum(1)
 
 
 class Recurrent(nn.Module):
-    """Layers of RNN, LSTM or GRU, one or both ways, over sequences of different lengths.
+    """Layers of RNN, LSTM or GRU, unidirectional or bidirectional, over sequences of different lengths.
 
-    The backward direction reads each sample reversed within its own length, so that no direction ever passes
-    padding before a valid step, and no packing is needed (measured on a CPU: 1.0 to 2.4 times as fast).
-    Recurrent weights start orthogonal, input weights Glorot-uniform, an LSTM's forget bias at 1 (Jozefowicz+
-    2015), all gate by gate.
+    The backward direction reads each sample reversed within its own length, so that neither direction reads padding
+    before a valid step, and packing is not needed (measured on a CPU: 1.0 to 2.4 times as fast). Initialisation, gate
+    by gate: orthogonal recurrent weights, Glorot-uniform input weights, an LSTM's forget bias 1 (Jozefowicz+ 2015).
     """
 
     def __init__(
@@ -80,28 +79,28 @@ class Recurrent(nn.Module):
             _initialise(name, parameter, hidden, cell)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """(B, T, inputs) -> (B, T, width); what stands beyond a sample's length is without meaning."""
+        """(B, T, inputs) -> (B, T, width); values beyond a sample's length are undefined."""
         if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-            # Many CPUs have no LSTM in bfloat16 (oneDNN raises): it stays in the weights' precision.
+            # Many CPUs do not support an LSTM in bfloat16 (oneDNN raises): use the weights' precision.
             with torch.autocast("cpu", enabled=False):
                 return self._run(x.to(next(self.parameters()).dtype), lengths)
         return self._run(x, lengths)
 
     def _run(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """What `forward` does, in the precision of `x`."""
-        turn = _reversal(lengths, x.shape[1])
-        for layer, ahead in enumerate(self.forwards):
+        """The forward pass in the precision of `x`."""
+        reversal = _reversal(lengths, x.shape[1])
+        for layer, forward_layer in enumerate(self.forwards):
             if layer > 0:
                 x = self.dropout(x)
-            outputs = ahead(x)[0]
+            outputs = forward_layer(x)[0]
             if len(self.backwards) > 0:
-                behind = self.backwards[layer](_take(x, turn))[0]
-                outputs = torch.cat([outputs, _take(behind, turn)], dim=-1)
+                backward_outputs = self.backwards[layer](_reorder(x, reversal))[0]
+                outputs = torch.cat([outputs, _reorder(backward_outputs, reversal)], dim=-1)
             x = outputs
         return x
 
     def final(self, outputs: Tensor, lengths: Tensor) -> Tensor:
-        """(B, T, width) -> (B, width): each direction's state after it has read the whole sample."""
+        """(B, T, width) -> (B, width): each direction's final state."""
         last = outputs[torch.arange(outputs.shape[0], device=outputs.device), lengths - 1]
         if len(self.backwards) == 0:
             return last
@@ -110,7 +109,7 @@ class Recurrent(nn.Module):
 
 
 class SequencePool(nn.Module):
-    """The outputs of a `Recurrent` made one vector per sample: last, mean, max or attention."""
+    """Pools the outputs of a `Recurrent` into one vector per sample: last, mean, max or attention."""
 
     def __init__(self, kind: Pooling, width: int) -> None:
         super().__init__()
@@ -118,7 +117,7 @@ class SequencePool(nn.Module):
         self.attention = AttentionPool(width) if kind == "attention" else nn.Identity()
 
     def forward(self, recurrent: Recurrent, outputs: Tensor, lengths: Tensor) -> Tensor:
-        """(B, T, W) -> (B, W)."""
+        """Outputs (B, T, W) of `recurrent` -> (B, W)."""
         if self.kind == "last":
             return recurrent.final(outputs, lengths)
         mask = length_mask(lengths, outputs.shape[1])
@@ -127,18 +126,18 @@ class SequencePool(nn.Module):
 
 
 def _reversal(lengths: Tensor, steps: int) -> Tensor:
-    """int64 (B, steps): where each step goes when a sample is reversed within its length; its own inverse."""
+    """int64 (B, steps): the step at each position when a sample is reversed within its length; its own inverse."""
     step = torch.arange(steps, device=lengths.device)[None, :]
     return torch.where(step < lengths[:, None], lengths[:, None] - 1 - step, step)
 
 
-def _take(x: Tensor, steps: Tensor) -> Tensor:
-    """x (B, T, W) with its steps in the order of `steps` (B, T)."""
+def _reorder(x: Tensor, steps: Tensor) -> Tensor:
+    """Reorder the steps of x (B, T, W) by `steps` (B, T)."""
     return x.gather(1, steps[..., None].expand(-1, -1, x.shape[-1]))
 
 
 def _initialise(name: str, parameter: Tensor, hidden: int, cell: Cell) -> None:
-    """Start values of one parameter of a recurrent layer; torch stacks the gates in its rows."""
+    """Initialise one parameter of a recurrent layer; torch stacks the gates along its rows."""
     if "bias" in name:
         nn.init.zeros_(parameter)
         if cell == "lstm" and "bias_ih" in name:  # gates in torch's order: input, forget, cell, output

@@ -1,7 +1,7 @@
-"""The residual nets of CIFAR and of the long-tail literature: ResNet-20, -32, -56 (He+ 2016, section 4.2).
+"""Residual nets for CIFAR, as used in long-tail papers: ResNet-20, -32, -56 (He+ 2016, section 4.2).
 
-x float32 (B, in_channels, h, w) -> logits (B, num_outputs). As in LDAM-DRW (Cao+ 2019), whose results Leyden
-compares with: shortcuts without parameters (option A), He-normal convolution and linear weights (He+ 2015).
+x float32 (B, in_channels, h, w) -> logits (B, num_outputs). As in LDAM-DRW (Cao+ 2019), to compare
+with its results: shortcuts without parameters (option A), He-normal convolution and linear weights (He+ 2015).
 """
 
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 
 class ResNet(nn.Module):
-    """Three stages of (depth - 2) / 6 basic blocks of width, 2 width and 4 width; global average; linear.
+    """Three stages of (depth - 2) / 6 basic blocks of width, 2 width and 4 width; global average pooling; linear layer.
 
     Depth 32 has 464,154 parameters for 3 channels and 10 classes. Any image size: strides round up.
     """
@@ -54,7 +54,7 @@ class ResNet(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions and a shortcut; where the width grows the first has stride 2."""
+    """Two 3 x 3 convolutions and a shortcut; the first has stride 2 if the width grows."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class BasicBlock(nn.Module):
         self.norm2 = nn.BatchNorm2d(outputs)
 
     def shortcut(self, x: Tensor) -> Tensor:
-        """Option A: every second pixel, missing channels zero."""
+        """Option A shortcut: every second pixel, new channels are zero; (B, inputs, h, w) -> shape of the output."""
         if self.stride == 1:
             return x
         return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.pad, self.pad))

@@ -9,12 +9,12 @@ from leyden.nets.layers import Cell, Pooling, Recurrent, SequencePool
 
 
 class RNN(nn.Module):
-    """Embedding, a recurrent stack, one vector per text, linear. Padding changes nothing in eval mode.
+    """Embedding, recurrent layers, pooling, linear layer. Padding does not change the logits in evaluation mode.
 
-    pooling: "last" takes each direction's final state, "mean" and "max" run over the tokens of the text,
-        "attention" weighs them (Yang+ 2016).
-    dropout: on the embeddings, between layers and before the head.
-    A text without a token counts as one token of padding, which has the embedding zero.
+    pooling: "last": final state of each direction; "mean" and "max" over the tokens of the text; "attention": weighted
+        mean (Yang+ 2016).
+    dropout: rate of dropout on the embeddings, between layers and before the head.
+    A text without tokens counts as one token of padding, whose embedding is zero.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class RNN(nn.Module):
         return self.from_embedded(self.embedding(x), lengths)
 
     def from_embedded(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        """Embedded tokens (B, T, embedding) -> (B, feature_width): where attributions of tokens take hold."""
+        """Embedded tokens (B, T, embedding) -> (B, feature_width): entry point for token attributions."""
         lengths = lengths.clamp(min=1)
         outputs = self.recurrent(self.dropout(embedded), lengths)
         return self.dropout(self.pool(self.recurrent, outputs, lengths))

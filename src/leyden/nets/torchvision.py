@@ -1,7 +1,7 @@
 """Any image classifier of torchvision by name, with or without its ImageNet weights.
 
 x float32 (B, in_channels, h, w) -> logits (B, num_outputs). The net's last linear layer (SqueezeNet's last
-convolution) is taken out: what went into it are the features, and `head` is a new linear layer on them.
+convolution) is removed: its inputs are the features, and `head` is a new linear layer on them.
 """
 
 from difflib import get_close_matches
@@ -12,7 +12,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# The least side, in pixels, that a family's strides and pools leave something of (tried on the meta device).
+# Smallest side, in pixels, that the strides and pools of a family accept (tested on the meta device).
 _LEAST = {
     "alexnet": 64,
     "convnext": 32,
@@ -22,20 +22,21 @@ _LEAST = {
     "squeezenet": 24,
     "vgg": 32,
 }
-_MAXVIT_SIDE = 224  # its windows are laid out when it is built; a ViT says its side itself
+_MAXVIT_SIDE = 224  # its windows are fixed when it is built; a ViT has the attribute image_size
 
 
 class Torchvision(nn.Module):
     """A classifier of torchvision with a head for `num_outputs` and a first convolution for `in_channels`.
 
-    weights: "none" starts afresh; "default" loads torchvision's best ImageNet weights (downloaded once).
-    resize: side to which images are scaled bilinearly; 0 keeps them, but scales up those below the least side
-        at which the net works, and for ViT and MaxViT, which know one size only, always to it.
-    Other channels than 3: fresh filters repeat the three cyclically. Pretrained ones do too, scaled by
-        3 / in_channels so that activations keep their size; for a single channel the three are summed, which
-        is exactly the net on a grey image shown as RGB.
-    Raises ValueError for a name that torchvision does not have, naming the closest, and for a `resize` at
-        which the net does not work.
+    weights: "none": random initialisation; "default": torchvision's best ImageNet weights (downloaded once).
+    resize: side to which images are scaled bilinearly; 0 keeps their size, but enlarges images below the smallest
+        size of the net, and always scales to the fixed size of ViT and MaxViT.
+    in_channels other than 3: untrained filters repeat the three channels cyclically. Pretrained ones as well, scaled
+        by 3 / in_channels to preserve the scale of activations; for a single channel the three are summed, which is
+        equivalent to the net on a greyscale image as RGB.
+
+    Raises:
+        ValueError: torchvision has no classifier of that name, or the net does not accept the size `resize`.
     """
 
     def __init__(
@@ -57,7 +58,9 @@ class Torchvision(nn.Module):
         fixed = getattr(self.trunk, "image_size", _MAXVIT_SIDE if name.startswith("maxvit") else 0)
         if resize and (resize < self.least or fixed not in (0, resize)):
             need = f"exactly {fixed}" if fixed else f"at least {self.least}"
-            raise ValueError(f"{name} needs images of side {need}: resize={resize} does not do (0 chooses)")
+            raise ValueError(
+                f"{name} needs images of side {need}, got resize={resize}; resize=0 selects a size"
+            )
         self.side = resize or fixed
 
     def features(self, x: Tensor) -> Tensor:
@@ -74,8 +77,8 @@ class Torchvision(nn.Module):
 
 
 def _classifier(name: str, pretrained: bool) -> nn.Module:
-    """torchvision's model of that name, as it comes."""
-    import torchvision.models as models  # imported here: a run without it does not pay a second
+    """torchvision's unmodified model of that name."""
+    import torchvision.models as models  # imported here: it takes a second, which other runs need not wait
 
     names = models.list_models(module=models)
     if name not in names:
@@ -90,25 +93,25 @@ def _classifier(name: str, pretrained: bool) -> nn.Module:
 
 
 def _drop_auxiliary(trunk: nn.Module) -> None:
-    """Takes out GoogLeNet's and Inception's auxiliary classifiers: in training they would return tuples."""
+    """Remove the auxiliary classifiers of GoogLeNet and Inception, which return tuples in training."""
     for name, nothing in {"aux_logits": False, "aux1": None, "aux2": None, "AuxLogits": None}.items():
         if hasattr(trunk, name):
             setattr(trunk, name, nothing)
 
 
 def _adapt_stem(trunk: nn.Module, in_channels: int, pretrained: bool) -> None:
-    """Gives the first convolution `in_channels` inputs, made of the three that it had."""
+    """Change the first convolution to `in_channels` inputs, with weights from its three input channels."""
     old = next(m for m in trunk.modules() if isinstance(m, nn.Conv2d))
     weight = old.weight.detach()[:, torch.arange(in_channels) % 3]
     if pretrained:
         weight = old.weight.detach().sum(1, keepdim=True) if in_channels == 1 else weight * (3 / in_channels)
     old.in_channels, old.weight = in_channels, nn.Parameter(weight)
-    for name in {"transform_input"} & vars(trunk).keys():  # Inception renormalises R, G and B by itself
+    for name in {"transform_input"} & vars(trunk).keys():  # Inception renormalises R, G and B itself
         setattr(trunk, name, False)
 
 
 def _detach_head(trunk: nn.Module) -> int:
-    """Puts nothing in the place of the layer that makes the logits; returns how wide its input was."""
+    """Replace the last layer by the identity; returns the width of its input."""
     layers = [(path, m) for path, m in trunk.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     path, last = next((x for x in reversed(layers) if isinstance(x[1], nn.Linear)), layers[-1])
     parent, _, leaf = path.rpartition(".")
