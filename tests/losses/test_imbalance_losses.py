@@ -1,4 +1,4 @@
-"""Losses for imbalanced classes: each against its formula in NumPy, and what prior it says it imposes."""
+"""Losses for imbalanced classes: each against its formula in NumPy, and the class prior it imposes."""
 
 import numpy as np
 import pytest
@@ -121,7 +121,7 @@ EMPTY = (10, 0, 30, 1)
     ],
     ids=lambda loss: type(loss).__name__,
 )
-def test_a_class_without_samples_and_sixteen_bits(loss: nn.Module) -> None:
+def test_a_class_without_samples_and_half_precision(loss: nn.Module) -> None:
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         z = torch.tensor(Z, dtype=dtype).mul(50).requires_grad_()
         losses = loss(z, torch.tensor(Y))

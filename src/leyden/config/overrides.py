@@ -14,7 +14,12 @@ from hydra.errors import OverrideParseException
 
 from leyden.utils.errors import UserError, nearest
 
-SEVERAL = ("augment", "metrics", "callbacks", "logger")  # groups of which several options at once can be chosen
+SEVERAL = (
+    "augment",
+    "metrics",
+    "callbacks",
+    "logger",
+)  # groups of which several options at once can be chosen
 
 
 def verify(overrides: Sequence[str], sweep: bool, groups: Mapping[str, Sequence[str]]) -> None:

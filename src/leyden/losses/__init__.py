@@ -1,1 +1,1 @@
-"""Losses: per-sample losses, plain torch."""
+"""Per-sample loss functions in plain torch: logits (B, C), labels (B,) -> losses (B,)."""

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 class CDT(nn.Module):
     """Cross-entropy of z_c / a_c with a_c = (n_max / n_c)^gamma; evaluation uses z as it is.
 
-    Ye et al. 2020 (arXiv 2001.01385): rare classes must reach larger logits in training, which makes up for the
+    Ye et al. 2020 (arXiv 2001.01385): rare classes need larger logits in training, which compensates for the
     feature deviation between their training and test samples. Imposes no class prior.
     """
 
@@ -24,5 +24,5 @@ class CDT(nn.Module):
         self.register_buffer("temperatures", ((counts.max() / counts) ** gamma).float(), persistent=False)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Loss of each sample."""
+        """Logits (B, C), labels int64 (B,) -> losses float32 (B,)."""
         return F.cross_entropy(logits.float() / self.temperatures, labels, reduction="none")

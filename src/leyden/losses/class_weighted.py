@@ -1,4 +1,4 @@
-"""Any loss times a weight of the label's class: logits (B, C), labels int64 (B,) -> float32 losses (B,).
+"""Any loss times the weight of the label's class: logits (B, C), labels int64 (B,) -> float32 losses (B,).
 
 Class-balanced focal loss (Cui et al. 2019) is focal loss under effective-number weights; cost-sensitive
 cross-entropy is cross-entropy under inverse ones.
@@ -15,20 +15,20 @@ Scheme = Literal["inverse", "square_root", "effective_number"]
 
 
 class Weighted(nn.Module):
-    """w_y times the loss of each sample.
+    """A loss times w_y, the weight of the sample's class.
 
     inverse: w_c ~ 1 / n_c.   square_root: 1 / sqrt(n_c).   effective_number: (1 - beta) / (1 - beta^n_c), the inverse
     of the effective number of samples (Cui et al. 2019, arXiv 1901.05555).
 
-    The weights are scaled so that they are 1 on the average training sample, sum_c n_c w_c = N: then the loss, and with
-    it the learning rate, keeps its size. (Cui et al. scale to sum_c w_c = C; torch's weighted mean divides by the
-    weights of each batch, which is the same on average.) A class without training samples weighs 0.
+    The weights are scaled to a mean of 1 over the training samples, sum_c n_c w_c = N, to preserve the scale of the
+    loss and of the learning rate. (Cui et al. scale to sum_c w_c = C; torch's weighted mean divides by the weights of
+    each batch, which is the same on average.) A class without training samples has weight 0.
 
     Args:
-        loss: of each sample, without weights.
+        loss: a per-sample loss.
         class_counts: training samples of each class (C,).
-        scheme: how the weight falls with the count.
-        beta: of effective_number; near 1 it is inverse, at 0 all weights are 1.
+        scheme: how the weight decreases with the count.
+        beta: for effective_number; towards 1 weights approach inverse ones, at 0 all weights are 1.
     """
 
     weights: Tensor
@@ -43,12 +43,12 @@ class Weighted(nn.Module):
         super().__init__()
         self.loss = loss
         counts = torch.tensor(class_counts, dtype=torch.float64)
-        raw = torch.where(counts > 0, _raw(counts, scheme, beta), 0.0)
+        raw = torch.where(counts > 0, _unscaled_weights(counts, scheme, beta), 0.0)
         scaled = raw * counts.sum() / (raw * counts).sum()
         self.register_buffer("weights", scaled.float(), persistent=False)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Weighted loss of each sample."""
+        """Logits (B, C), labels int64 (B,) -> weighted losses float32 (B,)."""
         losses: Tensor = self.weights[labels] * self.loss(logits, labels)
         return losses
 
@@ -64,10 +64,10 @@ class Weighted(nn.Module):
         )
 
 
-def _raw(counts: Tensor, scheme: Scheme, beta: float) -> Tensor:
-    there = counts.clamp_min(1)
+def _unscaled_weights(counts: Tensor, scheme: Scheme, beta: float) -> Tensor:
+    positive = counts.clamp_min(1)
     if scheme == "inverse":
-        return 1 / there
+        return 1 / positive
     if scheme == "square_root":
-        return there.rsqrt()
-    return (1 - beta) / (1 - beta**there)
+        return positive.rsqrt()
+    return (1 - beta) / (1 - beta**positive)

@@ -15,5 +15,5 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Loss of each sample, in float32 whatever the logits' precision."""
+        """Logits (B, C) of any precision, labels int64 (B,) -> losses float32 (B,)."""
         return F.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=self.label_smoothing)

@@ -7,16 +7,16 @@ from torch import Tensor, nn
 
 
 class Deferred(nn.Module):
-    """`first` until the share `start` of the epochs is over, then `then`.
+    """Loss `first` for the share `start` of the epochs, then loss `then`.
 
-    Cao et al. 2019 (arXiv 1906.07413, algorithm 1): features are learnt from all samples alike, the decision is
-    corrected once the learning rate has dropped: epoch 160 of 200, counted from 0.
+    Cao et al. 2019 (arXiv 1906.07413, algorithm 1): features are learned with equal weights, and the
+    classifier is corrected after the learning rate has dropped: epoch 160 of 200, counted from 0.
 
     Args:
-        first: of the first epochs.
-        then: of the rest.
-        epochs: of the whole training.
-        start: share of the epochs that `first` has.
+        first: loss of the first epochs.
+        then: loss of the remaining epochs.
+        epochs: number of epochs of the whole training.
+        start: share of the epochs that use `first`.
     """
 
     def __init__(
@@ -31,10 +31,10 @@ class Deferred(nn.Module):
         self.from_epoch = round(start * epochs)
 
     def at(self, epoch: int) -> nn.Module:
-        """The loss in force in an epoch, counted from 0."""
+        """The loss of an epoch, counted from 0."""
         return self.first if epoch < self.from_epoch else self.then
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """As at the end of training, where no epoch is given."""
+        """Losses (B,) of `then`, the loss at the end of training; `at` gives that of an epoch."""
         losses: Tensor = self.then(logits, labels)
         return losses

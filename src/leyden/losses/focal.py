@@ -1,7 +1,7 @@
-"""The two focal losses, which differ: logits (B, C) and labels int64 (B,) -> float32 losses (B,).
+"""Softmax and sigmoid focal loss, which differ: logits (B, C) and labels int64 (B,) -> float32 losses (B,).
 
-Both weigh -log p by (1 - p)^gamma, so that samples which are right already count less. Both are computed from
-log(1 - p), never by subtraction: finite loss and gradient for any finite logits and any gamma, also below 1.
+Both weight -log p by (1 - p)^gamma, which reduces the weight of well-classified samples. Both are computed from
+log(1 - p) without subtraction: loss and gradient are finite for any finite logits and any gamma, also below 1.
 """
 
 from typing import Annotated
@@ -20,7 +20,7 @@ class FocalSoftmax(nn.Module):
         self.gamma = gamma
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Loss of each sample."""
+        """Logits (B, C), labels int64 (B,) -> losses float32 (B,)."""
         log_p = logits.float().log_softmax(1)
         label = labels[:, None]
         rest = log_p.scatter(1, label, float("-inf")).logsumexp(1)  # log(1 - p_y)
@@ -28,7 +28,7 @@ class FocalSoftmax(nn.Module):
 
 
 class FocalSigmoid(nn.Module):
-    """Sum over classes c of -(1 - p_t)^gamma log p_t; p_t = sigmoid(z_c), for c other than y 1 less it.
+    """Sum over classes c of -(1 - p_t)^gamma log p_t; p_t = sigmoid(z_c) for c = y, else 1 - sigmoid(z_c).
 
     gamma is 2 in the paper (Lin+ 2017), 0.5 in class-balanced focal loss (Cui+ 2019).
     """
@@ -38,7 +38,7 @@ class FocalSigmoid(nn.Module):
         self.gamma = gamma
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Loss of each sample."""
+        """Logits (B, C), labels int64 (B,) -> losses float32 (B,)."""
         sign = torch.full_like(logits, -1.0, dtype=torch.float32).scatter(1, labels[:, None], 1.0)
         margin = sign * logits.float()
         return (torch.exp(self.gamma * F.logsigmoid(-margin)) * -F.logsigmoid(margin)).sum(1)

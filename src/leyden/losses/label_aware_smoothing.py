@@ -12,7 +12,7 @@ Share = Annotated[float, Interval(ge=0, lt=1)]
 
 
 class LabelAwareSmoothing(nn.Module):
-    """Cross-entropy smoothed more for frequent classes, of which nets are too sure on long-tailed data.
+    """Cross-entropy with more smoothing for frequent classes, on which nets are overconfident on long-tailed data.
 
     Zhong et al. 2021 (arXiv 2104.00466), the concave form: eps_c = least + (most - least) sin(pi (n_c - n_min) / (2
     (n_max - n_min))), loss (1 - eps_y) CE + eps_y mean_c(-log p_c). Published for CIFAR-10: .3 and 0; CIFAR-100: .4
@@ -21,7 +21,7 @@ class LabelAwareSmoothing(nn.Module):
     Args:
         class_counts: training samples of each class (C,).
         most: smoothing of the most frequent class.
-        least: of the rarest.
+        least: smoothing of the rarest class.
     """
 
     smoothing: Tensor
@@ -35,7 +35,7 @@ class LabelAwareSmoothing(nn.Module):
         self.register_buffer("smoothing", epsilon.float(), persistent=False)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Loss of each sample."""
+        """Logits (B, C), labels int64 (B,) -> losses float32 (B,)."""
         log_p = logits.float().log_softmax(1)
         epsilon = self.smoothing[labels]
         return -(1 - epsilon) * log_p.gather(1, labels[:, None]).squeeze(1) - epsilon * log_p.mean(1)

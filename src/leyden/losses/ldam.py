@@ -17,8 +17,8 @@ class LDAM(nn.Module):
 
     Args:
         class_counts: training samples of each class (C,).
-        max_margin: of the rarest class, which fixes K.
-        scale: s, that of the head.
+        max_margin: margin of the rarest class, which determines K.
+        scale: s, the scale of the head.
     """
 
     needs_cosine: ClassVar[bool] = True
@@ -36,7 +36,7 @@ class LDAM(nn.Module):
         self.register_buffer("margins", (max_margin * roots / roots.max()).float(), persistent=False)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Loss of each sample."""
+        """Logits (B, C), labels int64 (B,) -> losses float32 (B,)."""
         lowered = (self.scale * self.margins)[labels][:, None]
         adjusted = logits.float().scatter_add(1, labels[:, None], -lowered)
         return F.cross_entropy(adjusted, labels, reduction="none")

@@ -13,8 +13,8 @@ class LogitAdjusted(nn.Module):
     """Cross-entropy of z + tau log pi, pi the class shares of the training split; evaluation uses z as it is.
 
     Menon et al. 2021 (arXiv 2007.07314, equation 10); with tau = 1 balanced softmax of Ren et al. 2020 (arXiv
-    2007.10740), for softmax ignores the log N between log pi and log n. The net learns to answer as if all classes
-    were equally likely. A class without training samples is taken to have half a one.
+    2007.10740), because softmax is invariant to the constant log N between log pi and log n. The net learns the
+    posterior under a uniform class prior. A class without training samples counts as half a sample.
     """
 
     offsets: Tensor
@@ -26,7 +26,7 @@ class LogitAdjusted(nn.Module):
         self.register_buffer("offsets", (tau * (counts / counts.sum()).log()).float(), persistent=False)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Loss of each sample."""
+        """Logits (B, C), labels int64 (B,) -> losses float32 (B,)."""
         return F.cross_entropy(logits.float() + self.offsets, labels, reduction="none")
 
     def correction(self) -> tuple[Tensor, Tensor]:
