@@ -85,7 +85,7 @@ def test_one_class_makes_no_pairs() -> None:
 @pytest.mark.parametrize(("layout", "shape"), [("overlapping", (1, 36, 36)), ("beside", (1, 36, 72))])
 def test_mnist_pairs(tmp_path: Path, layout: Any, shape: tuple[int, ...]) -> None:
     source = MNISTPairs(tiny_mnist(tmp_path), 50, 20, layout)
-    found = source.targets()
+    found = source.index()
     assert found.targets.shape == (75, 10)
     assert found.split is not None
     assert np.bincount(found.split).tolist() == [50, 5, 20]
@@ -126,7 +126,7 @@ def test_turn_is_anticlockwise_about_the_middle() -> None:
 
 def test_mnist_angle(tmp_path: Path) -> None:
     source = MNISTAngle(tiny_mnist(tmp_path), 200, 60)
-    found = source.targets()
+    found = source.index()
     assert found.targets.shape == (260, 1)
     assert found.target_names == ("angle",)
     assert found.split is not None
@@ -146,7 +146,7 @@ def test_mnist_angle(tmp_path: Path) -> None:
 
 def test_more_angles_than_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data\.source\.test_samples: 91 is more than the 90 images"):
-        MNISTAngle(tiny_mnist(tmp_path), 10, 91).targets()
+        MNISTAngle(tiny_mnist(tmp_path), 10, 91).index()
 
 
 def test_mix_levels_pads_and_stays_in_range() -> None:
@@ -166,7 +166,7 @@ def test_mix_levels_pads_and_stays_in_range() -> None:
 
 def test_fsdd_mixed(tmp_path: Path) -> None:
     source = FSDDMixed(tiny_fsdd(tmp_path), 60, 30)
-    found = source.targets()
+    found = source.index()
     assert found.targets.shape == (96, 10)
     assert found.split is not None
     assert np.bincount(found.split).tolist() == [60, 6, 30]
@@ -198,7 +198,7 @@ def test_tags_are_as_many_as_said_and_at_words_of_their_own(tags: int, most: int
 
 def test_planted_tags_can_be_read_off_the_words() -> None:
     source = PlantedTags(samples=200)
-    found = source.targets()
+    found = source.index()
     keys = {word: tag for tag in range(8) for word in source._keys[tag]}
     assert len(keys) == 24
     for row in range(200):
@@ -243,11 +243,11 @@ def test_fingerprints_follow_the_arguments_and_rows_do_not_depend_on_each_other(
 def test_on_the_real_digits() -> None:
     if not (DATA / "MNIST").is_dir():
         pytest.skip("no MNIST")
-    pairs = MNISTPairs(str(DATA)).targets()
+    pairs = MNISTPairs(str(DATA)).index()
     assert pairs.targets.shape == (27_000, 10)
     assert np.abs(pairs.targets.mean(0) - 0.2).max() < 0.02
     angle = MNISTAngle(str(DATA))
-    assert angle.targets().targets.shape == (25_000, 1)
+    assert angle.index().targets.shape == (25_000, 1)
     assert angle.decode(0).max() > 200
 
 
@@ -256,5 +256,5 @@ def test_on_the_real_recordings() -> None:
     if not (DATA / "fsdd").is_dir():
         pytest.skip("no FSDD")
     mixed = FSDDMixed(str(DATA / "fsdd"))
-    assert mixed.targets().targets.shape == (5_400, 10)
+    assert mixed.index().targets.shape == (5_400, 10)
     assert np.abs(mixed.decode(0).astype(int)).max() > 3000

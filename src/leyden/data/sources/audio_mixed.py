@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from leyden.data.fingerprint import fingerprint
 from leyden.data.index import Index, PackedStrings
 from leyden.data.sources.audio import FSDD, Rate
-from leyden.data.sources.derived import TargetIndex, draw_pairs, label_sets, with_validation
+from leyden.data.sources.derived import draw_pairs, label_sets, with_validation
 
 VERSION = 1  # raise when the recordings made of the same arguments change
 _FULL = 32767
@@ -71,21 +71,21 @@ class FSDDMixed:
         """Of each mixture: FSDD's rows (P, 2) and the split (P,)."""
         index = self._index
         assert index.split is not None  # the official one
-        parts = with_validation(index.labels, index.split)
-        return draw_pairs(index.labels, parts, self._mixes, self._test_mixes, self._seed)
+        parts = with_validation(index.targets, index.split)
+        return draw_pairs(index.targets, parts, self._mixes, self._test_mixes, self._seed)
 
     def fingerprint(self, cache: Path) -> str:
         """Of the recordings and the arguments."""
         arguments = [self._mixes, self._test_mixes, self._seed, VERSION]
         return fingerprint(self, {"arguments": arguments}, {"FSDD": self._recordings.fingerprint(cache)})
 
-    def targets(self) -> TargetIndex:
+    def index(self) -> Index:
         """Ten labels, two of them in each mixture, and the split."""
         pairs, split = self._plan
         index = self._index
         names = PackedStrings.of(f"{index.names[a]} + {index.names[b]}" for a, b in pairs.tolist())
-        return TargetIndex(
-            label_sets(index.labels, pairs, len(index.class_names)), index.class_names, names, split
+        return Index(
+            label_sets(index.targets, pairs, len(index.target_names)), index.target_names, split, names=names
         )
 
     def decode(self, row: int) -> NDArray[np.int16]:

@@ -1,7 +1,4 @@
-"""What sources that are made of other sources share: their rows' targets, and pairs of rows of different classes."""
-
-from collections.abc import Sequence
-from typing import NamedTuple
+"""What sources that are made of other sources share: a validation split, pairs of rows of different classes, label sets."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,23 +7,6 @@ from leyden.data.index import TEST, TRAIN, VAL
 from leyden.utils.errors import UserError
 
 _VAL_OF = 10  # one training row of a class in so many is kept for validation
-
-
-class TargetIndex(NamedTuple):
-    """N rows whose targets are known and whose inputs are not decoded yet.
-
-    targets: uint8 (N, L), 1 where a row has a label, or float64 (N, K).
-    target_names: of the L labels or K targets.
-    names: one per row, for messages.
-    split: int8 (N,), 0 train, 1 val, 2 test; None where the data set has none.
-    truth: int32 (N, k), where the planted signals of a generated set are; its source says what the k numbers are.
-    """
-
-    targets: NDArray[np.uint8] | NDArray[np.float64]
-    target_names: tuple[str, ...]
-    names: Sequence[str]
-    split: NDArray[np.int8] | None = None
-    truth: NDArray[np.int32] | None = None
 
 
 def with_validation(labels: NDArray[np.int64], split: NDArray[np.int8]) -> NDArray[np.int8]:

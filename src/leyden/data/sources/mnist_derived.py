@@ -11,7 +11,7 @@ from PIL import Image
 
 from leyden.data.fingerprint import fingerprint
 from leyden.data.index import TEST, TRAIN, Index, PackedStrings
-from leyden.data.sources.derived import TargetIndex, draw_pairs, label_sets, with_validation
+from leyden.data.sources.derived import draw_pairs, label_sets, with_validation
 from leyden.data.sources.image import MNIST
 from leyden.utils.errors import UserError
 
@@ -83,8 +83,8 @@ class MNISTPairs:
         """Of each picture: MNIST's rows (P, 2), the split (P,), the shifts (P, 2, 2)."""
         index = self._index
         assert index.split is not None  # MNIST comes with one
-        parts = with_validation(index.labels, index.split)
-        pairs, split = draw_pairs(index.labels, parts, self._pairs, self._test_pairs, self._seed)
+        parts = with_validation(index.targets, index.split)
+        pairs, split = draw_pairs(index.targets, parts, self._pairs, self._test_pairs, self._seed)
         shifts = np.random.default_rng([self._seed, _PLACES]).integers(0, _SHIFT + 1, (len(pairs), 2, 2))
         return pairs, split, shifts
 
@@ -93,12 +93,12 @@ class MNISTPairs:
         arguments = [self._pairs, self._test_pairs, self._layout, self._seed, VERSION]
         return fingerprint(self, {"arguments": arguments}, {"MNIST": self._digits.fingerprint(cache)})
 
-    def targets(self) -> TargetIndex:
+    def index(self) -> Index:
         """Ten labels, two of them in each picture, and the split."""
         pairs, split, _ = self._plan
         index = self._index
         names = PackedStrings.of(f"{index.names[a]} + {index.names[b]}" for a, b in pairs.tolist())
-        return TargetIndex(label_sets(index.labels, pairs, 10), index.class_names, names, split)
+        return Index(label_sets(index.targets, pairs, 10), index.target_names, split, names=names)
 
     def decode(self, row: int) -> Bytes:
         """uint8 (1, 36, 36), or (1, 36, 72) beside each other."""
@@ -152,7 +152,7 @@ class MNISTAngle:
     def _plan(self) -> tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.float64]]:
         """Of each picture: MNIST's row (N,), the split (N,), the angle (N,) in degrees."""
         index = self._index
-        clear = ~np.isin(index.labels, self.LEFT_OUT)
+        clear = ~np.isin(index.targets, self.LEFT_OUT)
         asked = {TRAIN: ("samples", self._samples), TEST: ("test_samples", self._test_samples)}
         rows = []
         for code, (name, count) in asked.items():
@@ -171,11 +171,11 @@ class MNISTAngle:
         arguments = [self._samples, self._test_samples, self._largest, self._seed, VERSION]
         return fingerprint(self, {"arguments": arguments}, {"MNIST": self._digits.fingerprint(cache)})
 
-    def targets(self) -> TargetIndex:
+    def index(self) -> Index:
         """The angle in degrees, and MNIST's split."""
         rows, split, angles = self._plan
         names = PackedStrings.of(self._index.names[row] for row in rows.tolist())
-        return TargetIndex(angles[:, None], ("angle",), names, split)
+        return Index(angles[:, None], ("angle",), split, names=names)
 
     def decode(self, row: int) -> Bytes:
         """uint8 (1, 28, 28)."""

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from leyden.data.fingerprint import fingerprint
 from leyden.data.index import NumberedNames
-from leyden.data.sources.derived import TargetIndex
 from leyden.data.sources.synthetic import CONTENT, LABELS, PLACES, SYLLABLES, PlantedText
 from leyden.utils.errors import UserError
 
@@ -96,12 +95,12 @@ class PlantedTags:
         numbers = {name: value for name, value in vars(self).items() if not name.startswith("_")}
         return fingerprint(self, {**numbers, "version": VERSION}, {})
 
-    def targets(self) -> TargetIndex:
+    def index(self) -> Index:
         """The tags and the places of their key words; no split."""
         plan = self._plan
         names = NumberedNames("sentence", range(self.samples))
         tags = tuple(f"tag {tag}" for tag in range(self.num_tags))
-        return TargetIndex(plan.tags, tags, names, truth=plan.places)
+        return Index(plan.tags, tags, names=names, truth=plan.places)
 
     def decode(self, row: int) -> NDArray[np.uint8]:
         """uint8 (n,), ASCII."""
