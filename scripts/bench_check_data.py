@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Near duplicates planted among 10,000 items of each modality: how many `leyden check data` finds, and how fast.
 
-    taskset -c 0 .venv/bin/python scripts/bench_check_data.py data_root=data
+    taskset -c 0 scripts/bench_check_data data_root=data
 
 Of the 10,000 items 1,000 are near duplicates, in validation and test, of items of train (tests/helpers/near_copies says
 what is done to them). They are planted among generated items, and among natural ones where data_root has them: MNIST,

@@ -14,7 +14,7 @@ from leyden.cli.main import main
 from words import last_of_each
 
 PAGE = "own-data.md"
-SCRIPT = Path(__file__).parents[2] / "scripts" / "make_own_data"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "make_own_data.py"
 QUICK = ["trainer=cpu", "trainer.max_epochs=1", "batch_size=8", "threads=1", "logger=none"]
 FOLDERS = {
     "image": ["data=image_folder", "data.source.root=my_data/images", "model=mlp"],

@@ -304,7 +304,7 @@ def test_an_option_names_a_source_and_its_arguments(path: Path) -> None:
 
 
 def test_own_data_loads_as_folders_and_as_manifests(tmp_path: Path) -> None:
-    script = runpy.run_path(str(ROOT / "scripts" / "make_own_data"))
+    script = runpy.run_path(str(ROOT / "scripts" / "make_own_data.py"))
     script["main"]([str(tmp_path / "own"), "--count", "10"])
     own, columns = tmp_path / "own", {"split_column": "split", "group_column": "author"}
     folders = [

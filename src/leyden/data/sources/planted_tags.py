@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from leyden.data.fingerprint import fingerprint
-from leyden.data.index import NumberedNames
+from leyden.data.index import Index, NumberedNames
 from leyden.data.sources.synthetic import CONTENT, LABELS, PLACES, SYLLABLES, PlantedText
 from leyden.utils.errors import UserError
 

@@ -1,0 +1,215 @@
+"""`leyden report` over thousands of run folders: wall time and peak memory, of each form.
+
+    scripts/bench_report [--runs 10000] [--rounds 3] [--keep FOLDER]
+
+The folders are made, not trained, in the layout of docs/result.md: five experiments, each a grid of models, learning
+rates, batch sizes and losses with five seeds; a result.json of 16 kB (ten classes). They are written just before,
+so the files are in the operating system's cache.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+METRICS = {"accuracy": 0.9, "balanced_accuracy": 0.9, "macro_f1": 0.9, "mcc": 0.88, "log_loss": 0.3, "ece": 0.05,
+           "auroc": 0.99, "average_precision": 0.95}  # fmt: skip
+MODELS = {"cnn": 72_666, "mlp": 19_000, "resnet20": 272_000, "resnet32": 464_000}
+RATES, SIZES = (0.0003, 0.001, 0.003, 0.01, 0.03), (16, 32, 64, 128, 256)
+LOSSES = ("cross_entropy.CrossEntropy", "focal.Focal", "focal.FocalSigmoid", "smoothing.Smoothed")
+SEEDS, EPOCHS, CLASSES = (1, 2, 3, 4, 5), 20, 10
+LIMITS = {"seconds": 5.0, "MB": 500.0}  # for 10,000 runs in the terminal
+
+
+def main() -> None:
+    """Make the folders, and time each form of the report on them."""
+    parser = argparse.ArgumentParser(description="Time and memory of leyden report.")
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--keep", type=Path, help="make the folders here and leave them")
+    given = parser.parse_args()
+    folder = given.keep or Path(tempfile.mkdtemp(prefix="bench-report-"))
+    try:
+        if not (folder / "runs").exists():
+            make(folder / "runs", given.runs)
+        measure(folder, given.rounds)
+    finally:
+        if not given.keep:
+            shutil.rmtree(folder)
+
+
+def measure(folder: Path, rounds: int) -> None:
+    """Print a line for each form."""
+    forms: dict[str, list[str]] = {
+        "terminal": [],
+        "terminal, one experiment, baseline": [
+            *("experiment=bench0", "--baseline", "model=cnn", "optimizer.lr=0.001"),
+            *("batch_size=64", "loss._target_=*CrossEntropy"),
+        ],
+        "terminal and CSV": ["--csv", "report.csv"],
+        "terminal and HTML": ["--html", "report.html"],
+    }
+    for name, words in forms.items():
+        found = [once(folder, words) for _ in range(rounds)]
+        seconds, cpu, memory = (statistics.median(column) for column in zip(*found, strict=True))
+        least, most = min(f[0] for f in found), max(f[0] for f in found)
+        print(f"{name:36} {seconds:5.2f} s ({least:.2f} - {most:.2f}), CPU {cpu:.2f} s, peak {memory:.0f} MB")
+    page = folder / "report.html"
+    if page.exists():
+        print(f"report.html: {page.stat().st_size / 1e6:.1f} MB")
+    print(f"aim, terminal, 10,000 runs: {LIMITS['seconds']:g} s, {LIMITS['MB']:g} MB")
+
+
+def once(folder: Path, words: list[str]) -> tuple[float, float, float]:
+    """(wall seconds, CPU seconds, peak MB) of one process."""
+    command = [str(Path(sys.executable).with_name("leyden")), "report", *words]
+    begun = time.perf_counter()
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - begun
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)}: status {process.returncode}")
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
+
+
+def make(runs: Path, number: int) -> None:
+    """Write the folders."""
+    begun, size = time.perf_counter(), 0
+    for place, config in enumerate(itertools.islice(configs(), number)):
+        folder = runs / config["experiment"] / f"{config['name']}-{place:010x}"
+        (folder / "checkpoints").mkdir(parents=True)
+        result = json.dumps(result_of(config, random.Random(place)), indent=1)
+        (folder / "result.json").write_text(result + "\n")
+        (folder / "config.yaml").write_text(json.dumps(config))
+        (folder / "metrics.csv").write_text(curves(random.Random(place)))
+        (folder / ".lock").touch()
+        size += len(result)
+    made = sum(1 for _ in runs.glob("*/*"))
+    print(
+        f"{made:,} folders in {time.perf_counter() - begun:.0f} s, result.json {size / made / 1000:.1f} kB each"
+    )
+
+
+def configs() -> Iterator[dict[str, Any]]:
+    """More experiments as more are asked for; a seed is the innermost loop, as in a sweep."""
+    for number in itertools.count():
+        for model, rate, size, loss, seed in itertools.product(MODELS, RATES, SIZES, LOSSES, SEEDS):
+            yield config_of(f"bench{number}", model, rate, size, loss, seed)
+
+
+def config_of(experiment: str, model: str, rate: float, size: int, loss: str, seed: int) -> dict[str, Any]:
+    """What config.yaml holds of one run."""
+    return {
+        "data": {"name": experiment, "source": {"_target_": "leyden.data.sources.image.Digits"}},
+        "split": {"_target_": "leyden.data.split.Auto"},
+        "sampling": {"_target_": "leyden.data.sampling_policies.Instance"},
+        "augment": {},
+        "model": {
+            "name": model,
+            "module": {"_target_": "leyden.modules.classification.ImageClassifier"},
+            "frontend": {"_target_": "leyden.data.transforms.image.Normalize"},
+            "net": {"_target_": f"leyden.nets.image.{model}"},
+        },
+        "loss": {"_target_": f"leyden.losses.{loss}"},
+        "optimizer": {"_target_": "torch.optim.Adam", "lr": rate, "fused": True},
+        "scheduler": {"_target_": "leyden.optim.lr_schedules.Constant"},
+        "trainer": {
+            "_target_": "lightning.pytorch.Trainer",
+            "max_epochs": EPOCHS,
+            "precision": "32-true",
+            "accelerator": "cpu",
+            "devices": 1,
+        },
+        "callbacks": {},
+        "logger": {"tensorboard": {"_target_": "leyden.callbacks.tensorboard.tensorboard_logger"}},
+        "name": f"{experiment}-{model}-seed{seed}",
+        "seed": seed,
+        "batch_size": size,
+        "monitor": "val/accuracy",
+        "threads": 1,
+        "checkpoint_minutes": 5,
+        "init": {"from": None, "freeze": []},
+        "data_root": "data",
+        "cache": "cache",
+        "runs": "runs",
+        "force": False,
+        "experiment": experiment,
+    }
+
+
+def result_of(config: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """A complete run; the effects of the keys are made up, the seed's luck has a deviation of .01."""
+    model, rate = config["model"]["name"], config["optimizer"]["lr"]
+    level = -0.1 + 0.02 * list(MODELS).index(model) - 0.01 * abs(RATES.index(rate) - 2) + rng.gauss(0, 0.01)
+    parameters = MODELS[model]
+    command = ["leyden", "train", f"experiment={config['experiment']}", f"model={model}"]
+    command += [f"optimizer.lr={rate}", f"batch_size={config['batch_size']}", f"seed={config['seed']}"]
+    return {
+        "schema": 1,
+        "command": command,
+        "started": "2026-01-31T12:00:00+0000",
+        "data": f"{config['experiment']:0>32}",
+        "made_with": {"leyden": "0.1.0", "torch": "2.14.1"},
+        "config": config,
+        "status": "complete",
+        "error": None,
+        "metrics": {split: metrics(level, rng) for split in ("val", "test")},
+        "best": {
+            "monitor": "val/accuracy",
+            "value": 0.9 + level,
+            "higher_is_better": True,
+            "epoch": EPOCHS,
+            "step": 380,
+            "checkpoint": "checkpoints/best.ckpt",
+        },
+        "cost": {
+            "seconds": round(parameters / 20_000 + 3 * rng.random(), 2),
+            "samples_per_second": 3576.1,
+            "parameters": parameters,
+            "steps": 380,
+        },
+        "prior": {},
+        "doctor": [],
+    }
+
+
+def metrics(level: float, rng: random.Random) -> dict[str, Any]:
+    """Of one split: ten classes of 36 samples."""
+    values = {name: estimate(base + level, "bootstrap, 1000 resamples") for name, base in METRICS.items()}
+    rates = ("precision", "recall", "f1")
+    per_class = [
+        {"name": str(c), "n": 36, **{rate: estimate(0.9 + rng.gauss(0, 0.02), "Wilson") for rate in rates}}
+        for c in range(CLASSES)
+    ]
+    confusion = [[32 if c == d else rng.randint(0, 1) for d in range(CLASSES)] for c in range(CLASSES)]
+    return {"n": 360, "values": values, "per_class": per_class, "confusion": confusion}
+
+
+def estimate(value: float, method: str) -> dict[str, Any]:
+    """A number with its interval, as in result.json."""
+    return {"value": value, "low": value - 0.0181234567, "high": value + 0.0171234567, "method": method}
+
+
+def curves(rng: random.Random) -> str:
+    """metrics.csv: a row an epoch."""
+    names = ["train/accuracy", "train/loss", *(f"val/{name}" for name in METRICS), "val/loss"]
+    rows = [",".join(["epoch", "step", "lr", *names])]
+    for epoch in range(1, EPOCHS + 1):
+        grown = 0.9 - 0.6 * 0.75**epoch + rng.gauss(0, 0.005)
+        rows.append(",".join([str(epoch), str(19 * epoch), "0.001", *(f"{grown:.16f}" for _ in names)]))
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    main()
