@@ -1,10 +1,11 @@
 """The command: how fast it answers, what it prints, and its exit status."""
 
 import json
+import logging
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +131,19 @@ def test_cfg_job_shows_what_would_run(tiny: Tiny, capsys: pytest.CaptureFixture[
     assert not list(Path().iterdir())
 
 
+@pytest.fixture
+def root_log() -> Iterator[None]:
+    """Hydra's --info logs to the stream of its test, at level DEBUG, for as long as the process lives."""
+    level = logging.root.level
+    yield
+    logging.root.setLevel(level)
+    for handler in [h for h in logging.root.handlers if type(h) is logging.StreamHandler]:
+        logging.root.removeHandler(handler)
+
+
 @pytest.mark.parametrize("topic", ["searchpath", "defaults", "config"])
 def test_info_tells_where_the_configuration_comes_from(
-    topic: str, tiny: Tiny, capsys: pytest.CaptureFixture[str]
+    topic: str, tiny: Tiny, root_log: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiny()
     assert main(["train", "--info", topic]) == 0
