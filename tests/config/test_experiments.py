@@ -1,14 +1,19 @@
 """Every file under conf/ is composed and checked; every experiment trains one batch, on tiny data in real layouts."""
 
+import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 import tiny_data
 from leyden.config.compose import compose, conf_dir, config_loader, options
 from leyden.config.schema import Config
-from leyden.config.validate import check
+from leyden.config.signatures import hints_of
+from leyden.config.validate import PROVIDED, check, import_target
 from leyden.training.job import train
 
 FILES = sorted(p.relative_to(conf_dir()).as_posix() for p in conf_dir().rglob("*.yaml"))
@@ -45,17 +50,32 @@ def test_every_option_composes_and_binds(option: str) -> None:
     group, _, name = option.removesuffix(".yaml").rpartition("/")
     kind = modality(option) if group in ("data", "model", "augment", "data/tokenizer") else "image"
     company = [o for o in COMPANY[kind] if not o.startswith(f"{group}=")]
-    mandatory = {
-        "image_folder": "root",
-        "image_manifest": "csv",
-        "text_table": "path",
-        "audio_folder": "root",
-    }
-    key = {**mandatory, "audio_manifest": "csv"}.get(name)
-    extra = [f"data.source.{key}=somewhere"] if group == "data" and key else []
-    extra += ["long_tail.name=7", "long_tail.share=0.01"] if option == "long_tail/share.yaml" else []
-    extra += ["split.test_group=x"] if name == "leave_one_group_out" else []
-    assert isinstance(check(compose([*company, f"{group}={name}", *extra])), Config)
+    given = [f"{key}={value}" for key, value in mandatory(contents(option), group.replace("/", "."))]
+    assert isinstance(check(compose([*company, f"{group}={name}", *given])), Config)
+
+
+def contents(option: str) -> dict[str, Any]:
+    return yaml.safe_load((conf_dir() / option).read_text(encoding="utf-8")) or {}
+
+
+def mandatory(node: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    """(key, a value of its type) of all that has to be given with a node: neither it nor a default says it."""
+    for name, value in node.items():
+        if isinstance(value, dict):
+            yield from mandatory(value, f"{path}.{name}")
+    if "_target_" in node and path in PROVIDED:
+        target = import_target(node["_target_"], path)
+        for name, parameter in inspect.signature(target).parameters.items():
+            missing = parameter.default is parameter.empty and name not in PROVIDED[path]
+            if missing and node.get(name, "???") == "???":
+                yield f"{path}.{name}", "0.01" if "float" in str(hints_of(target)[name]) else "x"
+
+
+def test_what_must_be_given_is_found() -> None:
+    assert dict(mandatory(contents("data/text_table.yaml"), "data")) == {"data.source.path": "x"}
+    thinned = dict(mandatory(contents("long_tail/share.yaml"), "long_tail"))
+    assert thinned == {"long_tail.name": "x", "long_tail.share": "0.01"}
+    assert dict(mandatory(contents("split/leave_one_group_out.yaml"), "split")) == {"split.test_group": "x"}
 
 
 def test_the_listing_agrees_with_the_folder() -> None:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from leyden.config.compose import compose, conf_dir
 from leyden.config.instantiate import instantiate_with_facts
+from leyden.config.validate import import_target
 from leyden.nets import heads
 from leyden.nets.heads import Cosine, Plain, Scaled, TauNormalised
 from leyden.utils.errors import UserError
@@ -24,9 +26,9 @@ MODELS = sorted(
 
 
 def net_of(model: str) -> nn.Module:
-    text = {"lstm", "gru", "rnn"}
-    audio = {"crnn", "logmel_cnn", "m5"}
-    data = "planted_text" if model in text else "planted_audio" if model in audio else "planted_images"
+    module = yaml.safe_load((conf_dir() / "model" / f"{model}.yaml").read_text())["module"]["_target_"]
+    modality = getattr(import_target(module, "model.module"), "modality", "image")
+    data = {"text": "planted_text", "audio": "planted_audio"}.get(modality, "planted_images")
     node = compose([f"data={data}", f"model={model}"])["model"]["net"]
     net: nn.Module = instantiate_with_facts("model.net", node, FACTS)
     return net
@@ -86,6 +88,16 @@ def test_a_net_without_a_head_is_refused() -> None:
         heads.find(nn.Sequential(nn.Linear(4, 3)), 7)
 
 
-def test_every_option_is_a_head() -> None:
-    options = sorted(Path(conf_dir() / "head").glob("*.yaml"))
-    assert {o.stem for o in options} == {"linear", "cosine", "scaled", "tau_normalised"}
+HEADS = sorted((conf_dir() / "head").glob("*.yaml"))
+
+
+def test_there_are_enough_heads() -> None:
+    assert {"linear", "cosine", "scaled", "tau_normalised"} <= {path.stem for path in HEADS}
+
+
+@pytest.mark.parametrize("path", HEADS, ids=lambda path: path.stem)
+def test_every_option_makes_a_linear_head_of_a_linear_layer(path: Path) -> None:
+    make = instantiate_with_facts("head", yaml.safe_load(path.read_text(encoding="utf-8")), FACTS)
+    head = make(nn.Linear(5, 7))
+    assert isinstance(head, nn.Linear)
+    assert head(torch.randn(4, 5)).shape == (4, 7)

@@ -44,7 +44,7 @@ def on_meta(name: str) -> None:
 def test_torchvision_has_the_tested_classifiers() -> None:
     assert len(EVERY) >= 80
     assert len(META) >= 65
-    assert len(QUICK) == 23
+    assert len(QUICK) >= 20
     assert set(QUICK) <= set(META)
 
 
