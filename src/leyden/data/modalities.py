@@ -1,7 +1,7 @@
 """What differs by kind of input: one object for each modality, which shared code asks.
 
-A source names its modality by the name of one that stands here ("image", "text", "audio"), or gives an object of a class
-of the user's own that derives from `Modality`; transforms, frontends and modules name it by its `name`.
+A source names its modality by the name of one that stands here ("image", "text", "audio"), or gives an object of a
+class of the user's own that derives from `Modality`; transforms, frontends and modules name it by its `name`.
 """
 
 import sys
@@ -34,7 +34,7 @@ class Modality:
         is_discrete: whether values are ids, which cannot be averaged (mixup).
         needs_tokenizer: whether a tokenizer makes the net's inputs of the decoded ones.
         may_stay_files: whether inputs too large for memory may be decoded when a batch asks for them.
-        attribute_to: what an explanation is spread over: the net's "inputs", its "embedding", or a frontend's "features".
+        attribute_to: what explanations are spread over: the net's "inputs", its "embedding", or frontend "features".
         is_text, is_sound: how samples are shown: as text, or drawn and played.
     """
 

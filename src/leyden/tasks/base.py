@@ -45,8 +45,8 @@ class Task:
         name: as in messages.
         kind: of the targets.
         metrics: names that `evaluate` gives, in the order in which they are shown.
-        has_class_prior: whether rows have one class each, so that samplers, long tails, prior corrections, and label-noise
-            checks apply.
+        has_class_prior: whether rows have one class each, so that samplers, long tails, prior corrections and
+            label-noise checks apply.
     """
 
     name: ClassVar[str]

@@ -64,8 +64,7 @@ class Experiment:
         """The decision rule, which is fitted after training.
 
         Raises:
-            UserError: it is for another task, names a class that there is not, or needs validation samples that there are
-                not.
+            UserError: it is for another task, names an unknown class, or needs validation samples that do not exist.
         """
         return decision_rule(self.config, self.task, self.data.spec)
 
@@ -75,7 +74,7 @@ class Experiment:
         return self.data.steps_per_epoch(self.config.epochs)
 
     def with_recipe(self) -> "Experiment":
-        """With the recipe of imbalance=auto in its configuration, which the class counts choose; itself where it is none.
+        """With the recipe of imbalance=auto in its configuration, chosen by the class counts; itself without it.
 
         Raises:
             UserError: the task has no classes, or the configuration chooses what the recipe would.

@@ -1,4 +1,4 @@
-"""What sources that are made of other sources share: a validation split, pairs of rows of different classes, label sets."""
+"""What sources made of other sources share: a validation split, pairs of rows of different classes, label sets."""
 
 import numpy as np
 from numpy.typing import NDArray
