@@ -297,7 +297,7 @@ def compared(run: Any, clean: Any) -> tuple[bool, str]:
     """Whether a treated run came within a point of the clean one, and what was done."""
     if run.status != "complete":
         return False, f"{run.status}: {run.message}"
-    reached, wanted = (o.metrics().values["accuracy"].value for o in (run, clean))
+    reached, wanted = (o.metrics["test"].values["accuracy"].value for o in (run, clean))
     done: dict[str, Any] = next((f["evidence"] for f in run.result["doctor"] if f["id"] == "treated"), {})
     words = f"test accuracy {reached:.4f}, clean {wanted:.4f}; {len(done.get('skipped', ()))} steps skipped"
     went_back = len(done.get("rollbacks", ()))

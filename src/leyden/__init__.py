@@ -1,7 +1,39 @@
 """Leyden: PyTorch Lightning experiments for images, text and audio, selected by Hydra configs.
 
-leyden train                      # the embedded default, digits
-leyden train experiment=mnist_keras
+import leyden
+run = leyden.train(["data=digits", "model=cnn"])    # run.status, run.metrics, run.folder
+model = leyden.load(run.folder)                     # model.predict(images), model.net, model.class_names
+leyden.report("runs");  leyden.runs("runs", ["state=failed"])
+
+Nothing heavy is imported before one of these is used.
 """
 
-from leyden.utils.version import __version__ as __version__
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from leyden.utils.errors import UserError
+from leyden.utils.version import __version__
+
+if TYPE_CHECKING:
+    from leyden.inference.model import load_model as load
+    from leyden.reporting.comparison.compare import compare as report
+    from leyden.runs.query import find_matching as runs
+    from leyden.training.job import train
+
+__all__ = ["UserError", "__version__", "load", "report", "runs", "train"]
+
+_LAZY = {
+    "train": ("leyden.training.job", "train"),
+    "load": ("leyden.inference.model", "load_model"),
+    "report": ("leyden.reporting.comparison.compare", "compare"),
+    "runs": ("leyden.runs.query", "find_matching"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'leyden' has no attribute {name!r}; there are {', '.join(__all__)}")
+    if name in ("train", "load"):
+        import_module("leyden.utils.runtime").load_torch()
+    module, attribute = _LAZY[name]
+    return getattr(import_module(module), attribute)

@@ -57,7 +57,7 @@ def test_the_suggested_rate_trains(optimizer: str) -> None:
     assert found.suggestion < found.lowest
     base = [*words, "trainer.max_epochs=2", "logger=none", "runs=runs"]
     reached = {
-        rate: train([*base, f"optimizer.lr={rate}"]).metrics().values["accuracy"].value
+        rate: train([*base, f"optimizer.lr={rate}"]).metrics["test"].values["accuracy"].value
         for rate in (lr_finder.LOWEST, found.suggestion)
     }
     assert reached[found.suggestion] > 0.7

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leyden.cli.arguments import Arguments
-from leyden.reporting.comparison.groups import TRIVIAL, Metric
-from leyden.runs.query import is_term, matching
-from leyden.runs.records import Record, survey
+from leyden.runs.query import is_term
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 from leyden.utils.files import write_text
@@ -43,11 +41,11 @@ def main(arguments: Sequence[str]) -> int:
 def _compared(given: Namespace) -> dict[Path, str]:
     """Print the tables; what is to be written in which file."""
     from leyden.reporting.comparison import terminal
-    from leyden.reporting.comparison.report import assess
+    from leyden.reporting.comparison.compare import compare
 
     targets = _targets(given)
-    records = _records(given.words)
-    report = assess(records, _metric(given.metric), baseline=given.baseline, by=given.by)
+    terms = [word for word in given.words if is_term(word)]
+    report = compare(_folders(given.words), terms, metric=given.metric, baseline=given.baseline, by=given.by)
     written = {path: content(report) for path, content in targets.items()}
     console.print(terminal.report(report))
     return written
@@ -126,44 +124,3 @@ def _studies(words: Sequence[str]) -> "list[Section]":
 
 def _folders(words: Sequence[str]) -> list[Path]:
     return [Path(word) for word in words if not is_term(word)] or [Path("runs")]
-
-
-def _metric(given: str | None) -> Metric | None:
-    """test/ may be left out."""
-    if given is None:
-        return None
-    split, slash, name = given.partition("/")
-    return Metric(split, name) if slash else Metric("test", given)
-
-
-def _records(words: Sequence[str]) -> list[Record]:
-    """The runs that are meant, and the trivial models of the same experiment and data, which no term leaves out.
-
-    Raises:
-        UserError: there is no such folder, no run in it, or none that the terms match.
-    """
-    terms = [word for word in words if is_term(word)]
-    folders = _folders(words)
-    records = [record for folder in folders for record in survey(folder)]
-    if len(folders) > 1:  # a run is counted once, whichever of the folders it is in
-        records = list({record.folder.absolute(): record for record in records}.values())
-    if not records:
-        raise UserError(f"{', '.join(map(str, folders))}: there are no runs in it; `leyden train` makes one")
-    if not terms:
-        return records
-    chosen = matching(records, terms)
-    if not chosen:
-        raise UserError(f"{' '.join(terms)}: no run matches, of {len(records):,}; `leyden runs` lists them")
-    return chosen + _trivial(records, chosen)
-
-
-def _trivial(records: Sequence[Record], chosen: Sequence[Record]) -> list[Record]:
-    places = {(record.experiment, record.result.get("data")) for record in chosen}
-    known = {record.folder for record in chosen}
-    return [
-        record
-        for record in records
-        if record.folder not in known
-        and record.keys.get("model.name") in TRIVIAL
-        and (record.experiment, record.result.get("data")) in places
-    ]

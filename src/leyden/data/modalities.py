@@ -81,6 +81,18 @@ class Modality:
         """Two drawings in one."""
         return np.concatenate([one, other], axis=-1)
 
+    def from_array(self, values: Values, spec: DataSpec) -> list[Values]:
+        """Inputs as they are stored, of an array with one or several of them, for prediction.
+
+        Raises:
+            UserError: its shape is not the one that the run was trained on.
+        """
+        return [values.astype(self.dtype)]
+
+    def encode(self, text: str, tokenizer: Any) -> Values:
+        """A text as the net's input; only of a modality that is text."""
+        raise UserError(f"predict: {self.name} takes arrays or files, not texts")
+
     def read(
         self, file: str, spec: DataSpec, tokenizer: Any, source: Mapping[str, Any]
     ) -> Iterator[tuple[str, Callable[[], Values]]]:
@@ -134,6 +146,16 @@ class Image(Modality):
             advice.append("data.source.channels=3 (or 1 for grey)")
         return f"the images differ in shape: give {' and '.join(advice)}. Found:{listed(lines)}"
 
+    def from_array(self, values: Values, spec: DataSpec) -> list[Values]:
+        """uint8 (H, W), (C, H, W) or (N, C, H, W) of the run's channels and size."""
+        pictures = values[None, None] if values.ndim == 2 else values[None] if values.ndim == 3 else values
+        wanted = (spec.in_channels, *spec.image_size)
+        if pictures.ndim != 4 or pictures.shape[1:] != wanted or pictures.dtype != np.uint8:
+            raise UserError(
+                f"predict: a picture is {values.dtype} {values.shape}; the run needs uint8 {wanted} or (N, *{wanted})"
+            )
+        return list(pictures)
+
     def side_by_side(self, one: Values, other: Values) -> Values:
         """With a white gap between them."""
         gap = np.full((*one.shape[:2], max(1, one.shape[2] // 8)), 255, np.uint8)
@@ -183,6 +205,10 @@ class Text(Modality):
         """In tokens."""
         return f"text of {_spread(lengths)} tokens"
 
+    def encode(self, text: str, tokenizer: Any) -> Values:
+        """Token ids (n,)."""
+        return _read_text(text, "the text", tokenizer)
+
     def read(
         self, file: str, spec: DataSpec, tokenizer: Any, source: Mapping[str, Any]
     ) -> Iterator[tuple[str, Callable[[], Values]]]:
@@ -225,6 +251,16 @@ class Audio(Modality):
     def describe_lengths(self, spec: DataSpec, lengths: NDArray[np.int64]) -> str:
         """In seconds, with the sample rate."""
         return f"audio of {_spread(lengths / (spec.sample_rate or 1))} seconds, at {spec.sample_rate:,} Hz"
+
+    def from_array(self, values: Values, spec: DataSpec) -> list[Values]:
+        """(n,) int16, or float in -1 .. 1, at the run's sample rate."""
+        if values.ndim != 1 or not len(values):
+            raise UserError(
+                f"predict: a recording has shape {values.shape}; expected (samples,), one channel"
+            )
+        if np.issubdtype(values.dtype, np.floating):
+            return [np.rint(np.clip(values, -1, 1) * 32767).astype(np.int16)]
+        return [values.astype(np.int16)]
 
     def side_by_side(self, one: Values, other: Values) -> Values:
         """With silence between them."""

@@ -71,6 +71,7 @@ def config_of(folder: Path) -> Config:
         UserError: not a run's folder, or a configuration that the code of today refuses.
     """
     plain = load_config(folder)
+    Run(folder).verify_version()
     _find_own_code(Run(folder).manifest())
     return check(plain)
 

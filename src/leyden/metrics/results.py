@@ -217,3 +217,13 @@ def _defined(values: Mapping[str, Estimate]) -> dict[str, float]:
 
 def _estimates(stored: Mapping[str, Mapping[str, Any]]) -> dict[str, Estimate]:
     return {name: Estimate(**e) for name, e in stored.items()}
+
+
+StoredMetrics = Metrics | MultilabelMetrics | RegressionMetrics
+
+
+def stored_metrics(stored: dict[str, Any]) -> StoredMetrics:
+    """The metrics of a split as they were before `to_dict`, whichever task they are of."""
+    if "per_label" in stored:
+        return MultilabelMetrics.from_dict(stored)
+    return RegressionMetrics.from_dict(stored) if "per_target" in stored else Metrics.from_dict(stored)

@@ -10,10 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leyden.runs.result import SCHEMA
+
 if TYPE_CHECKING:
     from leyden.config.schema import Config
 
-SCHEMA = 1  # of result.json and manifest.json; docs/result.md tells what each field means
 _LONGEST_DIFF = 1_000_000  # characters of changes.diff
 _PACKAGES = (
     "leyden",

@@ -19,7 +19,8 @@ from typing import Any
 
 import yaml
 
-from leyden.runs.records import Record
+from leyden.runs.lookup import is_run
+from leyden.runs.records import Record, survey
 from leyden.runs.run import STATUSES
 from leyden.utils.errors import UserError, nearest
 
@@ -45,6 +46,19 @@ def matching(records: Sequence[Record], terms: Sequence[str]) -> list[Record]:
     for term in parsed if records else ():
         _verify_key(term, records)
     return [record for record in records if all(term.holds(record) for term in parsed)]
+
+
+def find_matching(root: str | Path = "runs", terms: Sequence[str] = ()) -> list[Record]:
+    """The runs at or under a folder that satisfy every term, oldest first within a folder's name order.
+
+    Args:
+        root: where they lie.
+        terms: conditions: "state=failed", "model.name=cnn", "optimizer.lr<0.1".
+
+    Raises:
+        UserError: there is no such folder, or a term does not parse or names no key.
+    """
+    return matching([record for record in survey(Path(root)) if is_run(record.folder)], terms)
 
 
 def folder_and_terms(words: Sequence[str]) -> tuple[Path, list[str]]:

@@ -16,7 +16,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from leyden.runs.run import SCHEMA, STATUSES, Run
+from leyden.runs.result import READABLE
+from leyden.runs.run import STATUSES, Run
 from leyden.utils.errors import UserError, nearest
 from leyden.utils.runtime import gc_paused
 
@@ -75,7 +76,9 @@ class Record:
     def metric(self, split: str, name: str) -> float | None:
         """A metric of a split; a user's own module has scalars. None where there is none."""
         found = (self.result.get("metrics") or {}).get(split) or {}
-        value = (found.get("values") or {}).get(name, {}).get("value")
+        value = (
+            found.get("loss") if name == "loss" else (found.get("values") or {}).get(name, {}).get("value")
+        )
         return value if value is not None else (found.get("scalars") or {}).get(name)
 
     def curves(self) -> list[dict[str, float]]:
@@ -89,12 +92,6 @@ class Record:
     def manifest(self) -> dict[str, Any]:
         """manifest.json."""
         return Run(self.folder).manifest()
-
-
-def metric_name(monitor: str) -> str:
-    """The name under which a result has what is monitored: val/loss is the validation split's log_loss."""
-    name = monitor.rpartition("/")[2]
-    return "log_loss" if name == "loss" else name
 
 
 def find(root: Path) -> list[Record]:
@@ -150,7 +147,7 @@ def _lean(folder: Path, content: bytes) -> Record | None:
         result = from_json(_without_classes(content), cache_strings="all")
     except ValueError:
         return None
-    known = isinstance(result, dict) and result.get("schema") == SCHEMA and result.get("status") in STATUSES
+    known = isinstance(result, dict) and result.get("schema") in READABLE and result.get("status") in STATUSES
     if not known:
         return None
     for split in (result.get("metrics") or {}).values():

@@ -27,7 +27,8 @@ from typing import IO, Any, Literal
 
 import yaml
 
-from leyden.runs.manifest import SCHEMA, packages
+from leyden.runs.manifest import packages
+from leyden.runs.result import READABLE, SCHEMA, Result
 from leyden.utils.errors import UserError, nearest
 from leyden.utils.files import cannot_write, damaged, is_locked, read_object, write_json, write_text
 
@@ -77,7 +78,7 @@ class Run:
         schema = stored.get("schema")
         if schema is None or stored.get("status") not in STATUSES:
             raise damaged(path, "no schema" if schema is None else f"status {stored.get('status')!r}")
-        if schema != SCHEMA:
+        if schema not in READABLE:
             raise UserError(
                 f"{path} is of schema {schema}, this leyden knows {SCHEMA}: use the leyden that wrote it"
             )
@@ -112,6 +113,25 @@ class Run:
         if result is None or result["status"] in ("running", "interrupted"):
             return False
         return self.stamp() != known or (result["status"] == "complete" and not force)
+
+    def verify_version(self) -> None:
+        """Refuse a run whose files an earlier version wrote, which this one only lists and compares.
+
+        Raises:
+            UserError: with the version that made it, and how to use it.
+        """
+        schema = self.manifest().get("schema", SCHEMA)
+        if schema == SCHEMA:
+            return
+        git = self.manifest().get("git", {}).get("commit")
+        made = (
+            f"leyden {self.manifest().get('packages', {}).get('leyden', '?')} with files of schema {schema}"
+        )
+        raise UserError(
+            f"{self.folder} was made by {made}; this leyden reads schema {SCHEMA}: use the leyden of then"
+            + (f" (the checkout it was started in was at {git[:12]})" if git else "")
+            + ", or train it again: the groups objective, operating and schedule are now loss, decision and scheduler"
+        )
 
     def manifest(self) -> dict[str, Any]:
         """manifest.json; empty if there is none."""
@@ -199,7 +219,7 @@ class Run:
         return self._write_result({**header, **result})
 
     def _write_result(self, result: Mapping[str, Any]) -> dict[str, Any]:
-        complete = {"schema": SCHEMA, **result}
+        complete = Result.of(result).to_dict()
         write_json(self.folder / "result.json", complete)
         return {**complete, "folder": str(self.folder)}
 

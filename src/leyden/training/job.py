@@ -22,7 +22,7 @@ from leyden.utils.runtime import load_torch, prepare
 
 if TYPE_CHECKING:
     from leyden.imbalance.class_prior import Ledger
-    from leyden.metrics import Metrics
+    from leyden.metrics.results import StoredMetrics
     from leyden.training.build import Experiment
 
 
@@ -41,21 +41,16 @@ class Outcome:
         """The run's folder."""
         return Path(self.result["folder"])
 
-    def metrics(self, split: str = "test") -> "Metrics":
-        """What was found on a split: `.values["accuracy"].low`, `.per_class`, `.confusion`.
+    @property
+    def metrics(self) -> "Mapping[str, StoredMetrics]":
+        """What was found on each split: `["test"].values["accuracy"].low`; {} where the run did not finish.
 
-        Raises:
-            UserError: the run did not finish, or has no such metrics.
+        A LightningModule that keeps no outputs has no such metrics: what it logged is in result["metrics"].
         """
-        from leyden.metrics import Metrics
+        from leyden.metrics.results import stored_metrics
 
         found = self.result.get("metrics") or {}
-        if "confusion" in found.get(split, {}):
-            return Metrics.from_dict(found[split])
-        there = ", ".join(name for name in found if "confusion" in found[name]) or "none"
-        raise UserError(
-            f"no metrics of {split!r}, there are: {there}; the run is {self.status} {self.message}".rstrip()
-        )
+        return {split: stored_metrics(one) for split, one in found.items() if "values" in one}
 
 
 def train(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> Outcome:

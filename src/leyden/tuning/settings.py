@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from leyden.config.schema import Node, file_name
 from leyden.config.signatures import as_typed, reason
-from leyden.runs.records import Record, metric_name
+from leyden.runs.records import Record
 from leyden.utils.errors import UserError, nearest
 
 Direction = Literal["maximize", "minimize"]
@@ -29,7 +29,7 @@ class Goal(NamedTuple):
             return float(record.best["value"])
         if self.name.startswith("cost."):
             return (record.result.get("cost") or {}).get(self.name.removeprefix("cost."))
-        return record.metric(self.name.partition("/")[0], metric_name(self.name))
+        return record.metric(self.name.partition("/")[0], self.name.rpartition("/")[2])
 
 
 class Settings(Node):

@@ -17,7 +17,7 @@ from rich.console import Group, RenderableType
 from leyden.reporting.format import UNKNOWN, duration, number, plural
 from leyden.reporting.terminal.layout import note, plain_table, text
 from leyden.runs.query import stale
-from leyden.runs.records import Record, metric_name
+from leyden.runs.records import Record
 
 Order = Literal["metric", "age", "cost"]
 STYLES = {
@@ -62,7 +62,7 @@ class Row:
             monitor=monitor,
             value=best.get("value"),
             higher_is_better=bool(best.get("higher_is_better", True)),
-            test=record.metric("test", metric_name(monitor)),
+            test=record.metric("test", monitor.rpartition("/")[2]),
             seconds=record.seconds,
             parameters=(record.result.get("cost") or {}).get("parameters"),
             config=dict(record.config),

@@ -1,0 +1,101 @@
+"""A finished run as a model in Python.
+
+model = load_model("runs/default/digits-cnn-seed1-0123456789")
+model.predict(images)        # one array or several, files, texts
+model.net, model.class_names
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from leyden.data.decode import BadInput
+from leyden.inference.load import LoadedRun, load
+from leyden.inference.predictor import predict_inputs
+from leyden.runs.lookup import find_run
+from leyden.utils.errors import UserError
+
+Inputs = str | Path | np.ndarray | Sequence[str] | Sequence[Path] | Sequence[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A run's best weights with everything that its predictions need.
+
+    Attributes:
+        run: what its folder holds.
+    """
+
+    run: LoadedRun
+
+    @property
+    def net(self) -> nn.Module:
+        """The net, in evaluation mode; its input is what the run's frontend makes."""
+        net = self.run.module.net
+        assert isinstance(net, nn.Module)
+        return net
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the classes, labels or values, in the order of the outputs."""
+        return self.run.spec.target_names
+
+    def predict(self, inputs: Inputs, top: int = 1) -> list[dict[str, Any]]:
+        """The task's answer for each input, as plain values; no file is changed.
+
+        Args:
+            inputs: texts (str) for a run on text; else files (str or Path), or decoded inputs as arrays: pictures uint8
+                (C, H, W), (H, W) or (N, C, H, W); recordings int16 or float in -1 .. 1, (n,), at the run's sample rate. One or
+                several. A Path is a file for every modality: a text a line.
+            top: how many classes an answer names, the most probable first.
+
+        Returns:
+            classification: {classes: [...], probabilities: [...]}; multilabel: {labels: [...], probabilities: {...}};
+            regression: {values: {...}} and, with conformal intervals, {intervals: {...}}.
+
+        Raises:
+            UserError: an input that cannot be read, or has not the shape that the run was trained on.
+        """
+        decoded = [values for item in _several(inputs) for values in self._decode(item)]
+        names = [str(place) for place in range(len(decoded))]
+        return [found.answer for found in predict_inputs(self.run, names, decoded, top)]
+
+    def _decode(self, item: str | Path | np.ndarray) -> list[np.ndarray]:
+        if isinstance(item, np.ndarray):
+            return self._arrays(item)
+        run, source = self.run, self.run.config.data.source
+        if isinstance(item, str) and run.modality.is_text:
+            return [run.modality.encode(item, run.tokenizer)]
+        try:
+            return [decode() for _, decode in run.modality.read(str(item), run.spec, run.tokenizer, source)]
+        except BadInput as bad:
+            raise UserError(str(bad)) from bad
+
+    def _arrays(self, values: np.ndarray) -> list[np.ndarray]:
+        """One array as the inputs (of the stored dtype) that it holds."""
+        modality, spec = self.run.modality, self.run.spec
+        if modality.is_text:
+            raise UserError("predict: a run on text takes texts (str), not arrays")
+        return modality.from_array(values, spec)
+
+
+def _several(inputs: Inputs) -> Iterable[str | Path | np.ndarray]:
+    return [inputs] if isinstance(inputs, str | Path | np.ndarray) else inputs
+
+
+def load_model(run: str | Path, runs: str | Path = "runs") -> Model:
+    """The model of a finished run.
+
+    Args:
+        run: its folder, or a word that means it: a fingerprint, a folder's name or its beginning.
+        runs: where such a word is looked up.
+
+    Raises:
+        UserError: no such run, or one without a best checkpoint.
+    """
+    folder = Path(run) if Path(run).is_dir() else find_run(str(run), Path(runs)).folder
+    return Model(load(folder))
