@@ -1,6 +1,5 @@
 """Figures: what they show, read back from their sheets; labels inside the picture; no global state."""
 
-import io
 import sys
 from typing import Any
 
@@ -13,7 +12,8 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from leyden.metrics import evaluate
 from leyden.reporting.plots import evaluation
-from leyden.reporting.plots.fast_figure import Areas, Lines, Pixels, Sheet, Words
+from leyden.reporting.plots.fast_figure import Areas, Lines, Pixels
+from sheets import drawn, heights, sheet_of, words_of
 
 
 def scores(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -24,32 +24,6 @@ def scores(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray,
     logits[np.arange(n), labels] += 1.5
     p = np.exp(logits)
     return logits, p / p.sum(1, keepdims=True), labels
-
-
-def sheet_of(figure: Figure) -> Sheet:
-    (sheet,) = figure.artists
-    assert isinstance(sheet, Sheet)
-    return sheet
-
-
-def words_of(figure: Figure) -> list[Words]:
-    return [mark for mark in sheet_of(figure).marks if isinstance(mark, Words)]
-
-
-def drawn(figure: Figure) -> Figure:
-    """Rendered, as TensorBoard would; no label may be clipped."""
-    figure.savefig(io.BytesIO(), format="png")
-    content, size = figure.get_tightbbox(), figure.get_size_inches()  # inches
-    assert min(content.x0, content.y0) >= -0.01
-    assert content.x1 <= size[0] + 0.01
-    assert content.y1 <= size[1] + 0.01
-    return figure
-
-
-def heights(figure: Figure, axis: int = 1) -> list[np.ndarray]:
-    """Of each group of bars; axis 0 for those that lie."""
-    groups = [mark for mark in sheet_of(figure).marks if isinstance(mark, Areas)]
-    return [np.array([np.ptp(outline[:, axis]) for outline in group.outlines]) for group in groups]
 
 
 def curves(figure: Figure) -> list[np.ndarray]:

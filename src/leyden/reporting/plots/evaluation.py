@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
@@ -18,78 +17,24 @@ from leyden.metrics.calibration import BINS
 from leyden.metrics.intervals import wilson
 from leyden.metrics.ranking import Ranked, areas, one_vs_rest
 from leyden.reporting.format import count, number
-from leyden.reporting.plots.fast_figure import (
-    Margins,
-    Sheet,
-    bars,
-    breadth,
-    key_height,
-    key_width,
-    lines_of,
-    width_of,
-)
+from leyden.reporting.plots.fast_figure import Margins, Sheet, bars, key_height, key_width
 from leyden.reporting.plots.samples import image_grid, waveform_grid
-from leyden.reporting.plots.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    SMALL,
-    VERMILION,
-    short,
-)
+from leyden.reporting.plots.shared import SHARES, count_matrix, interval_bars
+from leyden.reporting.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, short
 
 __all__ = ["confusion_matrix", "image_grid", "pr_curves", "recall_bars", "reliability", "waveform_grid"]
 
-_MOST_PRINTED = 20  # classes up to which counts are printed into the cells
-_MOST_NAMED = 60  # classes up to which every one is named on an axis
-_MOST_BARS = 40
-_CELL = 0.3  # inches of a confusion matrix's cell with a count in it
 # Dashes are a second cue beside colour.
 _LINES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (VERMILION, ":"), (PURPLE, "-"), (BLACK, "--"))
 _MOST_STEPS = 500  # of a curve: as many as the figure has pixels for
-_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _FLOOR = -0.36  # of a reliability diagram, whose counts stand below its zero
 
 
 def confusion_matrix(confusion: ArrayLike, class_names: Sequence[str], title: str = "") -> Figure:
     """Counts (C, C), rows true. A cell's colour is its share of its row, so that rare classes show too."""
     counts = np.asarray(confusion)
-    classes = len(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    few = classes <= _MOST_PRINTED
-    side, size = (max(2.8, _CELL * classes), SMALL) if few else (8.0, 7)
-    places = range(0, classes, math.ceil(classes / _MOST_NAMED))
-    names = [short(class_names[c], 18) for c in places]
-    room = breadth(names, size) + 0.1
-    words = lines_of(1, SMALL) + 0.1
-    # a class is one unit wide, its middle at its number; the first true one on top
-    ends = (-0.5, classes - 0.5)
-    sheet = Sheet(side, side, Margins(room + words, room + words), title, ends, ends[::-1])
-    # of many classes a confusion takes a small share: the root makes it visible
-    depth = np.rint(255 * (shares if few else np.sqrt(shares))).astype(np.int64)
-    blues = mpl.colormaps["Blues"](np.arange(256), bytes=True)[:, :3]
-    sheet.pixels(blues[depth], (ends[0], ends[1]), (ends[1], ends[0]))
-    sheet.frame()
-    for place, name in zip(places, names, strict=True):
-        sheet.words(place, ends[1], name, size=size, across="center", up="top", upright=True, away=(0, -0.05))
-        sheet.words(ends[0], place, name, size=size, across="right", away=(-0.05, 0))
-    sheet.name("predicted", "true", (room + 0.05, room + 0.05))
-    if few:
-        _print_counts(sheet, counts, shares)
-    return sheet.picture
-
-
-def _print_counts(sheet: Sheet, counts: NDArray[Any], shares: NDArray[Any]) -> None:
-    """Zeros are left blank: what is there is what was confused."""
-    longest = str(counts.max(initial=0))
-    size = next((s for s in (SMALL, 7, 6) if width_of(longest, s) < _CELL - 0.04), 5)
-    for row, column in np.argwhere(counts).tolist():
-        colour = "white" if shares[row, column] > 0.55 else BLACK
-        sheet.words(column, row, str(counts[row, column]), size=size, colour=colour, across="center")
+    return count_matrix(counts, shares, class_names, ("predicted", "true"), title)
 
 
 def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> Figure:
@@ -115,7 +60,7 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> F
     _whiskers(sheet, mean[filled], hits[filled], n[filled])
     sheet.line((0, 1), (0, 1), BLACK, 1.0, "--")
     sheet.frame()
-    sheet.ticks(_SHARES, _SHARES)
+    sheet.ticks(SHARES, SHARES)
     sheet.name("confidence", "accuracy")
     entries = [("accuracy", SKY, ""), ("95 % interval", BLUE, "-"), ("perfectly calibrated", BLACK, "--")]
     sheet.key(entries, (0.08, -0.06))
@@ -154,7 +99,7 @@ def pr_curves(
     columns = 2 if 2 * key_width(entries) < wide + 0.4 else 1
     key = key_height(math.ceil(len(entries) / columns))
     sheet = Sheet(wide, high, Margins(0.55, 0.55 + key), title, (0.0, 1.01), (0.0, 1.02))
-    inner = [share for share in _SHARES if share]
+    inner = [share for share in SHARES if share]
     sheet.segments([(x, 0.0) for x in inner], [(x, 1.02) for x in inner], "#DDDDDD", 0.8)
     sheet.segments([(0.0, y) for y in inner], [(1.01, y) for y in inner], "#DDDDDD", 0.8)
     for _, _, ranked in better:
@@ -162,7 +107,7 @@ def pr_curves(
     for (_, _, ranked), (colour, dashes) in reversed(list(zip(worst, _LINES, strict=False))):
         sheet.line(*_curve(ranked), colour, 1.4, dashes)
     sheet.frame()
-    sheet.ticks(_SHARES, _SHARES)
+    sheet.ticks(SHARES, SHARES)
     sheet.name("recall", "precision")
     sheet.key(entries, (-0.3, -high - 0.48), columns)
     return sheet.picture
@@ -185,27 +130,4 @@ def recall_bars(per_class: Sequence[Mapping[str, Any]], title: str = "") -> Figu
 
     per_class: that of a stored Metrics.
     """
-    present = sorted((c for c in per_class if c["n"]), key=lambda c: (c["recall"]["value"], c["name"]))
-    shown = present[:_MOST_BARS]
-    recall, low, high = (
-        np.array([c["recall"][key] or 0.0 for c in shown]) for key in ("value", "low", "high")
-    )
-    names, sizes = [short(c["name"]) for c in shown], [f"n = {count(c['n'])}" for c in shown]
-    left_out = f" (the worst {len(shown)} of {len(present)})" if len(shown) < len(present) else ""
-    margins = Margins(breadth(names, SMALL) + 0.2, 0.5, breadth(sizes, SMALL) + 0.2)
-    rows, places = max(len(shown), 1), np.arange(len(shown))
-    wide = max(2.2, 3.7 - margins.left - margins.right)
-    sheet = Sheet(
-        *(wide, 0.24 * max(rows, 2), margins, f"{short(title, 40)}{left_out}"), y=(rows - 0.4, -0.6)
-    )
-    sheet.areas([bar[:, ::-1] for bar in bars(places - 0.4, 0.8, recall)], SKY)
-    sheet.segments(np.column_stack((low, places)), np.column_stack((high, places)), BLUE, 1.4)
-    caps, beside = np.append(low, high), np.append(places, places)
-    sheet.segments(np.column_stack((caps, beside - 0.15)), np.column_stack((caps, beside + 0.15)), BLUE)
-    for place, name, size in zip(places.tolist(), names, sizes, strict=True):
-        sheet.words(0, place, name, across="right", away=(-0.07, 0))
-        sheet.words(1, place, size, away=(0.07, 0))
-    sheet.frame(open_=True)
-    sheet.ticks(_SHARES)
-    sheet.name("recall, 95 % interval")
-    return sheet.picture
+    return interval_bars([c for c in per_class if c["n"]], "recall", "recall, 95 % interval", title)
