@@ -1,4 +1,4 @@
-"""Every file under conf/ is composed and checked; every experiment trains one batch, on tiny data in real layouts."""
+"""Every file under conf/ composes and is valid; every experiment trains one batch on tiny data in real layouts."""
 
 import inspect
 import re
@@ -92,7 +92,7 @@ def test_the_listing_agrees_with_the_folder() -> None:
 
 
 @pytest.mark.parametrize("path", [f for f in FILES if "/" in f])
-def test_every_option_says_what_it_is(path: str) -> None:
+def test_every_option_has_a_description(path: str) -> None:
     lines = [
         line
         for line in (conf_dir() / path).read_text(encoding="utf-8").splitlines()
@@ -102,7 +102,7 @@ def test_every_option_says_what_it_is(path: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_experiment_states_what_it_shows_costs_and_should_give(name: str) -> None:
+def test_every_experiment_documents_purpose_cost_and_expected_result(name: str) -> None:
     text = (conf_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
     for word in ("Shows:", "Cost:", "Expected:"):
         assert word in text, f"{name} lacks '# {word}'"

@@ -1,4 +1,4 @@
-"""Mistakes that people make: one message that says what is wrong and what to type, status 2, and nothing written."""
+"""User errors: one message with the problem and what to type, exit status 2, and no files written."""
 
 import errno
 import json
@@ -27,7 +27,7 @@ class Case(NamedTuple):
     """What is typed after `leyden`, what the message must hold, and what is made in the working folder before."""
 
     words: str
-    told: tuple[str, ...]
+    expected: tuple[str, ...]
     make: Callable[[], object] = tuple
 
 
@@ -49,7 +49,7 @@ def content() -> dict[str, bytes]:
     return {str(p): p.read_bytes() if p.is_file() else b"" for p in sorted(Path().rglob("*"))}
 
 
-def refused(words: list[str], told: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def assert_error(words: list[str], expected: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     before = content()
     capsys.readouterr()
     status = main(words)
@@ -58,7 +58,7 @@ def refused(words: list[str], told: tuple[str, ...], capsys: pytest.CaptureFixtu
     assert said.err.startswith("leyden: "), said.err
     assert said.err.count("leyden: ") == 1
     assert "Traceback" not in said.err + said.out
-    for part in told:
+    for part in expected:
         assert part in said.err
     assert content() == before, "a refused command writes nothing"
 
@@ -104,10 +104,10 @@ COMMANDS = [
     Case("train batchsize=4", ("batchsize", "did you mean 'batch_size'")),
     Case("train seed", ("'seed' is not of the form key=value",)),
     Case("train =3", ("'=3' is not of the form key=value",)),
-    Case("train model.net.widths=[1,2", ("'model.net.widths=[1,2' cannot be read", "'[1,2'", "brackets")),
+    Case("train model.net.widths=[1,2", ("'model.net.widths=[1,2' cannot be parsed", "'[1,2'", "brackets")),
     Case("train seed=1,2", ("seed=1,2", "add -m")),
     Case("train model.net.widths=64,32", ("add -m", "'model.net.widths=[64,32]'")),
-    Case("train data=planted_text model=lstm augment=mixup", ("augment.mixup", "is not for text")),
+    Case("train data=planted_text model=lstm augment=mixup", ("augment.mixup", "not for text")),
     Case("train model=cnn model=mlp", ("model is given twice, model=cnn and model=mlp", "-m model=")),
     Case("train data/tokenizer=wrd", ("data/tokenizer", "+data/tokenizer=")),
     Case(
@@ -117,9 +117,9 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("case", named(COMMANDS))
-def test_a_command_that_does_not_compose(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_command_lines(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     case.make()
-    refused(case.words.split(), case.told, capsys)
+    assert_error(case.words.split(), case.expected, capsys)
 
 
 # --- keys, types, ranges -------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ VALUES = [
     Case("model=logmel_cnn", ("model=logmel_cnn is for audio",)),
     Case("augment=spec_augment", ("augment.shift is for audio", "leyden list augment")),
     Case("data=planted_text model=lstm ~data/tokenizer", ("data.tokenizer", "+data/tokenizer=word")),
-    Case("+data/tokenizer=word", ("data.tokenizer", "image takes none")),
+    Case("+data/tokenizer=word", ("data.tokenizer", "image takes no tokenizer")),
     Case("data=image_folder", ("data.source.root must be given", "data.source.root=...")),
     Case("init.from=nowhere", ("init.from=nowhere", "neither a weight file nor a run")),
     Case(
@@ -192,14 +192,14 @@ VALUES = [
 
 
 @pytest.mark.parametrize("case", named(VALUES))
-def test_a_value_that_is_wrong(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_values(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     case.make()
-    refused(["train", *case.words.split()], case.told, capsys)
+    assert_error(["train", *case.words.split()], case.expected, capsys)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    refused(["train", "trainer=gpu"], ("trainer: ", "gpu", "trainer=cpu"), capsys)
+def test_a_missing_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    assert_error(["train", "trainer=gpu"], ("trainer: ", "gpu", "trainer=cpu"), capsys)
 
 
 # --- options of one's own ------------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ OWN = [
     Case("model=mine", ("model.nett", "did you mean 'net'"), model("net: {", "nett: {")),
     Case("model=mine", ("model.net.num_classes", "leave it out"), model("width: 8", "num_classes: 8")),
     Case("model=mine", ("model.net.width", "'nothing'"), model("width: 8", "width: '${nothing}'")),
-    Case("model=mine", ("mine.yaml:5", "no valid YAML"), model("width: 8}", "width: 8")),
+    Case("model=mine", ("mine.yaml:5", "invalid YAML"), model("width: 8}", "width: 8")),
     Case("model=mine", ("mine.yaml:5", "duplicate key name"), own(MODEL + "name: again\n")),
     Case("model=mine", ("model.name",), own("")),
     Case("model=mine", ("'model/mine'", "'model/nothing/x'"), own(f"defaults: [nothing: x]\n{MODEL}")),
@@ -295,7 +295,7 @@ OWN = [
         "experiment=mine", ("experiment/mine", "# @package _global_"), experiment("# @package _global_\n", "")
     ),
     Case("experiment=mine", ("experiment=mine", "# @package _global_"), own("seed: 3\n", "experiment")),
-    Case("experiment=mine", ("mine.yaml:4", "no valid YAML"), experiment("seed: 3", "\tseed: 3")),
+    Case("experiment=mine", ("mine.yaml:4", "invalid YAML"), experiment("seed: 3", "\tseed: 3")),
     Case(
         "experiment=mine",
         ("experiment/mine", "must be a list"),
@@ -306,15 +306,15 @@ OWN = [
 
 
 @pytest.mark.parametrize("case", named(OWN))
-def test_an_option_of_ones_own_that_is_wrong(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_user_options(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     case.make()
-    refused(["train", "--config-dir=options", *case.words.split()], case.told, capsys)
+    assert_error(["train", "--config-dir=options", *case.words.split()], case.expected, capsys)
 
 
-def test_an_option_that_leydens_own_would_hide(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_user_option_with_the_name_of_leydens(capsys: pytest.CaptureFixture[str]) -> None:
     own(MODEL)()
     Path("options/model/mine.yaml").rename("options/model/cnn.yaml")
-    refused(["train", "--config-dir=options"], ("options/model/cnn.yaml", "rename yours"), capsys)
+    assert_error(["train", "--config-dir=options"], ("options/model/cnn.yaml", "rename yours"), capsys)
 
 
 # --- data ----------------------------------------------------------------------------------------------------
@@ -426,12 +426,12 @@ DATA = [
 
 
 @pytest.mark.parametrize("case", named(DATA))
-def test_data_that_are_wrong(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_data(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     case.make()
-    refused(["train", *case.words.split()], case.told, capsys)
+    assert_error(["train", *case.words.split()], case.expected, capsys)
 
 
-def test_a_class_of_one_sample_is_no_mistake() -> None:
+def test_a_class_of_one_sample_is_valid() -> None:
     pictures("cat", "dog", n=12)
     pictures("lynx", n=1)
     assert main(["train", *IMAGES.split(), *QUICK]) == 0
@@ -459,12 +459,12 @@ def run(finished: Path) -> Path:
     return target
 
 
-VERBS = pytest.mark.parametrize("verb", ["evaluate", "predict"])
+RUN_COMMANDS = pytest.mark.parametrize("command", ["evaluate", "predict"])
 
 
-@VERBS
+@RUN_COMMANDS
 @pytest.mark.parametrize(
-    ("name", "damage", "told"),
+    ("name", "damage", "expected"),
     [
         ("config.yaml", b"a: [", "config.yaml is damaged"),
         ("config.yaml", b"", "config.yaml is damaged"),
@@ -474,26 +474,26 @@ VERBS = pytest.mark.parametrize("verb", ["evaluate", "predict"])
     ],
 )
 def test_a_damaged_run(
-    verb: str, name: str, damage: bytes, told: str, run: Path, capsys: pytest.CaptureFixture[str]
+    command: str, name: str, damage: bytes, expected: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (run / name).write_bytes(damage)
     Path("a.png").touch()
-    refused([verb, str(run), *(["a.png"] if verb == "predict" else [])], (told,), capsys)
+    assert_error([command, str(run), *(["a.png"] if command == "predict" else [])], (expected,), capsys)
 
 
-@VERBS
-def test_no_run(verb: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = ["a.png"] if verb == "predict" else []
-    told = ("is not the folder of a run", f"did you mean '{run}'")
-    refused([verb, f"{run}x", *files], told, capsys)
-    refused([verb, "runs", *files], ("runs is not the folder of a run", "config.yaml"), capsys)
+@RUN_COMMANDS
+def test_no_run(command: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = ["a.png"] if command == "predict" else []
+    expected = ("is not the folder of a run", f"did you mean '{run}'")
+    assert_error([command, f"{run}x", *files], expected, capsys)
+    assert_error([command, "runs", *files], ("runs is not the folder of a run", "config.yaml"), capsys)
     shutil.rmtree(run / "checkpoints")
     (run / "result.json").unlink()
-    refused([verb, str(run), *files], ("no best checkpoint yet", "leyden train"), capsys)
+    assert_error([command, str(run), *files], ("no best checkpoint yet", "leyden train"), capsys)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         ("no.png", ("there is no file no.png", "did you mean 'on.png'")),
         ("pics", ("pics is a folder", "pics/*")),
@@ -501,50 +501,50 @@ def test_no_run(verb: str, run: Path, capsys: pytest.CaptureFixture[str]) -> Non
     ],
 )
 def test_files_to_predict(
-    words: str, told: tuple[str, ...], run: Path, capsys: pytest.CaptureFixture[str]
+    words: str, expected: tuple[str, ...], run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("on.png").write_text("a picture")
     Path("pics").mkdir()
-    refused(["predict", str(run), words], told, capsys)
+    assert_error(["predict", str(run), words], expected, capsys)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         ("sede=3", ("sede", "did you mean 'seed'")),
         ("seed", ("'seed' is not of the form key=value",)),
-        ("data.source.root=[a", ("'data.source.root=[a' cannot be read",)),
+        ("data.source.root=[a", ("'data.source.root=[a' cannot be parsed",)),
         ("data=mnist", ("data=mnist", "a finished run keeps its options", "data.source.root=")),
         ("data.source.size=14", ("image_size 14, 14", "12, 12", "data.source.*")),
         ("optimizer.lr=0.1", ("optimizer.lr: has no effect", "data, split")),
     ],
 )
 def test_overrides_of_an_evaluation(
-    words: str, told: tuple[str, ...], run: Path, capsys: pytest.CaptureFixture[str]
+    words: str, expected: tuple[str, ...], run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    refused(["evaluate", str(run), words], told, capsys)
+    assert_error(["evaluate", str(run), words], expected, capsys)
 
 
 @pytest.mark.parametrize(
-    ("stored", "told"),
+    ("stored", "expected"),
     [
-        (b'{"schema": 99, "status": "complete"}', ("schema 99", "use the leyden that wrote it")),
+        (b'{"schema": 99, "status": "complete"}', ("schema version 99", "use the leyden that wrote it")),
         (b'{"schema": 1, "sta', ("result.json is damaged", "move the run's folder away")),
-        (b"[]", ("result.json is damaged (it holds list)",)),
+        (b"[]", ("result.json is damaged (expected a mapping, found list)",)),
         (b'{"schema": 1}', ("result.json is damaged", "status")),
         (b"\xff\xfe", ("result.json is damaged",)),
     ],
 )
 def test_a_stored_result_that_cannot_be_read(
-    stored: bytes, told: tuple[str, ...], run: Path, capsys: pytest.CaptureFixture[str]
+    stored: bytes, expected: tuple[str, ...], run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (run / "result.json").write_bytes(stored)
-    refused(["train", *SMALL], told, capsys)
+    assert_error(["train", *SMALL], expected, capsys)
 
 
-def test_weights_of_a_folder_that_is_no_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = ("neither a weight file nor a run", f"did you mean '{run}'")
-    refused(["train", *SMALL, f"init.from={run}x"], told, capsys)
+def test_weights_from_a_folder_that_is_not_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = ("neither a weight file nor a run", f"did you mean '{run}'")
+    assert_error(["train", *SMALL, f"init.from={run}x"], expected, capsys)
 
 
 # --- the disk ------------------------------------------------------------------------------------------------
@@ -553,7 +553,7 @@ def test_weights_of_a_folder_that_is_no_run(run: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize("key", ["runs", "cache"])
 def test_a_folder_below_a_file(key: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("file").touch()
-    refused(["train", *SMALL, f"{key}=file/x"], ("file/x", "Not a directory", f"{key}=..."), capsys)
+    assert_error(["train", *SMALL, f"{key}=file/x"], ("file/x", "Not a directory", f"{key}=..."), capsys)
 
 
 @pytest.mark.parametrize(
@@ -570,7 +570,7 @@ def test_a_full_disk(
     monkeypatch.setattr(place, name, full)
     seed = {"fsync": 11, "save": 12, "append": 13}[name]
     words = ["train", *SMALL, f"data.source.seed={seed}"]
-    refused(words, ("No space left on device", "runs=... or cache=..."), capsys)
+    assert_error(words, ("No space left on device", "runs=... or cache=..."), capsys)
 
 
 # --- not a mistake in what was typed: the run itself fails ---------------------------------------------------

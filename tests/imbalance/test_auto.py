@@ -185,7 +185,7 @@ def test_the_last_epoch_counts_where_no_metric_chooses(here: Path, capsys: Any) 
     outcome = run("image", "monitor=epoch", "trainer.max_epochs=3")
     assert outcome.result["best"]["epoch"] == 3
     assert "more is taken for better" not in capsys.readouterr().out
-    with pytest.raises(UserError, match="takes the last epoch for the best"):
+    with pytest.raises(UserError, match="uses the last epoch as the best"):
         run("image", "monitor=epoch", "callbacks=early_stopping")
 
 

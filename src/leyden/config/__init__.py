@@ -1,1 +1,1 @@
-"""Command-line words to a checked configuration: compose, validate, instantiate; beside sweeps the only Hydra user."""
+"""From command-line arguments to a checked configuration: compose, validate, instantiate. Uses Hydra."""

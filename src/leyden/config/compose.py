@@ -1,4 +1,4 @@
-"""Arguments -> a composed configuration. Hydra composes; its errors become messages with the nearest choice.
+"""Compose a configuration from arguments with Hydra; its errors become messages with the nearest valid choice.
 
 cfg = compose(["data=mnist", "model.net.width=64"])
 """
@@ -34,56 +34,56 @@ _NESTED_KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)+=")
 
 
 def conf_dir() -> Path:
-    """The folder of Leyden's own options: in the installed package, or at the top of a checkout."""
+    """Return the folder of Leyden's own options: in the installed package, or at the top of a checkout."""
     here = Path(__file__).resolve().parents[1]
     installed = here / "conf"
     return installed if installed.is_dir() else here.parents[1] / "conf"
 
 
 def nested_keys_without_plus(arguments: Sequence[str]) -> list[str]:
-    """`a.b=v` becomes `++a.b=v`: the YAML need not list what a signature already has; `check` knows them."""
+    """Turn `a.b=v` into `++a.b=v`: the YAML need not list the arguments of a signature; `check` verifies them."""
     return [f"++{a}" if _NESTED_KEY.match(a) and not a.startswith("hydra.") else a for a in arguments]
 
 
 def run_hydra(job: Callable[[DictConfig], None], arguments: Sequence[str]) -> None:
-    """Hydra's own command line (--help, --cfg, --info, -m, ...) over `job`, which must not raise.
+    """Run Hydra's command line (--help, --cfg, --info, -m, ...) with `job` as its task function, which must not raise.
 
     Raises:
-        UserError: the arguments do not compose.
+        UserError: the configuration cannot be composed from the arguments.
     """
     find_own_code(config_dirs_of(arguments))
     main = hydra_main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
     saved = sys.argv
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # its exceptions come to us, not to its own printer
-    words = sorted(arguments, key=_is_override)  # argparse wants flags together
-    _verify_words(words)
-    words = nested_keys_without_plus(words)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise exceptions instead of printing them
+    ordered = sorted(arguments, key=_is_override)  # argparse requires flags together
+    _verify_arguments(ordered)
+    ordered = nested_keys_without_plus(ordered)
     with translated_errors(conf_dir()):
-        sys.argv = ["leyden", *words]
+        sys.argv = ["leyden", *ordered]
         try:
             main(job)()
         finally:
             sys.argv = saved
 
 
-def _is_override(word: str) -> bool:
-    return word.startswith("~") or ("=" in word and not word.startswith("-"))
+def _is_override(argument: str) -> bool:
+    return argument.startswith("~") or ("=" in argument and not argument.startswith("-"))
 
 
-def _verify_words(words: Sequence[str]) -> None:
-    """Refuse flags that Hydra does not have and overrides that contradict each other, before it composes."""
+def _verify_arguments(arguments: Sequence[str]) -> None:
+    """Reject unknown flags of Hydra and contradictory overrides before the configuration is composed."""
 
-    def refuse(message: str) -> NoReturn:
-        raise UserError(f"{format_parser_error(parser, message)}; `leyden train --help` tells more")
+    def fail(message: str) -> NoReturn:
+        raise UserError(f"{format_parser_error(parser, message)}; see `leyden train --help`")
 
     parser = get_args_parser()
-    parser.error = refuse  # type: ignore[method-assign]
-    given = parser.parse_args(list(words))
+    parser.error = fail  # type: ignore[method-assign]
+    given = parser.parse_args(list(arguments))
     verify(given.overrides, given.multirun, _own_groups())
 
 
 def _own_groups() -> dict[str, list[str]]:
-    """Leyden's options of every group."""
+    """Return the names of Leyden's options by group."""
     top = conf_dir()
     folders = sorted(path for path in top.rglob("*") if path.is_dir() and path.name != "__pycache__")
     return {
@@ -93,10 +93,10 @@ def _own_groups() -> dict[str, list[str]]:
 
 
 def find_own_code(config_dirs: Sequence[str]) -> None:
-    """Let `_target_: my_net.Net` find my_net.py in the working directory or beside a --config-dir.
+    """Make `_target_: my_net.Net` find my_net.py in the working directory or next to a --config-dir.
 
     Raises:
-        UserError: a --config-dir that is not there, or an option in it that Leyden's would hide.
+        UserError: a --config-dir does not exist, or contains an option with the name of one of Leyden's.
     """
     for directory in config_dirs:
         _verify_own_options(Path(directory))
@@ -104,7 +104,7 @@ def find_own_code(config_dirs: Sequence[str]) -> None:
 
 
 def add_code_folders(folders: Sequence[Path]) -> None:
-    """Let Python find modules in these folders, after all others."""
+    """Append these folders to Python's import path."""
     for folder in folders:
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
@@ -117,23 +117,23 @@ def _verify_own_options(folder: Path) -> None:
         raise UserError(f"--config-dir {folder}: there is no such folder; {nearest(folder.name, near)}")
     for path in sorted(folder.rglob("*.yaml")):
         if (conf_dir() / path.relative_to(folder)).exists():
-            raise UserError(f"{path}: Leyden has an option of this name and takes its own; rename yours")
+            raise UserError(f"{path}: Leyden's own option of this name takes precedence; rename yours")
 
 
 def config_dirs_of(arguments: Sequence[str]) -> list[str]:
-    """The folders given by --config-dir or -cd."""
+    """Return the folders given by --config-dir or -cd."""
     joined = [a.partition("=")[2] for a in arguments if a.startswith("--config-dir=")]
     return joined + [value for flag, value in pairwise(arguments) if flag in ("--config-dir", "-cd")]
 
 
 @contextmanager
 def config_loader(config_dirs: Sequence[str] = ()) -> Iterator[ConfigLoader]:
-    """Hydra's view of all option files: Leyden's, those of `config_dirs`, those of installed packages."""
+    """Hydra's config loader over all option files: Leyden's, those of `config_dirs` and of installed packages."""
     GlobalHydra.instance().clear()
     version.setbase("1.3")
     with translated_errors(conf_dir()):
         search = create_config_search_path(str(conf_dir()))
-        for folder in config_dirs:  # where and how Hydra's own command line adds them
+        for folder in config_dirs:  # at the same position as by Hydra's own command line
             search.prepend(
                 "command-line", f"file://{Path(folder).resolve()}", SearchPathQuery(provider="schema")
             )
@@ -144,10 +144,10 @@ def config_loader(config_dirs: Sequence[str] = ()) -> Iterator[ConfigLoader]:
 
 
 def compose(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Plain:
-    """The composed configuration as a plain dictionary, interpolations resolved.
+    """Return the composed configuration as a plain dictionary, interpolations resolved.
 
     Raises:
-        UserError: an option, a key or a value that does not exist or does not parse.
+        UserError: an option or a key does not exist, or a value cannot be parsed.
     """
     find_own_code(config_dirs)
     verify(overrides, sweep=False, groups=_own_groups())
@@ -157,43 +157,49 @@ def compose(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Plain:
 
 
 def job_of(cfg: DictConfig) -> tuple[Plain, list[str]]:
-    """The configuration of the job that Hydra runs now, and the overrides that make it."""
+    """Return the plain configuration of Hydra's current job, and its overrides."""
     hydra = HydraConfig.get()
     return to_plain(cfg, hydra.runtime.choices.get("experiment")), list(hydra.overrides.task)
 
 
 @contextmanager
 def no_hydra_job() -> Iterator[None]:
-    """For the time of the block Hydra's job is not seen: Lightning would repeat its command to start other ranks."""
+    """Hide Hydra's current job within the block: Lightning would repeat its command line to start other ranks."""
     state = HydraConfig.instance()
-    kept, state.cfg = state.cfg, None
+    saved, state.cfg = state.cfg, None
     try:
         yield
     finally:
-        state.cfg = kept
+        state.cfg = saved
 
 
 def plain_of(cfg: DictConfig) -> Plain:
-    """A composed configuration that still has Hydra's node, as `to_plain` makes it."""
+    """Convert a composed configuration that still has Hydra's node, as `to_plain` does."""
     return to_plain(cfg, cfg.hydra.runtime.choices.get("experiment"))
 
 
 def to_plain(cfg: DictConfig, experiment: str | None) -> Plain:
-    """`cfg` less Hydra's own node, resolved, with the name of the experiment it came from."""
+    """Return `cfg` as a plain dictionary: resolved, without Hydra's node, with the name of its experiment.
+
+    Raises:
+        UserError: a value is missing or cannot be resolved, or the options cannot be combined.
+    """
     OmegaConf.set_struct(cfg, False)
     job = OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"])
     if "experiment" in job:
-        raise UserError(f"experiment={experiment}: an experiment begins with the line '# @package _global_'")
+        raise UserError(
+            f"experiment={experiment}: an experiment file must start with the line '# @package _global_'"
+        )
     if "sweep" in job:
         raise UserError(
-            "sweep=... is a search, which is a sweep: leyden train -m sweep=optuna ...; choose one of them"
+            "sweep=... selects a search: choose one, and add -m: leyden train -m sweep=optuna ..."
         )
     try:
         missing = sorted(OmegaConf.missing_keys(job))
         plain: Any = OmegaConf.to_container(job, resolve=not missing)
     except OmegaConfBaseException as error:
         raise UserError(
-            f"{error.full_key}: {first_line(error)}; give it in the option's file or on the command line"
+            f"{error.full_key}: {first_line(error)}; set it in the option's file or on the command line"
         ) from error
     if missing:
         raise UserError(f"{missing[0]} must be given: add {missing[0]}=... to the command")
@@ -201,6 +207,6 @@ def to_plain(cfg: DictConfig, experiment: str | None) -> Plain:
 
 
 def options(loader: ConfigLoader, group: str) -> list[str]:
-    """The names of the options of a group, the user's too."""
+    """Return the names of the options of a group, the user's own included."""
     found = loader.get_group_options(group, ObjectType.CONFIG)
-    return sorted(name for name in found if not name.startswith("_"))  # _base: shared parts, no options
+    return sorted(name for name in found if not name.startswith("_"))  # _base: shared parts

@@ -1,4 +1,4 @@
-"""Hydra's, OmegaConf's and YAML's errors -> one message that names the file or the key and the nearest choice."""
+"""Translate errors of Hydra, OmegaConf and YAML to one message with the file or key and the nearest valid choice."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from leyden.utils.errors import UserError, first_line, nearest
 
 @contextmanager
 def translated_errors(conf: Path) -> Iterator[None]:
-    """What goes wrong in composing as a UserError. conf: the folder of Leyden's options."""
+    """Re-raise errors of composition as UserError. conf: the folder of Leyden's options."""
     try:
         yield
     except MissingConfigException as error:
@@ -28,14 +28,14 @@ def translated_errors(conf: Path) -> Iterator[None]:
 
 
 def invalid_yaml(error: MarkedYAMLError, name: str = "") -> str:
-    """file:line and what is wrong there. name: the file's, where the parser was given none."""
+    """Return `file:line` and the YAML error. name: the file name, if the parser was not given one."""
     mark = error.problem_mark or error.context_mark
     place = f"{name or mark.name}:{mark.line + 1}" if mark else name
-    return f"{place}: is no valid YAML: {error.problem}"
+    return f"{place}: invalid YAML: {error.problem}"
 
 
 def _missing_option(error: MissingConfigException) -> str:
-    """An option file that is not there, with the nearest that is."""
+    """Return the message for an option file that does not exist, with the nearest that does."""
     group, _, option = (error.missing_cfg_file or "").removesuffix(".yaml").rpartition("/")
     if error.options:
         options = [name for name in error.options if not name.startswith("_")]
@@ -44,7 +44,7 @@ def _missing_option(error: MissingConfigException) -> str:
 
 
 def _unknown_key(error: Exception, conf: Path) -> str:
-    """An override of a key or group that does not exist, with the nearest root key; "" for another error."""
+    """Return the message for an override of an unknown key or group, with the nearest; "" for any other error."""
     found = re.search(r"Could not (?:override|append to config|delete).{0,20}?'([^']+)'", str(error))
     if found is None:
         return ""
@@ -55,11 +55,11 @@ def _unknown_key(error: Exception, conf: Path) -> str:
     key = found.group(1).lstrip("+~").split("=")[0]
     if "@experiment" in key or key.startswith("experiment/"):
         return (
-            f"{place}an experiment begins with the line '# @package _global_', "
+            f"{place}an experiment file must start with the line '# @package _global_', "
             "and its overrides with a slash: 'override /model: ...'"
         )
     if (conf / key).is_dir():
-        return f"{place}{key}: there is none to override here; add one with +{key}=..."
+        return f"{place}{key}: nothing to override: this group is not in the defaults; add it with +{key}=..."
     root = re.split(r"[./@]", key)[0]
     return (
         f"{place}{key}: there is no such key or group; {nearest_key(root, [*Config.model_fields, 'hydra'])}"
@@ -67,6 +67,6 @@ def _unknown_key(error: Exception, conf: Path) -> str:
 
 
 def _first_lines(error: Exception) -> str:
-    """The first line of an error, and of its cause where it has another."""
+    """Return the first line of an error's message, and in parentheses that of its cause, if any."""
     cause = first_line(error.__cause__)
     return first_line(error) + (f" ({cause})" if cause else "")

@@ -1,6 +1,6 @@
-"""What Leyden needs of Hydra 1.3 that Hydra does not promise, all in one place; hence `hydra-core>=1.3.8,<1.4`.
+"""Every use of Hydra 1.3's private API; hence `hydra-core>=1.3.8,<1.4`.
 
-tests/config/test_hydra_internals.py holds each to what it is needed for, and fails once Hydra offers it publicly.
+tests/config/test_hydra_internals.py tests each use, and fails once Hydra offers a public replacement.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,9 @@ from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-BASIC_PLUGINS = "hydra._internal.core_plugins.basic_"  # how the targets of its own launcher and sweeper begin
+BASIC_PLUGINS = (
+    "hydra._internal.core_plugins.basic_"  # prefix of the targets of Hydra's own launcher and sweeper
+)
 
 __all__ = [
     "BASIC_PLUGINS",
@@ -24,5 +26,5 @@ __all__ = [
 
 
 def apply_overrides(overrides: Sequence[Override], config: DictConfig) -> None:
-    """Put parsed overrides that set values into a composed configuration, in place."""
+    """Apply parsed overrides that set values to a composed configuration, in place."""
     ConfigLoaderImpl._apply_overrides_to_config(list(overrides), config)

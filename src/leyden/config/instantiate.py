@@ -1,7 +1,7 @@
-"""A checked node of a configuration to an object. The only caller of Hydra's instantiate.
+"""Instantiate a checked node of a configuration. The only caller of Hydra's instantiate.
 
-Facts go to a target by parameter name: `provide` gives a constructor exactly those of the offered values that
-its signature asks for.
+Facts about the data are passed by parameter name: `instantiate_with_facts` gives a constructor exactly those of
+the offered values that its signature names.
 """
 
 import functools
@@ -18,10 +18,10 @@ from leyden.utils.errors import UserError
 
 
 def instantiate_with_facts(path: str, node: Mapping[str, Any], offered: Mapping[str, Any]) -> Any:
-    """Call a target with its own arguments and with those of `offered` that its signature names.
+    """Call a target with the node's arguments and with those of `offered` that its signature names.
 
     Raises:
-        UserError: the target refuses its arguments, or fails otherwise; the message names `path`.
+        UserError: the target rejects its arguments or fails otherwise; the message names `path`.
     """
     parameters = parameters_of(import_target(node["_target_"], path))
     given = {name: value for name, value in offered.items() if name in parameters}
@@ -34,9 +34,9 @@ def instantiate_with_facts(path: str, node: Mapping[str, Any], offered: Mapping[
     try:
         if not parts:
             return instantiate(plain, **given, _convert_="all")
-        # made apart: Hydra would turn a part that is a dataclass into a dictionary
-        made = instantiate({**plain, "_partial_": True}, **given, _convert_="all")
-        return functools.partial(made, **parts) if node.get("_partial_") else made(**parts)
+        # nested objects are passed separately: Hydra would convert a dataclass among them to a dictionary
+        factory = instantiate({**plain, "_partial_": True}, **given, _convert_="all")
+        return functools.partial(factory, **parts) if node.get("_partial_") else factory(**parts)
     except Exception as error:
         cause = error.__cause__ if isinstance(error, InstantiationException) else error
         if isinstance(cause, UserError):
@@ -45,7 +45,7 @@ def instantiate_with_facts(path: str, node: Mapping[str, Any], offered: Mapping[
 
 
 def _failure_message(path: str, node: Mapping[str, Any], cause: BaseException) -> str:
-    """What a target says of its arguments; an error that speaks of something else, with its place in the code."""
+    """Return the message of a ValueError as it is; for any other exception, add its type and `file:line`."""
     if isinstance(cause, ValueError) or type(cause).__name__ == "MisconfigurationException":  # Lightning's
         return f"{path}: {cause}"
     where = traceback.extract_tb(cause.__traceback__)[-1]

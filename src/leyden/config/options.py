@@ -1,4 +1,4 @@
-"""The groups of options and the line that says what each option is: Leyden's and the user's own."""
+"""The option groups and the one-line description of each option, Leyden's and the user's own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ from hydra.plugins.config_source import ConfigSource
 
 from leyden.config.compose import options
 
-# The order in which a person composes an experiment.
+# The order in which an experiment is usually composed.
 GROUPS = (
     *(
         "experiment",
@@ -27,13 +27,13 @@ GROUPS = (
 
 
 def groups_of(loader: ConfigLoader) -> list[str]:
-    """Leyden's groups in order, then groups that only the user has."""
+    """Return Leyden's groups in order, then the groups that only the user defines."""
     found = {g for g in loader.get_group_options("") if options(loader, g) and g != "hydra"}
     return [*GROUPS, *sorted(found - {g.partition("/")[0] for g in GROUPS})]
 
 
 def describe(loader: ConfigLoader, group: str, name: str) -> tuple[str, str]:
-    """(where an option that is not Leyden's comes from, the first comment of its file)."""
+    """Return (origin, description): where the option comes from ("" if Leyden's), and its file's first comment."""
     for source in loader.get_sources():
         for text in _texts(source, f"{group}/{name}.yaml"):
             comments = (line.lstrip("# ").strip() for line in text.splitlines() if line.startswith("#"))
@@ -42,7 +42,7 @@ def describe(loader: ConfigLoader, group: str, name: str) -> tuple[str, str]:
 
 
 def _origin(source: ConfigSource) -> str:
-    """Empty for Leyden's own; the folder of a --config-dir, as seen from here; or the package's entry point."""
+    """Return "" for Leyden's own; the folder of a --config-dir, relative if possible; or a package's entry point."""
     if source.provider == "main":
         return ""
     if source.provider != "command-line":
@@ -52,7 +52,7 @@ def _origin(source: ConfigSource) -> str:
 
 
 def _texts(source: ConfigSource, path: str) -> Iterator[str]:
-    """The text of the option file, if this source of options has it."""
+    """Yield the text of the option file if this source contains it."""
     if source.scheme() not in ("file", "pkg") or not source.is_config(path):
         return
     if source.scheme() == "file":

@@ -1,4 +1,4 @@
-"""The key=value arguments, read before Hydra composes: what it would take silently, or refuse in words of its own.
+"""Parse and verify the key=value arguments before Hydra composes, to report mistakes that it would accept silently.
 
 verify(["model=cnn", "seed=1,2"], sweep=True, groups={"model": ["cnn", "mlp"]})
 """
@@ -23,17 +23,17 @@ SEVERAL = (
 
 
 def verify(overrides: Sequence[str], sweep: bool, groups: Mapping[str, Sequence[str]]) -> None:
-    """Refuse what does not parse, a group chosen twice, and several values outside a sweep.
+    """Reject overrides that do not parse, a group that is chosen twice, and several values outside a sweep.
 
-    Of a plain key given twice the last counts, as everywhere in Hydra: a script's defaults come before "$@".
+    If a plain key is given twice, the last value wins, as everywhere in Hydra: a script's defaults come before "$@".
 
     Args:
         overrides: as typed.
         sweep: whether -m is given.
-        groups: the options of each group: an override of a group is the name of one.
+        groups: the names of the options of each group.
 
     Raises:
-        UserError: the first of them that is wrong.
+        UserError: the first invalid override.
     """
     seen: dict[str, str] = {}
     for override in parse(overrides):
@@ -41,22 +41,22 @@ def verify(overrides: Sequence[str], sweep: bool, groups: Mapping[str, Sequence[
         if override.is_sweep_override() and not sweep:
             values = _value(line)
             raise UserError(
-                f"{line}: several values are a sweep: add -m (one list is written '{key}=[{values}]')"
+                f"{line}: several values need a sweep: add -m (for one list, type '{key}=[{values}]')"
             )
         if key in groups:
             _verify_option(override, key, groups[key])
         first = seen.setdefault(key, line)
         if key in groups and _value(first) != _value(line) and not override.is_delete():
             raise UserError(
-                f"{key} is given twice, {first} and {line}: keep one (or a sweep: -m {key}=...,...)"
+                f"{key} is given twice, {first} and {line}: keep one (or sweep over both: -m {key}=...,...)"
             )
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:
-    """Hydra's reading of each.
+    """Parse overrides with Hydra's parser.
 
     Raises:
-        UserError: one is not of the form key=value, or its value has no end.
+        UserError: one is not of the form key=value, or its value cannot be parsed.
     """
     parser = OverridesParser.create()
     parsed = []
@@ -64,18 +64,20 @@ def parse(overrides: Sequence[str]) -> list[Override]:
         try:
             parsed += parser.parse_overrides([text])
         except OverrideParseException as error:
-            raise UserError(_unreadable(text, error)) from error
+            raise UserError(_parse_error_message(text, error)) from error
         if not parsed[-1].key_or_group:
             raise UserError(f"{text!r} is not of the form key=value")
     return parsed
 
 
-def _unreadable(text: str, error: OverrideParseException) -> str:
+def _parse_error_message(text: str, error: OverrideParseException) -> str:
     if "=" not in text:
         return f"{text!r} is not of the form key=value"
     found = re.search(r"at input '(.*)'", str(error))
     place = f" from {found.group(1)!r} on" if found else ""
-    return f"{text!r} cannot be read{place}; close its brackets, and quote signs of all kinds: 'key=\"a, b\"'"
+    return (
+        f"{text!r} cannot be parsed{place}; close all brackets, and quote special characters: 'key=\"a, b\"'"
+    )
 
 
 def _value(line: str) -> str:
@@ -97,9 +99,9 @@ def _verify_option(override: Override, group: str, options: Sequence[str]) -> No
 
 
 def format_parser_error(parser: argparse.ArgumentParser, message: str) -> str:
-    """argparse's message; of flags that do not exist the first, with the nearest that does."""
-    _, unknown, words = message.partition("unrecognized arguments: ")
-    flag = next((word for word in words.split() if word.startswith("-")), "")
+    """Return argparse's message; for unknown flags, the first of them with the nearest valid flag."""
+    _, unknown, rest = message.partition("unrecognized arguments: ")
+    flag = next((argument for argument in rest.split() if argument.startswith("-")), "")
     if not unknown or not flag:
         return message
     flags = (name for action in parser._actions for name in action.option_strings if name.startswith("--"))
@@ -107,7 +109,7 @@ def format_parser_error(parser: argparse.ArgumentParser, message: str) -> str:
 
 
 def split_search_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """The command's overrides: those that every trial has, and as parameters those that are sweeps."""
+    """Split a search's overrides into those shared by all trials, and the searched parameters with their ranges."""
     fixed: list[str] = []
     params: dict[str, Any] = {}
     for override in OverridesParser.create().parse_overrides(list(arguments)):
@@ -122,7 +124,7 @@ def split_search_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[st
 
 
 def _as_parameter(override: Override) -> Any:
-    """`a,b` is choices; range(1,10,2), interval(1e-4,1e-1) and tag(log, interval(...)) are ranges."""
+    """Convert `a,b` to a list of choices; range(), interval() and tag(log, interval()) to a range."""
     value: Any = override.value()
     if override.is_choice_sweep():
         return [str(v.text) if isinstance(v, QuotedString) else v for v in value.list]

@@ -1,8 +1,8 @@
-"""The typed root of a run's configuration. What stands here is checked whole before any work starts.
+"""The typed schema of a run's configuration, validated before any work starts.
 
-The YAML of conf/ and the command line are composed into a plain dictionary; `Config.model_validate` gives it
+The YAML of conf/ and the command line are composed into a plain dictionary; `Config.model_validate` checks its
 types, ranges and names. The nodes that select code (`_target_`) stay dictionaries: `check` binds them to
-their signatures, `build` calls them.
+their signatures, `build` instantiates them.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ RENAMED = {"objective": "loss", "operating": "decision", "schedule": "scheduler"
 
 
 def nearest_key(key: str, known: Iterable[str]) -> str:
-    """What to type instead of a root key that does not exist: the new name of a renamed group, or the nearest."""
+    """Return the suggestion for an unknown root key: the new name of a renamed group, or the nearest key."""
     return f"{key}= is now {RENAMED[key]}=" if key in RENAMED else nearest(key, known)
 
 
@@ -25,27 +25,34 @@ Target = dict[str, Any]  # a node with `_target_` and its arguments
 
 
 def file_name(name: str) -> str:
-    """`name` becomes part of a folder's name, and must not lead out of its place."""
+    """Validate a name that becomes part of a folder's name: it must not contain a slash or be `.` or `..`."""
     if "/" in name or name in (".", ".."):
         raise PydanticCustomError(
-            "file_name", "a name without slashes is expected: it is part of a folder's name"
+            "file_name", "expected a name without slashes: it becomes part of a folder's name"
         )
     return name
 
 
 class Node(BaseModel):
-    """Strict types, no unknown keys, never changed after the check."""
+    """Base class: strict types, no unknown keys, immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
 
 class Data(Node):
-    """Group `data`: where the inputs come from and how they are read.
+    """Group `data`: the source of the inputs and how they are read.
 
-    deduplicate leaves one copy of inputs that are identical (texts: the same words, whatever case, spaces and
-    punctuation); on_bad says what a bad file does; above limit_gb (GB, decoded) inputs are decoded by `workers`
-    processes instead of being kept as memory-mapped columns; bucket is the window, in batches, within which
-    texts and clips are sorted by length (0: none).
+    Attributes:
+        name: of the data set, as in data=NAME.
+        source: the data source.
+        tokenizer: of texts; None for images and audio.
+        deduplicate: whether to keep only one of identical inputs (texts: equal up to case, spaces and punctuation).
+        on_bad: what to do with a file that cannot be read: `stop` with an error or `skip` it.
+        limit_gb: size of the decoded inputs in GB above which `workers` processes decode them on the fly; below it
+            they are cached as memory-mapped arrays.
+        workers: number of decoding processes.
+        bucket: window, in batches, within which texts and clips are sorted by length; 0: no sorting.
+        eval_batch_size: batch size of validation and test.
     """
 
     name: str
@@ -60,9 +67,9 @@ class Data(Node):
 
 
 class Model(Node):
-    """Group `model`: a LightningModule, the frontend that makes the net's input, and the net.
+    """Group `model`: a LightningModule, the frontend that computes the net's input, and the net.
 
-    A model may read texts by a tokenizer of its own, in place of the data's; other data take none.
+    tokenizer: for texts, used in place of the data's tokenizer; must be None for other data.
     """
 
     name: str
@@ -93,9 +100,9 @@ class Metric(Node):
 
 
 class Init(Node):
-    """Where the weights start: `from` a run's folder or a weight file; `redraw` and `freeze` by parameter name.
+    """Initial weights: `from` a run's folder or a weight file; `redraw` (re-initialise) and `freeze` by name.
 
-    Names may be globs; `head` is the net's last layer, `backbone` all else.
+    Names are parameter names and may be globs; `head` is the net's last layer, `backbone` everything else.
     """
 
     source: str | None = Field(default=None, alias="from")
@@ -104,7 +111,7 @@ class Init(Node):
 
 
 class Config(Node):
-    """A whole run. `batch_size` is global: ranks and accumulation divide it."""
+    """The configuration of a run. `batch_size` is global: it is divided by the number of ranks and by accumulation."""
 
     name: Annotated[str, Field(min_length=1), AfterValidator(file_name)]
     seed: Annotated[int, Field(ge=0, lt=2**31)]

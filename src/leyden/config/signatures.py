@@ -1,4 +1,4 @@
-"""What a target may be given: its parameters, their annotations, and whether a value of the YAML satisfies one."""
+"""Parameters of a target: their names, their annotations, and type checks of YAML values against them."""
 
 import functools
 import inspect
@@ -19,7 +19,7 @@ from pydantic import (
 
 from leyden.utils.errors import UserError, nearest
 
-# Ranges that signatures outside Leyden leave open: what is beyond them fails late, or never ends.
+# Ranges for arguments of code outside Leyden: values beyond them fail late, or the training never ends.
 RANGES: dict[str, dict[str, Any]] = {
     "trainer": {
         "max_epochs": Annotated[int, Ge(1)],
@@ -38,7 +38,7 @@ RANGES: dict[str, dict[str, Any]] = {
 
 @functools.lru_cache(256)
 def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """What a target may be given by name. A class's **kwargs stand for what its parent takes, and so on up."""
+    """Return the named parameters of a target; **kwargs of a class are replaced by its parent's parameters."""
     merged: dict[str, inspect.Parameter] = {}
     for layer in _layers(target):
         merged = {**inspect.signature(layer).parameters, **merged}
@@ -56,7 +56,7 @@ def _takes_any(target: Callable[..., Any]) -> bool:
 
 
 def _layers(target: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """The target, and while each takes **kwargs, the next class in line that has a constructor of its own."""
+    """Return the target and, as long as the last one takes **kwargs, the next base class that defines `__init__`."""
     layers = [target]
     for base in target.__mro__[1:] if inspect.isclass(target) else ():
         if not _takes_any(layers[-1]):
@@ -68,7 +68,7 @@ def _layers(target: Callable[..., Any]) -> list[Callable[..., Any]]:
 
 @functools.lru_cache(256)
 def hints_of(target: Callable[..., Any]) -> Mapping[str, Any]:
-    """The annotations of a target's arguments; none where they cannot be evaluated (other people's code)."""
+    """Return the evaluated annotations of a target's arguments; those that cannot be evaluated are omitted."""
     hints: dict[str, Any] = {}
     for layer in _layers(target):
         try:
@@ -80,11 +80,15 @@ def hints_of(target: Callable[..., Any]) -> Mapping[str, Any]:
 
 
 def verify_type(path: str, value: Any, hint: Any) -> None:
-    """`value` is of the annotated type, as it would be after going through JSON (lists are tuples, too)."""
+    """Check that `value`, as JSON, satisfies the annotated type (lists are accepted as tuples).
+
+    Raises:
+        UserError: it does not; the message names `path`, the value and what was expected.
+    """
     try:
         adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
     except (PydanticSchemaGenerationError, PydanticUserError):
-        return  # an annotation that no YAML value is meant to satisfy; the constructor will speak for itself
+        return  # not a type that a YAML value could satisfy; the constructor reports its own error
     try:
         adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
@@ -94,17 +98,17 @@ def verify_type(path: str, value: Any, hint: Any) -> None:
 
 
 def reason(errors: Sequence[Any], value: Any, hint: Any = "") -> str:
-    """pydantic's first finding in Leyden's words; of a list of choices the nearest.
+    """Rewrite pydantic's first error as the end of a message; for a list of choices, suggest the nearest.
 
     Args:
         errors: what `ValidationError.errors` returns of one value.
         value: the value.
         hint: its annotation.
     """
-    listed = [e["ctx"]["expected"] for e in errors if e["type"] == "literal_error"]
+    expected = [e["ctx"]["expected"] for e in errors if e["type"] == "literal_error"]
     kind = errors[0]["type"]
-    if listed:
-        choices = [c.strip("' ") for part in listed for c in part.replace(" or ", ",").split(",")]
+    if expected:
+        choices = [c.strip("' ") for part in expected for c in part.replace(" or ", ",").split(",")]
         return nearest(str(value), choices)
     if kind in ("list_type", "tuple_type"):
         return f"expected a list: [{value}]"
@@ -117,7 +121,7 @@ def reason(errors: Sequence[Any], value: Any, hint: Any = "") -> str:
 
 
 def as_typed(value: Any) -> str:
-    """A value as one types it; a text in quotes where it would be read as something else: null, [1], '1'."""
+    """Return a value as typed on the command line; a string is quoted if YAML would parse it otherwise: null, '1'."""
     if not isinstance(value, str):
         return json.dumps(value)
     try:

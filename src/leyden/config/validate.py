@@ -1,8 +1,8 @@
-"""A configuration is checked whole before work: names, types, ranges, signatures, one modality.
+"""Validation of a whole configuration before any work: names, types, ranges, signatures, modality.
 
-`check(plain)` returns the typed `Config` or raises one UserError that names the key and what to type
-instead. Every `_target_` is imported and its arguments are bound to its signature, so that a misspelt
-argument fails here and not, with `_partial_`, an hour later. Costs well under a second once torch is imported.
+`check(plain)` returns the typed `Config` or raises one UserError that names the key and what to type instead.
+Every `_target_` is imported and its arguments are bound to its signature, so that a misspelt argument fails here
+rather than, with `_partial_`, when the target is called. Takes well under a second once torch is imported.
 """
 
 import importlib
@@ -20,7 +20,7 @@ from leyden.data.modalities import modality_of
 from leyden.data.spec import FACTS
 from leyden.utils.errors import UserError, nearest
 
-# What `build` fills in by parameter name, by the place of the target. A trailing * is any key of a mapping.
+# Arguments that `build` provides by parameter name, by path of the target. A trailing * is any key of a mapping.
 FRONTEND_FACTS = ("bins",)
 PROVIDED: dict[str, tuple[str, ...]] = {
     "task.target": (),
@@ -53,17 +53,17 @@ PROVIDED: dict[str, tuple[str, ...]] = {
 }
 
 
-EPOCH = "epoch"  # monitor=epoch: no epoch is chosen, the last one counts
+EPOCH = "epoch"  # monitor=epoch: the last epoch is used, none is selected by a metric
 
 
 def check(plain: Mapping[str, Any]) -> Config:
-    """The typed configuration.
+    """Validate a configuration and return it typed.
 
     Args:
         plain: a composed, resolved configuration, as `compose` returns it.
 
     Raises:
-        UserError: the first thing that is wrong, with its key and the nearest valid choice.
+        UserError: the first error, with its key and the nearest valid choice.
     """
     config = _typed(plain)
     for path, node, provided in targets(config):
@@ -71,13 +71,19 @@ def check(plain: Mapping[str, Any]) -> Config:
     if "max_epochs" not in config.trainer:
         raise UserError("trainer.max_epochs must be given: add trainer.max_epochs=... to the command")
     _verify_metrics(config)
-    _one_modality(config)
-    _monitor(config)
+    _verify_modality(config)
+    _verify_monitor(config)
     return config
 
 
 def check_data(plain: Mapping[str, Any]) -> Config:
-    """As `check`, for a command that looks at the data alone: the model may be of another modality."""
+    """Validate the data's part of a configuration and return it typed, for a command that reads only the data.
+
+    The model and its modality are not checked.
+
+    Raises:
+        UserError: the first error, with its key and the nearest valid choice.
+    """
     config = _typed(plain)
     for path, node, provided in targets(config):
         if path in (
@@ -94,7 +100,7 @@ def check_data(plain: Mapping[str, Any]) -> Config:
 
 
 def targets(config: Config) -> Iterator[tuple[str, dict[str, Any], tuple[str, ...]]]:
-    """(path, node, names that build fills in) of every target that the configuration holds."""
+    """Yield (path, node, names of the arguments that `build` provides) for every target of the configuration."""
     for path, provided in PROVIDED.items():
         node: Any = config
         for key in path.removesuffix(".*").split("."):
@@ -104,18 +110,22 @@ def targets(config: Config) -> Iterator[tuple[str, dict[str, Any], tuple[str, ..
 
 
 def bind(path: str, node: Mapping[str, Any], provided: tuple[str, ...] = ()) -> None:
-    """Check one target: it exists, takes these arguments, of these types, and is given all that it needs."""
+    """Check one target: it can be imported and takes these arguments and types, and no required one is missing.
+
+    Raises:
+        UserError: it does not; the message names `path`.
+    """
     if not isinstance(node, Mapping) or "_target_" not in node:
-        there = ", ".join(node) if isinstance(node, Mapping) else repr(node)
+        found = ", ".join(node) if isinstance(node, Mapping) else repr(node)
         group = path.partition(".")[0]
         raise UserError(
-            f"{path}: expected an option with a _target_, got {there or 'nothing'}: choose one with {group}=... "
+            f"{path}: expected an option with a _target_, got {found or 'nothing'}: choose one with {group}=... "
             f"(see `leyden list {group}`)"
         )
     target = import_target(node["_target_"], path)
     given = {k: v for k, v in node.items() if k not in ("_target_", "_partial_")}
     parameters = parameters_of(target)
-    _names(path, given, parameters, provided)
+    _verify_names(path, given, parameters, provided)
     hints = {**hints_of(target), **RANGES.get(path, {})}
     for name, value in given.items():
         if isinstance(value, Mapping) and "_target_" in value:
@@ -125,7 +135,7 @@ def bind(path: str, node: Mapping[str, Any], provided: tuple[str, ...] = ()) -> 
 
 
 def import_target(name: str, path: str) -> Callable[..., Any]:
-    """The class or function of a dotted name.
+    """Import the class or function of a dotted name.
 
     Raises:
         UserError: its module or the name in it cannot be found (the nearest is named), or importing it fails.
@@ -150,12 +160,12 @@ def import_target(name: str, path: str) -> Callable[..., Any]:
 
 
 def _is_own(value: Any, name: str, module: str) -> bool:
-    """Whether a module shows this itself; what it imports from elsewhere is no choice to offer."""
+    """Whether a module defines this public name itself; imported names are not suggested."""
     return not name.startswith("_") and str(getattr(value, "__module__", "")).startswith(module)
 
 
 def _sibling_modules(name: str) -> list[str]:
-    """The modules beside the one that was not found, for the message."""
+    """Return the modules of the same package as the one that was not found, for the suggestion."""
     parent = name.rpartition(".")[0]
     if not parent:
         return [m.name for m in pkgutil.iter_modules([str(Path.cwd())])]
@@ -174,9 +184,9 @@ def _typed(plain: Mapping[str, Any]) -> Config:
 
 
 def _explain(error: ValidationError) -> str:
-    """pydantic's first finding in Leyden's words; an unknown key is the most telling one, so it goes first."""
-    findings = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-    first = findings[0]
+    """Return the message for pydantic's first error; an unknown key takes precedence over a missing one."""
+    ordered = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+    first = ordered[0]
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         fields = _fields(first["loc"][:-1])
@@ -187,25 +197,25 @@ def _explain(error: ValidationError) -> str:
 
 
 def _fields(path: tuple[int | str, ...]) -> list[str]:
-    """The keys that the node at `path` of the configuration may have."""
+    """Return the valid keys of the node at `path` of the configuration."""
     model: Any = Config
     for key in path:
         model = model.model_fields[str(key)].annotation
     return [f.alias or name for name, f in model.model_fields.items() if name not in ("experiment",)]
 
 
-def _names(
+def _verify_names(
     path: str,
     given: Mapping[str, Any],
     parameters: Mapping[str, inspect.Parameter],
     provided: tuple[str, ...],
 ) -> None:
-    """Every given name is a parameter, none is a fact of the data, and none that is needed is missing."""
+    """Check that every given name is a parameter, none is provided by Leyden, and no required one is missing."""
     free = [n for n, p in parameters.items() if n not in provided and p.kind is not p.VAR_KEYWORD]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())  # none of Leyden's does
     for name in given:
         if name in provided and name in parameters:
-            raise UserError(f"{path}.{name}: this is a fact of the data or made by Leyden; leave it out")
+            raise UserError(f"{path}.{name}: this is a fact of the data or provided by Leyden; leave it out")
         if name not in free and not takes_any:
             raise UserError(f"{path}.{name}: there is no such argument; {nearest(str(name), free)}")
     for name in free:
@@ -223,8 +233,8 @@ def _verify_metrics(config: Config) -> None:
         bind(path, metric.function, tuple(first))
 
 
-def _one_modality(config: Config) -> None:
-    """The data, the model and every augmentation are of one modality."""
+def _verify_modality(config: Config) -> None:
+    """Check that the data, the model and every augmentation have the same modality."""
     source = import_target(config.data.source["_target_"], "data.source")
     modality = modality_of(source)
     data = modality.name
@@ -236,7 +246,7 @@ def _one_modality(config: Config) -> None:
         wanted = getattr(target, "modality", "any")
         if modality.is_discrete and getattr(target, "averages_inputs", False):
             raise UserError(
-                f"{path}: is not for {data} (data={config.data.name}); leave it out or choose augment=..."
+                f"{path}: not for {data} (data={config.data.name}); leave it out or choose augment=..."
             )
         if wanted not in ("any", data):
             group = path.partition(".")[0]
@@ -246,26 +256,26 @@ def _one_modality(config: Config) -> None:
                 f"choose {group}=... for {data} (see `leyden list {group}`)"
             )
     if modality.needs_tokenizer != (config.data.tokenizer is not None):
-        advice = f"{data} needs one: add +data/tokenizer=word"
+        advice = f"{data} needs a tokenizer: add +data/tokenizer=word"
         raise UserError(
-            f"data.tokenizer: {advice if modality.needs_tokenizer else f'{data} takes none: leave it out'}"
+            f"data.tokenizer: {advice if modality.needs_tokenizer else f'{data} takes no tokenizer: leave it out'}"
         )
 
 
-def _monitor(config: Config) -> None:
-    """The monitored metric is one that the validation computes; what another's module logs, only it knows."""
+def _verify_monitor(config: Config) -> None:
+    """Check that validation computes the monitored metric; a user's own module may log any name."""
     task = import_target(config.task.target["_target_"], "task.target")
     names = [f"val/{name}" for name in ("loss", *getattr(task, "metrics", ()), *config.metrics)]
     if config.monitor == EPOCH:
         if config.callbacks or config.trial or "Plateau" in config.scheduler["_target_"]:
             raise UserError(
-                f"monitor={EPOCH} takes the last epoch for the best, and early stopping, scheduler=plateau and a "
-                "search cannot go by that: choose val/accuracy or another metric"
+                f"monitor={EPOCH} uses the last epoch as the best; early stopping, scheduler=plateau and a "
+                "search need a metric: choose val/accuracy or another one"
             )
     elif is_ours(config.model.module["_target_"]) and config.monitor not in names:
         raise UserError(f"monitor={config.monitor}: {nearest(config.monitor, names)}")
 
 
 def is_ours(target: str) -> bool:
-    """Whether a dotted name is Leyden's."""
+    """Whether a dotted name belongs to the package leyden."""
     return target.partition(".")[0] == "leyden"

@@ -1,1 +1,1 @@
-"""What every package may use: errors, console, files, threads, random state."""
+"""Shared utilities: errors, console, files, threads, random state."""

@@ -1,4 +1,4 @@
-"""Code that no version number names: the files of a user's own targets count in a run's identity."""
+"""Hashes of unversioned code: the source files of a user's own targets are part of a run's fingerprint."""
 
 import ast
 import hashlib
@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-# Their versions stand in the manifest.
+# Their versions are recorded in the manifest.
 _VERSIONED = ("leyden", "torch", "torchvision", "lightning")
 _INSTALLED = ("site-packages", "dist-packages")
 
 
 def digest(target: Callable[..., Any]) -> str:
-    """A hash of the file that defines `target` and of the files beside it that it imports, and they in turn.
+    """Hash the file that defines `target` and, transitively, the files of the same folder tree that it imports.
 
-    Of an installed package, the one file alone. Empty for Leyden's and its main dependencies' targets, and for
-    what has no Python source. Paths count relative to the folder that Python finds the module in, so a moved
-    folder changes nothing.
+    For an installed package only the defining file is hashed.
+
+    Returns:
+        16 hex digits; "" for targets of Leyden and its main dependencies, and for targets without Python source.
+        Paths are hashed relative to the import root, so moving the folder does not change the hash.
     """
     module = inspect.getmodule(target)
     file = Path(getattr(module, "__file__", None) or "")
@@ -31,18 +33,18 @@ def digest(target: Callable[..., Any]) -> str:
 
 
 def _with_imports(file: Path, root: Path) -> set[Path]:
-    """`file` and every file below `root` that it imports, wherever in it, directly or not."""
+    """Return `file` and every file below `root` that it imports, directly or indirectly, at any level."""
     found, waiting = {file}, [file]
     while waiting:
-        for path in _imported(waiting.pop(), root):
+        for path in _imports_of(waiting.pop(), root):
             if path not in found:
                 found.add(path)
                 waiting.append(path)
     return found
 
 
-def _imported(file: Path, root: Path) -> Iterator[Path]:
-    """Read from the text, not from what is loaded: a lazy import counts before it has happened."""
+def _imports_of(file: Path, root: Path) -> Iterator[Path]:
+    """Parse the source rather than inspect loaded modules, so that lazy imports are included."""
     for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
             bases, names = [root], [alias.name for alias in node.names]

@@ -1,7 +1,7 @@
-"""The one terminal that everything prints to."""
+"""The shared rich consoles for stdout and stderr."""
 
 from rich.console import Console
 
-# no markup: a path or an override with [brackets] in it is printed as it is
+# no markup: a path or an override that contains [brackets] is printed unchanged
 console = Console(highlight=False, markup=False)
 errors = Console(stderr=True, highlight=False, markup=False)

@@ -1,4 +1,4 @@
-"""The one exception for a user's mistake, and the words that name the nearest valid choice."""
+"""The exception for user errors, and the suggestion of the nearest valid choice."""
 
 import errno
 from collections.abc import Iterable
@@ -6,14 +6,14 @@ from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """A mistake the user can mend: the command prints the message alone and exits with status 2.
+    """An error that the user can fix: the command prints only the message and exits with status 2.
 
     The message names the field, file or line, what was expected and what to type instead.
     """
 
 
 def nearest(name: str, valid: Iterable[object]) -> str:
-    """The end of an error message: the closest valid name first, then (up to twenty of) all of them.
+    """Return the end of an error message: the closest valid name, then all valid names (at most twenty).
 
     >>> nearest("focl", ["cross_entropy", "focal"])
     "did you mean 'focal'? There are: cross_entropy, focal"
@@ -28,17 +28,17 @@ def nearest(name: str, valid: Iterable[object]) -> str:
 
 
 def first_line(error: BaseException | None) -> str:
-    """The first line of an error's text that is not blank; of an error without text, its type."""
+    """Return the first non-blank line of an error's message, or its type name if the message is empty."""
     lines = (line.strip() for line in str(error or "").splitlines())
     return next((line for line in lines if line), type(error).__name__ if error else "")
 
 
-# What the operating system says of a folder that cannot be written.
+# Error numbers for a folder that cannot be written to.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 
 
 def format_error(error: UserError | OSError) -> str:
-    """The message to print: a UserError's own; of the operating system's, the file and what is wrong with it."""
+    """Return the message to print: a UserError's text, or the file and the reason of an operating-system error."""
     if isinstance(error, UserError):
         return str(error)
     place = f"{error.filename}: " if error.filename else ""

@@ -1,4 +1,4 @@
-"""The small files of a run's folder: written atomically; a damaged one is named when it is read."""
+"""Small files of a run's folder: atomic writes, and reads that report a damaged file by name."""
 
 import fcntl
 import json
@@ -15,7 +15,9 @@ from leyden.utils.errors import UserError, first_line
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """A file beside `path` to write to; then synced, and renamed to `path`. After an error `path` is what it was.
+    """Open a temporary file next to `path`; on success sync it and rename it to `path`.
+
+    After an error `path` is unchanged.
 
     Raises:
         UserError: the disk is full or the folder cannot be written.
@@ -34,18 +36,18 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write atomically; raises as `replacing` does."""
+    """Write UTF-8 text atomically; raises what `atomic_write` raises."""
     with atomic_write(path) as file:
         file.write(text.encode())
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write as indented JSON; NaN is an error, it is not JSON."""
+    """Write indented JSON atomically; NaN and infinity raise ValueError, since JSON has neither."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False, default=str) + "\n")
 
 
 def is_locked(path: Path) -> bool:
-    """Whether another process holds the POSIX record lock (lockf) of a file; not if there is none."""
+    """Whether another process holds the POSIX record lock (lockf) of a file; False if the file does not exist."""
     if not path.exists():
         return False
     with path.open("r+") as file:
@@ -57,27 +59,27 @@ def is_locked(path: Path) -> bool:
 
 
 def read_object(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
-    """The mapping in a small file of a run's folder: `read_object(path, json.loads)`.
+    """Read a small file of a run's folder that must contain a mapping: `read_object(path, json.loads)`.
 
     Raises:
-        UserError: the file is not there, or holds something else.
+        UserError: the file does not exist, cannot be parsed, or contains something other than a mapping.
     """
     try:
         content = parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, YAMLError) as error:
         raise damaged(path, first_line(error)) from error
     if not isinstance(content, dict):
-        raise damaged(path, f"it holds {type(content).__name__}")
+        raise damaged(path, f"expected a mapping, found {type(content).__name__}")
     return content
 
 
 def damaged(path: Path, reason: str) -> UserError:
-    """The message for a file of a run's folder that is not as it was written."""
+    """Return the error for a file of a run's folder that is not in the state it was written in."""
     return UserError(f"{path} is damaged ({reason}); move the run's folder away and train again")
 
 
 def cannot_write(path: Path, error: OSError) -> UserError:
-    """The message for an operating-system error at `path`."""
+    """Return the error for an operating-system error while writing `path`."""
     return UserError(
         f"cannot write {path}: {error.strerror or error}; choose another folder with runs=... or cache=..."
     )

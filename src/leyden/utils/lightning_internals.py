@@ -1,15 +1,16 @@
-"""Lightning's loops, with moments at which nothing is half done: where a state is saved, it can be taken up exactly.
+"""Lightning's loops with additional hooks at consistent states: a checkpoint saved in them resumes exactly.
 
-Lightning 2.6.6 calls its hooks in the middle of things. After `on_train_batch_end` it still logs the step's values,
-validates and moves the schedule on; after `on_train_epoch_end` it still steps ReduceLROnPlateau and logs the epoch. A
-state saved in a hook lacks what comes after it, and a resumed run never makes up for it. So Leyden's callbacks may have
+Lightning 2.6.6 calls its own hooks before a step or epoch is finished. After `on_train_batch_end` it still logs the
+step's values, validates and advances the learning-rate schedule; after `on_train_epoch_end` it still steps
+ReduceLROnPlateau and logs the epoch. A checkpoint saved in such a hook lacks these updates, and resuming does not
+repeat them. Leyden's callbacks may therefore define
 
-    on_ready(trainer, module)       training is about to begin, or to go on: the last moment before the first batch
-    on_step_done(trainer)           an optimizer step is over, with a validation that followed, and another will come
-    on_epoch_done(trainer)          an epoch is over, with everything that belongs to it
+    on_ready(trainer, module)       just before the first batch, of a new or of a resumed training
+    on_step_done(trainer)           after an optimizer step and the validation after it, if there are more steps
+    on_epoch_done(trainer)          after an epoch and everything that Lightning does at its end
 
-Besides, what else Leyden needs of Lightning and torchmetrics that they do not promise; hence `lightning>=2.6.6,<2.7`.
-tests/utils/test_lightning_internals.py fails where a work-around is no longer needed.
+This module also holds every other use of undocumented behaviour of Lightning and torchmetrics; hence
+`lightning>=2.6.6,<2.7`. tests/utils/test_lightning_internals.py fails when a workaround is no longer needed.
 """
 
 import subprocess
@@ -27,7 +28,7 @@ from torchmetrics import Metric
 
 
 def install_loops(trainer: Trainer) -> None:
-    """Give a new Trainer these loops in place of its own."""
+    """Replace the loops of a new Trainer by `FitLoop` and `EpochLoop`."""
     before: Any = trainer.fit_loop
     trainer.fit_loop = FitLoop(trainer, before.min_epochs, before.max_epochs)
     trainer.fit_loop.epoch_loop = EpochLoop(trainer, before.epoch_loop.min_steps, before.epoch_loop.max_steps)
@@ -37,9 +38,9 @@ class FitLoop(_FitLoop):
     """The loop over epochs."""
 
     def setup_data(self) -> None:
-        """As Lightning; and the loader's position, also where the data were set up before the state was read.
+        """Set up the data, then restore the loader's position even if the data were set up before the checkpoint load.
 
-        A module that asks for `trainer.estimated_stepping_batches` causes that (Lightning #20550).
+        A module that reads `trainer.estimated_stepping_batches` causes this order (Lightning #20550).
         """
         super().setup_data()
         if self._combined_loader_states_to_load and self._combined_loader is not None:
@@ -47,21 +48,21 @@ class FitLoop(_FitLoop):
             self._combined_loader_states_to_load = []
 
     def reset(self) -> None:
-        """Between two epochs nothing is to be restarted, with `max_steps` neither."""
+        """Clear the restart flag if the checkpoint was saved between two epochs, also with `max_steps`."""
         if self.epoch_progress.current.ready == self.epoch_progress.current.completed:
             _Loop.restarting.fset(self, False)  # type: ignore[attr-defined]
         super().reset()
 
     def on_run_start(self) -> None:
-        """After every `on_train_start`: ready."""
+        """Call `on_ready` of the callbacks after every `on_train_start`."""
         super().on_run_start()
-        _tell(self.trainer, "on_ready", self.trainer.lightning_module)
+        _call_hook(self.trainer, "on_ready", self.trainer.lightning_module)
 
     def on_advance_end(self) -> None:
-        """After everything that Lightning does at an epoch's end, of a resumed epoch too: done."""
-        self._restarting = False  # else ReduceLROnPlateau is passed over
+        """Call `on_epoch_done` of the callbacks after all of Lightning's work at the end of an epoch."""
+        self._restarting = False  # else ReduceLROnPlateau is skipped in a resumed epoch
         super().on_advance_end()
-        _tell(self.trainer, "on_epoch_done")
+        _call_hook(self.trainer, "on_epoch_done")
 
 
 class EpochLoop(_TrainingEpochLoop):
@@ -72,34 +73,34 @@ class EpochLoop(_TrainingEpochLoop):
         self._results = Logged()
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
-        """The next batch; a validation is never repeated or skipped, for no state is saved inside of one."""
+        """Run the next batch; no checkpoint is saved during validation, so none is repeated or skipped."""
         self._restarting = False
         super().advance(data_fetcher)
 
     def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
-        """After the validation, if there is one here: done, unless the epoch's end follows at once."""
+        """Call `on_step_done` of the callbacks after any validation, unless the epoch ends with this batch."""
         super().on_advance_end(data_fetcher)
         if not self._should_accumulate() and not self.done:
-            _tell(self.trainer, "on_step_done")
+            _call_hook(self.trainer, "on_step_done")
 
 
 class Logged(_ResultCollection):
-    """What `self.log` has summed up in the epoch so far; Lightning forgets it in a checkpoint."""
+    """The values accumulated by `self.log` in the current epoch, which Lightning does not save in a checkpoint."""
 
     def __init__(self) -> None:
         super().__init__(training=True)
         self._waiting: dict[str, dict[str, Any]] = {}
 
     def sums(self) -> dict[str, dict[str, Any]]:
-        """The sums by key. (Of a torchmetrics object only that it was logged: its own state is taken elsewhere.)"""
+        """Return the accumulated sums by key; the state of torchmetrics objects is saved separately."""
         return {
-            key: {name: getattr(metric, name) for name in _kept(metric)}
+            key: {name: getattr(metric, name) for name in _sum_attributes(metric)}
             for key, metric in self.items()
             if not metric.has_reset
         }
 
     def await_keys(self, sums: dict[str, dict[str, Any]]) -> None:
-        """Go on from these sums: each as soon as its key is logged again."""
+        """Restore these sums, each when its key is logged for the first time."""
         self._waiting = dict(sums)
 
     def __setitem__(self, key: str, metric: _ResultMetric) -> None:
@@ -108,24 +109,24 @@ class Logged(_ResultCollection):
         super().__setitem__(key, metric)
 
 
-def _kept(metric: _ResultMetric) -> tuple[str, ...]:
-    """The attributes that hold a metric's sums."""
+def _sum_attributes(metric: _ResultMetric) -> tuple[str, ...]:
+    """Return the names of the attributes that hold a metric's sums."""
     if not metric.is_tensor:
         return ()
     mean = ("cumulated_batch_size",) if metric.meta.is_mean_reduction else ()
     return ("value", "_update_count", *mean)
 
 
-def _tell(trainer: Trainer, moment: str, *more: Any) -> None:
-    """Call `moment` of every callback that has it, in order."""
+def _call_hook(trainer: Trainer, hook: str, *arguments: Any) -> None:
+    """Call `hook` of every callback that defines it, in order."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if hasattr(callback, moment):
-            getattr(callback, moment)(trainer, *more)
+        if hasattr(callback, hook):
+            getattr(callback, hook)(trainer, *arguments)
 
 
-# --- a cheaper step ---
+# --- lower overhead per step ---
 
-_OFTEN = (
+_BATCH_HOOKS = (
     *("on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_backward"),
     *("on_after_backward", "on_before_optimizer_step"),
     *("on_validation_batch_start", "on_validation_batch_end", "on_test_batch_start", "on_test_batch_end"),
@@ -135,50 +136,51 @@ T = TypeVar("T", bound=type[Callback])
 
 
 def only_own_hooks(cls: T) -> T:
-    """Of the hooks called at every batch, leave a callback class those that it defines."""
-    for name in _OFTEN:
+    """Class decorator that removes the per-batch hooks that a callback class only inherits."""
+    for name in _BATCH_HOOKS:
         if getattr(cls, name) is getattr(Callback, name):
             setattr(cls, name, None)
     return cls
 
 
 class FastAttributes:
-    """Mixin before LightningModule: the name of the hook at work, which Lightning notes some forty times a step.
+    """Mixin before LightningModule that makes setting `_current_fx_name` cheap.
 
-    torch's `Module.__setattr__` would look for parameters and modules each time.
+    Lightning sets this name of the current hook some forty times per step, and torch's `Module.__setattr__`
+    searches parameters and modules each time.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """As in torch, but not for `_current_fx_name`."""
+        """Set an attribute as torch does, except `_current_fx_name`, which goes directly into `__dict__`."""
         if name == "_current_fx_name":
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
 
 
-# --- what a checkpoint of Lightning leaves out ---
+# --- state that Lightning's checkpoints do not contain ---
 
 
 def logged_sums(trainer: Trainer) -> Logged:
-    """What `self.log` has summed up in this epoch, of a Trainer with Leyden's loops."""
+    """Return the values accumulated by `self.log` in this epoch, for a Trainer with Leyden's loops."""
     found: Logged = trainer.fit_loop.epoch_loop._results  # type: ignore[assignment]
     return found
 
 
 def metric_state(metric: Metric) -> dict[str, Any]:
-    """The state of a torchmetrics object, which is no part of a state_dict."""
+    """Return the state of a torchmetrics object, which is not part of a state_dict."""
     return {name: getattr(metric, name) for name in (*metric._defaults, "_update_count")}
 
 
 def set_metric_state(metric: Metric, state: dict[str, Any]) -> None:
-    """Put a torchmetrics object into a state that `metric_state` returned."""
+    """Restore a state that `metric_state` returned."""
     for name, value in state.items():
         setattr(metric, name, _to(value, metric.device))
     metric._computed = None
 
 
 def _to(value: Any, device: torch.device) -> Any:
-    """Tensors, also in a list, on a device."""
+    """Move a tensor, or a list of tensors, to a device."""
     if isinstance(value, list):
         return [_to(part, device) for part in value]
     return value.to(device) if torch.is_tensor(value) else value
@@ -188,14 +190,14 @@ def _to(value: Any, device: torch.device) -> Any:
 
 
 def processes_of_other_ranks() -> list[subprocess.Popen[bytes]]:
-    """The processes that Lightning has started, taken from the thread that watches over them, which then ends.
+    """Return the processes that Lightning has started, and detach them from its observer thread, which then ends.
 
-    It would kill this process with SIGKILL within seconds of another's failure.
+    That thread would kill this process with SIGKILL seconds after the failure of another.
     """
     found: list[subprocess.Popen[bytes]] = []
-    for watch in threading.enumerate():
-        if watch.name == "child-process-observer":
-            others: list[subprocess.Popen[bytes]] = getattr(watch, "_child_processes", [])
+    for observer in threading.enumerate():
+        if observer.name == "child-process-observer":
+            others: list[subprocess.Popen[bytes]] = getattr(observer, "_child_processes", [])
             found += others
             others[:] = []
     return found

@@ -1,6 +1,6 @@
-"""Work over many items in a thread pool: results in order, bounded memory, a progress bar for long work.
+"""Map a function over many items in a thread pool: ordered results, bounded memory, a progress bar for long work.
 
-Threads, because what is done per item (reading, hashing, libjpeg, libsndfile) releases Python's lock.
+Threads suffice, since the work per item (reading, hashing, libjpeg, libsndfile) releases the GIL.
 """
 
 import os
@@ -15,19 +15,19 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-MAX_THREADS = 8  # beyond this one disk, not the processors, sets the pace
+MAX_THREADS = 8  # beyond this a single disk, not the processors, is the bottleneck
 PATIENCE = 1.0  # seconds of work before a progress bar appears
 
 
 def threads() -> int:
-    """How many threads decode: the processors this process may use, at most `MAX_THREADS`."""
+    """Return the number of decoding threads: the cores available to this process, at most `MAX_THREADS`."""
     if hasattr(os, "sched_getaffinity"):
         return min(len(os.sched_getaffinity(0)), MAX_THREADS)
     return min(os.cpu_count() or 1, MAX_THREADS)
 
 
 def parallel_map(function: Callable[[T], R], items: Sequence[T], label: str, chunk: int = 64) -> Iterator[R]:
-    """`function(item)` of every item, in order; at most `2 * threads() + 1` chunks of results wait."""
+    """Yield `function(item)` for every item, in order; at most `2 * threads() + 1` chunks of results are buffered."""
 
     def run(start: int) -> list[R]:
         return [function(item) for item in items[start : start + chunk]]
@@ -49,18 +49,18 @@ def parallel_map(function: Callable[[T], R], items: Sequence[T], label: str, chu
 
 
 class _Bar:
-    """A progress bar on a terminal's error stream, shown once the work has taken `PATIENCE` seconds."""
+    """A progress bar on stderr (terminals only) that appears after `PATIENCE` seconds of work."""
 
     def __init__(self, label: str, total: int) -> None:
         self._label, self._total, self._done = label, total, 0
-        self._begun = time.monotonic()
+        self._started = time.monotonic()
         self._progress: Any = None
 
     def advance(self, count: int) -> None:
         self._done += count
         if self._progress is not None:
             self._progress.update(self._task, completed=self._done)
-        elif self._done < self._total and sys.stderr.isatty() and time.monotonic() - self._begun > PATIENCE:
+        elif self._done < self._total and sys.stderr.isatty() and time.monotonic() - self._started > PATIENCE:
             self._open()
 
     def _open(self) -> None:

@@ -1,4 +1,4 @@
-"""The states of all random-number generators that a run may draw from: taken and put back."""
+"""Save and restore the state of all random-number generators that a run may use."""
 
 import random
 from typing import Any
@@ -8,20 +8,20 @@ import torch
 
 
 def torch_rng() -> dict[str, Any]:
-    """Torch's generators alone: cheap enough for every step."""
+    """Return the state of torch's generators only, which is cheap enough for every step."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     return {"torch": torch.get_rng_state(), "cuda": cuda}
 
 
 def set_torch_rng(state: dict[str, Any]) -> None:
-    """Put them into a state that `torch_rng` returned."""
+    """Restore a state that `torch_rng` returned."""
     torch.set_rng_state(state["torch"])
     if state["cuda"]:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
 def rng_state() -> dict[str, Any]:
-    """The state of every generator that a run may draw from."""
+    """Return the state of Python's, NumPy's, torch's and CUDA's generators."""
     name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 (a user's code may use the global one)
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return {
@@ -33,8 +33,8 @@ def rng_state() -> dict[str, Any]:
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Put every generator into a state that `rng_state` returned."""
+    """Restore a state that `rng_state` returned."""
     random.setstate(state["python"])
-    name, keys, place, has_gauss, gauss = state["numpy"]
-    np.random.set_state((name, keys.numpy(), place, has_gauss, gauss))  # noqa: NPY002
+    name, keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state((name, keys.numpy(), position, has_gauss, gauss))  # noqa: NPY002
     set_torch_rng(state)

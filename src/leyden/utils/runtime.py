@@ -1,4 +1,4 @@
-"""The process before the first tensor: allocator, threads, and what Lightning should not say."""
+"""Process setup before the first tensor: allocator, threads, and Lightning's log level and warnings."""
 
 import ctypes
 import gc
@@ -22,18 +22,18 @@ from leyden.utils.errors import UserError
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
 
-# glibc gives freed activations back to the kernel at every step and faults them in again; with both
-# thresholds raised a small net trains up to 2.4 times faster. Price: that much freed memory stays ours.
+# glibc returns freed activations to the kernel at every step and page-faults them in again; with both thresholds
+# raised a small net trains up to 2.4 times faster. Cost: up to this many bytes of freed memory stay allocated.
 _THRESHOLD = 512 * 2**20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
-# Between two parallel regions GNU OpenMP's threads spin, by default for ever: where another process wants the
-# core, a step of a small net then takes ten times as long. So many turns are some microseconds.
+# Between two parallel regions GNU OpenMP's threads busy-wait, by default without limit: if another process needs
+# the core, a step of a small net then takes ten times as long. This spin count is a few microseconds.
 _SPINS = "2000"
 
-# By the warnings Slurm (sbatch --signal) and submitit (USR2) announce that a job's time is over; unhandled, they kill.
+# Slurm (sbatch --signal) and submitit (USR2) send these before a job's time limit; unhandled, they kill the process.
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
-STOPS = (signal.SIGINT, signal.SIGTERM, *WARNINGS)  # what asks a run to save and stop
+STOPS = (signal.SIGINT, signal.SIGTERM, *WARNINGS)  # signals on which a run saves its state and stops
 
 _IGNORED_WARNINGS = (
     ".*does not have many workers.*",
@@ -47,17 +47,17 @@ _IGNORED_WARNINGS = (
 
 
 def load_torch() -> None:
-    """Import torch and Lightning into a process that is set for them; call before anything else imports them."""
+    """Tune the process and import torch and Lightning; call it before anything else imports them."""
     _tune_process()
     if "lightning" in sys.modules:
         return
-    with gc_paused():  # a fifth of the time: a million objects are made
+    with gc_paused():  # the import creates a million objects; collecting among them takes a fifth of its time
         importlib.import_module("lightning.pytorch")
-        gc.freeze()  # they stay
+        gc.freeze()  # these objects live as long as the process
 
 
 def _tune_process() -> None:
-    """Set OpenMP, which reads this when torch is imported, and the allocator; both GNU's, on Linux only."""
+    """Configure GNU OpenMP, which reads the variable when torch is imported, and glibc's allocator (Linux only)."""
     os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL("libc.so.6")
@@ -66,10 +66,10 @@ def _tune_process() -> None:
 
 
 def fork_server(modules: Sequence[str]) -> "ForkServerContext":
-    """multiprocessing's server that imports these modules, once, and then forks processes that have them.
+    """Start multiprocessing's fork server, which imports these modules once; its forked processes share them.
 
     Raises:
-        UserError: the folder for temporary files has too long a name for the server's socket.
+        UserError: the path of the folder for temporary files is too long for the server's socket.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
@@ -79,40 +79,40 @@ def fork_server(modules: Sequence[str]) -> "ForkServerContext":
         if "AF_UNIX" not in str(error):
             raise
         raise UserError(
-            f"TMPDIR={tempfile.gettempdir()}: too long a name for the socket of worker processes; "
+            f"TMPDIR={tempfile.gettempdir()}: this path is too long for the socket of worker processes; "
             "choose a shorter one, such as TMPDIR=/tmp"
         ) from error
     return context
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of CPU cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def module_path() -> str:
-    """PYTHONPATH for a process that is to find what this one finds, the user's own code too."""
+    """Return the PYTHONPATH that gives a child process the same import path, the user's own code included."""
     return os.pathsep.join(path for path in sys.path if path)
 
 
 def _omp_threads() -> int:
-    """OMP_NUM_THREADS, 0 where it is not set or no number."""
+    """Return OMP_NUM_THREADS, or 0 if it is unset or not a number."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     return int(given) if given.isdecimal() else 0
 
 
 def prepare(threads: int | None) -> int:
-    """Set torch's threads and quiet Lightning; returns the number of threads.
+    """Set torch's number of threads and silence Lightning's logs; returns the number of threads.
 
     Raises:
-        UserError: a known broken combination of torch and torchvision is installed.
+        UserError: an incompatible combination of torch and torchvision is installed.
     """
-    _refuse_broken_torch()
+    _verify_torch_version()
     import lightning  # noqa: F401 (sets what the next lines unset)
     import torch
 
     if not torch.cuda.is_available():
-        # Lightning asks torch to look for GPUs through NVML; Adam looks at every step, for 0.2 ms in vain
+        # Lightning makes torch query GPUs through NVML; Adam does so at every step, which costs 0.2 ms for nothing
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     count = threads or _omp_threads() or available_cores()
     torch.set_num_threads(count)
@@ -123,11 +123,11 @@ def prepare(threads: int | None) -> int:
     return count
 
 
-def _refuse_broken_torch() -> None:
-    """torch 2.13.0+cpu and the torchvision of the package index: importing torchvision fails on an operator."""
+def _verify_torch_version() -> None:
+    """Reject torch 2.13.0+cpu with PyPI's torchvision, whose import fails on a missing operator."""
     if version("torch") == "2.13.0+cpu" and "+cpu" not in _version("torchvision"):
         raise UserError(
-            "torch 2.13.0+cpu beside this torchvision breaks `import torchvision`: "
+            "torch 2.13.0+cpu is incompatible with the installed torchvision (`import torchvision` fails): "
             "pip install 'torch>=2.14' 'torchvision>=0.29'"
         )
 
@@ -141,7 +141,7 @@ def _version(package: str) -> str:
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """The garbage collector rests: it would go through what is being made, none of it garbage, again and again."""
+    """Disable the garbage collector within the block, where many objects are created and none becomes garbage."""
     collecting = gc.isenabled()
     gc.disable()
     try:
