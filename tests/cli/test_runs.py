@@ -1,4 +1,4 @@
-"""`leyden runs`: what it lists, shows, compares and removes; and what it refuses."""
+"""`leyden runs`: list, show, diff, rm, and errors."""
 
 import io
 import json
@@ -38,24 +38,24 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return runs
 
 
-def said(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> str:
+def output_of(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> str:
     """What `leyden runs ...` prints, on either stream."""
     assert main.main(["runs", *words]) == status
     shown = capsys.readouterr()
     return shown.err if status == 2 else shown.out
 
 
-def named(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+def listed_runs(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
     """Model and seed of each run listed, in order."""
-    rows = json.loads(said(capsys, *words, "--json"))
+    rows = json.loads(output_of(capsys, *words, "--json"))
     return [f"{row['config']['model']['name']}{row['config']['seed']}" for row in rows]
 
 
 # --- list ---
 
 
-def test_the_table_has_a_line_a_run(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shown = said(capsys)
+def test_the_table_has_a_line_per_run(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = output_of(capsys)
     for folder in (root / "default").iterdir():
         line = next(line for line in shown.splitlines() if f"default/{folder.name}" in line)
         model = folder.name.split("-")[1]
@@ -65,84 +65,84 @@ def test_the_table_has_a_line_a_run(root: Path, capsys: pytest.CaptureFixture[st
     assert cnn.split()[3:7] == ["0.9300", "0.9300", "9.30", "s"]
     assert "6 runs under runs: 3 complete, 1 stale, 1 failed, 1 interrupted" in shown
     assert "leyden 0.0.1 -> " in shown
-    assert said(capsys, "list") == shown
+    assert output_of(capsys, "list") == shown
 
 
 def test_order(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     newest = ["cnn1", "mlp1", "cnn2", "rnn1", "gru1", "lstm1"]
-    assert named(capsys) == newest
-    assert named(capsys, "--sort", "metric") == ["cnn2", "cnn1", "mlp1", "rnn1", "gru1", "lstm1"]
-    assert named(capsys, "--sort=cost") == ["cnn2", "cnn1", "mlp1", "rnn1", "gru1", "lstm1"]
+    assert listed_runs(capsys) == newest
+    assert listed_runs(capsys, "--sort", "metric") == ["cnn2", "cnn1", "mlp1", "rnn1", "gru1", "lstm1"]
+    assert listed_runs(capsys, "--sort=cost") == ["cnn2", "cnn1", "mlp1", "rnn1", "gru1", "lstm1"]
 
 
-def test_less_is_better_for_a_loss(
+def test_lower_is_better_for_a_loss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for seed, accuracy in ((1, 0.7), (2, 0.9), (3, 0.8)):
         write(tmp_path / "runs", seed=seed, accuracy=accuracy, monitor="val/loss")
-    assert named(capsys, "--sort=metric") == ["cnn2", "cnn3", "cnn1"]
-    rows = json.loads(said(capsys, "seed=2", "--json"))
+    assert listed_runs(capsys, "--sort=metric") == ["cnn2", "cnn3", "cnn1"]
+    rows = json.loads(output_of(capsys, "seed=2", "--json"))
     assert rows[0]["test"] == pytest.approx(0.1)  # the test split's log loss
 
 
 def test_filters_and_folder(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert named(capsys, "model=cnn", "seed=2") == ["cnn2"]
-    assert named(capsys, "--sort", "metric", "optimizer.lr>.001", "runs/default") == ["mlp1"]
-    assert said(capsys, "model=cnn", "seed=9").strip() == "no run under runs with model=cnn seed=9"
+    assert listed_runs(capsys, "model=cnn", "seed=2") == ["cnn2"]
+    assert listed_runs(capsys, "--sort", "metric", "optimizer.lr>.001", "runs/default") == ["mlp1"]
+    assert output_of(capsys, "model=cnn", "seed=9").strip() == "no run under runs with model=cnn seed=9"
 
 
-def test_what_is_no_run_is_not_listed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_folders_are_not_listed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "conf").mkdir()
     (root / "conf" / "config.yaml").write_text("a: 1\n")
-    assert "conf" not in said(capsys)
+    assert "conf" not in output_of(capsys)
 
 
-def test_a_damaged_run_is_listed_with_what_is_wrong(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_run_is_listed_with_its_problem(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write(root, model="m5")
     (folder / "result.json").write_text("{")
-    shown = said(capsys)
+    shown = output_of(capsys)
     assert "damaged" in shown
     assert "result.json is damaged" in shown
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (["shwo", "x"], "did you mean 'show'"),
         (["nowhere"], "there is no such folder"),
         (["sed=1"], "did you mean 'seed'"),
         (["--srt=age"], "did you mean '--sort'"),
-        (["show", "zz"], "no run of this name or fingerprint under runs"),
+        (["show", "zz"], "no run with this name or fingerprint under runs"),
         (["show", "digits-cnn-sed1"], "did you mean 'digits-cnn-seed"),
-        (["show", "digits-cnn"], "2 runs are meant"),
+        (["show", "digits-cnn"], "2 runs match"),
         (["show", "636e", "--runs", "elsewhere"], "there is no such folder"),
         (["diff", "digits-mlp"], "required: B"),
         (["rm"], "required: RUN"),
-        (["rm", "runs"], "a folder of runs: say which"),
-        (["rm", "zz", "--yes"], "no run of this name"),
-        (["rm", "model=mlp"], "there is no terminal to ask on; --yes"),
+        (["rm", "runs"], "is a folder of runs, not a run"),
+        (["rm", "zz", "--yes"], "no run with this name"),
+        (["rm", "model=mlp"], "no terminal for the confirmation; use --yes"),
     ],
 )
-def test_refused(
+def test_invalid_arguments(
     root: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     words: list[str],
-    told: str,
+    expected: str,
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    message = said(capsys, *words, status=2)
-    assert told in message
+    message = output_of(capsys, *words, status=2)
+    assert expected in message
     assert message.count("\n") == 1
     assert len(list((root / "default").iterdir())) == 6
 
 
-def test_without_a_folder_the_first_command_is_named(
+def test_a_missing_runs_folder_is_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "`leyden train` makes it" in said(capsys, status=2)
+    assert "`leyden train` creates it" in output_of(capsys, status=2)
 
 
 @pytest.mark.parametrize("command", [[], ["show"], ["diff"], ["rm"]])
@@ -158,7 +158,7 @@ def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 # --- show, diff ---
 
 
-def test_a_run_by_folder_glob_fingerprint_and_beginning(root: Path) -> None:
+def test_a_run_by_folder_glob_fingerprint_and_prefix(root: Path) -> None:
     folder = next(root.glob("*/digits-mlp-*"))
     fingerprint = folder.name.rpartition("-")[2]
     short = Path("runs")
@@ -175,7 +175,7 @@ def test_a_run_by_folder_glob_fingerprint_and_beginning(root: Path) -> None:
         assert find_run(word, short).folder.resolve() == folder, word
 
 
-def test_a_whole_name_wins_over_a_longer_one(tmp_path: Path) -> None:
+def test_an_exact_name_takes_precedence_over_a_prefix(tmp_path: Path) -> None:
     first = write(tmp_path, seed=1)
     first.rename(first.with_name("a-12"))
     write(tmp_path, seed=2).rename(first.with_name("a-123"))
@@ -185,11 +185,11 @@ def test_a_whole_name_wins_over_a_longer_one(tmp_path: Path) -> None:
 
 def test_show(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (next(root.glob("*/digits-mlp-*")) / "changes.diff").write_text("-a\n+b\n")
-    shown = said(capsys, "show", "digits-mlp")
+    shown = output_of(capsys, "show", "digits-mlp")
     for part in (
         "leyden train model=mlp seed=1",
-        "c0ffee, with changes",
-        "changes.diff holds",
+        "c0ffee, with uncommitted changes",
+        "(see changes.diff)",
         "torch 2",
         "2 CPU cores, no GPU",
         "lr: 0.01",
@@ -202,8 +202,8 @@ def test_show(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_show_begins_with_what_differs_from_the_defaults(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown = said(capsys, "show", "digits-mlp")
-    chosen, _, whole = shown.partition("unlike the defaults")[2].partition("configuration")
+    shown = output_of(capsys, "show", "digits-mlp")
+    chosen, _, whole = shown.partition("settings that differ from the defaults")[2].partition("configuration")
     keys = {line.split()[0]: line.split()[1] for line in chosen.splitlines() if len(line.split()) == 2}
     assert keys["model.name"] == "mlp"
     assert keys["optimizer.lr"] == "0.01"
@@ -212,20 +212,22 @@ def test_show_begins_with_what_differs_from_the_defaults(
 
 
 def test_show_of_one_that_failed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shown = said(capsys, "show", "digits-gru")
+    shown = output_of(capsys, "show", "digits-gru")
     assert "ValueError: it broke" in shown
     assert "error.txt" in shown
 
 
 def test_show_of_one_that_is_stale_or_interrupted(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "stale: made with other software (leyden 0.0.1 ->" in said(capsys, "show", "digits-rnn")
-    assert "interrupted: the command resumes it" in said(capsys, "show", "digits-lstm")
+    assert "stale: made with other versions (leyden 0.0.1 ->" in output_of(capsys, "show", "digits-rnn")
+    assert "interrupted: the command resumes it" in output_of(capsys, "show", "digits-lstm")
 
 
 def test_diff(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = next(root.glob("*/digits-mlp-*")) / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"3.11.0"', '"3.12.0"'))
-    lines = [line.split() for line in said(capsys, "diff", "digits-mlp", "digits-cnn-seed2").splitlines()]
+    lines = [
+        line.split() for line in output_of(capsys, "diff", "digits-mlp", "digits-cnn-seed2").splitlines()
+    ]
     assert ["optimizer.lr", "0.01", "0.001"] in lines
     assert ["seed", "1", "2"] in lines
     assert ["model.name", "mlp", "cnn"] in lines
@@ -245,30 +247,30 @@ def test_diff(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_diff_of_what_is_the_same_or_unfinished(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shown = said(capsys, "diff", "digits-mlp", "digits-mlp")
-    assert "configuration: nothing differs" in shown
-    assert "versions, data, machine: nothing differs" in shown
-    shown = said(capsys, "diff", "digits-gru", "digits-lstm")
+    shown = output_of(capsys, "diff", "digits-mlp", "digits-mlp")
+    assert "configuration: no differences" in shown
+    assert "versions, data, machine: no differences" in shown
+    shown = output_of(capsys, "diff", "digits-gru", "digits-lstm")
     assert "none to compare (A is failed, B is interrupted)" in shown
 
 
 # --- rm ---
 
 
-def test_rm_takes_what_is_meant_and_nothing_else(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rm_removes_only_matching_runs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = set((root / "default").iterdir())
-    shown = said(capsys, "rm", "model=cnn", "seed=1", "--yes")
+    shown = output_of(capsys, "rm", "model=cnn", "seed=1", "--yes")
     gone = before - set((root / "default").iterdir())
     assert {folder.name[:16] for folder in gone} == {"digits-cnn-seed1"}
     assert str(gone.pop().relative_to(root.parent)) in shown
     assert "removed 1 run" in shown
-    said(capsys, "rm", "runs/*/*", "-y", "seed=1,2")
+    output_of(capsys, "rm", "runs/*/*", "-y", "seed=1,2")
     assert list(root.parent.iterdir()) == []  # the folders above are empty, so they go, too
 
 
-def test_rm_leaves_a_parent_that_holds_anything(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rm_keeps_a_parent_folder_that_is_not_empty(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "default" / "notes.txt").write_text("mine")
-    said(capsys, "rm", "runs/default", "seed>=0", "--yes")
+    output_of(capsys, "rm", "runs/default", "seed>=0", "--yes")
     assert [path.name for path in root.rglob("*")] == ["default", "notes.txt"]
 
 
@@ -288,11 +290,11 @@ def test_rm_asks(
 
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", reply)
-    said(capsys, "rm", "digits-gru", status=0 if left == 5 else 1)
+    output_of(capsys, "rm", "digits-gru", status=0 if left == 5 else 1)
     assert len(list((root / "default").iterdir())) == left
 
 
-def test_rm_refuses_one_that_is_running(
+def test_rm_rejects_a_running_run(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = next(root.glob("*/digits-lstm-*"))
@@ -304,29 +306,27 @@ def test_rm_refuses_one_that_is_running(
     (folder / "result.json").write_text(
         (folder / "result.json").read_text().replace("interrupted", "running")
     )
-    assert "running" in said(capsys, "model=lstm")
-    assert "is running: stop it first" in said(capsys, "rm", "seed=1", "--yes", status=2)
+    assert "running" in output_of(capsys, "model=lstm")
+    assert "is running: stop it first" in output_of(capsys, "rm", "seed=1", "--yes", status=2)
     assert len(list((root / "default").iterdir())) == 6
 
-    monkeypatch.setattr(Run, "locked", lambda self: False)  # it starts between the look and the removal
-    assert "started in another process" in said(capsys, "rm", "digits-lstm", "--yes", status=2)
+    monkeypatch.setattr(Run, "is_locked", lambda self: False)  # it starts between the look and the removal
+    assert "started by another process" in output_of(capsys, "rm", "digits-lstm", "--yes", status=2)
     assert folder.exists()
     holder.communicate("")
-    said(capsys, "rm", "digits-lstm", "--yes")
+    output_of(capsys, "rm", "digits-lstm", "--yes")
     assert not folder.exists()
 
 
-def test_rm_takes_no_folder_that_is_no_run_and_no_link(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rm_removes_no_other_folder_and_no_link(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = root.parent / "conf"
     other.mkdir()
     (other / "config.yaml").write_text("a: 1\n")
-    said(capsys, "rm", "conf", "--yes", status=2)
-    said(capsys, "rm", "co*", "--yes", status=2)
+    output_of(capsys, "rm", "conf", "--yes", status=2)
+    output_of(capsys, "rm", "co*", "--yes", status=2)
     link = root / "default" / "linked"
     link.symlink_to(next(root.glob("*/digits-gru-*")))
-    assert "is a link" in said(capsys, "rm", "runs/default/linked", "--yes", status=2)
+    assert "is a symbolic link" in output_of(capsys, "rm", "runs/default/linked", "--yes", status=2)
     assert other.exists()
     assert link.exists()
 
@@ -341,7 +341,7 @@ def test_sizes() -> None:
     ]
 
 
-def test_a_thousand_runs_are_listed_soon(
+def test_a_thousand_runs_are_listed_quickly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -351,5 +351,5 @@ def test_a_thousand_runs_are_listed_soon(
         folder.mkdir(parents=True)
         (folder / "result.json").write_text(text)
     began = time.process_time()
-    assert "1,000 runs under runs: 1000 complete" in said(capsys)
+    assert "1,000 runs under runs: 1000 complete" in output_of(capsys)
     assert time.process_time() - began < 3  # about 0.7 s; the limit allows for a slow machine

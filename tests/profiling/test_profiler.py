@@ -60,7 +60,7 @@ def test_tables_fit_into_80_columns(capsys: pytest.CaptureFixture[str], tmp_path
     assert max(map(len, printed.splitlines())) <= 80
     assert all(
         word in printed
-        for word in ("a training step", "batch of 64", "p95", "Conv2d", "more (--json has all)")
+        for word in ("training step", "batch of 64", "p95", "Conv2d", "more layers (all with --json)")
     )
     assert picture.read_bytes().startswith(b"\x89PNG")
 

@@ -1,4 +1,4 @@
-"""A sheet: what it draws lies where it says, in every format; the PNG that TensorBoard gets is the picture."""
+"""Sheets: positions of all marks in every format; the PNG for TensorBoard equals the rendered figure."""
 
 import io
 import re
@@ -28,20 +28,20 @@ def ink(sheet: Sheet) -> tuple[float, float, float, float]:
 
 
 @pytest.mark.parametrize(
-    ("across", "up", "upright"),
+    ("ha", "va", "rotated"),
     list(product(("left", "center", "right"), ("bottom", "center", "top"), (False, True))),
 )
-def test_words_lie_at_their_place(across: str, up: str, upright: bool) -> None:
+def test_text_is_drawn_at_its_anchor(ha: str, va: str, rotated: bool) -> None:
     sheet = Sheet(2.0, 2.0, MARGINS, x=(0.0, 10.0), y=(20.0, 0.0))
-    sheet.words(5.0, 5.0, "Eflag", size=20, across=across, up=up, upright=upright, away=(0.1, -0.2))
+    sheet.text(5.0, 5.0, "Eflag", size=20, ha=ha, va=va, rotated=rotated, offset=(0.1, -0.2))
     x, y = 100 * (1.0 + 1.0 + 0.1), 100 * (1.0 + 1.5 - 0.2)
     left, bottom, right, top = ink(sheet)
     share = {"left": 0.0, "center": 0.5, "right": 1.0, "bottom": 0.0, "top": 1.0}
     long, high = 100 * width_of("Eflag", 20), 28.0  # a size of 20 points is 28 pixels
-    wide, tall = (high, long) if upright else (long, high)
-    assert left - 6 <= x - share[across] * wide <= left + 6
-    assert bottom - 6 <= y - share[up] * tall <= bottom + 6
-    assert (right - left > top - bottom) is not upright
+    wide, tall = (high, long) if rotated else (long, high)
+    assert left - 6 <= x - share[ha] * wide <= left + 6
+    assert bottom - 6 <= y - share[va] * tall <= bottom + 6
+    assert (right - left > top - bottom) is not rotated
     extent = sheet.get_window_extent()
     assert extent.x0 - 2 <= left
     assert extent.y0 - 2 <= bottom
@@ -49,16 +49,16 @@ def test_words_lie_at_their_place(across: str, up: str, upright: bool) -> None:
     assert top <= extent.y1 + 2
 
 
-def test_lines_of_words_stand_below_each_other() -> None:
+def test_lines_of_text_are_stacked() -> None:
     sheet = Sheet(2.0, 2.0, MARGINS)
-    sheet.words(0.5, 0.5, "E\nEEEE", size=20, across="center", up="bottom")
+    sheet.text(0.5, 0.5, "E\nEEEE", size=20, ha="center", va="bottom")
     pixels = np.asarray(Image.open(io.BytesIO(png(sheet.picture)[0])))
     there = (pixels < 128).any(2)
     upper, lower = there[130:162].sum(), there[166:200].sum()
     assert 0 < upper < lower / 3
 
 
-def test_lines_areas_and_pixels_lie_at_their_place() -> None:
+def test_lines_areas_and_pixels_are_drawn_at_their_coordinates() -> None:
     line, area, picture = (Sheet(2.0, 2.0, MARGINS, x=(0.0, 4.0), y=(0.0, 4.0)) for _ in range(3))
     line.segments([(1.0, 2.0)], [(3.0, 2.0)], "#000000", 3.0)
     assert ink(line) == pytest.approx((150, 198, 250, 202), abs=1)
@@ -93,8 +93,8 @@ def full_sheet() -> Sheet:
     sheet.pixels(np.zeros((3, 3, 3), dtype=np.uint8), (0.8, 0.8), (1.0, 1.0))
     sheet.frame()
     sheet.ticks((0.0, 0.5), (0.0, 1.0))
-    sheet.name("below", "beside")
-    sheet.key([("a line", "#000000", "-."), ("an area", "#56B4E9", "")], (0.1, -0.1))
+    sheet.axis_labels("below", "beside")
+    sheet.legend([("a line", "#000000", "-."), ("an area", "#56B4E9", "")], (0.1, -0.1))
     return sheet
 
 
@@ -113,7 +113,7 @@ def test_a_sheet_is_saved_like_any_figure(ending: str) -> None:
         assert re.search(rb">\s*a title of \$5\s*<", stored.getvalue()), "words stay words"
 
 
-def test_the_png_is_the_picture() -> None:
+def test_the_png_equals_the_rendered_figure() -> None:
     figure = full_sheet().picture
     stored, width, height = png(figure)
     decoded = Image.open(io.BytesIO(stored))
@@ -123,9 +123,9 @@ def test_the_png_is_the_picture() -> None:
     np.testing.assert_array_equal(np.asarray(decoded), np.asarray(canvas.buffer_rgba())[..., :3])
 
 
-def test_letters_look_as_matplotlib_draws_them() -> None:
+def test_text_has_the_extent_of_matplotlibs() -> None:
     sheet = Sheet(2.0, 2.0, MARGINS)
-    sheet.words(0.0, 0.0, "Confusion 0.123", size=12, up="bottom")
+    sheet.text(0.0, 0.0, "Confusion 0.123", size=12, va="bottom")
     ours = ink(sheet)
     sheet.marks.clear()
     sheet.picture.text(0.25, 0.25, "Confusion 0.123", fontsize=12, va="bottom")

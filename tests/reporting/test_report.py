@@ -1,4 +1,4 @@
-"""`leyden report` on generated run folders: groups, tests, remarks, files, and what it refuses."""
+"""`leyden report` on generated run folders: groups, tests, notes, files, and errors."""
 
 import csv
 import json
@@ -96,11 +96,11 @@ def assess(**given: Any) -> Report:
     return assess_runs(survey(Path("runs")), **given)
 
 
-def words_of(report: Report) -> str:
+def notes_of(report: Report) -> str:
     return "\n".join(word for part in report.parts for word in notes.of_part(part))
 
 
-def test_runs_that_differ_in_seed_paths_and_looks_are_one_group(make: Run) -> None:
+def test_runs_that_differ_in_seed_paths_and_display_are_one_group(make: Run) -> None:
     three(make, 0.9)
     three(make, 0.95, model="cnn")
     (part,) = assess().parts
@@ -127,7 +127,7 @@ def test_runs_on_other_data_are_never_one_group(make: Run) -> None:
     }
 
 
-def test_data_of_one_kind_need_no_more_than_their_name(make: Run) -> None:
+def test_a_single_data_set_is_titled_by_its_name(make: Run) -> None:
     three(make, 0.9)
     three(make, 0.8, model="cnn")
     assert [part.title for part in assess().parts] == ["default on digits"]
@@ -152,19 +152,19 @@ def test_the_comparison_is_the_paired_test_with_holm(make: Run) -> None:
     assert "baseline" in part.baseline.marks
 
 
-def test_the_report_claims_nothing_of_noise_and_something_of_a_difference(make: Run) -> None:
+def test_noise_is_not_significant_and_a_difference_is(make: Run) -> None:
     three(make, 0.9)
     three(make, 0.9, spread=-0.01, model="rnn")
     for seed in SEEDS:
         make(0.95 + 0.01 * (seed - 2) + 0.0005 * (seed == 1), model="cnn", seed=seed)
     (part,) = assess(baseline=["model=mlp"]).parts
-    assert {row.values[0]: row.comparison.shown for row in part.rows if row.comparison} == {
+    assert {row.values[0]: row.comparison.significant for row in part.rows if row.comparison} == {
         "cnn": True,
         "rnn": False,
     }
 
 
-def test_unfinished_runs_are_named_and_not_averaged(make: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unfinished_runs_are_listed_and_not_averaged(make: Run, capsys: pytest.CaptureFixture[str]) -> None:
     three(make, 0.9)
     failed = make(seed=4, status="failed")
     make(seed=5, status="pruned")
@@ -188,11 +188,11 @@ def test_one_seed_has_no_interval_and_no_test(make: Run, capsys: pytest.CaptureF
     (part,) = assess(baseline=["model=mlp"]).parts
     assert [row.interval for row in part.rows] == [None, None]
     assert part.rows[0].comparison is not None
-    assert (part.rows[0].comparison.p, part.rows[0].comparison.shown) == (None, False)
+    assert (part.rows[0].comparison.p, part.rows[0].comparison.significant) == (None, False)
     assert main(["report", "--baseline", "model=mlp"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "1 group not tested: one seed alone" in out
-    assert "One seed has no interval" in out
+    assert "1 group not tested: a single seed" in out
+    assert "A single seed has no interval" in out
 
 
 def test_folds_are_pooled_like_seeds(make: Run) -> None:
@@ -221,23 +221,23 @@ def test_pooled_folds_of_one_seed_have_wilsons_interval(make: Run) -> None:
     assert (row.pooled.low, row.pooled.high) == pytest.approx((wilson.low, wilson.high))
 
 
-def test_software_that_differs_is_remarked(make: Run) -> None:
+def test_different_software_versions_are_noted(make: Run) -> None:
     make(seed=1)
     make(seed=2, torch="2.15.0")
-    assert "1 run by leyden 0.1.0 torch 2.14.1; 1 run by leyden 0.1.0 torch 2.15.0" in words_of(assess())
+    assert "1 run by leyden 0.1.0 torch 2.14.1; 1 run by leyden 0.1.0 torch 2.15.0" in notes_of(assess())
 
 
-def test_of_two_runs_of_one_seed_the_newer_counts(make: Run) -> None:
+def test_of_two_runs_with_one_seed_the_newer_is_averaged(make: Run) -> None:
     make(0.8, started="2026-01-01T00:00:00+0000")
     make(0.9, started="2026-01-02T00:00:00+0000")
     report = assess()
     (row,) = report.parts[0].rows
     assert row.summary is not None
     assert (row.summary.n, row.summary.mean) == (1, 0.9)
-    assert "Same configuration and seed as a newer run" in words_of(report)
+    assert "Superseded by a newer run with the same configuration and seed" in notes_of(report)
 
 
-def test_trivial_models_are_shown_whatever_the_query_and_flag_what_does_not_beat_them(make: Run) -> None:
+def test_trivial_models_are_always_included_and_mark_groups_that_are_not_better(make: Run) -> None:
     three(make, 0.90, model="linear")
     three(make, 0.10, model="majority", spread=0)
     three(make, 0.89, model="mlp")
@@ -248,18 +248,18 @@ def test_trivial_models_are_shown_whatever_the_query_and_flag_what_does_not_beat
 
     report = assess_runs(_records(["model=cnn,mlp,rnn"]))
     marks = {row.values[0]: row.marks for row in report.parts[0].rows}
-    assert marks["mlp"] == ("does not beat linear",)
-    assert marks["rnn"] == ("not shown to beat linear",)
+    assert marks["mlp"] == ("not better than linear",)
+    assert marks["rnn"] == ("not significant vs. linear",)
     assert marks["cnn"] == ("best", "simplest")
     assert marks["linear"] == marks["majority"] == ("trivial",)
-    assert "What is there to beat?" not in words_of(report)
+    assert "No trivial baseline" not in notes_of(report)
 
 
-def test_where_there_is_no_trivial_model_it_says_how_to_make_one(make: Run) -> None:
+def test_a_missing_trivial_model_is_noted_with_the_command_to_train_it(make: Run) -> None:
     make(experiment="fsdd")
-    assert "leyden train -m experiment=fsdd model=majority,linear" in words_of(assess())
+    assert "leyden train -m experiment=fsdd model=majority,linear" in notes_of(assess())
     make(model="majority", experiment="fsdd")
-    assert "leyden train experiment=fsdd model=linear" in words_of(assess())
+    assert "leyden train experiment=fsdd model=linear" in notes_of(assess())
 
 
 def test_by_averages_over_other_keys_but_not_over_trivial_models(make: Run) -> None:
@@ -273,7 +273,7 @@ def test_by_averages_over_other_keys_but_not_over_trivial_models(make: Run) -> N
     assert {row.values: len(row.group.runs) for row in part.rows} == expected
 
 
-def test_what_matters_is_found(make: Run) -> None:
+def test_main_effects_are_estimated(make: Run) -> None:
     for lr, shift in ((0.1, 0.0), (0.01, 0.0001)):
         three(make, 0.9 + shift, lr=lr)
         three(make, 0.95 + shift, model="cnn", lr=lr)
@@ -301,17 +301,17 @@ def test_the_terminal_stays_in_80_columns(make: Run, capsys: pytest.CaptureFixtu
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     assert "a_model" in out
-    assert "which keys matter" in out
+    assert "main effects and interactions" in out
 
 
-def test_a_folder_may_stand_behind_the_baseline(make: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_may_follow_the_baseline(make: Run, capsys: pytest.CaptureFixture[str]) -> None:
     three(make, 0.9)
     three(make, 0.95, model="cnn")
     assert main(["report", "--baseline", "model=mlp", "runs"]) == 0
-    assert "against the baseline" in capsys.readouterr().out
+    assert "compared with the baseline" in capsys.readouterr().out
 
 
-def test_csv_has_a_row_a_group_and_every_digit(make: Run) -> None:
+def test_csv_has_a_row_per_group_and_full_precision(make: Run) -> None:
     three(make, 0.9)
     three(make, 0.95, model="cnn")
     assert main(["report", "--baseline", "model=mlp", "--csv", "r.csv"]) == 0
@@ -328,7 +328,7 @@ def test_csv_has_a_row_a_group_and_every_digit(make: Run) -> None:
     assert len(rows[0]["folders"].split()) == 3
 
 
-def test_csv_of_runs_has_each_once_whatever_became_of_it(make: Run) -> None:
+def test_csv_of_runs_has_each_once_in_any_state(make: Run) -> None:
     three(make, 0.9)
     folder = make(1 / 3, model="cnn", lr=1.23456789e-5)
     make(model="cnn", seed=2, lr=1.23456789e-5, status="failed")
@@ -351,7 +351,7 @@ def test_csv_of_runs_has_each_once_whatever_became_of_it(make: Run) -> None:
     )
 
 
-def test_markdown_is_made_of_whole_tables(make: Run) -> None:
+def test_markdown_tables_have_equal_columns_in_all_rows(make: Run) -> None:
     for lr in (0.1, 0.01):
         three(make, 0.9, lr=lr)
         three(make, 0.95, model="cnn", lr=lr)
@@ -407,7 +407,7 @@ def page(make: Run) -> tuple[str, Page]:
     return text, Page(text)
 
 
-def test_the_page_needs_nothing_from_elsewhere(page: tuple[str, Page]) -> None:
+def test_the_page_loads_no_external_resources(page: tuple[str, Page]) -> None:
     text, parsed = page
     assert not parsed.open
     assert not {"script", "link", "img", "iframe"} & set(parsed.tags)
@@ -415,7 +415,7 @@ def test_the_page_needs_nothing_from_elsewhere(page: tuple[str, Page]) -> None:
     assert parsed.tags.count("svg") >= 3
 
 
-def test_every_number_of_the_page_leads_to_its_runs(page: tuple[str, Page]) -> None:
+def test_every_number_of_the_page_links_to_its_runs(page: tuple[str, Page]) -> None:
     text, parsed = page
     assert not parsed.bare
     assert "d_z = " in text
@@ -444,11 +444,11 @@ def test_the_page_has_each_runs_command_and_escapes_it(page: tuple[str, Page]) -
         (["--metric", "test/acuracy"], "did you mean 'test/accuracy'"),
         (["nowhere"], "there is no such folder"),
         (["empty"], "there are no runs in it"),
-        (["model=transformer"], "no run matches, of 6"),
+        (["model=transformer"], "none of 6 runs matches"),
         (["modle=cnn"], "did you mean 'model'"),
         (["--baseline", "model=lstm"], "no group with a complete run matches"),
         (["--baseline", "data=digits"], "2 groups of default on digits match (cnn; mlp)"),
-        (["--baseline", "modle=cnn"], "--baseline modle=cnn: no run here has the key modle"),
+        (["--baseline", "modle=cnn"], "--baseline modle=cnn: none of these runs has the key modle"),
         (["--baseline", "mlp"], "expected key=value"),
         (["--by", "modle"], "did you mean 'model'"),
         (["--html", "nowhere/r.html"], "there is no folder nowhere"),
@@ -473,7 +473,7 @@ def test_mistakes_are_one_message_and_nothing_is_written(
     assert sorted(map(str, Path().rglob("*"))) == before
 
 
-def test_nothing_complete_is_said(make: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_complete_run_is_an_error(make: Run, capsys: pytest.CaptureFixture[str]) -> None:
     make(status="failed")
     assert main(["report"]) == 2
     assert "none of these runs is complete (1 failed)" in capsys.readouterr().err
@@ -493,7 +493,7 @@ def test_a_module_of_the_users_own_has_scalars(make: Run) -> None:
     assert report.parts[0].rows[0].summary.mean == pytest.approx(0.2)
 
 
-def test_a_survey_says_what_find_says(make: Run) -> None:
+def test_survey_equals_find(make: Run) -> None:
     three(make, 0.9)
     make(status="failed", seed=5)
     slow, fast = find(Path("runs")), survey(Path("runs"))

@@ -1,4 +1,4 @@
-"""The report's statistics against independent formulas, and what they claim of simulated runs."""
+"""The report's statistics against independent formulas, and their error rates on simulated runs."""
 
 import math
 from itertools import product
@@ -36,7 +36,7 @@ def test_the_allowance_is_the_issues() -> None:
 
 @pytest.mark.parametrize("first", [0, SEEDS], ids=["paired", "welch"])
 @pytest.mark.parametrize("draw", ["normal", "accuracy"])
-def test_no_difference_is_claimed_in_few_families(first: int, draw: str) -> None:
+def test_false_positives_are_rare_without_a_difference(first: int, draw: str) -> None:
     """Five groups of five seeds, all of one distribution; a seed has its own luck that its runs share."""
     rng = np.random.default_rng(20 + first)
     claims = 0
@@ -49,7 +49,7 @@ def test_no_difference_is_claimed_in_few_families(first: int, draw: str) -> None
             values[1:] += rng.normal(0, 0.01, SEEDS) - luck
         found = compare_all([runs(group, first) for group in values[1:]], runs(values[0]))
         assert {test.test for test in found} == {"Welch's t" if first else "paired t"}
-        claims += any(test.shown for test in found)
+        claims += any(test.significant for test in found)
     assert claims <= MOST_CLAIMS
     assert claims >= 5, "a test that never claims anything has no power"
 
@@ -75,7 +75,7 @@ def test_intervals_of_differences_cover(first: int) -> None:
 @pytest.mark.parametrize("first", [0, 50], ids=["paired", "welch"])
 @pytest.mark.parametrize("others", [0, COMPARISONS - 1])
 @pytest.mark.parametrize("seeds", [3, SEEDS, 10])
-def test_a_difference_of_the_stated_size_is_found_at_the_stated_power(
+def test_the_detectable_difference_is_found_with_the_stated_power(
     seeds: int, others: int, first: int
 ) -> None:
     """Stated by one experiment, planted in the next of as many seeds: one true difference in 1 + others."""
@@ -90,7 +90,7 @@ def test_a_difference_of_the_stated_size_is_found_at_the_stated_power(
     for _ in range(FAMILIES):
         stated = family(0.0).detectable
         assert stated is not None
-        found += family(stated).shown
+        found += family(stated).significant
     # Welch's approximate degrees of freedom make it a little careful with three seeds
     assert FOUND[0] - 30 * bool(first) <= found <= FOUND[1] + 30 * bool(first)
 
@@ -163,12 +163,14 @@ def test_one_run_has_no_interval() -> None:
     assert (one.n, one.mean, one.sd, one.low, one.high, one.half) == (1, 0.9, None, None, None, None)
 
 
-def test_no_spread_is_no_certainty() -> None:
+def test_zero_variance_gives_no_test() -> None:
     same = summarise([0.3 * 3, 0.9, 0.9])
     assert (same.sd, same.low) == (0.0, None)
-    assert compare({1: 0.9, 2: 0.8}, {1: 0.8, 2: 0.7}).why.startswith("every pair differs by the same")
+    assert compare({1: 0.9, 2: 0.8}, {1: 0.8, 2: 0.7}).reason.startswith(
+        "all pairs differ by the same amount"
+    )
     assert compare({1: 0.9, 2: 0.9}, {3: 0.8, 4: 0.8}).p is None
-    assert compare({1: 0.9}, {1: 0.8}).why.startswith("one seed alone")
+    assert compare({1: 0.9}, {1: 0.8}).reason.startswith("a single seed")
 
 
 def test_holm_equals_its_definition() -> None:
@@ -216,7 +218,7 @@ def test_effects_of_a_balanced_design_equal_the_means() -> None:
     assert found.residual == pytest.approx(within / total)
 
 
-def test_effects_of_nothing_are_rarely_claimed() -> None:
+def test_false_positive_effects_are_rare() -> None:
     rng = np.random.default_rng(8)
     cells = [{"a": f"{i}", "b": f"{j}"} for i, j, _ in product(range(2), range(3), range(3))]
     claims = 0
@@ -226,12 +228,12 @@ def test_effects_of_nothing_are_rarely_claimed() -> None:
     assert claims <= stats.binom.ppf(0.99, 400, 0.05)
 
 
-def test_effects_need_two_keys_that_vary_on_their_own() -> None:
-    assert effects([{"a": "1", "b": "1"}, {"a": "2", "b": "2"}], [0.1, 0.2]).why
-    assert effects([{"a": "1", "b": "1"}, {"a": "2", "b": "1"}], [0.1, 0.2]).why
+def test_effects_need_two_keys_that_vary_independently() -> None:
+    assert effects([{"a": "1", "b": "1"}, {"a": "2", "b": "2"}], [0.1, 0.2]).reason
+    assert effects([{"a": "1", "b": "1"}, {"a": "2", "b": "1"}], [0.1, 0.2]).reason
 
 
-def test_the_front_is_what_nothing_dominates() -> None:
+def test_the_front_is_not_dominated() -> None:
     rng = np.random.default_rng(2)
     costs, values = rng.integers(0, 8, 60).tolist(), rng.integers(0, 8, 60).tolist()
     for higher in (True, False):

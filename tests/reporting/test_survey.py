@@ -1,4 +1,4 @@
-"""`survey` sees what `find` sees, less the classes, whatever a folder of runs may hold, and stays quick."""
+"""`survey` equals `find` without per-class metrics for any folder of runs, and is fast."""
 
 import gc
 import json
@@ -54,7 +54,7 @@ def same(root: Path) -> None:
 
 
 @pytest.mark.parametrize("indent", [1, 2, None])
-def test_the_classes_alone_are_left_out(tmp_path: Path, indent: int | None) -> None:
+def test_only_the_classes_are_omitted(tmp_path: Path, indent: int | None) -> None:
     for seed in (1, 2):
         stored(write(tmp_path, seed=seed), whole, indent)
     stored(write(tmp_path, seed=3), lambda r: r.update(metrics={"test": {"scalars": {"wer": 0.2}}}), indent)
@@ -95,13 +95,13 @@ def test_every_state_damage_and_nesting(tmp_path: Path) -> None:
     same(begun)
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_folder(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     with pytest.raises(UserError, match=r"did you mean '.*runs'"):
         survey(tmp_path / "rums")
 
 
-def test_the_collector_is_as_it_was() -> None:
+def test_the_garbage_collectors_state_is_restored() -> None:
     with gc_paused():
         assert not gc.isenabled()
         with gc_paused():
@@ -118,7 +118,7 @@ def test_flat() -> None:
     assert flat(node) == [("a.b.c", 1), ("a.d", []), ("e", {}), ("f", [{"g": 1}])]
 
 
-def test_a_thousand_runs_are_read_soon(tmp_path: Path) -> None:
+def test_a_thousand_runs_are_read_quickly(tmp_path: Path) -> None:
     folder = write(tmp_path / "one")
     stored(folder, whole)
     text = (folder / "result.json").read_text()

@@ -1,4 +1,4 @@
-"""What stands in the tables, that it fits 80 columns without colour, and that no name is lost."""
+"""The terminal tables: content, 80 columns without colour, complete names."""
 
 import io
 import subprocess
@@ -24,7 +24,7 @@ from leyden.reporting.terminal.tables import (
 )
 
 
-def shown(renderable: RenderableType, width: int = 80) -> str:
+def render(renderable: RenderableType, width: int = 80) -> str:
     """As written to a file: no colour, no terminal."""
     out = io.StringIO()
     Console(file=out, width=width).print(renderable)
@@ -34,7 +34,7 @@ def shown(renderable: RenderableType, width: int = 80) -> str:
     return text
 
 
-def unfolded(text: str) -> str:
+def without_spaces(text: str) -> str:
     return "".join(text.split())
 
 
@@ -70,14 +70,14 @@ def result() -> dict[str, Any]:
     }
 
 
-def test_a_result_says_everything(result: dict[str, Any]) -> None:
-    text = shown(result_table(result))
+def test_a_result_table_is_complete(result: dict[str, Any]) -> None:
+    text = render(result_table(result))
     for split in ("test", "val"):
         for name, e in result["metrics"][split]["values"].items():
             assert name in text
             assert f"{e['value']:.4f} [{e['low']:.4f}, {e['high']:.4f}]" in text
     for c in result["metrics"]["test"]["per_class"]:
-        assert unfolded(c["name"])[:20] in unfolded(text)
+        assert without_spaces(c["name"])[:20] in without_spaces(text)
         assert f"{c['recall']['value']:.4f} [{c['recall']['low']:.4f}, {c['recall']['high']:.4f}]" in text
     for words in (
         "test (n = 1,200)",
@@ -95,23 +95,23 @@ def test_a_result_says_everything(result: dict[str, Any]) -> None:
 def test_many_classes_are_cut_to_the_ten_worst(result: dict[str, Any]) -> None:
     found = metrics(2000, [f"k{i:03d}" for i in range(100)])
     found["per_class"][7]["recall"].update(value=0.0, low=0.0)
-    text = shown(result_table({**result, "metrics": {"test": found}}))
+    text = render(result_table({**result, "metrics": {"test": found}}))
     worst = sorted(found["per_class"], key=lambda c: c["recall"]["value"])
     assert text.index("k007") < text.index(worst[1]["name"])
     assert sum(c["name"] in text for c in found["per_class"]) == 10
     assert "90 more classes in result.json" in text
-    assert "the 10 classes of lowest recall of 100" in text
+    assert "the 10 of 100 classes with the lowest recall" in text
 
 
 def test_thirty_classes_are_all_shown(result: dict[str, Any]) -> None:
     found = metrics(900, [f"k{i:03d}" for i in range(30)])
-    text = shown(result_table({**result, "metrics": {"test": found}}))
+    text = render(result_table({**result, "metrics": {"test": found}}))
     assert all(c["name"] in text for c in found["per_class"])
     assert "more classes" not in text
 
 
 def test_a_failed_run_shows_its_error_and_findings() -> None:
-    text = shown(
+    text = render(
         result_table(
             {
                 "status": "failed",
@@ -141,19 +141,19 @@ def test_a_failed_run_shows_its_error_and_findings() -> None:
     assert "tensorboard --logdir 'runs/a b/c'" in text
 
 
-def test_what_is_missing_is_left_out() -> None:
-    text = shown(result_table({"status": "complete", "metrics": {"test": {"scalars": {"psnr": 31.23}}}}))
+def test_missing_parts_are_omitted() -> None:
+    text = render(result_table({"status": "complete", "metrics": {"test": {"scalars": {"psnr": 31.23}}}}))
     assert "psnr" in text
     assert "31.23" in text
     for word in ("tensorboard", "best", "cost", "by class", "95 %", "None"):
         assert word not in text
-    assert "unknown" in shown(result_table({}))
+    assert "unknown" in render(result_table({}))
 
 
 def test_undefined_values_are_a_dash() -> None:
     logits = torch.eye(3)[torch.tensor([0, 0, 1])]
     found = evaluate(logits, torch.tensor([0, 0, 0]), ["a", "b", "c"]).to_dict()
-    text = shown(result_table({"metrics": {"test": found}}))
+    text = render(result_table({"metrics": {"test": found}}))
     assert "nan" not in text.lower()
     assert "None" not in text
     auroc = next(line for line in text.splitlines() if "auroc" in line)
@@ -171,7 +171,7 @@ def test_a_configuration_is_a_tree_with_every_leaf() -> None:
         "init": None,
         "name": "[bold]x[/bold]",
     }
-    text = shown(config_tree(config))
+    text = render(config_tree(config))
     for words in (
         "net pkg.ResNet",
         "width: 32",
@@ -216,74 +216,74 @@ JOBS = [
 
 
 @pytest.mark.parametrize(("higher", "best"), [(True, "0.9100: model=cnn"), (False, "0.4000: model=rnn")])
-def test_a_sweep_names_its_best_job_and_what_all_share(higher: bool, best: str) -> None:
-    text = shown(jobs_table(JOBS, "val/balanced_accuracy", higher=higher))
+def test_a_sweep_table_gives_the_best_job_and_shared_overrides(higher: bool, best: str) -> None:
+    text = render(jobs_table(JOBS, "val/balanced_accuracy", higher=higher))
     assert f"best val/balanced_accuracy {best}" in text
     assert "4 jobs: 1 failed, 2 complete, 1 new" in text
     assert text.count("seed=1") == 1
-    assert "all have seed=1" in text
+    assert "common to all: seed=1" in text
     assert "folders are under runs/s\n" in text
     for words in ("cnn-1a2b3c4d", "resnet-99aabbcc", "loss=balanced_softmax", "1 h 07 min", "12.3 s"):
         assert words in text
 
 
 def test_a_sweep_of_one_job_keeps_its_overrides() -> None:
-    text = shown(jobs_table(JOBS[1:2], "val/loss"))
+    text = render(jobs_table(JOBS[1:2], "val/loss"))
     assert "model=cnn seed=1" in text
-    assert "all have" not in text
-    assert "0 jobs" in shown(jobs_table([]))
-    assert "folders" not in shown(jobs_table([]))
+    assert "common to all" not in text
+    assert "0 jobs" in render(jobs_table([]))
+    assert "folders" not in render(jobs_table([]))
 
 
 def test_overrides_as_typed_text_are_the_same_table() -> None:
     typed = [{**job, "overrides": " ".join(job["overrides"])} for job in JOBS]
-    assert shown(jobs_table(typed)) == shown(jobs_table(JOBS))
+    assert render(jobs_table(typed)) == render(jobs_table(JOBS))
 
 
-def test_predictions_mark_the_wrong_ones_and_say_how_many_are_hidden() -> None:
+def test_predictions_mark_errors_and_count_hidden_rows() -> None:
     path = "photos/" + "very/long/" * 9 + "cat.jpg"
     rows = [
         {"name": path, "predicted": "cat", "probability": 0.9876, "label": "dog"},
         {"name": "b.jpg", "predicted": "dog", "probability": 0.5, "label": "dog"},
     ]
-    text = shown(predictions_table(rows))
+    text = render(predictions_table(rows))
     assert text.count("wrong") == 1
     assert "0.9876" in text
-    assert "1 of 2 with a label are right" in text
+    assert "1 of 2 labelled ones are correct" in text
     column = "".join(line[: line.index("/") + 60].split("  ")[0] for line in text.splitlines() if "/" in line)
-    assert unfolded(path)[:40] in unfolded(column)
+    assert without_spaces(path)[:40] in without_spaces(column)
     bare = [{"name": f"f{i}", "predicted": "x", "probability": 1.0} for i in range(30)]
-    text = shown(predictions_table(bare, shown=3))
+    text = render(predictions_table(bare, shown=3))
     assert "30 predictions, the first 3 shown" in text
     assert "f2" in text
     assert "f3" not in text
     assert "label" not in text
 
 
-def test_counts_state_the_imbalance() -> None:
+def test_counts_include_the_imbalance_ratio() -> None:
     counts = {"train": [900, 100, 0], "val": [90, 10, 0], "test": [5, 5, 5]}
-    text = shown(counts_table(counts, ["ham", "spam", "odd"]))
+    text = render(counts_table(counts, ["ham", "spam", "odd"]))
     assert "imbalance ratio in train: 9.0 (ham 900, spam 100)" in text
     effective = np.exp(-(0.9 * np.log(0.9) + 0.1 * np.log(0.1)))
     assert f"effective number of classes: {effective:.2f} of 3" in text
-    assert "1 class without a sample in train" in text
+    assert "1 class without samples in train" in text
     total = next(line for line in text.splitlines() if line.split()[:1] == ["all"])
     assert total.split() == ["all", "1,000", "100.0", "%", "100", "15"]
-    assert "effective number of classes: 4.00 of 4" in shown(counts_table({"all": [7] * 4}, list("abcd")))
-    assert "train has no samples" in shown(counts_table({"train": [0, 0]}, ["a", "b"]))
+    assert "effective number of classes: 4.00 of 4" in render(counts_table({"all": [7] * 4}, list("abcd")))
+    assert "train has no samples" in render(counts_table({"train": [0, 0]}, ["a", "b"]))
 
 
 def test_counts_of_many_classes_show_both_ends() -> None:
     counts = list(range(1, 1001))
-    text = shown(counts_table({"train": counts}, [f"k{i:04d}" for i in range(1000)]))
-    assert "... 980 classes between ..." in text
+    text = render(counts_table({"train": counts}, [f"k{i:04d}" for i in range(1000)]))
+    assert "... 980 more classes ..." in text
     for name in ("k0999", "k0990", "k0009", "k0000"):
         assert name in text
     assert "k0500" not in text
     assert "0.0002 %" in text
 
 
-def test_everything_is_said_in_ascii_but_for_the_rules(result: dict[str, Any]) -> None:
+def test_tables_are_ascii_except_for_rules(result: dict[str, Any]) -> None:
     """A terminal of any encoding prints it; rich replaces the rules where it must."""
     everything = (
         result_table(result),
@@ -291,10 +291,10 @@ def test_everything_is_said_in_ascii_but_for_the_rules(result: dict[str, Any]) -
         counts_table({"train": [1] * 99}, [str(i) for i in range(99)]),
     )
     for renderable in everything:
-        assert shown(renderable).replace("─", "").isascii()
+        assert render(renderable).replace("─", "").isascii()
 
 
-def test_words() -> None:
+def test_number_formats() -> None:
     assert [number(x) for x in (0.91234, 1234.5678, 1.234e-5, -0.5, 0.0, None)] == [
         "0.9123",
         "1234.6",
@@ -340,7 +340,7 @@ def test_reporting_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_an_operating_point_says_what_it_did_and_a_neutral_one_nothing() -> None:
+def test_an_operating_point_is_described_and_a_neutral_one_is_not() -> None:
     neutral = {
         "temperature": 1.0,
         "shift": [0.0, 0.0],
@@ -348,7 +348,7 @@ def test_an_operating_point_says_what_it_did_and_a_neutral_one_nothing() -> None
         "cost": [],
         "criterion": "accuracy",
     }
-    assert "decision" not in shown(result_table({"status": "complete", "operating_point": neutral}))
+    assert "decision" not in render(result_table({"status": "complete", "operating_point": neutral}))
     chosen = {"split": "val", "n": 100, "before": 0.8, "after": 0.91}
     moved = neutral | {
         "temperature": 1.5,
@@ -357,11 +357,11 @@ def test_an_operating_point_says_what_it_did_and_a_neutral_one_nothing() -> None
         "chosen_on": chosen,
     }
     moved |= {"shift": [0.0, -1.0]}
-    line = shown(result_table({"status": "complete", "operating_point": moved}), width=120)
+    line = render(result_table({"status": "complete", "operating_point": moved}), width=120)
     for words in (
         "temperature 1.5000",
-        "another class prior",
-        "decisions for macro_f1 (validation 0.8000 -> 0.9100)",
+        "custom class prior",
+        "optimised for macro_f1 (validation 0.8000 -> 0.9100)",
     ):
         assert words in line
 
@@ -370,12 +370,12 @@ def test_an_operating_point_says_what_it_did_and_a_neutral_one_nothing() -> None
     ("target", "words"),
     [
         ("uniform", "class shares: uniform"),
-        ("training", "class shares: those of training"),
+        ("training", "class shares: as in training"),
         ({"ham": 0.9, "spam": 0.1}, "class shares: ham 0.9000, spam 0.1000"),
         ({f"c{i}": 0.1 for i in range(10)}, "c4 0.1000, ..."),
     ],
 )
-def test_the_prior_that_the_probabilities_are_for_is_stated(target: Any, words: str) -> None:
+def test_the_target_prior_is_printed(target: Any, words: str) -> None:
     point = {
         "temperature": 1.0,
         "shift": [0.0, -1.0],
@@ -385,7 +385,7 @@ def test_the_prior_that_the_probabilities_are_for_is_stated(target: Any, words: 
     }
     config = {"decision": {"target_prior": target}}
     result = {"status": "complete", "operating_point": point, "config": config}
-    assert words in shown(result_table(result), width=160)
+    assert words in render(result_table(result), width=160)
 
 
 def test_recall_by_training_samples_is_in_markdown_too() -> None:
@@ -403,12 +403,12 @@ def test_recall_by_training_samples_is_shown_where_there_are_groups() -> None:
         "few": {"classes": 3, "recall": recall | {"value": 0.25}},
     }
     for key in ("val", "test"):
-        printed = shown(
+        printed = render(
             result_table({"status": "complete", "metrics": {key: {"values": {}, "groups": groups}}})
         )
         assert "few (< 20)" in printed
         assert "0.2500" in printed
     one = {"many": groups["many"]}
-    assert "many" not in shown(
+    assert "many" not in render(
         result_table({"status": "complete", "metrics": {"val": {"values": {}, "groups": one}}})
     )

@@ -1,4 +1,4 @@
-"""What of the user's own checkout a run remembers."""
+"""The git state that a run records."""
 
 import subprocess
 from pathlib import Path
@@ -23,7 +23,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_outside_of_a_checkout_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_git_state_outside_of_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_state(tmp_path) == {}
     assert git_diff(tmp_path) == ""

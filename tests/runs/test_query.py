@@ -1,4 +1,4 @@
-"""Terms choose runs as they say; what cannot be meant is refused with the nearest."""
+"""Terms select runs; invalid terms are errors with the nearest valid key."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leyden.runs.query import Term, folder_and_terms, is_term, matching, stale
+from leyden.runs.query import Term, folder_and_terms, is_term, matching, version_changes
 from leyden.runs.records import Record, find
 from leyden.utils.errors import UserError
 from run_folders import config, write
@@ -73,11 +73,11 @@ def _label(record: Record) -> str:
         ("state=fialed", "did you mean 'failed'"),
         ("seed=", "expected key=value"),
         ("seed", "expected key=value"),
-        ("seed<small", "compares numbers"),
+        ("seed<small", "expects a number"),
         ("model.net=x", None),
     ],
 )
-def test_what_cannot_be_meant(records: list[Record], term: str, told: str | None) -> None:
+def test_invalid_terms(records: list[Record], term: str, told: str | None) -> None:
     if told is None:
         assert matching(records, [term]) == []
         return
@@ -85,12 +85,12 @@ def test_what_cannot_be_meant(records: list[Record], term: str, told: str | None
         matching(records, [term])
 
 
-def test_a_misspelt_key_is_told_although_an_earlier_term_left_nothing(records: list[Record]) -> None:
+def test_a_misspelt_key_is_an_error_even_if_an_earlier_term_matches_nothing(records: list[Record]) -> None:
     with pytest.raises(UserError, match="did you mean 'seed'"):
         matching(records, ["state=pruned", "sed=1"])
 
 
-def test_a_key_that_only_some_runs_have_is_no_mistake(tmp_path: Path) -> None:
+def test_a_key_that_only_some_runs_have_is_valid(tmp_path: Path) -> None:
     write(tmp_path, seed=1)
     write(tmp_path, seed=2, extra={"a": 1, "b": 2})
     records = find(tmp_path)
@@ -99,7 +99,7 @@ def test_a_key_that_only_some_runs_have_is_no_mistake(tmp_path: Path) -> None:
     assert [r.config["seed"] for r in matching(records, ["extra.a=-"])] == [1]  # as tables show it
     assert [r.config["seed"] for r in matching(records, ["extra.a!=-"])] == [2]
     assert [r.config["seed"] for r in matching(records, ["extra.a=*"])] == [2]
-    with pytest.raises(UserError, match=r"holds more than one value; name one: extra\.a, extra\.b"):
+    with pytest.raises(UserError, match=r"contains several keys; give one of them: extra\.a, extra\.b"):
         matching(records, ["extra=1"])
 
 
@@ -116,14 +116,14 @@ def test_folder_and_terms_in_any_order(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_what_is_stale(records: list[Record]) -> None:
-    changed = {_label(record): stale(record) for record in records}
+    changed = {_label(record): version_changes(record) for record in records}
     assert [name for name, changes in changed.items() if changes] == ["rnn1"]
     assert changed["rnn1"][1].startswith("torch 1.0 -> ")
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=8), st.floats(-1e6, 1e6))
-def test_less_equal_and_greater_part_the_runs(rates: list[float], limit: float) -> None:
+def test_less_equal_and_greater_partition_the_runs(rates: list[float], limit: float) -> None:
     records = [Record(Path(str(i)), {"config": config(lr=rate)}) for i, rate in enumerate(rates)]
     parts = [
         [r for r in records if Term.parse(f"optimizer.lr{s}{limit!r}").holds(r)] for s in ("<", "=", ">")

@@ -1,4 +1,4 @@
-"""docs/result.md and the files of a run name the same fields, of the same types."""
+"""docs/result.md and the files of a run have the same fields of the same types."""
 
 import csv
 import json

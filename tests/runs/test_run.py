@@ -1,4 +1,4 @@
-"""A run's identity: what changes it and what does not."""
+"""A run's fingerprint: what changes it and what does not."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_cosmetic_keys_and_written_out_defaults_are_the_same_run(tiny: Tiny) -> 
         assert of(tiny(*same)) == base, same
 
 
-def test_of_a_key_given_twice_the_last_counts(tiny: Tiny) -> None:
+def test_the_last_value_of_a_repeated_key_wins(tiny: Tiny) -> None:
     assert of([*tiny("seed=1"), "seed=2"]) == of(tiny("seed=2"))
 
 
@@ -93,8 +93,8 @@ def test_a_refused_run_leaves_no_folder(tmp_path: Path) -> None:
     assert not run.folder.exists()
 
 
-def test_other_software_is_named_as_stale(tmp_path: Path) -> None:
+def test_version_changes_of_a_stale_run_are_listed(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     with run.lock(waiting=lambda: None):
         run.begin({}, {"packages": {"leyden": "0.0.1", "torch": "2.0"}}, {})
-    assert [line.split()[0] for line in run.stale()] == ["leyden", "torch"]
+    assert [line.split()[0] for line in run.version_changes()] == ["leyden", "torch"]

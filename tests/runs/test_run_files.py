@@ -1,4 +1,4 @@
-"""The files of a run's folder: which state is gone on from, whatever became of them; leftovers; atomic writes."""
+"""The files of a run's folder: the checkpoint resumed from after any damage; leftovers; atomic writes."""
 
 import errno
 import os
@@ -61,7 +61,7 @@ def steps(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("damage", [garbage, truncated, flipped, another])
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+def test_a_damaged_checkpoint_is_replaced_by_the_previous_one(
     folder: Path, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     damage(folder / "last.ckpt")
@@ -73,14 +73,14 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_both_damaged_it_starts_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_damaged_checkpoints_restart_the_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("last", "previous"):
         garbage(folder / f"{name}.ckpt")
     assert resume.find(folder) is None
     assert capsys.readouterr().out == "last.ckpt and previous.ckpt damaged; the run starts again\n"
 
 
-def test_what_is_whole_is_left_as_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_intact_checkpoints_are_not_changed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = resume.find(folder)
     assert found is not None
     assert found.step == 15
@@ -89,13 +89,13 @@ def test_what_is_whole_is_left_as_it_is(folder: Path, capsys: pytest.CaptureFixt
     assert resume.find(folder / "nothing here") is None
 
 
-def test_the_best_is_linked_again_from_whatever_state_has_it(folder: Path) -> None:
+def test_the_best_is_relinked_from_the_checkpoint_that_has_it(folder: Path) -> None:
     (folder / "best.ckpt").unlink()
     assert resume.find(folder) is not None
     assert steps(folder)["best"] == 10
 
 
-def test_with_the_best_lost_nothing_can_be_exact(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lost_best_checkpoint_restarts_the_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save(state(12, 10), folder / "previous.ckpt")
     garbage(folder / "best.ckpt")
     assert resume.find(folder) is None
@@ -126,7 +126,7 @@ def test_event_files_are_cut_to_the_state(tmp_path: Path) -> None:
     assert left == {"1": "kept", "2": "whole"}
 
 
-def test_leftovers_of_interrupted_writes_go_and_nothing_else(tmp_path: Path) -> None:
+def test_only_leftovers_of_interrupted_writes_are_removed(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "predictions").mkdir()
     keep = [".lock", "result.json", "checkpoints/last.ckpt", "predictions/val.npz"]
@@ -150,7 +150,7 @@ def fail(path: Path, failure: BaseException) -> None:
 
 
 @pytest.mark.parametrize("failure", [ValueError("while writing"), KeyboardInterrupt()])
-def test_a_write_that_is_broken_off_leaves_what_was_there(tmp_path: Path, failure: BaseException) -> None:
+def test_an_interrupted_write_leaves_the_file_unchanged(tmp_path: Path, failure: BaseException) -> None:
     path = tmp_path / "val.npz"
     with atomic_write(path) as file:
         np.savez_compressed(file, rows=np.arange(3))
@@ -160,7 +160,7 @@ def test_a_write_that_is_broken_off_leaves_what_was_there(tmp_path: Path, failur
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_is_told_and_nothing_lost(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     write_text(path, "{}")
     with pytest.raises(UserError, match=r"cannot write .*result\.json: No space left"):

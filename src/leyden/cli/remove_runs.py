@@ -1,4 +1,4 @@
-"""Removing runs: what would go, a question, and each under its lock. Nothing but runs' folders is touched."""
+"""Remove runs: list them, ask for confirmation, remove each under its lock. Only folders of runs are removed."""
 
 import os
 import shutil
@@ -14,21 +14,21 @@ from leyden.runs.run import Run
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 
-_LEVELS = 2  # folders above a run that are Leyden's own: the experiment's and runs/
+_LEVELS = 2  # parent folders that belong to Leyden: the experiment's and runs/
 
 
-def remove(records: Sequence[Record], agreed: Callable[[str], bool]) -> bool:
-    """Remove the runs' folders if `agreed` says so to the question; whether they are gone.
+def remove(records: Sequence[Record], confirm: Callable[[str], bool]) -> bool:
+    """Remove the runs' folders if `confirm(question)` is true; returns whether they were removed.
 
     Raises:
-        UserError: one of them is running, or is no run's folder; nothing was removed then.
+        UserError: one of them is running, a link, or not a run's folder; nothing was removed.
     """
     for record in records:
         _verify(record)
     sizes = [_size(record.folder) for record in records]
-    _show(records, sizes)
-    if not agreed(f"Remove {plural(len(records), 'run')}, {size(sum(sizes))}?"):
-        console.print("nothing is removed")
+    _print_table(records, sizes)
+    if not confirm(f"Remove {plural(len(records), 'run')}, {size(sum(sizes))}?"):
+        console.print("nothing removed")
         return False
     for record in records:
         _remove(record.folder)
@@ -39,14 +39,14 @@ def remove(records: Sequence[Record], agreed: Callable[[str], bool]) -> bool:
 def _verify(record: Record) -> None:
     folder = record.folder
     if not is_run(folder):
-        raise UserError(f"{folder} is not a run's folder; nothing is removed")
+        raise UserError(f"{folder} is not a run's folder; nothing removed")
     if folder.is_symlink():
-        raise UserError(f"{folder} is a link to a run elsewhere; name the run itself. Nothing is removed")
-    if Run(folder).locked():
-        raise UserError(f"{folder} is running: stop it first, or leave it out. Nothing is removed")
+        raise UserError(f"{folder} is a symbolic link to a run; give the run's own folder. Nothing removed")
+    if Run(folder).is_locked():
+        raise UserError(f"{folder} is running: stop it first, or leave it out. Nothing removed")
 
 
-def _show(records: Sequence[Record], sizes: Sequence[int]) -> None:
+def _print_table(records: Sequence[Record], sizes: Sequence[int]) -> None:
     table = plain_table("", ("state", "left"), ("size", "right"), ("folder", "left"))
     for record, bytes_ in zip(records, sizes, strict=True):
         table.add_row(record.state, size(bytes_), text(str(record.folder)))
@@ -54,27 +54,27 @@ def _show(records: Sequence[Record], sizes: Sequence[int]) -> None:
 
 
 def _size(folder: Path) -> int:
-    """Of every file in it; hard links (last and best may be one file) count once."""
+    """Return the size of all files in bytes; hard links (last and best may be one file) count once."""
     found = {}
-    for place, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
-            status = (Path(place) / name).lstat()
+            status = (Path(parent) / name).lstat()
             found[status.st_ino] = status.st_size
     return sum(found.values())
 
 
 def _remove(folder: Path) -> None:
-    """First out of sight by one rename, so that whenever it is killed there is no half of a run."""
+    """Rename the folder to a hidden name before deleting it, so that a kill leaves no partial run."""
 
-    def begun() -> None:
+    def fail() -> None:
         raise UserError(
-            f"{folder} has been started in another process meanwhile; it and what follows it stay"
+            f"{folder} has been started by another process; it and the runs after it were not removed"
         )
 
-    if not folder.exists():  # removed by another hand
+    if not folder.exists():  # removed by another process
         return
     parents = [parent.absolute() for parent in folder.parents][:_LEVELS]
-    with Run(folder).lock(begun):
+    with Run(folder).lock(fail):
         hidden = folder.with_name(f".{folder.name}.removed")
         shutil.rmtree(hidden, ignore_errors=True)
         folder.rename(hidden)

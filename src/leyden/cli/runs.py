@@ -1,6 +1,6 @@
-"""`leyden runs`: the runs that are there: list and filter them, show one, compare two, remove some.
+"""`leyden runs`: list and filter runs, show one, compare two, remove some.
 
-leyden runs                               every run under runs/, the newest first
+leyden runs                               every run under runs/, newest first
 leyden runs model=cnn seed=1,2 --sort metric
 leyden runs show 46d0b78d93
 leyden runs diff 46d0 f00d
@@ -22,17 +22,17 @@ from leyden.runs.records import Record, flat, read, survey
 from leyden.utils.console import console
 from leyden.utils.errors import UserError, nearest
 
-_TERMS = """Terms choose runs; all must hold. A key is one of the configuration, a group, or state, folder, experiment,
+_TERMS = """Terms select runs; all must hold. A key is one of the configuration, a group, or state, folder, experiment,
 seconds, or a metric of a split:
   model=cnn,mlp  seed!=1  'optimizer.lr<0.01'  state=failed  model=resnet*  'test/accuracy>=0.9'
-Put terms with < > * ! in quotes, or the shell takes them for its own. States: new, running, interrupted, failed,
-pruned, complete, damaged; stale is a complete run that was made with another leyden or torch.
+Quote terms with < > * !, which the shell would interpret. States: new, running, interrupted, failed, pruned,
+complete, damaged; stale: a complete run that was made with another version of leyden or torch.
 """
-_RUN = "a run's folder, a glob, its fingerprint, its folder's name, or the beginning of one of these"
+_RUN = "a run's folder, a glob, its fingerprint, its folder's name, or a prefix of one of these"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command that the first word names; without one, list."""
+    """Run the subcommand that the first argument names; without one, list."""
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "list": _list,
         "show": _show,
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _verify_command(arguments: Sequence[str], commands: dict[str, Callable[[Sequence[str]], int]]) -> None:
-    """A misspelt command is not taken for a folder."""
+    """Reject a misspelt subcommand, which would otherwise be taken for a folder."""
     first = arguments[0] if arguments else ""
     if not first or first.startswith("-") or is_term(first) or Path(first).exists():
         return
@@ -56,31 +56,39 @@ def _verify_command(arguments: Sequence[str], commands: dict[str, Callable[[Sequ
         raise UserError(f"leyden runs {first}: neither a command nor a folder; {hint}")
 
 
-def _parser(command: str, description: str, more: str = "") -> Arguments:
+def _parser(command: str, description: str, epilog: str = "") -> Arguments:
     prog = f"leyden runs {command}".rstrip()
     return Arguments(
         prog=prog,
         description=description,
-        epilog=more or None,
+        epilog=epilog or None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
 def _list(arguments: Sequence[str]) -> int:
-    """Print the table, or JSON."""
+    """Print the list as a table or as JSON."""
     from leyden.reporting.terminal.run_list import Row, run_list, sorted_by
 
-    more = f"{_TERMS}\nSee also: leyden runs show RUN, leyden runs diff A B, leyden runs rm RUN (--help of each)."
-    parser = _parser("", "The runs that are there: state, age, metrics, cost.", more)
+    epilog = f"{_TERMS}\nSee also: leyden runs show RUN, leyden runs diff A B, leyden runs rm RUN (--help of each)."
+    parser = _parser("", "List runs: state, age, metrics, cost.", epilog)
     parser.add_argument(
-        "words", nargs="*", metavar="FOLDER | key=value", help="where to look (runs), and terms"
+        "selection",
+        nargs="*",
+        metavar="FOLDER | key=value",
+        help="folder of the runs (default: runs), and terms",
     )
     parser.add_argument(
-        "--sort", choices=("age", "metric", "cost"), default="age", help="newest, best or dearest first"
+        "--sort",
+        choices=("age", "metric", "cost"),
+        default="age",
+        help="newest, best or most expensive first (default: age)",
     )
-    parser.add_argument("--json", action="store_true", help="a JSON list, the whole configuration in it")
+    parser.add_argument(
+        "--json", action="store_true", help="print a JSON list, including each run's configuration"
+    )
     given = parser.parse_intermixed_args(arguments)
-    root, terms = folder_and_terms(given.words)
+    root, terms = folder_and_terms(given.selection)
     now = time.time()
     rows = [Row.of(record, now) for record in matching(_records(root), terms)]
     rows = sorted_by(rows, given.sort)
@@ -94,25 +102,25 @@ def _list(arguments: Sequence[str]) -> int:
 
 
 def _records(root: Path) -> list[Record]:
-    """Every run under `root`.
+    """Read every run under `root`.
 
     Raises:
         UserError: there is no such folder.
     """
     if not root.exists() and root == Path("runs"):
         raise UserError(
-            "there is no folder runs here: `leyden train` makes it; or name one: leyden runs FOLDER"
+            "there is no folder runs here: `leyden train` creates it; or give a folder: leyden runs FOLDER"
         )
     return [record for record in survey(root) if is_run(record.folder)]
 
 
 def _show(arguments: Sequence[str]) -> int:
-    """Print one run's page."""
+    """Print the details of one run."""
     from leyden.config.compose import compose
     from leyden.reporting.terminal.run_page import run_page
 
     parser = _parser(
-        "show", "Everything known of one run: state, command, versions, configuration, metrics, files."
+        "show", "Show all details of one run: state, command, versions, configuration, metrics, files."
     )
     parser.add_argument("run", metavar="RUN", help=_RUN)
     _add_root(parser)
@@ -123,14 +131,14 @@ def _show(arguments: Sequence[str]) -> int:
 
 
 def _diff(arguments: Sequence[str]) -> int:
-    """Print what differs between two runs."""
+    """Print the differences between two runs."""
     from leyden.reporting.terminal.run_diff import difference
 
     parser = _parser(
-        "diff", "What differs between two runs: configuration, versions, data, machine, metrics."
+        "diff", "Show the differences between two runs: configuration, versions, data, machine, metrics."
     )
     parser.add_argument("a", metavar="A", help=_RUN)
-    parser.add_argument("b", metavar="B", help="likewise")
+    parser.add_argument("b", metavar="B", help="same as A")
     _add_root(parser)
     given = parser.parse_args(arguments)
     console.print(difference(find_run(given.a, given.runs), find_run(given.b, given.runs)))
@@ -138,53 +146,53 @@ def _diff(arguments: Sequence[str]) -> int:
 
 
 def _add_root(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="the folder that runs lie in (runs)")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
 
 
 def _rm(arguments: Sequence[str]) -> int:
-    """Say what would go, ask, remove."""
+    """List the runs to be removed, ask for confirmation, remove them."""
     parser = _parser(
-        "rm", "Remove runs with all their files, after asking. Running ones are refused.", _TERMS
+        "rm", "Remove runs with all their files, after confirmation. Running ones are rejected.", _TERMS
     )
     parser.add_argument(
-        "words", nargs="+", metavar="RUN | key=value", help=f"{_RUN}; or terms; or a folder and terms"
+        "selection", nargs="+", metavar="RUN | key=value", help=f"{_RUN}; or terms; or a folder and terms"
     )
-    parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    parser.add_argument("--yes", "-y", action="store_true", help="remove without confirmation")
     _add_root(parser)
     given = parser.parse_intermixed_args(arguments)
-    chosen = _chosen(given.words, given.runs)
-    if not chosen:
-        console.print("no run is meant; nothing is removed")
+    selected = _select(given.selection, given.runs)
+    if not selected:
+        console.print("no run matches; nothing removed")
         return 0
-    return 0 if remove(chosen, _without_asking if given.yes else _asked) else 1
+    return 0 if remove(selected, _always_yes if given.yes else _ask) else 1
 
 
-def _chosen(words: Sequence[str], root: Path) -> list[Record]:
-    """The runs named that satisfy the terms; without a name, all that do."""
-    terms = [word for word in words if is_term(word)]
-    names = [word for word in words if not is_term(word)]
-    for word in names if not terms else ():
-        if Path(word).is_dir() and not is_run(Path(word)):
+def _select(selection: Sequence[str], root: Path) -> list[Record]:
+    """Return the given runs that satisfy the terms; if none is given, all runs that do."""
+    terms = [item for item in selection if is_term(item)]
+    names = [item for item in selection if not is_term(item)]
+    for item in names if not terms else ():
+        if Path(item).is_dir() and not is_run(Path(item)):
             raise UserError(
-                f"{word} is no run but a folder of runs: say which, by a term or as '{word.rstrip('/')}/*'"
+                f"{item} is a folder of runs, not a run: select runs by a term, or all by '{item.rstrip('/')}/*'"
             )
-    folders = dict.fromkeys(folder for word in names for folder in find_runs(word, root))
+    folders = dict.fromkeys(folder for item in names for folder in find_runs(item, root))
     records = [read(folder) for folder in folders] if names else _records(root)
     return matching(records, terms)
 
 
-def _without_asking(question: str) -> bool:
+def _always_yes(question: str) -> bool:
     return True
 
 
-def _asked(question: str) -> bool:
-    """Ask on the terminal.
+def _ask(question: str) -> bool:
+    """Ask for confirmation on the terminal.
 
     Raises:
-        UserError: there is none.
+        UserError: stdin is not a terminal.
     """
     if not sys.stdin.isatty():
-        raise UserError("not removed: there is no terminal to ask on; --yes removes without asking")
+        raise UserError("nothing removed: no terminal for the confirmation; use --yes to remove without it")
     try:
         return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:

@@ -1,1 +1,1 @@
-"""Reads run folders and prints them; imports no torch."""
+"""Format results and comparisons of runs as tables, figures and pages; imports no torch."""

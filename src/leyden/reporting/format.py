@@ -1,4 +1,4 @@
-"""Numbers as words: one way to write a value, an interval, a count and a duration, in plain ASCII."""
+"""Format values, intervals, counts and durations as text, in plain ASCII."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ _PREFIXES = ("", "k", "M", "G", "T", "P")
 
 
 def number(value: float | None) -> str:
-    """Four decimals, or five significant digits from 10 on, or a power of ten when four decimals hide it.
+    """Format a number with four decimals, five significant digits from 10 on, scientific notation below 0.001.
 
     >>> number(0.91234), number(1234.5678), number(0.00001234), number(None)
     ('0.9123', '1234.6', '1.23e-05', '-')
@@ -21,18 +21,18 @@ def number(value: float | None) -> str:
 
 
 def interval(estimate: Mapping[str, Any]) -> str:
-    """`[low, high]` of a stored Estimate, or nothing where it has no interval."""
+    """Format the interval of a stored Estimate as `[low, high]`; "" if it has none."""
     low, high = estimate.get("low"), estimate.get("high")
     return "" if low is None or high is None else f"[{number(low)}, {number(high)}]"
 
 
 def estimate(stored: Mapping[str, Any]) -> str:
-    """Value and interval of a stored Estimate."""
+    """Format the value and the interval of a stored Estimate as `value [low, high]`."""
     return f"{number(stored.get('value'))} {interval(stored)}".rstrip()
 
 
 def count(value: float | None) -> str:
-    """A whole number with commas.
+    """Format a number as an integer with thousands separators; "-" for None.
 
     >>> count(1234567.2)
     '1,234,567'
@@ -40,27 +40,27 @@ def count(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:,.0f}"
 
 
-def scaled(value: float | None, unit: str = "") -> str:
-    """Three digits and a prefix of thousands.
+def si_number(value: float | None, unit: str = "") -> str:
+    """Format a value with three significant digits and an SI prefix; "-" for None.
 
-    >>> scaled(137_725_184, "FLOP"), scaled(464_154, "B"), scaled(12, "B")
+    >>> si_number(137_725_184, "FLOP"), si_number(464_154, "B"), si_number(12, "B")
     ('138 MFLOP', '464 kB', '12 B')
     """
     if value is None:
         return UNKNOWN
-    place = 0
-    while abs(value) >= 999.5 and place < len(_PREFIXES) - 1:
-        value, place = value / 1000, place + 1
-    return f"{value:.3g} {_PREFIXES[place]}{unit}".rstrip()
+    prefix = 0
+    while abs(value) >= 999.5 and prefix < len(_PREFIXES) - 1:
+        value, prefix = value / 1000, prefix + 1
+    return f"{value:.3g} {_PREFIXES[prefix]}{unit}".rstrip()
 
 
 def plural(n: int, noun: str, many: str | None = None) -> str:
-    """`1 class`, `2 classes`: the count and the noun that fits it."""
+    """Format a count with its noun in singular or plural: `1 class`, `2 classes`."""
     return f"{n:,} {noun if n == 1 else many or noun + 's'}"
 
 
 def duration(seconds: float | None) -> str:
-    """The two largest units.
+    """Format seconds with at most two units; "-" for None.
 
     >>> duration(0.42), duration(59.96), duration(192), duration(7500)
     ('0.42 s', '1 min 00 s', '3 min 12 s', '2 h 05 min')

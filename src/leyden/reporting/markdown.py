@@ -1,4 +1,4 @@
-"""A result as Markdown, for TensorBoard's text tab and for a README."""
+"""Results as Markdown, for TensorBoard's text tab and for a README."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from leyden.reporting.format import count, estimate, number
 
 
 def metrics_markdown(metrics: Mapping[str, Any]) -> str:
-    """The stored Metrics of one split: a table of the values with their intervals, and one by class."""
+    """Format the stored Metrics of one split: a table of the values with their intervals, and one per class."""
     values = {name: estimate(stored) for name, stored in (metrics.get("values") or {}).items()}
     values |= {name: number(value) for name, value in (metrics.get("scalars") or {}).items()}
     size = f" (n = {count(metrics['n'])})" if "n" in metrics else ""
@@ -23,15 +23,15 @@ def metrics_markdown(metrics: Mapping[str, Any]) -> str:
 
 
 def classes_markdown(classes: Sequence[Mapping[str, Any]], prior: Mapping[str, Any]) -> str:
-    """The minority ledger and the prior ledger of a run, class by class: `classes` and `prior` of result.json."""
+    """Format how often each class was sampled, and its prior: `classes` and `prior` of result.json."""
     header = (
         "class",
         "samples",
         "share",
-        "share the loss sees",
-        "times each was drawn",
+        "share in the loss",
+        "draws per sample",
         "train recall",
-        "gap to val",
+        "train - val recall",
     )
     seen = prior["phases"][-1]["seen"]
     rows = (
@@ -49,11 +49,11 @@ def _class_row(c: Mapping[str, Any]) -> Sequence[str]:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; cells are escaped."""
+    """Format a Markdown table; cells are escaped."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(_escape, line)) + " |" for line in lines)
 
 
-def _escaped(cell: str) -> str:
-    """A class name must not end its cell, its row or its table, nor be taken for HTML."""
+def _escape(cell: str) -> str:
+    """Escape characters that would end the cell or the row, or that would be parsed as HTML."""
     return cell.replace("|", r"\|").replace("<", "&lt;").replace("\n", " ")

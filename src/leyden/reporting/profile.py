@@ -1,4 +1,4 @@
-"""What `leyden profile` found, as tables and as a figure."""
+"""The results of `leyden profile` as tables and as a figure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -7,16 +7,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.console import RenderableType
 
-from leyden.reporting.format import count, duration, scaled
-from leyden.reporting.plots.style import BLUE, ORANGE, PLAIN, label, laid_out, name_axes
+from leyden.reporting.format import count, duration, si_number
+from leyden.reporting.plots.style import BLUE, ORANGE, PLAIN, label, name_axes, new_figure
 from leyden.reporting.terminal.layout import note, plain_table, text
 
-_MOST = 15  # layers that a table shows
-_DRAWN = 40  # and a figure
+_MAX_ROWS = 15  # layers in the table
+_MAX_BARS = 40  # layers in the figure
 
 
 def costs_tables(found: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """The whole, then the layers that cost the most."""
+    """Yield the table of the totals, then that of the most expensive layers."""
     table = plain_table(
         f"{found['model']} on {found['device']}, {found['precision']}", ("", "left"), ("", "left")
     )
@@ -27,59 +27,64 @@ def costs_tables(found: Mapping[str, Any]) -> Iterator[RenderableType]:
     layers = _most_expensive(found["layers"])
     total = max(1, sum(layer["flops"] for layer in layers))
     table = plain_table(
-        "the dearest layers",
+        "most expensive layers",
         *(("layer", "left"), ("", "left"), ("parameters", "right"), ("FLOP", "right"), ("share", "right")),
     )
-    for layer in layers[:_MOST]:
+    for layer in layers[:_MAX_ROWS]:
         share = f"{100 * layer['flops'] / total:.1f} %"
-        numbers = (count(layer["parameters"]), scaled(layer["flops"]), share)
+        numbers = (count(layer["parameters"]), si_number(layer["flops"]), share)
         table.add_row(text(layer["name"]), text(layer["kind"]), *numbers)
     yield table
-    if len(layers) > _MOST:
-        yield note(f"and {len(layers) - _MOST} more (--json has all)")
+    if len(layers) > _MAX_ROWS:
+        yield note(f"and {len(layers) - _MAX_ROWS} more layers (all with --json)")
     if found["uncounted"]:
         yield note(
-            f"FLOPs are too few: {', '.join(found['uncounted'])} ran and counted nothing (an operator that "
-            "torch's counter does not know)"
+            f"the FLOPs are a lower bound: torch's counter does not support an operator of "
+            f"{', '.join(found['uncounted'])}"
         )
 
 
 def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "input", found["input"]
     trained = found["trained_parameters"]
-    frozen = "" if trained == found["parameters"] else f", {count(trained)} of them trained"
+    frozen = "" if trained == found["parameters"] else f", {count(trained)} of them trainable"
     yield "parameters", count(found["parameters"]) + frozen
-    alone = found["flops"] is None  # a loop of the user's own, of which only a step can be called
-    if not alone:
-        yield "FLOPs", f"forward {scaled(found['flops'], 'FLOP')} a sample"
-    ratio = f" ({found['training_flops'] / found['flops']:.2f} times)" if found["flops"] else ""
+    # a module of the user's own, of which only a training step can be measured
+    step_only = found["flops"] is None
+    if not step_only:
+        yield "FLOPs", f"forward pass {si_number(found['flops'], 'FLOP')}/sample"
+    ratio = f" ({found['training_flops'] / found['flops']:.2f} x forward)" if found["flops"] else ""
     yield (
-        "FLOPs" if alone else "",
-        f"a training step {scaled(found['training_flops'], 'FLOP')} a sample{ratio}",
+        "FLOPs" if step_only else "",
+        f"training step {si_number(found['training_flops'], 'FLOP')}/sample{ratio}",
     )
     memory = found["memory"]
     yield (
         "memory",
-        ", ".join(f"{name} {scaled(memory[name], 'B')}" for name in ("parameters", "gradients", "optimizer")),
+        ", ".join(
+            f"{name} {si_number(memory[name], 'B')}" for name in ("parameters", "gradients", "optimizer")
+        ),
     )
-    each = scaled(memory["activations_per_sample"], "B")
+    per_sample = si_number(memory["activations_per_sample"], "B")
     yield (
         "",
-        f"activations {scaled(memory['activations'], 'B')} at batch_size={memory['batch_size']}, {each} a sample",
+        f"activations {si_number(memory['activations'], 'B')} at batch_size={memory['batch_size']}, "
+        f"{per_sample}/sample",
     )
     if memory["peak"] is not None:
-        yield "", f"peak of a training step {scaled(memory['peak'], 'B')}"
-    for size, took in found.get("latency", {}).items():
-        each_second = count(int(size) / took["p50"])
+        yield "", f"peak in a training step {si_number(memory['peak'], 'B')}"
+    for size, latency in found.get("latency", {}).items():
+        throughput = count(int(size) / latency["p50"])
         yield (
             f"batch of {size}",
-            f"p50 {_time(took['p50'])}, p95 {_time(took['p95'])}: {each_second} samples/s ({took['calls']} calls)",
+            f"p50 {_time(latency['p50'])}, p95 {_time(latency['p95'])}: {throughput} samples/s "
+            f"({latency['calls']} calls)",
         )
     energy = found.get("energy")
     if energy is not None:
         joules = energy["joules_per_1000"]
-        told = energy.get("reason") or f"{joules:.3g} J for 1,000 samples ({energy['source']})"
-        yield "energy", told
+        measured = energy.get("reason") or f"{joules:.3g} J per 1,000 samples ({energy['source']})"
+        yield "energy", measured
 
 
 def _time(seconds: float) -> str:
@@ -87,19 +92,21 @@ def _time(seconds: float) -> str:
 
 
 def costs_figure(layers: Sequence[Mapping[str, Any]]) -> Figure:
-    """Bars of each layer's share of all operations and of all parameters, in the order of the net."""
-    kept = _most_expensive(layers)[:_DRAWN]
+    """Plot each layer's share of the FLOPs and of the parameters as bars, in the order of the net."""
+    kept = _most_expensive(layers)[:_MAX_BARS]
     shown = [layer for layer in layers if layer in kept]
-    title = "layers" if len(shown) == len(layers) else f"the {_DRAWN} dearest of {len(layers)} layers"
-    figure = laid_out(7.5, 1.1 + max(1.2, 0.26 * len(shown)))
+    title = (
+        "layers" if len(shown) == len(layers) else f"the {_MAX_BARS} most expensive of {len(layers)} layers"
+    )
+    figure = new_figure(7.5, 1.1 + max(1.2, 0.26 * len(shown)))
     axes = figure.subplots()
     places = np.arange(len(shown))
-    for key, colour, words, low in (
+    for key, colour, name, offset in (
         ("flops", BLUE, "of FLOPs", -0.19),
         ("parameters", ORANGE, "of parameters", 0.19),
     ):
         shares = [layer[key] / max(1, sum(other[key] for other in layers)) for layer in shown]
-        axes.barh(places + low, shares, 0.38, color=colour, label=words)
+        axes.barh(places + offset, shares, 0.38, color=colour, label=name)
     axes.set(title=title, ylim=(len(shown) - 0.4, -0.6))
     axes.set_yticks(places, [label(layer["name"], 32) for layer in shown])
     name_axes(axes, "share of the whole net")
@@ -109,5 +116,5 @@ def costs_figure(layers: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def _most_expensive(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """By operations, then by parameters."""
+    """Sort layers by FLOPs, then by parameters, the most expensive first."""
     return sorted(layers, key=lambda layer: (-layer["flops"], -layer["parameters"]))

@@ -1,4 +1,4 @@
-"""A search's study as its folder tells it: study.json, without Optuna. Figures, and sections for the report.
+"""A search's study, read from study.json without Optuna: best trials, figures, and sections for the report.
 
 study.json = {"schema": 1, "name", "storage", "sampler", "pruner", "seed", "total",
               "goals": [{"name", "direction"}], "params": {key: {"log"}}, "best": [numbers],
@@ -20,50 +20,54 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from leyden.reporting.format import number, plural
-from leyden.reporting.plots.style import BLUE, GREY, ORANGE, VERMILION, label, laid_out
+from leyden.reporting.plots.style import BLUE, GREY, ORANGE, VERMILION, label, new_figure
 from leyden.utils.errors import UserError
 from leyden.utils.files import read_object, write_text
 
 SCHEMA = 1
-_SHOWN = 10  # of the best trials
-_COLUMNS = 3  # panels of a figure beside each other
+_MAX_BEST = 10  # best trials listed
+_COLUMNS = 3  # panels of a figure per row
 _MARKS = {"pruned": (GREY, "x"), "failed": (VERMILION, "v")}
 
 
 def load(folder: Path) -> dict[str, Any]:
-    """study.json of a study's folder.
+    """Read study.json from a study's folder.
 
     Raises:
-        UserError: it is damaged, or of a schema that this Leyden does not know.
+        UserError: it is damaged, or its schema version is not supported.
     """
-    known = read_object(folder / "study.json", json.loads)
-    if known.get("schema") != SCHEMA:
+    study = read_object(folder / "study.json", json.loads)
+    if study.get("schema") != SCHEMA:
         raise UserError(
-            f"{folder / 'study.json'} is of schema {known.get('schema')}, this leyden knows {SCHEMA}"
+            f"{folder / 'study.json'} has schema version {study.get('schema')}, this leyden supports {SCHEMA}: "
+            "use the leyden that wrote it"
         )
-    return known
+    return study
 
 
 def find(root: Path) -> list[Path]:
-    """The folders of all studies at or under `root`."""
+    """Return the folders of all studies at or under `root`, sorted."""
     return sorted(path.parent for path in root.rglob("study.json")) if root.is_dir() else []
 
 
-def best_words(study: Mapping[str, Any], command: Callable[[Sequence[str]], str]) -> str:
-    """The best trials with their values, parameters and commands, as lines of text."""
+def format_best(study: Mapping[str, Any], command: Callable[[Sequence[str]], str]) -> str:
+    """Format the best trials with their values and commands, one or two lines each.
+
+    command: returns the command line for a trial's overrides.
+    """
     by_number = {trial["number"]: trial for trial in study["trials"]}
     best = [by_number[n] for n in study["best"]]
     if not best:
         return "no trial is complete"
-    many = f"{plural(len(best), 'trial')} that no other beats in all:" if len(study["goals"]) > 1 else ""
-    lines = [many] if many else []
-    for trial in best[:_SHOWN]:
-        lines.append(f"{'' if many else 'best: '}trial {trial['number']}: {_values(study, trial)}")
+    front = f"{plural(len(best), 'Pareto-optimal trial')}:" if len(study["goals"]) > 1 else ""
+    lines = [front] if front else []
+    for trial in best[:_MAX_BEST]:
+        lines.append(f"{'' if front else 'best: '}trial {trial['number']}: {_format_values(study, trial)}")
         lines.append(f"  {command(trial['words'])}")
     return "\n".join(lines)
 
 
-def _values(study: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
+def _format_values(study: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{goal['name']} {number(value)}" for goal, value in zip(study["goals"], trial["values"], strict=True)
     )
@@ -73,30 +77,33 @@ def _values(study: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
 
 
 def write_figures(folder: Path) -> list[Path]:
-    """history.svg, importance.svg, slice.svg in the study's folder; returns those there is something to draw for."""
-    drawn = {folder / f"{name}.svg": svg for name, svg in figures(load(folder)).items()}
-    for path, svg in drawn.items():
+    """Write history.svg, importance.svg and slice.svg to the study's folder; returns the paths written.
+
+    A figure without data is not written.
+    """
+    files = {folder / f"{name}.svg": svg for name, svg in figures(load(folder)).items()}
+    for path, svg in files.items():
         write_text(path, svg)
-    return list(drawn)
+    return list(files)
 
 
 def figures(study: Mapping[str, Any]) -> dict[str, str]:
-    """name -> SVG of history, importance and slice."""
-    if not _complete(study):
+    """Return the figures as SVG by name: history, slice and, if known, importance; {} without a complete trial."""
+    if not _complete_trials(study):
         return {}
-    drawn = {"history": history(study), "slice": slices(study)}
+    found = {"history": history(study), "slice": slices(study)}
     if study["importance"]:
-        drawn["importance"] = importance(study)
-    return {name: _svg(figure, f"{study['name']}-{name}") for name, figure in drawn.items()}
+        found["importance"] = importance(study)
+    return {name: _svg(figure, f"{study['name']}-{name}") for name, figure in found.items()}
 
 
 def history(study: Mapping[str, Any]) -> Figure:
-    """Each goal by trial, with the best so far as a line; pruned trials at their last value."""
+    """Plot each goal over the trial number, with the best so far as a line; pruned trials at their last value."""
     goals = study["goals"]
-    figure = laid_out(7.5, 2.8 * len(goals))
+    figure = new_figure(7.5, 2.8 * len(goals))
     for place, goal in enumerate(goals):
         axes = figure.add_subplot(len(goals), 1, place + 1)
-        done = [(trial["number"], trial["values"][place]) for trial in _complete(study)]
+        done = [(trial["number"], trial["values"][place]) for trial in _complete_trials(study)]
         axes.plot(*zip(*done, strict=True), "o", color=BLUE, label="trial", markersize=4)
         better = max if goal["direction"] == "maximize" else min
         best = [better(value for _, value in done[: i + 1]) for i in range(len(done))]
@@ -113,12 +120,12 @@ def history(study: Mapping[str, Any]) -> Figure:
 
 
 def importance(study: Mapping[str, Any]) -> Figure:
-    """The share of each parameter in what the values of a goal differ by."""
-    known = study["importance"]
-    most = max(map(len, known.values()))
-    figure = laid_out(7.5, (0.8 + 0.35 * most) * len(known))
-    for place, (goal, shares) in enumerate(known.items()):
-        axes = figure.add_subplot(len(known), 1, place + 1)
+    """Plot the importance of each parameter for each goal: its share of the variance of the goal's values."""
+    by_goal = study["importance"]
+    most = max(map(len, by_goal.values()))
+    figure = new_figure(7.5, (0.8 + 0.35 * most) * len(by_goal))
+    for place, (goal, shares) in enumerate(by_goal.items()):
+        axes = figure.add_subplot(len(by_goal), 1, place + 1)
         ordered = sorted(shares.items(), key=lambda item: item[1])
         axes.barh([label(key, 32) for key, _ in ordered], [share for _, share in ordered], color=BLUE)
         axes.set(xlabel=f"importance for {label(goal)}", xlim=(0, 1))
@@ -126,10 +133,10 @@ def importance(study: Mapping[str, Any]) -> Figure:
 
 
 def slices(study: Mapping[str, Any]) -> Figure:
-    """Each goal over each parameter; the colour is the trial's number, later ones are darker."""
+    """Plot each goal over each parameter; later trials are darker."""
     goals, keys = study["goals"], list(study["params"])
     rows_each = -(-len(keys) // _COLUMNS)
-    figure = laid_out(7.5, 2.6 * rows_each * len(goals))
+    figure = new_figure(7.5, 2.6 * rows_each * len(goals))
     for place, goal in enumerate(goals):
         for i, key in enumerate(keys):
             row, column = place * rows_each + i // _COLUMNS, i % _COLUMNS
@@ -140,20 +147,20 @@ def slices(study: Mapping[str, Any]) -> Figure:
 
 
 def _slice(axes: Axes, study: Mapping[str, Any], place: int, key: str) -> None:
-    there = [trial for trial in _complete(study) if key in trial["params"]]
-    chosen = [trial["params"][key] for trial in there]
-    if not all(isinstance(value, int | float) for value in chosen):
-        chosen = [label(str(value), 14) for value in chosen]
+    trials = [trial for trial in _complete_trials(study) if key in trial["params"]]
+    settings = [trial["params"][key] for trial in trials]
+    if not all(isinstance(value, int | float) for value in settings):
+        settings = [label(str(value), 14) for value in settings]
         axes.tick_params("x", rotation=30)
     elif study["params"][key]["log"]:
         axes.set_xscale("log")
-    values = [trial["values"][place] for trial in there]
+    values = [trial["values"][place] for trial in trials]
     axes.scatter(
-        chosen, values, c=[trial["number"] for trial in there], cmap="Blues", edgecolors=GREY, vmin=-5
+        settings, values, c=[trial["number"] for trial in trials], cmap="Blues", edgecolors=GREY, vmin=-5
     )
 
 
-def _complete(study: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _complete_trials(study: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [trial for trial in study["trials"] if trial["state"] == "complete"]
 
 
@@ -162,7 +169,7 @@ def _is_pruned(trial: Mapping[str, Any]) -> bool:
 
 
 def _svg(figure: Figure, name: str) -> str:
-    """The figure as an <svg> element: text stays text, and its ids clash with no other figure's on a page."""
+    """Return the figure as an <svg> element, with text as text and ids that are unique within a page."""
     file = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Title": name})
@@ -174,14 +181,13 @@ def _svg(figure: Figure, name: str) -> str:
 
 
 def sections(root: Path) -> list[tuple[str, str]]:
-    """(title, HTML) of every study under `root`, for a page that works offline."""
+    """Return (title, HTML) of every study at or under `root`; the HTML loads no external resources."""
     return [(f"Search {load(folder)['name']}", _section(folder)) for folder in find(root)]
 
 
 def _section(folder: Path) -> str:
     study = load(folder)
-    drawn = figures(study)
-    plots = "".join(f"<h3>{name.capitalize()}</h3>{svg}" for name, svg in sorted(drawn.items()))
+    plots = "".join(f"<h3>{name.capitalize()}</h3>{svg}" for name, svg in sorted(figures(study).items()))
     return "".join(_summary(study)) + plots
 
 
@@ -191,13 +197,13 @@ def _summary(study: Mapping[str, Any]) -> Iterator[str]:
         states[trial["state"]] = states.get(trial["state"], 0) + 1
     goals = ", ".join(f"{goal['direction']} {goal['name']}" for goal in study["goals"])
     counts = ", ".join(f"{n} {state}" for state, n in states.items())
-    how = f"sampler {study['sampler']}, pruner {study['pruner']}, seed {study['seed']}"
+    settings = f"sampler {study['sampler']}, pruner {study['pruner']}, seed {study['seed']}"
     total = study["total"]
-    yield f"<p>{html.escape(f'{goals}; {counts} of {total}; {how}')}</p>"
+    yield f"<p>{html.escape(f'{goals}; {counts} of {total}; {settings}')}</p>"
     heads = ["trial", *(goal["name"] for goal in study["goals"]), "parameters", "command"]
     yield "<table><tr>" + "".join(f"<th>{html.escape(head)}</th>" for head in heads) + "</tr>"
     by_number = {trial["number"]: trial for trial in study["trials"]}
-    for trial in (by_number[n] for n in study["best"][:_SHOWN]):
+    for trial in (by_number[n] for n in study["best"][:_MAX_BEST]):
         params = ", ".join(f"{key}={_short_value(value)}" for key, value in trial["params"].items())
         command = shlex.join(["leyden", "train", *trial["words"]])
         cells = [str(trial["number"]), *map(number, trial["values"]), params]

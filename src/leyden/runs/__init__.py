@@ -1,1 +1,1 @@
-"""Run folders: names (fingerprints), locks, states, manifests, results; read without torch."""
+"""Run folders: fingerprints, locks, states, manifests, results; readable without torch."""

@@ -1,6 +1,6 @@
-"""Which run is meant by a word: a folder, a glob, a fingerprint, a folder's name, or the beginning of one of these.
+"""Find runs by a pattern: a folder, a glob, a fingerprint, a folder's name, or a prefix of one of these.
 
-one("46d0", Path("runs")), named("runs/*/digits-mlp-*", Path("runs"))
+find_run("46d0", Path("runs")), find_runs("runs/*/digits-mlp-*", Path("runs"))
 """
 
 from fnmatch import fnmatchcase
@@ -10,51 +10,50 @@ from pathlib import Path
 from leyden.runs.records import Record, read, run_folders
 from leyden.utils.errors import UserError, nearest
 
-_TRACES = ("manifest.json", ".lock", "checkpoints")  # beside config.yaml, of a run without a result
-_MOST_NAMED = 5
+_RUN_FILES = ("manifest.json", ".lock", "checkpoints")  # next to config.yaml, of a run without a result
+_MAX_LISTED = 5
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is a run's; one that holds a config.yaml of something else is not."""
+    """Whether a folder is a run's; a config.yaml alone is not sufficient."""
     if (folder / "result.json").exists():
         return True
-    return (folder / "config.yaml").exists() and any((folder / name).exists() for name in _TRACES)
+    return (folder / "config.yaml").exists() and any((folder / name).exists() for name in _RUN_FILES)
 
 
-def find_run(word: str, root: Path) -> Record:
-    """The one run that is meant.
+def find_run(pattern: str, root: Path) -> Record:
+    """Return the record of the one run that matches.
 
     Raises:
-        UserError: none is, or several are.
+        UserError: no run matches, or several do.
     """
-    folders = find_runs(word, root)
+    folders = find_runs(pattern, root)
     if len(folders) > 1:
-        listed = ", ".join(str(folder) for folder in folders[:_MOST_NAMED])
-        more = f" and {len(folders) - _MOST_NAMED} more" if len(folders) > _MOST_NAMED else ""
-        raise UserError(f"{word}: {len(folders)} runs are meant, one is needed: {listed}{more}")
+        matches = ", ".join(str(folder) for folder in folders[:_MAX_LISTED])
+        more = f" and {len(folders) - _MAX_LISTED} more" if len(folders) > _MAX_LISTED else ""
+        raise UserError(f"{pattern}: {len(folders)} runs match, expected one: {matches}{more}")
     return read(folders[0])
 
 
-def find_runs(word: str, root: Path) -> list[Path]:
-    """The folders of the runs that are meant, at least one. A folder of runs means all in it.
+def find_runs(pattern: str, root: Path) -> list[Path]:
+    """Return the folders of the runs that match, at least one. A folder of runs matches all runs in it.
 
     Raises:
-        UserError: there is no such run, or no folder `root` to look in.
+        UserError: no run matches, or the folder `root` does not exist.
     """
-    typed = sorted(glob(word)) if has_magic(word) else [word]  # noqa: PTH207 - it may begin with / or be ./x
-    given = map(Path, typed)
-    found = [run for path in given if path.is_dir() for run in _runs_in(path)]
+    paths = sorted(glob(pattern)) if has_magic(pattern) else [pattern]  # noqa: PTH207 - it may begin with / or be ./x
+    found = [run for path in map(Path, paths) if path.is_dir() for run in _runs_in(path)]
     if found:
         return found
     if not root.is_dir():
-        raise UserError(f"{root}: there is no such folder; name the one that runs lie in with --runs FOLDER")
+        raise UserError(f"{root}: there is no such folder; give the folder of the runs with --runs FOLDER")
     runs = _runs_in(root)
-    for matches in (_whole, _glob, _beginning):
-        found = [folder for folder in runs if any(matches(name, word) for name in _names(folder, root))]
+    for matches in (_matches_exactly, _matches_glob, _matches_prefix):
+        found = [folder for folder in runs if any(matches(name, pattern) for name in _names(folder, root))]
         if found:
             return found
-    near = nearest(word, [folder.name for folder in runs])
-    raise UserError(f"{word}: no run of this name or fingerprint under {root}; {near}")
+    near = nearest(pattern, [folder.name for folder in runs])
+    raise UserError(f"{pattern}: no run with this name or fingerprint under {root}; {near}")
 
 
 def _runs_in(folder: Path) -> list[Path]:
@@ -62,18 +61,18 @@ def _runs_in(folder: Path) -> list[Path]:
 
 
 def _names(folder: Path, root: Path) -> tuple[str, ...]:
-    """Its name, its fingerprint, its place under root."""
-    place = folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.name
-    return folder.name, folder.name.rpartition("-")[2], place
+    """Return a run's folder name, its fingerprint and its path relative to `root`."""
+    relative = folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.name
+    return folder.name, folder.name.rpartition("-")[2], relative
 
 
-def _whole(name: str, word: str) -> bool:
-    return name == word.rstrip("/")
+def _matches_exactly(name: str, pattern: str) -> bool:
+    return name == pattern.rstrip("/")
 
 
-def _glob(name: str, word: str) -> bool:
-    return has_magic(word) and fnmatchcase(name, word)
+def _matches_glob(name: str, pattern: str) -> bool:
+    return has_magic(pattern) and fnmatchcase(name, pattern)
 
 
-def _beginning(name: str, word: str) -> bool:
-    return name.startswith(word)
+def _matches_prefix(name: str, pattern: str) -> bool:
+    return name.startswith(pattern)

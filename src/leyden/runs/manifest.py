@@ -1,4 +1,4 @@
-"""Who, what, where and with what: everything about a run that is not its configuration."""
+"""The manifest of a run: its environment, that is everything that is not its configuration."""
 
 import functools
 import os
@@ -15,7 +15,7 @@ from leyden.runs.result import SCHEMA
 if TYPE_CHECKING:
     from leyden.config.schema import Config
 
-_LONGEST_DIFF = 1_000_000  # characters of changes.diff
+_MAX_DIFF = 1_000_000  # characters of changes.diff
 _PACKAGES = (
     "leyden",
     "torch",
@@ -30,12 +30,19 @@ _PACKAGES = (
 
 @functools.cache
 def packages() -> Mapping[str, str]:
-    """Installed versions of what a result may depend on."""
+    """Return the installed versions of the packages that a result may depend on."""
     return {name: version(name) for name in _PACKAGES}
 
 
 def manifest(config: "Config", data_fingerprint: str, threads: int, command: Sequence[str]) -> dict[str, Any]:
-    """Who, what, where and with what: everything about a run that is not its configuration."""
+    """Return the content of manifest.json: versions, git state, hardware, threads, command, working folder.
+
+    Args:
+        config: of the run.
+        data_fingerprint: of the content of the data.
+        threads: number of torch's threads.
+        command: the command that trains the run.
+    """
     import torch
 
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -57,7 +64,7 @@ def manifest(config: "Config", data_fingerprint: str, threads: int, command: Seq
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """Commit of the user's own checkout and whether anything in it is changed; empty outside git."""
+    """Return the commit of the user's checkout, and whether it has uncommitted changes; empty outside git."""
     head, *changed = _git(folder, "status", "--porcelain=v2", "--branch").splitlines() or [""]
     commit = head.removeprefix("# branch.oid ")
     changes = [line for line in changed if not line.startswith("#")]
@@ -65,14 +72,16 @@ def git_state(folder: Path) -> dict[str, Any]:
 
 
 def git_diff(folder: Path) -> str:
-    """What of the tracked files is not committed, as a patch; empty outside git, cut where it is very long."""
-    return _git(folder, "diff", "HEAD")[:_LONGEST_DIFF]
+    """Return the uncommitted changes of tracked files as a patch, truncated if very long; empty outside git."""
+    return _git(folder, "diff", "HEAD")[:_MAX_DIFF]
 
 
-def _git(folder: Path, *words: str) -> str:
-    """What git answers; nothing where there is no git, no checkout or no answer in time."""
+def _git(folder: Path, *arguments: str) -> str:
+    """Return git's output; "" without git, outside a checkout, or after a timeout."""
     try:
-        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, timeout=10, check=False)
+        process = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.decode(errors="replace") if done.returncode == 0 else ""
+    return process.stdout.decode(errors="replace") if process.returncode == 0 else ""

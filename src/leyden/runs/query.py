@@ -1,10 +1,10 @@
-"""Which runs are meant: terms such as `seed=1,2`, `optimizer.lr<0.01`, `model=cnn`, `state=failed`, `test/mcc>=.9`.
+"""Filter runs by terms such as `seed=1,2`, `optimizer.lr<0.01`, `model=cnn`, `state=failed`, `test/mcc>=.9`.
 
     matching(find(Path("runs")), ["model=cnn,mlp", "state=complete"])
 
 A term is KEY OPERATOR VALUE. KEY is a key of the configuration, or a group that has a name or a target (`model`,
 `optimizer`), or state, folder, experiment, seconds, or a metric (`val/accuracy`, `test/accuracy`). OPERATOR is one of
-= != < <= > >=. VALUE is a number, a word, a glob or a list in brackets; after = and != also several, with commas.
+= != < <= > >=. VALUE is a number, a text, a glob or a list in brackets; after = and != also several, with commas.
 """
 
 import operator
@@ -31,16 +31,16 @@ _ORDER: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_OWN_KEYS = ("state", "folder", "experiment", "seconds")  # of a record itself, beside its configuration
+_RECORD_KEYS = ("state", "folder", "experiment", "seconds")  # of a record itself, not of its configuration
 _STATES = ("new", *STATUSES, "stale", "damaged")
 _COMMA = re.compile(r",(?![^\[]*\])")  # not the commas within [...]
 
 
 def matching(records: Sequence[Record], terms: Sequence[str]) -> list[Record]:
-    """The records that satisfy every term, in their order.
+    """Return the records that satisfy every term, in the given order.
 
     Raises:
-        UserError: a term does not parse, or its key occurs in no record; the nearest is named.
+        UserError: a term cannot be parsed, or no record has its key; the nearest key is suggested.
     """
     parsed = [Term.parse(text) for text in terms]
     for term in parsed if records else ():
@@ -61,24 +61,24 @@ def find_matching(root: str | Path = "runs", terms: Sequence[str] = ()) -> list[
     return matching([record for record in survey(Path(root)) if is_run(record.folder)], terms)
 
 
-def folder_and_terms(words: Sequence[str]) -> tuple[Path, list[str]]:
-    """The arguments of a command that reads runs: a folder (without one, `runs`) and terms, in any order.
+def folder_and_terms(arguments: Sequence[str]) -> tuple[Path, list[str]]:
+    """Split the arguments of a command that reads runs into a folder (default: `runs`) and terms.
 
     Raises:
-        UserError: there are two folders.
+        UserError: two folders are given.
     """
-    terms = [word for word in words if is_term(word)]
-    folders = [word for word in words if not is_term(word)]
+    terms = [argument for argument in arguments if is_term(argument)]
+    folders = [argument for argument in arguments if not is_term(argument)]
     if len(folders) > 1:
         raise UserError(
-            f"{folders[0]} and {folders[1]}: one folder is expected; runs are chosen by terms, key=value"
+            f"{folders[0]} and {folders[1]}: expected one folder; select runs by terms, key=value"
         )
     return Path(folders[0] if folders else "runs"), terms
 
 
-def is_term(word: str) -> bool:
-    """Whether a word of the command line is a term; a path that is there is none, whatever its name."""
-    return _TERM.fullmatch(word) is not None and not Path(word).exists()
+def is_term(argument: str) -> bool:
+    """Whether an argument is a term; the path of an existing file or folder is not."""
+    return _TERM.fullmatch(argument) is not None and not Path(argument).exists()
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,10 @@ class Term:
 
     @classmethod
     def parse(cls, text: str) -> "Term":
-        """Read it.
+        """Parse a term.
 
         Raises:
-            UserError: it has no operator or no value, < or > stands before what is no number, or no state is so called.
+            UserError: it has no operator or no value, < or > is used with a non-number, or the state is unknown.
         """
         found = _TERM.fullmatch(text.strip())
         if found is None or not found[3]:
@@ -104,16 +104,14 @@ class Term:
             )
         key, sign, value = found.groups()
         if sign in _ORDER and _number(value) is None:
-            raise UserError(
-                f"{text!r}: {sign} compares numbers, and {value!r} is none; = takes words and globs"
-            )
+            raise UserError(f"{text!r}: {sign} expects a number, got {value!r}; = accepts text and globs")
         values = tuple(part.strip() for part in _COMMA.split(value))
         if key == "state":
             _verify_states(text, values)
         return cls(text, key, sign.replace("==", "="), values)
 
     def holds(self, record: Record) -> bool:
-        """Whether a run satisfies it; one that has no such key satisfies `=-`, as tables show it, and `!=` others."""
+        """Whether a run satisfies the term; one without the key satisfies `=-` (as in tables) and any other `!=`."""
         found = values_of(record, self.key)
         if self.sign in _ORDER:
             limit = float(self.values[0])
@@ -125,13 +123,13 @@ class Term:
 
 
 def values_of(record: Record, key: str) -> list[Any]:
-    """What a run has under a key, most often one value; [] where it has none.
+    """Return the values that a run has for a key, usually one; [] if it has none.
 
-    A complete run that is stale has two states. Of a group: its name, or the name of its target, as its option is
-    called.
+    A complete run that is stale has two states. The value of a group is its name, or the name of its target in the
+    spelling of the option.
     """
     if key == "state":
-        return [record.state, *(["stale"] if stale(record) else [])]
+        return [record.state, *(["stale"] if version_changes(record) else [])]
     if key in ("folder", "experiment"):
         return [str(record.folder) if key == "folder" else record.experiment]
     if key == "seconds":
@@ -144,8 +142,8 @@ def values_of(record: Record, key: str) -> list[Any]:
     return _names_of_group(_node(record.config, key))
 
 
-def stale(record: Record) -> list[str]:
-    """What of a complete run's software has changed since: ["torch 2.14.1 -> 2.15.0"]; as Run.stale, without a file."""
+def version_changes(record: Record) -> list[str]:
+    """Return the version changes since a complete run was made: ["torch 2.14.1 -> 2.15.0"]; reads no file."""
     if record.state != "complete":
         return []
     then = record.result.get("made_with") or {}
@@ -162,8 +160,8 @@ def _installed(package: str) -> str:
 
 
 def keys_of(records: Iterable[Record]) -> set[str]:
-    """Every key that a term about these runs may have."""
-    known = set(_OWN_KEYS)
+    """Return every key that a term on these runs may use."""
+    known = set(_RECORD_KEYS)
     for record in records:
         known |= record.keys.keys()
         known |= {key.rpartition("._target_")[0] or key.rpartition(".name")[0] for key in record.keys}
@@ -179,7 +177,7 @@ def _verify_states(text: str, values: Iterable[str]) -> None:
 
 
 def _verify_key(term: Term, records: Sequence[Record]) -> None:
-    if term.key in _OWN_KEYS:
+    if term.key in _RECORD_KEYS:
         return
     if any(
         value is not None or term.key in record.keys
@@ -193,9 +191,9 @@ def _verify_key(term: Term, records: Sequence[Record]) -> None:
     below = sorted(key for key in known if key.startswith(f"{term.key}."))
     if below:
         raise UserError(
-            f"{term.text}: {term.key} holds more than one value; name one: {', '.join(below[:8])}"
+            f"{term.text}: {term.key} contains several keys; give one of them: {', '.join(below[:8])}"
         )
-    raise UserError(f"{term.text}: no run here has the key {term.key}; {nearest(term.key, known)}")
+    raise UserError(f"{term.text}: none of these runs has the key {term.key}; {nearest(term.key, known)}")
 
 
 def _node(config: Mapping[str, Any], key: str) -> Any:
@@ -206,7 +204,7 @@ def _node(config: Mapping[str, Any], key: str) -> Any:
 
 
 def _names_of_group(node: Any) -> list[Any]:
-    """`model` is called by its name; `optimizer`, which has none, by its class: AdamW is adamw, OneCycle one_cycle."""
+    """Return the names of a group's option: `name` if it has one (model), else its class (AdamW, adamw, one_cycle)."""
     if not isinstance(node, Mapping):
         return []
     if "name" in node:
@@ -218,7 +216,7 @@ def _names_of_group(node: Any) -> list[Any]:
 
 
 def _same(value: Any, wanted: str) -> bool:
-    """A value against what was typed: numbers by size, lists and null by YAML, all else as text with globs."""
+    """Compare a value with a typed one: numbers numerically, lists and null as YAML, all else as text with globs."""
     if isinstance(value, bool) or value is None:
         return wanted.lower() == {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int | float):
@@ -230,7 +228,7 @@ def _same(value: Any, wanted: str) -> bool:
 
 
 def _number(value: Any) -> float | None:
-    """A number, also one written as text; a truth value is none."""
+    """Convert a number, or a number as text, to float; None for all else, booleans included."""
     if isinstance(value, bool):
         return None
     try:
@@ -246,4 +244,4 @@ def _yaml(text: str) -> Any:
         return text
 
 
-UNSET = "-"  # a key that a group does not set: the signature's default holds
+UNSET = "-"  # shown for a key that a group does not set: the signature's default applies

@@ -1,18 +1,18 @@
-"""A run's folder: identity, lock, state, manifest, result. All plain files, all written atomically.
+"""A run's folder: lock, state, manifest, result. Plain files, written atomically.
 
     runs/<experiment>/<name>-<fingerprint>/
       config.yaml     the composed configuration
-      manifest.json   versions, git, hardware, threads, command, data;  changes.diff: what git had not committed
-      spec.json       facts about the data (DataSpec)
-      metrics.csv     a row an epoch
-      result.json     from the start on: status, command, configuration; at the end metrics, best, cost
+      manifest.json   versions, git, hardware, threads, command, data;  changes.diff: uncommitted changes
+      spec.json       the DataSpec: classes, shapes, sizes
+      metrics.csv     one row per epoch
+      result.json     from the start: status, command, configuration; at the end also metrics, best, cost
       checkpoints/    last, previous, best
       predictions/    outputs for val and test
       tensorboard/    event files
 
-States: new, running, interrupted, failed, pruned (by a search), complete; a complete run recorded with another
-Leyden or torch is also stale: it is shown, and done again only with force=true. A result.json that says "running"
-while nobody holds the lock is of a process that died: the run is interrupted.
+States: new, running, interrupted, failed, pruned (by a search), complete. A complete run that was made with another
+version of Leyden or torch is also stale: its result is shown, and it is trained again only with force=true. If
+result.json says "running" and no process holds the lock, the process has died: the run is interrupted.
 """
 
 import fcntl
@@ -33,7 +33,7 @@ from leyden.utils.errors import UserError, nearest
 from leyden.utils.files import cannot_write, damaged, is_locked, read_object, write_json, write_text
 
 State = Literal["new", "running", "interrupted", "failed", "pruned", "complete"]
-STATUSES = ("running", "interrupted", "failed", "pruned", "complete")  # what result.json may say
+STATUSES = ("running", "interrupted", "failed", "pruned", "complete")  # valid values in result.json
 EXIT_STATUS = {
     "complete": 0,
     "pruned": 0,
@@ -42,34 +42,34 @@ EXIT_STATUS = {
     "interrupted": 130,
 }  # of a command, by state
 
-# Keys that change no result: where things lie, what a run is called, when its state is saved, which search it is of;
-# and arguments of the Trainer that say what is shown, not what is computed.
+# Keys that change no result: paths, the run's name, when its state is saved, the search that it belongs to; and
+# arguments of the Trainer that affect only the display.
 COSMETIC = (
     *("name", "runs", "cache", "data_root", "force", "trial"),
     *("checkpoint_minutes", "checkpoint_steps"),
 )
-SHOWN = ("log_every_n_steps", "profiler", "num_sanity_val_steps", "default_root_dir")
+DISPLAY_ARGUMENTS = ("log_every_n_steps", "profiler", "num_sanity_val_steps", "default_root_dir")
 
-_DECIDING = ("leyden", "torch")  # other versions of these make a finished run stale
+_STALE_PACKAGES = ("leyden", "torch")  # a finished run is stale if the version of one of these has changed
 _HEADER = ("command", "started", "data", "made_with", "config")  # of result.json, known before training
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, existing or not yet."""
+    """A run's folder, which need not exist yet."""
 
     folder: Path
 
     @property
     def checkpoints(self) -> Path:
-        """Where the checkpoints lie."""
+        """The folder of the checkpoints."""
         return self.folder / "checkpoints"
 
     def result(self) -> dict[str, Any] | None:
-        """result.json, or None if there is none.
+        """Read result.json and add `folder`; None if there is no file.
 
         Raises:
-            UserError: it is damaged or of a schema that this Leyden does not know.
+            UserError: it is damaged, or its schema version is not supported.
         """
         path = self.folder / "result.json"
         if not path.exists():
@@ -80,34 +80,34 @@ class Run:
             raise damaged(path, "no schema" if schema is None else f"status {stored.get('status')!r}")
         if schema not in READABLE:
             raise UserError(
-                f"{path} is of schema {schema}, this leyden knows {SCHEMA}: use the leyden that wrote it"
+                f"{path} has schema version {schema}, this leyden supports {SCHEMA}: use the leyden that wrote it"
             )
         return {**stored, "folder": str(self.folder)}
 
     def command(self) -> Sequence[str]:
-        """The words that made it; without a record of them, those of the default."""
+        """Return the command that trains the run; `leyden train` if none is recorded."""
         return (self.result() or {}).get("command") or ("leyden", "train")
 
     def state(self) -> State:
-        """What is known of the run without changing anything."""
-        return "running" if self.locked() else self.state_file()
+        """Return the run's state; reads only."""
+        return "running" if self.is_locked() else self.state_file()
 
     def state_file(self) -> State:
-        """What the run's files say, whether or not somebody is at work on it now."""
+        """Return the state according to the run's files, ignoring the lock."""
         result = self.result()
         if result is None:
             return "interrupted" if self.resume_point() else "new"
         return "interrupted" if result["status"] == "running" else result["status"]
 
     def stamp(self) -> int:
-        """Changes whenever result.json is written: nanoseconds, 0 where there is none."""
+        """Return the modification time of result.json in nanoseconds; 0 if there is no file."""
         path = self.folder / "result.json"
         return path.stat().st_mtime_ns if path.exists() else 0
 
-    def settled(self, known: int, force: bool) -> bool:
-        """Whether nothing is left to do for a command that found the stamp `known` when it began.
+    def is_done(self, known: int, force: bool) -> bool:
+        """Whether nothing is left to do for a command at whose start the stamp was `known`.
 
-        A complete run is done, unless forced; and so is any that another process has brought to its end since.
+        True for a complete run, unless forced, and for any run that another process has finished since.
         """
         result = self.result()
         if result is None or result["status"] in ("running", "interrupted"):
@@ -134,29 +134,29 @@ class Run:
         )
 
     def manifest(self) -> dict[str, Any]:
-        """manifest.json; empty if there is none."""
+        """Read manifest.json; empty if there is none."""
         path = self.folder / "manifest.json"
         return read_object(path, json.loads) if path.exists() else {}
 
-    def stale(self) -> list[str]:
-        """What of a finished run's software has changed since: ["torch 2.14.1 -> 2.15.0"]."""
+    def version_changes(self) -> list[str]:
+        """Return the version changes since the run was made: ["torch 2.14.1 -> 2.15.0"]."""
         then = self.manifest().get("packages", {})
         now = packages()
-        return [f"{p} {then[p]} -> {now[p]}" for p in _DECIDING if p in then and then[p] != now[p]]
+        return [f"{p} {then[p]} -> {now[p]}" for p in _STALE_PACKAGES if p in then and then[p] != now[p]]
 
     def resume_point(self) -> Path | None:
-        """The checkpoint to go on from, if there is one."""
+        """Return the newest checkpoint to resume from, or None."""
         candidates = (self.checkpoints / "last.ckpt", self.checkpoints / "previous.ckpt")
         return next((path for path in candidates if path.exists()), None)
 
     @contextmanager
     def lock(self, waiting: Callable[[], None]) -> Iterator[None]:
-        """Hold the run: one process at a time. `waiting` is called once if another holds it.
+        """Hold the run's exclusive lock within the block; `waiting` is called once if another process holds it.
 
-        POSIX record locks (lockf) go with the process that took them, so a dead owner holds nothing and a forked
-        orphan inherits nothing.
+        POSIX record locks (lockf) belong to the process that took them: a dead owner holds none, and a forked child
+        inherits none. After a UserError a folder that was created here is removed, unless it has a checkpoint.
         """
-        made = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
+        created = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
         with self._open_lock() as file:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -166,12 +166,12 @@ class Run:
             try:
                 yield
             except UserError:
-                if made and self.resume_point() is None:
-                    self._leave_nothing(made[1:])
+                if created and self.resume_point() is None:
+                    self._remove(created[1:])
                 raise
 
-    def _leave_nothing(self, parents: Sequence[Path]) -> None:
-        """Nothing came of the run: remove its folder, and those of the folders above that were made for it alone."""
+    def _remove(self, parents: Sequence[Path]) -> None:
+        """Remove the run's folder, and those of the parent folders that were created for it and are empty."""
         shutil.rmtree(self.folder)
         for folder in parents:
             if any(folder.iterdir()):
@@ -185,12 +185,12 @@ class Run:
         except OSError as error:
             raise cannot_write(self.folder, error) from error
 
-    def locked(self) -> bool:
-        """Whether another process is at work on the run."""
+    def is_locked(self) -> bool:
+        """Whether another process holds the run's lock."""
         return is_locked(self.folder / ".lock")
 
     def begin(self, plain: Mapping[str, Any], manifest: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
-        """Write what is known before training; drop the result of an earlier try."""
+        """Create the folder's content before training: config.yaml, manifest.json, spec.json, and a new result.json."""
         for name in ("checkpoints", "predictions"):
             (self.folder / name).mkdir(exist_ok=True)
         write_text(
@@ -198,14 +198,14 @@ class Run:
         )
         write_json(self.folder / "manifest.json", manifest)
         write_json(self.folder / "spec.json", spec)
-        software = {name: manifest.get("packages", {}).get(name) for name in _DECIDING}
+        software = {name: manifest.get("packages", {}).get(name) for name in _STALE_PACKAGES}
         known = {name: manifest.get(name) for name in ("command", "started", "data")}
         self._write_result({"status": "running", **known, "made_with": software, "config": _finite(plain)})
 
     def clear(self) -> None:
-        """Forget an earlier try wholly: force=true, or a failed run that starts again.
+        """Remove all output of an earlier attempt, for force=true or to restart a failed run.
 
-        The result goes first: killed half-way, the run must not look complete.
+        result.json is removed first: if this is killed half-way, the run must not appear complete.
         """
         for name in ("result.json", "metrics.csv", "error.txt", "changes.diff"):
             (self.folder / name).unlink(missing_ok=True)
@@ -213,7 +213,7 @@ class Run:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def finish(self, result: Mapping[str, Any]) -> dict[str, Any]:
-        """Complete result.json by what came of the run."""
+        """Write the final result.json: the fields known from the start, and `result`; returns it with `folder`."""
         stored = self.result() or {}
         header = {name: stored[name] for name in _HEADER if name in stored}
         return self._write_result({**header, **result})
@@ -225,7 +225,7 @@ class Run:
 
 
 def _finite(value: Any) -> Any:
-    """A configuration as JSON can hold it: infinities and NaN as text."""
+    """Replace infinities and NaN in a configuration by text, since JSON has neither."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
@@ -234,10 +234,10 @@ def _finite(value: Any) -> Any:
 
 
 def load_config(folder: Path) -> dict[str, Any]:
-    """The plain configuration of a run's folder.
+    """Read config.yaml of a run's folder.
 
     Raises:
-        UserError: there is no such folder, or it is not a run's.
+        UserError: the folder does not exist, or it is not a run's.
     """
     path = folder / "config.yaml"
     if not path.exists():
@@ -247,6 +247,6 @@ def load_config(folder: Path) -> dict[str, Any]:
             else []
         )
         raise UserError(
-            f"{folder} is not the folder of a run (no config.yaml in it); {nearest(str(folder), near)}"
+            f"{folder} is not the folder of a run (it contains no config.yaml); {nearest(str(folder), near)}"
         )
     return read_object(path, yaml.safe_load)

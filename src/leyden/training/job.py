@@ -117,7 +117,7 @@ def run(
     known = place.stamp() if known is None else known
     if verbose:
         _print_config(plain)
-    if place.settled(known, config.force):
+    if place.is_done(known, config.force):
         return _show_stored(place, verbose)
     slurm.verify(config.trainer)
     verify_trainer(config)
@@ -126,7 +126,7 @@ def run(
     ledger = made.ledger(module)
     _print_notes(made, ledger)
     with place.lock(lambda: console.print(f"{place.folder} is running in another process; waiting for it")):
-        if place.settled(known, config.force):
+        if place.is_done(known, config.force):
             return _show_stored(place, verbose)
         from leyden.training.fit import fit
 
@@ -156,7 +156,7 @@ def _show_stored(place: Any, verbose: bool) -> Outcome:
         message = (result.get("error") or {}).get("message", "")
         print(f"leyden: {place.folder} {result['status']} in another process: {message}", file=sys.stderr)
         return Outcome(result["status"], result, message)
-    changed = place.stale()
+    changed = place.version_changes()
     note = f"; stale, since it was made with other software ({', '.join(changed)})" if changed else ""
     console.print(f"finished before{note}: this is its result (force=true trains again)")
     _print_result(result, verbose)

@@ -1,1 +1,1 @@
-"""`leyden report`: runs compared. `assessment` says what; terminal, exports and page how it looks."""
+"""`leyden report`: compare groups of runs. `report` computes the content; terminal, export and html format it."""

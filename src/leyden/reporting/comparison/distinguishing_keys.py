@@ -1,4 +1,4 @@
-"""Which keys tell groups apart, and how a key and its value are written: `optimizer._target_` is `optimizer`, SGD."""
+"""The keys that distinguish groups, and their display form: `optimizer._target_` is shown as `optimizer`, SGD."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,20 +11,23 @@ Settings = Mapping[str, Any]
 
 
 def distinguishing_keys(settings: Sequence[Settings]) -> list[str]:
-    """The keys that differ, the fewest that tell all: within `model`, what the model's name says is left out."""
+    """Return the keys that differ between groups, without those that another key of the same part determines.
+
+    For instance, keys of `model` that are determined by the model's name are omitted.
+    """
     keys = {key for of_group in settings for key in of_group}
     columns = {key: tuple(hashable(of_group.get(key, UNSET)) for of_group in settings) for key in keys}
     differing = sorted((key for key in keys if len(set(columns[key])) > 1), key=_rank)
     kept: list[str] = []
     for key in differing:
         same_part = (other for other in kept if _root(other) == _root(key))
-        if not any(_says(columns[other], columns[key]) for other in same_part):
+        if not any(_determines(columns[other], columns[key]) for other in same_part):
             kept.append(key)
     return kept
 
 
 def _rank(key: str) -> tuple[str, int, str]:
-    """Names first, then classes, the outermost first; the rest by the alphabet."""
+    """Sort key: names first, then classes, the outermost first; the rest alphabetically."""
     kind = 0 if key.endswith(".name") else 1 if key.endswith("._target_") else 2
     return _root(key), kind * 10 + (key.count(".") if kind < 2 else 0), key
 
@@ -33,31 +36,31 @@ def _root(key: str) -> str:
     return key.partition(".")[0]
 
 
-def _says(one: Sequence[Any], other: Sequence[Any]) -> bool:
+def _determines(one: Sequence[Any], other: Sequence[Any]) -> bool:
     """Whether equal values of `one` always come with equal values of `other`."""
     return len(set(zip(one, other, strict=True))) == len(set(one))
 
 
 def heading(key: str) -> str:
-    """A key as a person types it: model, optimizer, optimizer.lr."""
+    """Return a key as it is typed: model, optimizer, optimizer.lr."""
     return key.removesuffix(".name").removesuffix("._target_")
 
 
 def format_value(settings: Settings, key: str) -> str:
-    """Its value in a group."""
+    """Format a key's value in a group; "-" if it is not set."""
     if key not in settings:
         return UNSET
     value = settings[key]
     if key.endswith("._target_"):
         return str(value).rpartition(".")[2]
-    words = {None: "null", True: "true", False: "false"}
+    literals = {None: "null", True: "true", False: "false"}
     if value is None or isinstance(value, bool):
-        return words[value]
+        return literals[value]
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def resolve(names: Iterable[str], settings: Sequence[Settings]) -> list[str]:
-    """Keys as typed after --by: `model` is model.name, `optimizer` its class.
+    """Resolve keys as typed after --by: `model` to model.name, `optimizer` to its class.
 
     Raises:
         UserError: no run has such a key.
@@ -67,6 +70,8 @@ def resolve(names: Iterable[str], settings: Sequence[Settings]) -> list[str]:
     for name in names:
         key = next((k for k in (name, f"{name}.name", f"{name}._target_") if k in known), None)
         if key is None:
-            raise UserError(f"--by {name}: no run here has this key; {nearest(name, map(heading, known))}")
+            raise UserError(
+                f"--by {name}: none of these runs has this key; {nearest(name, map(heading, known))}"
+            )
         found.append(key)
     return found

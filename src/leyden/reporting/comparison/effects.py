@@ -1,10 +1,10 @@
-"""Which keys matter: main effects and pairs, by least squares on dummies, whether the design is balanced or not.
+"""Main effects and pairwise interactions of keys, by least squares on dummy variables, for any design.
 
     found = effects([{"model": "cnn", "lr": "0.1"}, ...], [0.93, ...])
     found.keys[0].levels[0].difference, found.pairs[0].share
 
 The model of the main effects is sum-coded: an effect is a value's difference from the mean over all values of
-its key, the other keys held equal. The residual variance is that of the model with all pairs.
+its key, the other keys held constant. The residual variance is that of the model with all pairs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,14 +19,13 @@ from scipy.special import fdtrc
 from leyden.reporting.comparison.statistics import holm, quantile
 
 Floats = NDArray[np.float64]
-_MOST_DUMMIES = 60  # in all: a key with another value in each run is no factor
-_RANK = 1e-10  # an eigenvalue below this share of the largest is a column that others hold already
-_MOST_COLUMNS = 150  # of the model with all pairs; above it what is left within cells is the noise
+_MAX_DUMMIES = 60  # in total: a key with a different value in each run is not a factor
+_MAX_COLUMNS = 150  # of the model with all pairs; above it the noise is the variance within cells
 
 
 @dataclass(frozen=True)
 class Level:
-    """One value of a key: its effect with a 95 % interval. n: runs."""
+    """One value of a key: its effect with a 95 % interval. n: number of runs."""
 
     value: str
     n: int
@@ -37,10 +36,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Share:
-    """A key, or a pair of keys: its share of the variance of the runs, and the p of its F test, by Holm over all.
-
-    spread: of a key, the largest less the smallest effect.
-    """
+    """A key, or a pair of keys: its share of the variance of the runs, and the p of its F test, by Holm over all."""
 
     names: tuple[str, ...]
     share: float
@@ -49,26 +45,26 @@ class Share:
 
     @property
     def spread(self) -> float:
-        """Largest less smallest effect; 0 for a pair."""
+        """Largest minus smallest effect; 0 for a pair."""
         found = [level.difference for level in self.levels]
         return max(found) - min(found) if found else 0.0
 
 
 @dataclass(frozen=True)
 class Effects:
-    """Keys and pairs, the largest share first; a pair that the runs cannot tell is left out.
+    """Keys and pairs, the largest share first; a pair that cannot be estimated from the runs is omitted.
 
-    `why` says why there are none; residual: the share left over.
+    residual: the remaining share of the variance; reason: why there are no effects, else "".
     """
 
     keys: tuple[Share, ...] = ()
     pairs: tuple[Share, ...] = ()
     residual: float = 0.0
-    why: str = ""
+    reason: str = ""
 
 
 class _Cells(NamedTuple):
-    """Runs of equal settings as one row: how many, their mean, and the squares within them all."""
+    """Runs of equal settings as one cell: number of runs, mean, and the sum of squares within all cells."""
 
     codes: NDArray[np.int64]  # (cells, factors)
     n: Floats
@@ -77,38 +73,43 @@ class _Cells(NamedTuple):
 
 
 class _Fit(NamedTuple):
-    squares: float  # residual
-    freedom: float  # of the residual
+    squares: float  # residual sum of squares
+    freedom: float  # residual degrees of freedom
 
 
-class _Tested(NamedTuple):
+class _FTest(NamedTuple):
     names: tuple[str, ...]
     explained: float
     p: float | None
 
 
 def effects(settings: Sequence[Mapping[str, str]], values: Sequence[float]) -> Effects:
-    """Of runs with these values of keys; every mapping has the same keys. Keys that vary together count as one."""
+    """Estimate the effects of keys on the values of runs; keys that vary together are treated as one.
+
+    Args:
+        settings: of each run, {key: value}; all have the same keys.
+        values: of each run.
+    """
     factors = _factors(settings)
     if len(factors) < 2:
-        return Effects(why="fewer than two keys vary")
+        return Effects(reason="fewer than two keys vary")
     cells = _cells(np.stack([codes for codes, _ in factors.values()], axis=1), np.asarray(values, np.float64))
     total = _fit(cells, [])
     dummies = {
         name: _contrasts(len(levels))[cells.codes[:, place]]
         for place, (name, (_, levels)) in enumerate(factors.items())
     }
-    why = _refusal(dummies, cells, total)
-    if why:
-        return Effects(why=why)
+    reason = _not_estimable(dummies, cells, total)
+    if reason:
+        return Effects(reason=reason)
     main, products = _fit(cells, dummies.values()), _products(dummies)
     noise = _noise(cells, dummies, products, main)
     keys = [
-        _tested((name,), _fit(cells, [d for n, d in dummies.items() if n != name]), main, noise)
+        _f_test((name,), _fit(cells, [d for n, d in dummies.items() if n != name]), main, noise)
         for name in dummies
     ]
     pairs = [
-        _tested(names, main, _fit(cells, [*dummies.values(), columns]), noise)
+        _f_test(names, main, _fit(cells, [*dummies.values(), columns]), noise)
         for names, columns in products.items()
     ]
     adjusted = holm([found.p for found in (*keys, *pairs)])
@@ -128,7 +129,7 @@ def effects(settings: Sequence[Mapping[str, str]], values: Sequence[float]) -> E
 
 
 def _factors(settings: Sequence[Mapping[str, str]]) -> dict[str, tuple[NDArray[np.int64], list[str]]]:
-    """name -> (level of each run, names of the levels); keys that part the runs alike share a name."""
+    """Return name -> (level of each run, names of the levels); keys that partition the runs equally are merged."""
     merged: dict[tuple[int, ...], list[str]] = {}
     for name in settings[0] if settings else ():
         column = [of_run[name] for of_run in settings]
@@ -144,7 +145,7 @@ def _factors(settings: Sequence[Mapping[str, str]]) -> dict[str, tuple[NDArray[n
 
 
 def _cells(codes: NDArray[np.int64], y: Floats) -> _Cells:
-    """A fit on the cells' means, weighted by their runs, is the fit on the runs."""
+    """Aggregate runs to cells: a fit on the cells' means, weighted by their runs, equals the fit on the runs."""
     unique, of_run = np.unique(codes, axis=0, return_inverse=True)
     of_run = of_run.reshape(-1)
     n = np.bincount(of_run).astype(np.float64)
@@ -152,22 +153,22 @@ def _cells(codes: NDArray[np.int64], y: Floats) -> _Cells:
     return _Cells(unique, n, mean, float(((y - mean[of_run]) ** 2).sum()))
 
 
-def _refusal(dummies: Mapping[str, Floats], cells: _Cells, total: _Fit) -> str:
-    """Why nothing can be said; empty if something can."""
-    if sum(d.shape[1] for d in dummies.values()) > _MOST_DUMMIES:
+def _not_estimable(dummies: Mapping[str, Floats], cells: _Cells, total: _Fit) -> str:
+    """Return the reason why no effect can be estimated; "" if effects can."""
+    if sum(d.shape[1] for d in dummies.values()) > _MAX_DUMMIES:
         return "the keys have too many values"
     if total.squares <= 1e-18 * float(cells.n.sum()):
-        return "all runs agree"
+        return "all runs have equal values"
     design = _design(cells, dummies.values())
     if np.linalg.matrix_rank(design) < design.shape[1]:
-        return "the keys do not vary independently of each other in these runs"
+        return "the keys do not vary independently in these runs"
     if cells.n.sum() <= design.shape[1]:
         return "there are too few runs"
     return ""
 
 
 def _contrasts(levels: int) -> Floats:
-    """(levels, levels - 1), sum coding: from coefficients to the effect of every level; the last is less the rest."""
+    """Return the sum coding (levels, levels - 1) from coefficients to effects; the last is minus the others' sum."""
     return np.vstack([np.eye(levels - 1), -np.ones(levels - 1)])
 
 
@@ -176,7 +177,7 @@ def _design(cells: _Cells, dummies: Iterable[Floats]) -> Floats:
 
 
 def _products(dummies: Mapping[str, Floats]) -> dict[tuple[str, ...], Floats]:
-    """The interaction's columns of every pair of keys."""
+    """Return the interaction columns of every pair of keys."""
     return {
         (one, two): np.einsum("ni,nj->nij", dummies[one], dummies[two]).reshape(len(dummies[one]), -1)
         for one, two in combinations(dummies, 2)
@@ -184,9 +185,9 @@ def _products(dummies: Mapping[str, Floats]) -> dict[tuple[str, ...], Floats]:
 
 
 def _fit(cells: _Cells, dummies: Iterable[Floats]) -> _Fit:
-    """Least squares by the normal equations; columns that the runs cannot tell apart count once.
+    """Weighted least squares by the normal equations; collinear columns count once.
 
-    Dummies are -1, 0 and 1, so the equations are sound, and for thousands of cells far cheaper than an SVD.
+    With dummies of -1, 0 and 1 the equations are well conditioned, and for thousands of cells far cheaper than an SVD.
     """
     weights = np.sqrt(cells.n)
     design = _design(cells, dummies) * weights[:, None]
@@ -200,22 +201,22 @@ def _fit(cells: _Cells, dummies: Iterable[Floats]) -> _Fit:
 
 
 def _noise(cells: _Cells, dummies: Mapping[str, Floats], products: Mapping[Any, Floats], main: _Fit) -> _Fit:
-    """What is left by all pairs (of very many, within cells); by the main effects where that is nothing."""
+    """Return the residual of the model with all pairs (of very many: within cells), or else of the main effects."""
     columns = [*dummies.values(), *products.values()]
-    if sum(c.shape[1] for c in columns) <= _MOST_COLUMNS:
-        whole = _fit(cells, columns)
+    if sum(c.shape[1] for c in columns) <= _MAX_COLUMNS:
+        full = _fit(cells, columns)
     else:
-        whole = _Fit(cells.within, float(cells.n.sum()) - len(cells.n))
-    return whole if whole.freedom >= 1 else main
+        full = _Fit(cells.within, float(cells.n.sum()) - len(cells.n))
+    return full if full.freedom >= 1 else main
 
 
-def _tested(names: tuple[str, ...], without: _Fit, fitted: _Fit, noise: _Fit) -> _Tested:
-    """What the columns explain beyond the fit without them; the F test against the noise."""
+def _f_test(names: tuple[str, ...], without: _Fit, fitted: _Fit, noise: _Fit) -> _FTest:
+    """Return the sum of squares that the columns explain beyond the fit without them, and its F test."""
     explained, freedom = max(without.squares - fitted.squares, 0.0), without.freedom - fitted.freedom
     if freedom < 1 or noise.squares <= 0:
-        return _Tested(names, explained, None)
+        return _FTest(names, explained, None)
     ratio = (explained / freedom) / (noise.squares / noise.freedom)
-    return _Tested(names, explained, float(fdtrc(freedom, noise.freedom, ratio)))
+    return _FTest(names, explained, float(fdtrc(freedom, noise.freedom, ratio)))
 
 
 def _levels(
@@ -224,7 +225,7 @@ def _levels(
     cells: _Cells,
     noise: _Fit,
 ) -> dict[str, tuple[Level, ...]]:
-    """The effect of each value of each key, with its t interval."""
+    """Return the effect of each value of each key, with its t interval."""
     design = _design(cells, dummies.values())
     weighted = design * cells.n[:, None]
     inverse = np.linalg.inv(design.T @ weighted)

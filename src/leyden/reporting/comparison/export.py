@@ -1,4 +1,4 @@
-"""A report as Markdown and as CSV. Markdown is rounded as in the terminal; CSV has every digit, a row a group."""
+"""A report as Markdown and as CSV. Markdown is rounded like the terminal; CSV has full precision, a row per group."""
 
 import csv
 import io
@@ -11,13 +11,13 @@ from leyden.reporting.comparison.distinguishing_keys import heading
 from leyden.reporting.comparison.report import COSTS, Part, Report, Row
 from leyden.reporting.comparison.terminal import (
     COST_HEADS,
-    cost_words,
-    effect_word,
-    fronts_word,
-    interval,
-    p_word,
-    signed,
-    test_word,
+    format_costs,
+    format_effect,
+    format_fronts,
+    format_interval,
+    format_p,
+    format_signed,
+    format_test,
     verdict,
 )
 from leyden.reporting.format import UNKNOWN, number
@@ -38,13 +38,13 @@ _COMPARISON = (
 
 
 def markdown(report: Report) -> str:
-    """Every table of the report."""
+    """Return all tables and notes of the report as Markdown."""
     blocks = [block for part in report.parts for block in _part(part, report)]
     return "\n\n".join([*blocks, _list(notes.of_report(report))]) + "\n"
 
 
-def _list(words: Iterator[str]) -> str:
-    return "\n".join(f"- {word}" for word in words)
+def _list(items: Iterator[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
 
 
 def _part(part: Part, report: Report) -> Iterator[str]:
@@ -59,15 +59,15 @@ def _part(part: Part, report: Report) -> Iterator[str]:
         "95 % interval",
         "sd",
         *COST_HEADS,
-        "trade-off in",
+        "Pareto-optimal in",
         "",
     ]
     yield md.table(header, map(_mean_row, part.rows))
-    said = _list(notes.of_part(part))
-    if said:
-        yield said
+    part_notes = _list(notes.of_part(part))
+    if part_notes:
+        yield part_notes
     if part.baseline is not None:
-        yield f"### Against the baseline, #{part.baseline.number} ({part.baseline.label})"
+        yield f"### Compared with the baseline, #{part.baseline.number} ({part.baseline.label})"
         names = [
             "#",
             "group",
@@ -77,52 +77,54 @@ def _part(part: Part, report: Report) -> Iterator[str]:
             "p",
             "p by Holm",
             "effect size",
-            "could show",
+            "MDE",
             "test",
         ]
         yield md.table(names, (_comparison_row(row, report) for row in part.rows if row.comparison))
         yield _list(notes.of_comparison(part))
     if part.effects.keys:
-        yield "### Which keys matter"
+        yield "### Main effects and interactions"
         yield md.table(["key", "share", "p by Holm", "value", "effect", "95 % interval"], _effect_rows(part))
 
 
 def _mean_row(row: Row) -> Sequence[str]:
     summary = row.summary
-    remarks_ = [*row.marks, *(f"{n} {state}" for state, n in row.group.states().items())]
+    marks = [*row.marks, *(f"{n} {state}" for state, n in row.group.states().items())]
     return [
         *(str(row.number), *row.values, row.group.counted, number(summary.mean if summary else None)),
-        *(interval(row), number(summary.sd if summary else None)),
-        *(*cost_words(row), fronts_word(row), ", ".join(remarks_)),
+        *(format_interval(row), number(summary.sd if summary else None)),
+        *(*format_costs(row), format_fronts(row), ", ".join(marks)),
     ]
 
 
 def _comparison_row(row: Row, report: Report) -> Sequence[str]:
     test = row.comparison
     assert test is not None
-    limits = UNKNOWN if test.low is None else f"[{signed(test.low)}, {signed(test.high)}]"
-    difference = f"**{signed(test.difference)}**" if test.shown else signed(test.difference)
-    numbers = [p_word(test.p), p_word(test.adjusted), effect_word(test), number(test.detectable)]
-    said = [verdict(test, report.higher), limits]
-    return [str(row.number), row.label, difference, *said, *numbers, test_word(test)]
+    limits = UNKNOWN if test.low is None else f"[{format_signed(test.low)}, {format_signed(test.high)}]"
+    difference = (
+        f"**{format_signed(test.difference)}**" if test.significant else format_signed(test.difference)
+    )
+    numbers = [format_p(test.p), format_p(test.adjusted), format_effect(test), number(test.detectable)]
+    result = [verdict(test, report.higher), limits]
+    return [str(row.number), row.label, difference, *result, *numbers, format_test(test)]
 
 
 def _effect_rows(part: Part) -> Iterator[Sequence[str]]:
     for share in part.effects.keys:
-        for place, level in enumerate(share.levels):
-            first = (share.names[0], f"{share.share:.1%}", p_word(share.p)) if not place else ("", "", "")
+        for index, level in enumerate(share.levels):
+            first = (share.names[0], f"{share.share:.1%}", format_p(share.p)) if not index else ("", "", "")
             yield [
                 *first,
                 level.value,
-                signed(level.difference),
-                f"[{signed(level.low)}, {signed(level.high)}]",
+                format_signed(level.difference),
+                f"[{format_signed(level.low)}, {format_signed(level.high)}]",
             ]
     for pair in part.effects.pairs:
-        yield [" x ".join(pair.names), f"{pair.share:.1%}", p_word(pair.p), "", "", ""]
+        yield [" x ".join(pair.names), f"{pair.share:.1%}", format_p(pair.p), "", "", ""]
 
 
 def table(report: Report) -> str:
-    """CSV: experiment, data, every key that tells groups apart anywhere, then numbers; empty where there is none."""
+    """Return CSV: experiment, data, every key that distinguishes groups of any part, numbers; empty if missing."""
     keys = list(dict.fromkeys(key for part in report.parts for key in part.columns))
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -147,7 +149,7 @@ def table(report: Report) -> str:
 
 
 def _heads() -> list[str]:
-    """Of the comparison with the baseline."""
+    """Return the headings of the columns of the comparison with the baseline."""
     return [f"baseline_{name}" for name in (*_COMPARISON, "verdict")]
 
 

@@ -1,9 +1,9 @@
-"""Runs that are one configuration but for their seed, as groups; groups on the same data, as cohorts.
+"""Groups of runs that differ only in their seed, and cohorts of groups on the same data.
 
     for cohort in cohorts(records, Metric("test", "accuracy")):
         for group in cohort.groups: print(group.settings["model.name"], list(group.values.values()))
 
-A k-fold's folds (and left-out groups) are pooled like seeds. Runs of other data are never in one cohort.
+The folds of a cross-validation (and left-out groups) are pooled like seeds. A cohort never mixes data.
 """
 
 from collections import Counter, defaultdict
@@ -13,23 +13,23 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from leyden.runs.records import Record
-from leyden.runs.run import COSMETIC, SHOWN
+from leyden.runs.run import COSMETIC, DISPLAY_ARGUMENTS
 
-# What a group's runs may differ in: their luck, what changes no result, how fast data are read.
-# data.source is told by the data's fingerprint.
-_LUCK = ("seed", "split.seed")
-_READING = ("data.workers", "data.limit_gb", "data.eval_batch_size")
-_BELOW = ("logger", "data.source", "sweep")
-# split by class -> the keys that say which part of the data is tested
-_PARTS = {"KFold": ("split.fold",), "LeaveOneGroupOut": ("split.test_group", "split.val_group")}
+# Keys in which the runs of a group may differ: seeds, and what changes no result.
+# data.source is identified by the data's fingerprint.
+_SEED_KEYS = ("seed", "split.seed")
+_LOADING_KEYS = ("data.workers", "data.limit_gb", "data.eval_batch_size")
+_IGNORED_NODES = ("logger", "data.source", "sweep")
+# class of the split -> the keys that select which part of the data is tested
+_FOLD_KEYS = {"KFold": ("split.fold",), "LeaveOneGroupOut": ("split.test_group", "split.val_group")}
 _SOURCE = "data.source."
-_MOST_TOLD = 3  # arguments by which data of one name are told apart
+_MAX_ARGUMENTS = 3  # arguments of the source listed to distinguish data of one name
 FOLDS = 5  # KFold's default
-TRIVIAL = ("majority", "linear")  # models that are there to be beaten
+TRIVIAL = ("majority", "linear")  # trivial baseline models
 
 
 class Metric(NamedTuple):
-    """What is reported: test/accuracy."""
+    """A metric of a split, such as test/accuracy."""
 
     split: str
     name: str
@@ -38,17 +38,17 @@ class Metric(NamedTuple):
         return f"{self.split}/{self.name}"
 
     def of(self, record: Record) -> float | None:
-        """Its value in a run."""
+        """Return its value in a run; None if the run has none."""
         return record.metric(self.split, self.name)
 
 
 class Replicate(NamedTuple):
-    """What tells the runs of one group apart; runs of two groups with equal ones are a pair."""
+    """The seeds and the fold of a run within its group; runs of two groups with equal replicates form a pair."""
 
     seed: Any
     split_seed: Any
     part: tuple[Any, ...]
-    rest: frozenset[tuple[str, Any]]  # with --by: the configuration that is averaged over
+    rest: frozenset[tuple[str, Any]]  # with --by: the settings that are averaged over
 
 
 @dataclass
@@ -56,10 +56,12 @@ class Group:
     """Runs of one configuration.
 
     Attributes:
-        settings: the flat configuration that they share, less what they may differ in.
-        runs: the complete ones that have the metric; values: theirs.
-        unfinished: failed, pruned, interrupted, running, new; without: complete, but without the metric.
-        repeated: complete runs whose seed is there already: the newest is counted.
+        settings: the flat configuration that they share, without the keys in which they may differ.
+        runs: complete runs that have the metric.
+        values: the metric of each of `runs`.
+        unfinished: runs that are failed, pruned, interrupted, running or new.
+        without: complete runs without the metric.
+        repeated: complete runs that are superseded by a newer one with the same seed.
     """
 
     settings: Mapping[str, Any]
@@ -71,56 +73,56 @@ class Group:
 
     @property
     def trivial(self) -> str:
-        """Its model, if that is a trivial one; else ""."""
+        """The name of its model if that is a trivial baseline; else ""."""
         name = self.settings.get("model.name")
         return name if name in TRIVIAL else ""
 
     @property
     def folds(self) -> int:
-        """Parts of its cross-validation; 1 where there is none."""
+        """Number of folds of its cross-validation; 1 without one."""
         split = _class_name(self.settings.get("split._target_"))
         if split == "KFold":
             return int(self.settings.get("split.k", FOLDS))
-        return len({replicate.part for replicate in self.runs}) if split in _PARTS else 1
+        return len({replicate.part for replicate in self.runs}) if split in _FOLD_KEYS else 1
 
     @property
-    def shared(self) -> float:
-        """n_test / n_train of runs whose training data overlap; 0 for seeds alone."""
+    def overlap(self) -> float:
+        """n_test / n_train of runs whose training data overlap (folds); 0 if they differ only in the seed."""
         return 1 / (self.folds - 1) if self.folds > 1 else 0.0
 
     @property
     def seeds(self) -> int:
-        """Different seeds (of the run and of the split) among the counted runs."""
+        """Number of different seeds (of the run and of the split) among `runs`."""
         return len({(replicate.seed, replicate.split_seed) for replicate in self.runs})
 
     @property
     def counted(self) -> str:
-        """How many runs are averaged, as `5`, or with a cross-validation as `10 (2x5)`, or `9 of 2x5`."""
+        """Number of averaged runs as text: `5`; with a cross-validation `10 (2x5)`, or `9 of 2x5` if incomplete."""
         n, product = len(self.runs), self.seeds * self.folds
         if self.folds < 2 or not n:
             return str(n)
         return f"{n} ({self.seeds}x{self.folds})" if n == product else f"{n} of {self.seeds}x{self.folds}"
 
     def all_runs(self) -> Iterable[Record]:
-        """Every run that belongs here, counted or not."""
+        """Yield every run of the group, averaged or not."""
         yield from self.runs.values()
         for others in (self.repeated, self.without, self.unfinished):
             yield from others
 
     def mean_of(self, cost: str) -> float | None:
-        """Mean of `seconds` or `parameters` over the counted runs; None where one does not say."""
+        """Return the mean of a cost (`seconds`, `parameters`, `flops`) over `runs`; None if one does not record it."""
         found = [(run.result.get("cost") or {}).get(cost) for run in self.runs.values()]
         known = [value for value in found if value is not None]
         return sum(known) / len(known) if known and len(known) == len(found) else None
 
     def states(self) -> dict[str, int]:
-        """How many are unfinished, by state."""
+        """Return the number of unfinished runs by state."""
         return dict(Counter(record.state for record in self.unfinished))
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """The groups of one experiment on the same data. source: what tells these data from others of that name."""
+    """The groups of one experiment on the same data. source: arguments that distinguish data of the same name."""
 
     experiment: str
     data: str
@@ -129,20 +131,20 @@ class Cohort:
 
     @property
     def data_name(self) -> str:
-        """As the configuration calls the data."""
+        """The name of the data in the configuration."""
         return str(next((g.settings["data.name"] for g in self.groups if "data.name" in g.settings), "data"))
 
     def records(self) -> Iterable[Record]:
-        """Every run."""
+        """Yield every run of the cohort."""
         for group in self.groups:
             yield from group.all_runs()
 
 
 def cohorts(records: Sequence[Record], metric: Metric, by: Sequence[str] = ()) -> list[Cohort]:
-    """Sort runs into groups, and groups by experiment and data.
+    """Group runs by configuration, and the groups by experiment and data.
 
-    by: group by these keys alone; runs that differ in others are then averaged together.
-    Damaged runs, and those without a configuration, are in none.
+    by: group only by these keys, and average over all others.
+    Damaged runs and runs without a configuration are omitted.
     """
     found: dict[tuple[str, str], dict[frozenset[tuple[str, Any]], Group]] = {}
     for record in records:
@@ -150,35 +152,37 @@ def cohorts(records: Sequence[Record], metric: Metric, by: Sequence[str] = ()) -
             continue
         kept = _settings(record.keys)
         signature = frozenset((key, hashable(value)) for key, value in kept.items())
-        chosen = _chosen(kept, by) if by else signature
-        place = (record.experiment, str(record.result.get("data")))
-        group = found.setdefault(place, {}).setdefault(chosen, Group(kept))
-        _add(group, record, metric, signature - chosen if by else frozenset())
-    return _split_cohorts([Cohort(*place, list(groups.values())) for place, groups in found.items()])
+        group_key = _group_key(kept, by) if by else signature
+        cohort = (record.experiment, str(record.result.get("data")))
+        group = found.setdefault(cohort, {}).setdefault(group_key, Group(kept))
+        _add(group, record, metric, signature - group_key if by else frozenset())
+    return _label_sources([Cohort(*cohort, list(groups.values())) for cohort, groups in found.items()])
 
 
-def _split_cohorts(every: Sequence[Cohort]) -> list[Cohort]:
-    """Those of the same experiment and name of data say in which arguments of the source they differ."""
+def _label_sources(every: Sequence[Cohort]) -> list[Cohort]:
+    """Set `source` of cohorts with the same experiment and data name to the arguments in which they differ."""
     sources = [_source(cohort) for cohort in every]
     seen: dict[tuple[str, str, str], set[Any]] = defaultdict(set)
     for cohort, source in zip(every, sources, strict=True):
         for key, value in source.items():
             seen[cohort.experiment, cohort.data_name, key].add(hashable(value))
-    told = []
+    labelled = []
     for cohort, source in zip(every, sources, strict=True):
         keys = [key for key in source if len(seen[cohort.experiment, cohort.data_name, key]) > 1]
-        told.append(replace(cohort, source=", ".join(f"{key}={source[key]}" for key in keys[:_MOST_TOLD])))
-    return told
+        labelled.append(
+            replace(cohort, source=", ".join(f"{key}={source[key]}" for key in keys[:_MAX_ARGUMENTS]))
+        )
+    return labelled
 
 
 def _source(cohort: Cohort) -> dict[str, Any]:
-    """Arguments of the source of the data, of any of the runs."""
+    """Return the arguments of the data source, from the first run."""
     keys = next(iter(cohort.records())).keys
     return {key.removeprefix(_SOURCE): value for key, value in keys.items() if key.startswith(_SOURCE)}
 
 
-def _chosen(kept: Mapping[str, Any], by: Sequence[str]) -> frozenset[tuple[str, Any]]:
-    """What makes a group under --by; a trivial model is never averaged with what is to beat it."""
+def _group_key(kept: Mapping[str, Any], by: Sequence[str]) -> frozenset[tuple[str, Any]]:
+    """Return the key of a group under --by; trivial baselines are never averaged with other models."""
     keys = [*by, "model.name"] if kept.get("model.name") in TRIVIAL else by
     return frozenset((key, hashable(kept.get(key))) for key in keys)
 
@@ -203,37 +207,37 @@ def _add(group: Group, record: Record, metric: Metric, rest: frozenset[tuple[str
 
 def _replicate(record: Record, rest: frozenset[tuple[str, Any]]) -> Replicate:
     keys = record.keys
-    parts = _PARTS.get(_class_name(keys.get("split._target_")), ())
+    parts = _FOLD_KEYS.get(_class_name(keys.get("split._target_")), ())
     defaults = {"split.fold": 0}
     part = tuple(hashable(keys.get(key, defaults.get(key))) for key in parts)
     return Replicate(keys.get("seed"), keys.get("split.seed", 0), part, rest)
 
 
 def _settings(keys: Mapping[str, Any]) -> dict[str, Any]:
-    kept = _counting(tuple(keys), _PARTS.get(_class_name(keys.get("split._target_")), ()))
+    kept = _group_keys(tuple(keys), _FOLD_KEYS.get(_class_name(keys.get("split._target_")), ()))
     return {key: keys[key] for key in kept}
 
 
 def computing(record: Record) -> dict[str, Any]:
-    """The flat configuration of one run that can change its result: a group's settings, seeds and fold with them."""
-    return {key: value for key, value in record.keys.items() if key in _LUCK or _counts(key)}
+    """Return the part of a run's flat configuration that can change its result, seeds and fold included."""
+    return {key: value for key, value in record.keys.items() if key in _SEED_KEYS or _affects_result(key)}
 
 
 @cache
-def _counting(keys: tuple[str, ...], parts: tuple[str, ...]) -> list[str]:
-    """The keys that make a group; most runs have the same keys."""
-    return [key for key in keys if _counts(key) and key not in parts]
+def _group_keys(keys: tuple[str, ...], parts: tuple[str, ...]) -> list[str]:
+    """Return the keys that define a group; cached, since most runs have the same keys."""
+    return [key for key in keys if _affects_result(key) and key not in parts]
 
 
-def _counts(key: str) -> bool:
+def _affects_result(key: str) -> bool:
     if (
-        key in (*_LUCK, *COSMETIC, "experiment", *_READING)
-        or key.partition(".")[0] in _BELOW
+        key in (*_SEED_KEYS, *COSMETIC, "experiment", *_LOADING_KEYS)
+        or key.partition(".")[0] in _IGNORED_NODES
         or key.startswith(_SOURCE)
     ):
         return False
     trainer, _, name = key.partition(".")
-    return trainer != "trainer" or not (name in SHOWN or name.startswith("enable_"))
+    return trainer != "trainer" or not (name in DISPLAY_ARGUMENTS or name.startswith("enable_"))
 
 
 def _class_name(target: Any) -> str:
@@ -241,5 +245,5 @@ def _class_name(target: Any) -> str:
 
 
 def hashable(value: Any) -> Any:
-    """Equal for equal values: lists and mappings as text."""
+    """Return a hashable form of a value: lists and mappings as text."""
     return repr(value) if isinstance(value, list | dict) else value

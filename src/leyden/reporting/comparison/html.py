@@ -1,9 +1,9 @@
-"""A report as one HTML page: tables and figures whose every number leads to its runs; nothing is loaded from elsewhere.
+"""A report as one self-contained HTML page: tables and figures in which every number links to its runs.
 
     text = page(report, Path("reports"))      # links to run folders are relative to that folder
 
-To add a figure to each part, write a function (Part, Report) -> Section or None and name it in SECTIONS; what
-belongs to no part, such as a search's study, is given to `page` as more sections.
+To add a figure to each part, write a function (Part, Report) -> Section or None and add it to SECTIONS; pass
+sections that belong to no part, such as a search's study, to `page` as `more`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,28 +14,35 @@ from pathlib import Path
 from leyden.reporting.comparison import notes
 from leyden.reporting.comparison.distinguishing_keys import heading
 from leyden.reporting.comparison.effects import Level, Share
-from leyden.reporting.comparison.html_plots import Section, bar, bar_scale, learning_curves, trade_offs
+from leyden.reporting.comparison.html_plots import Section, bar, bar_scale, learning_curves, pareto_fronts
 from leyden.reporting.comparison.html_runs import cell, group_section, run_section, table
 from leyden.reporting.comparison.html_style import CSS
 from leyden.reporting.comparison.report import Part, Report, Row
 from leyden.reporting.comparison.terminal import (
     COST_HEADS,
-    cost_words,
-    effect_word,
-    interval,
-    p_word,
-    signed,
-    test_word,
+    format_costs,
+    format_effect,
+    format_interval,
+    format_p,
+    format_signed,
+    format_test,
+    is_warning,
     verdict,
 )
 from leyden.reporting.format import number, plural
 
-SECTIONS: list[Callable[[Part, Report], Section | None]] = [learning_curves, trade_offs]
-_MOST_LINKS = 12  # groups named beside an effect
+SECTIONS: list[Callable[[Part, Report], Section | None]] = [learning_curves, pareto_fronts]
+_MAX_LINKS = 12  # groups linked next to an effect
 
 
 def page(report: Report, folder: Path, more: Iterable[Section] = ()) -> str:
-    """The whole page. folder: where it will lie; more: sections below the parts."""
+    """Return the whole page as HTML.
+
+    Args:
+        report: to format.
+        folder: of the page; links to run folders are relative to it.
+        more: sections after the parts.
+    """
     title = f"{report.metric} of {plural(len(list(report.rows)), 'group')}"
     head = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -51,7 +58,7 @@ def _body(report: Report, folder: Path, more: Iterable[Section]) -> Iterator[str
     yield f"<h1>{escape(str(report.metric))}</h1>"
     yield (
         f'<p class="dim">{plural(len(list(report.rows)), "group")} of {plural(runs, "run")}; {better} is better. '
-        "Every number leads to the runs behind it.</p>"
+        "Every number links to its runs.</p>"
     )
     yield _list(notes.of_report(report))
     if len(report.parts) > 1:
@@ -71,9 +78,9 @@ def _body(report: Report, folder: Path, more: Iterable[Section]) -> Iterator[str
             yield run_section(run, row, report, folder)
 
 
-def _list(words: Iterable[str]) -> str:
-    items = "".join(f"<li>{escape(word)}</li>" for word in words)
-    return f'<ul class="remarks">{items}</ul>' if items else ""
+def _list(notes: Iterable[str]) -> str:
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f'<ul class="notes">{items}</ul>' if items else ""
 
 
 def _part(part: Part, report: Report, place: int) -> Iterator[str]:
@@ -82,21 +89,21 @@ def _part(part: Part, report: Report, place: int) -> Iterator[str]:
     yield _list(notes.of_part(part))
     if part.baseline is not None:
         link = f'<a href="#g{part.baseline.number}">#{part.baseline.number} {escape(part.baseline.label)}</a>'
-        yield f"<h3>Against the baseline, {link}</h3>{_comparisons(part, report)}"
+        yield f"<h3>Compared with the baseline, {link}</h3>{_comparisons(part, report)}"
         yield _list(notes.of_comparison(part))
     for make in SECTIONS:
         section = make(part, report)
         if section is not None:
             yield f"<h3>{escape(section.title)}</h3>{section.html}"
     if part.effects.keys:
-        yield f"<h3>Which keys matter</h3>{_effects(part, place)}"
-        yield _list([_EFFECTS_WORDS.format(part.effects.residual)])
+        yield f"<h3>Main effects and interactions</h3>{_effects(part, place)}"
+        yield _list([_EFFECTS_NOTE.format(part.effects.residual)])
 
 
-_EFFECTS_WORDS = (
-    "Share of the variance of the runs, {:.0%} of which is left to seeds and higher orders; p by F tests, adjusted by "
-    "Holm over keys and pairs. An effect is a value's difference from the mean over the key's values, the other keys "
-    "held equal."
+_EFFECTS_NOTE = (
+    "Share of the variance of the runs; residual (seeds and higher orders): {:.0%}. p by F tests, adjusted by Holm "
+    "over keys and pairs. An effect is a value's difference from the mean over the key's values, the other keys held "
+    "constant."
 )
 
 
@@ -123,23 +130,23 @@ def _mean_cells(row: Row, drawing: str) -> Iterator[str]:
     yield cell(row.group.counted, "n", to)
     yield cell(number(summary.mean if summary else None), "n good" if "best" in row.marks else "n", to)
     yield f"<td>{drawing}</td>"
-    yield cell(interval(row), "n", to)
+    yield cell(format_interval(row), "n", to)
     yield cell(number(summary.sd if summary else None), "n", to)
-    for word in cost_words(row):
-        yield cell(word, "n", to)
+    for cost in format_costs(row):
+        yield cell(cost, "n", to)
 
 
 def marks(row: Row) -> str:
-    """Its remarks as small labels."""
-    words = [(mark, "warn" if "beat" in mark else "good" if mark == "best" else "") for mark in row.marks]
-    words += [("trade-off", "")] if row.fronts else []
-    words += [(f"{n} {state}", "warn") for state, n in row.group.states().items()]
-    return "".join(f'<span class="mark {kind}">{escape(word)}</span>' for word, kind in words)
+    """Format a row's marks and unfinished runs as small labels."""
+    labels = [(mark, "warn" if is_warning(mark) else "good" if mark == "best" else "") for mark in row.marks]
+    labels += [("Pareto-optimal", "")] if row.fronts else []
+    labels += [(f"{n} {state}", "warn") for state, n in row.group.states().items()]
+    return "".join(f'<span class="mark {kind}">{escape(label)}</span>' for label, kind in labels)
 
 
 def _comparisons(part: Part, report: Report) -> str:
     header = [("#", "n"), ("group", ""), ("difference", "n"), ("", ""), ("95 % interval", "n"), ("p", "n")]
-    header += [("p by Holm", "n"), ("effect size", "n"), ("could show", "n"), ("test", "")]
+    header += [("p by Holm", "n"), ("effect size", "n"), ("MDE", "n"), ("test", "")]
     return table(header, (_comparison_cells(row, report) for row in part.rows if row.comparison is not None))
 
 
@@ -147,17 +154,23 @@ def _comparison_cells(row: Row, report: Report) -> str:
     test, to = row.comparison, f"#g{row.number}"
     if test is None:
         return ""
-    said = verdict(test, report.higher)
-    limits = "" if test.low is None else f"[{signed(test.low)}, {signed(test.high)}]"
-    numbers = (limits, p_word(test.p), p_word(test.adjusted), effect_word(test), number(test.detectable))
-    kind = {"better": "good", "worse": "warn"}.get(said, "")
+    result = verdict(test, report.higher)
+    limits = "" if test.low is None else f"[{format_signed(test.low)}, {format_signed(test.high)}]"
+    numbers = (
+        limits,
+        format_p(test.p),
+        format_p(test.adjusted),
+        format_effect(test),
+        number(test.detectable),
+    )
+    kind = {"better": "good", "worse": "warn"}.get(result, "")
     cells = [
         cell(f"#{row.number}", "n", to),
         cell(row.label),
-        cell(signed(test.difference), f"n {kind}", to),
-        cell(said, kind or "dim"),
-        *(cell(word, "n", to) for word in numbers),
-        cell(test_word(test)),
+        cell(format_signed(test.difference), f"n {kind}", to),
+        cell(result, kind or "dim"),
+        *(cell(number, "n", to) for number in numbers),
+        cell(format_test(test)),
     ]
     return "".join(cells)
 
@@ -177,23 +190,23 @@ def _effects(part: Part, place: int) -> str:
         for first, level in enumerate(share.levels)
     ]
     for pair in part.effects.pairs:
-        words = cell(" x ".join(pair.names), "") + cell(f"{pair.share:.1%}", "n", f"#p{place}")
-        rows.append(words + cell(p_word(pair.p), "n", f"#p{place}") + "<td></td>" * 4)
+        cells = cell(" x ".join(pair.names), "") + cell(f"{pair.share:.1%}", "n", f"#p{place}")
+        rows.append(cells + cell(format_p(pair.p), "n", f"#p{place}") + "<td></td>" * 4)
     return table([*header, ("groups", "w")], rows)
 
 
 def _effect_cells(share: Share, level: Level, first: bool, part: Part, place: int) -> str:
-    of_key = [share.names[0], f"{share.share:.1%}", p_word(share.p)] if first else [""] * 3
+    of_key = [share.names[0], f"{share.share:.1%}", format_p(share.p)] if first else [""] * 3
     groups = _with_value(part, share.names[0], level.value)
     to = f"#g{groups[0].number}" if groups else f"#p{place}"
-    links = " ".join(f'<a href="#g{row.number}">#{row.number}</a>' for row in groups[:_MOST_LINKS])
-    more = f" and {len(groups) - _MOST_LINKS} more" if len(groups) > _MOST_LINKS else ""
-    limits = f"[{signed(level.low)}, {signed(level.high)}]"
+    links = " ".join(f'<a href="#g{row.number}">#{row.number}</a>' for row in groups[:_MAX_LINKS])
+    more = f" and {len(groups) - _MAX_LINKS} more" if len(groups) > _MAX_LINKS else ""
+    limits = f"[{format_signed(level.low)}, {format_signed(level.high)}]"
     cells = [
         cell(of_key[0]),
-        *(cell(word, "n", f"#p{place}") for word in of_key[1:]),
+        *(cell(number, "n", f"#p{place}") for number in of_key[1:]),
         cell(level.value),
-        cell(signed(level.difference), "n", to),
+        cell(format_signed(level.difference), "n", to),
         cell(limits, "n", to),
         f'<td class="w">{links}{more}</td>',
     ]
@@ -201,7 +214,7 @@ def _effect_cells(share: Share, level: Level, first: bool, part: Part, place: in
 
 
 def _with_value(part: Part, names: str, value: str) -> Sequence[Row]:
-    """Groups of ordinary models that have a value of a key, or of the keys that vary together."""
+    """Return the groups of non-trivial models with a value of a key, or of keys that vary together."""
     places = [list(map(heading, part.columns)).index(name) for name in names.split(" + ")]
     return [
         row

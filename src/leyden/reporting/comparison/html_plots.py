@@ -1,4 +1,4 @@
-"""The figures of the report's page: intervals beside the means, learning curves with bands, accuracy against cost."""
+"""The figures of the report's page: intervals of the means, learning curves with bands, Pareto fronts."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,39 +8,37 @@ from typing import NamedTuple
 from leyden.reporting.comparison import svg
 from leyden.reporting.comparison.report import COSTS, Part, Report, Row
 from leyden.reporting.comparison.statistics import Summary, summarise
-from leyden.reporting.comparison.terminal import COST_HEADS, cost_words
+from leyden.reporting.comparison.terminal import COST_HEADS, format_costs
 from leyden.reporting.format import number, plural
 
 MOST_CURVES = svg.COLOURS
-_MOST_WHISKERS = 20  # groups whose intervals a scale looks at
-_ENDS, _TRIVIAL = (
-    2,
-    8,
-)  # how far off, in ranges of the ordinary means, an interval's end and a trivial mean may be
-_ROOM = 0.05  # of a scale with one mean, as a share of it
-_BAR, _BAR_HEIGHT = 150, 18  # of the drawing beside a mean
+_MAX_WHISKERS = 20  # groups whose intervals a scale includes
+# Ends of intervals and trivial means are included in a scale up to this distance, in ranges of the other means.
+_ENDS, _TRIVIAL = 2, 8
+_ROOM = 0.05  # half the range of a scale with a single mean, as a share of the mean
+_BAR, _BAR_HEIGHT = 150, 18  # pixels of the plot next to a mean
 
 
 class Section(NamedTuple):
-    """A titled piece of the page."""
+    """A section of the page: a title and HTML."""
 
     title: str
     html: str
 
 
 def bar_scale(part: Part) -> svg.Scale | None:
-    """Common to a part's bars; None where there is one mean alone."""
-    return svg.scale(_reach(part), 2, _BAR - 2) if len(part.scored) > 1 else None
+    """Return the common scale of a part's bars; None if there is only one mean."""
+    return svg.scale(_scale_values(part), 2, _BAR - 2) if len(part.scored) > 1 else None
 
 
-def _reach(part: Part) -> list[float]:
-    """What a scale of means must hold: the means, and what of their intervals and of trivial models is not far off."""
+def _scale_values(part: Part) -> list[float]:
+    """Return the values that a scale must include: the means, and ends of intervals and trivial means close to them."""
     ordinary = [row.summary.mean for row in part.scored if row.summary and not row.group.trivial]
     means = ordinary or [row.summary.mean for row in part.scored if row.summary]
     low, high = min(means), max(means)
     spread = (high - low) or _ROOM * abs(low) or 1.0
     trivial = [row.summary.mean for row in part.scored if row.summary and row.group.trivial]
-    ends = [end for row in part.scored[:_MOST_WHISKERS] if row.interval for end in row.interval]
+    ends = [end for row in part.scored[:_MAX_WHISKERS] if row.interval for end in row.interval]
     near = [v for v in ends if low - _ENDS * spread <= v <= high + _ENDS * spread]
     near += [v for v in trivial if low - _TRIVIAL * spread <= v <= high + _TRIVIAL * spread]
     return [*means, *near]
@@ -51,7 +49,7 @@ def _outside(row: Row, scale: svg.Scale) -> bool:
 
 
 def bar(row: Row, scale: svg.Scale | None) -> str:
-    """The mean as a dot, its interval as a line; an arrow head where the mean is beyond the scale."""
+    """Draw the mean as a dot and its interval as a line; an arrow head if the mean is outside the scale."""
     if scale is None or row.summary is None:
         return ""
     middle = _BAR_HEIGHT / 2
@@ -68,45 +66,45 @@ def bar(row: Row, scale: svg.Scale | None) -> str:
 
 
 def learning_curves(part: Part, report: Report) -> Section | None:
-    """Mean over seeds by epoch, with a band of one standard deviation; the best groups and those named."""
-    rows = _of_interest(part)
-    read = {row.number: [run.curves() for run in row.group.runs.values()] for row in rows}
-    name = _curve_name(report, read)
-    bands = {row.number: _band(read[row.number], name) for row in rows}
-    drawn = [row for row in rows if len(bands[row.number]) > 1]
-    if not drawn:
+    """Plot mean and standard deviation over seeds by epoch, for the best groups, the baseline and trivial models."""
+    rows = _selected_rows(part)
+    curves = {row.number: [run.curves() for run in row.group.runs.values()] for row in rows}
+    name = _curve_name(report, curves)
+    bands = {row.number: _band(curves[row.number], name) for row in rows}
+    plotted = [row for row in rows if len(bands[row.number]) > 1]
+    if not plotted:
         return None
     x_ends, y_ends = svg.inner()
-    x = svg.scale([epoch for row in drawn for epoch in bands[row.number]], *x_ends, whole=True)
-    low, high = _extent([bands[row.number] for row in drawn])
+    x = svg.scale([epoch for row in plotted for epoch in bands[row.number]], *x_ends, whole=True)
+    low, high = _extent([bands[row.number] for row in plotted])
     y = svg.scale([low, high], *y_ends)
-    content = "".join(_curve(row, place, bands[row.number], x, y) for place, row in enumerate(drawn))
+    content = "".join(_curve(row, place, bands[row.number], x, y) for place, row in enumerate(plotted))
     drawing = svg.frame(x, y, "epoch", name, content, f"learning curves: {name} by epoch")
-    words = f"{name}: mean over seeds, and one standard deviation to each side."
-    hidden = len(part.scored) - len(drawn)
+    caption = f"{name}: mean +- standard deviation over seeds."
+    hidden = len(part.scored) - len(plotted)
     if hidden:
-        words += f" {plural(hidden, 'more group')} not drawn."
+        caption += f" {plural(hidden, 'more group')} not plotted."
     return Section(
-        "Learning curves", f"<figure>{drawing}{_legend(drawn)}<figcaption>{words}</figcaption></figure>"
+        "Learning curves", f"<figure>{drawing}{_legend(plotted)}<figcaption>{caption}</figcaption></figure>"
     )
 
 
-def _of_interest(part: Part) -> list[Row]:
-    named = [row for row in part.scored if "baseline" in row.marks or row.group.trivial]
-    best = [row for row in part.scored if row not in named]
-    chosen = [*best[: max(MOST_CURVES - len(named), 1)], *named][:MOST_CURVES]
-    return sorted(chosen, key=lambda row: row.number)
+def _selected_rows(part: Part) -> list[Row]:
+    references = [row for row in part.scored if "baseline" in row.marks or row.group.trivial]
+    best = [row for row in part.scored if row not in references]
+    selected = [*best[: max(MOST_CURVES - len(references), 1)], *references][:MOST_CURVES]
+    return sorted(selected, key=lambda row: row.number)
 
 
-def _curve_name(report: Report, read: Mapping[int, Sequence[Sequence[Mapping[str, float]]]]) -> str:
-    """The metric on the validation split, which is evaluated each epoch; or else the loss."""
-    known = {key for curves in read.values() for curve in curves for line in curve[:1] for key in line}
+def _curve_name(report: Report, curves: Mapping[int, Sequence[Sequence[Mapping[str, float]]]]) -> str:
+    """Return the column to plot: the metric on the validation split, or else the loss."""
+    known = {key for of_group in curves.values() for curve in of_group for line in curve[:1] for key in line}
     wanted = f"val/{report.metric.name}"
     return wanted if wanted in known else "val/loss" if "val/loss" in known else "train/loss"
 
 
 def _band(curves: Sequence[Sequence[Mapping[str, float]]], name: str) -> dict[float, Summary]:
-    """By epoch, of the runs that got so far."""
+    """Summarise the runs by epoch; later epochs may have fewer runs."""
     values: dict[float, list[float]] = {}
     for curve in curves:
         for line in curve:
@@ -116,7 +114,7 @@ def _band(curves: Sequence[Sequence[Mapping[str, float]]], name: str) -> dict[fl
 
 
 def _extent(bands: Sequence[Mapping[float, Summary]]) -> tuple[float, float]:
-    """What the axis shows: all, unless the first tenth of the epochs alone would take more than half of it."""
+    """Return the axis range: all values, unless the first tenth of the epochs takes more than half of the range."""
     last = max(epoch for band in bands for epoch in band)
     ends = [
         (epoch, mean)
@@ -154,42 +152,40 @@ def _legend(rows: Sequence[Row]) -> str:
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
-def trade_offs(part: Part, report: Report) -> Section | None:
-    """The metric against each cost, a drawing each, the front as steps."""
-    drawings = [_trade_off(part, report, place) for place in range(len(COSTS))]
+def pareto_fronts(part: Part, report: Report) -> Section | None:
+    """Plot the metric against each cost, with the Pareto front as steps."""
+    drawings = [_pareto_front(part, report, place) for place in range(len(COSTS))]
     if not any(drawings):
         return None
     simplest = part.simplest
-    words = (
-        "Groups on the steps are the best trade-offs: none is both cheaper and better. Bars: 95 % intervals."
-    )
+    caption = "Groups on the steps are Pareto-optimal: none is both cheaper and better. Bars: 95 % intervals."
     if simplest is not None:
-        words += (
+        caption += (
             f' The simplest within one standard error of the best is <a href="#g{simplest.number}">'
             f"#{simplest.number} {escape(simplest.label)}</a>."
         )
-    away = [row for row in part.scored if _outside(row, svg.scale(_reach(part), *svg.inner()[1]))]
-    if away:
-        names = ", ".join(f'<a href="#g{row.number}">{_title(row)}</a>' for row in away[:_MOST_WHISKERS])
-        words += f" Beyond the scale: {names}."
-    shown = f'<div class="pair">{"".join(drawings)}</div>'
-    return Section("Best trade-offs", f"<figure>{shown}<figcaption>{words}</figcaption></figure>")
+    outliers = [row for row in part.scored if _outside(row, svg.scale(_scale_values(part), *svg.inner()[1]))]
+    if outliers:
+        names = ", ".join(f'<a href="#g{row.number}">{_title(row)}</a>' for row in outliers[:_MAX_WHISKERS])
+        caption += f" Outside the scale: {names}."
+    plots = f'<div class="pair">{"".join(drawings)}</div>'
+    return Section("Pareto fronts", f"<figure>{plots}<figcaption>{caption}</figcaption></figure>")
 
 
-def _trade_off(part: Part, report: Report, place: int) -> str:
+def _pareto_front(part: Part, report: Report, place: int) -> str:
     x_ends, y_ends = svg.inner()
-    y = svg.scale(_reach(part), *y_ends)
+    y = svg.scale(_scale_values(part), *y_ends)
     inside = [row for row in part.scored if not _outside(row, y)]
     points = [(row.costs[place], row.summary.mean, row) for row in inside if row.summary is not None]
-    known = [(cost, mean, row) for cost, mean, row in points if cost]  # 0 has no place on a logarithmic axis
+    known = [(cost, mean, row) for cost, mean, row in points if cost]  # a logarithmic axis has no 0
     if len({cost for cost, _, _ in known}) < 2:
         return ""
     x = svg.scale([cost for cost, _, _ in known], *x_ends, log=True)
     front = sorted(((cost, mean) for cost, mean, row in known if COSTS[place] in row.fronts))
-    taken: list[tuple[float, float]] = []
-    drawn = "".join(_point(cost, mean, row, COSTS[place], (x, y), taken) for cost, mean, row in known)
-    name = ("parameters", "FLOPs a sample", "seconds of training")[place]
-    content = _steps(front, x, y) + drawn
+    labels: list[tuple[float, float]] = []
+    dots = "".join(_point(cost, mean, row, COSTS[place], (x, y), labels) for cost, mean, row in known)
+    name = ("parameters", "FLOPs per sample", "seconds of training")[place]
+    content = _steps(front, x, y) + dots
     return svg.frame(x, y, name, str(report.metric), content, f"{report.metric} against {name}")
 
 
@@ -210,20 +206,20 @@ def _point(
     row: Row,
     kind: str,
     scales: tuple[svg.Scale, svg.Scale],
-    taken: list[tuple[float, float]],
+    labels: list[tuple[float, float]],
 ) -> str:
-    """A dot that leads to its group; those that are named have an interval and a number where there is room."""
+    """Draw a dot that links to its group; important ones get their interval, and their number if there is room."""
     x, y = scales
     at, up, on = x.at(cost), y.at(mean), kind in row.fronts
-    words = escape(
-        ", ".join(f"{name} {word}" for name, word in zip(COST_HEADS, cost_words(row), strict=True))
+    costs = escape(
+        ", ".join(f"{name} {value}" for name, value in zip(COST_HEADS, format_costs(row), strict=True))
     )
-    words = f"{_title(row)}, {words}"
+    tooltip = f"{_title(row)}, {costs}"
     dot = f'<circle class="{"dot" if on else "dot off"}" cx="{at}" cy="{up}" r="{5 if on else 4}"/>'
     extra = ""
     if on or "baseline" in row.marks or row.group.trivial:
-        extra = _whisker(row, at, y) + _number(row, at, up, x.end, taken)
-    return f'<a href="#g{row.number}"><title>{words}</title>{extra}{dot}</a>'
+        extra = _whisker(row, at, y) + _number(row, at, up, x.end, labels)
+    return f'<a href="#g{row.number}"><title>{tooltip}</title>{extra}{dot}</a>'
 
 
 def _whisker(row: Row, at: float, y: svg.Scale) -> str:
@@ -233,11 +229,11 @@ def _whisker(row: Row, at: float, y: svg.Scale) -> str:
     return f'<line class="whisker" x1="{at}" x2="{at}" y1="{low}" y2="{high}"/>'
 
 
-def _number(row: Row, at: float, up: float, end: float, taken: list[tuple[float, float]]) -> str:
-    """`#3` above the point or below it; nothing where others lie already."""
+def _number(row: Row, at: float, up: float, end: float, labels: list[tuple[float, float]]) -> str:
+    """Draw `#3` above or below the point, or nothing if it would overlap other labels, whose positions are `labels`."""
     for shift in (-6, 15):
-        if all(abs(at - x) > 30 or abs(up + shift - y) > 11 for x, y in taken):
-            taken.append((at, up + shift))
+        if all(abs(at - x) > 30 or abs(up + shift - y) > 11 for x, y in labels):
+            labels.append((at, up + shift))
             side = f'x="{at - 8}" text-anchor="end"' if at > end - 30 else f'x="{at + 8}"'
             return f'<text class="tick" {side} y="{up + shift:g}">#{row.number}</text>'
     return ""

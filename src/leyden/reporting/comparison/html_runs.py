@@ -1,4 +1,4 @@
-"""The report page's places where numbers lead to: a section a group with its runs, and one a run with its command."""
+"""The link targets of the report page: a section per group with its runs, and one per run with its command."""
 
 import os
 import shlex
@@ -23,27 +23,27 @@ _FILES = (
 )
 
 
-def cell(word: str, kind: str = "", to: str = "") -> str:
-    """A table's cell, a link where there is something to lead to."""
-    text = escape(word)
-    inside = f'<a href="{to}">{text}</a>' if to and word not in ("", "-") else text
-    return f'<td class="{kind}">{inside}</td>' if kind else f"<td>{inside}</td>"
+def cell(content: str, kind: str = "", to: str = "") -> str:
+    """Format a table cell. kind: CSS classes; to: link target, ignored for empty content."""
+    text = escape(content)
+    inner = f'<a href="{to}">{text}</a>' if to and content not in ("", "-") else text
+    return f'<td class="{kind}">{inner}</td>' if kind else f"<td>{inner}</td>"
 
 
 def table(header: Sequence[tuple[str, str]], rows: Iterable[str]) -> str:
-    """A table of rows of cells; header: names with their kinds (n: a number, w: may be folded)."""
+    """Format a table of rows of cells; header: names with their kinds (n: a number, w: may wrap)."""
     names = "".join(f'<th class="{kind}">{escape(name).replace(".", ".<wbr>")}</th>' for name, kind in header)
     body = "\n".join(f"<tr>{row}</tr>" for row in rows)
     return f'<div class="scroll"><table><thead><tr>{names}</tr></thead>\n<tbody>{body}</tbody></table></div>'
 
 
 def anchor(run: Record) -> str:
-    """The id of a run's section: its folder's name has its fingerprint, but the experiment may differ."""
+    """Return the id of a run's section: experiment and folder name, which includes the fingerprint."""
     return quote(f"r-{run.experiment}-{run.name}", safe="-_.")
 
 
 def group_section(row: Row, part: Part, report: Report) -> str:
-    """Its settings and a row a run."""
+    """Format a group: its settings, and a table with one row per run."""
     settings = ", ".join(
         f"{heading(key)}={value}" for key, value in zip(part.columns, row.values, strict=True) if value != "-"
     )
@@ -61,7 +61,7 @@ def group_section(row: Row, part: Part, report: Report) -> str:
 
 
 def _split(run: Record) -> str:
-    """What its split has of its own."""
+    """Format the keys of the split that may differ within a group."""
     return ", ".join(
         f"{key}={format_value(run.keys, f'split.{key}')}"
         for key in ("seed", "fold", "test_group", "val_group")
@@ -83,7 +83,7 @@ def _run_cells(run: Record, report: Report, split: bool) -> str:
 
 
 def run_section(run: Record, row: Row, report: Report, folder: Path) -> str:
-    """Folder, state, metrics, and the command that makes it again."""
+    """Format a run: folder, state, metrics, and the command that repeats it."""
     return "".join(
         [
             f'\n<article id="{anchor(run)}"><h4>{escape(run.experiment)}/{escape(run.name)}</h4>',
@@ -108,8 +108,8 @@ def _cost(run: Record) -> str:
 
 def _error(run: Record) -> str:
     error = run.result.get("error")
-    words = f"{error['type']}: {error['message']}" if error else ""
-    return f'<div class="warn">{escape(words)}</div>' if words else ""
+    message = f"{error['type']}: {error['message']}" if error else ""
+    return f'<div class="warn">{escape(message)}</div>' if message else ""
 
 
 def _metrics(run: Record, split: str) -> Iterator[str]:
@@ -122,11 +122,11 @@ def _metrics(run: Record, split: str) -> Iterator[str]:
 
 
 def _links(run: Record, folder: Path) -> Iterator[str]:
-    """Files and folders of the run, relative to the page."""
-    place = quote(os.path.relpath(run.folder, folder))
-    yield f'<a href="{place}/">{escape(str(run.folder))}</a>'
-    there = set(os.listdir(run.folder)) if run.folder.is_dir() else set()  # noqa: PTH208 - 10,000 folders
+    """Yield links to the run's folder and files, relative to the page."""
+    path = quote(os.path.relpath(run.folder, folder))
+    yield f'<a href="{path}/">{escape(str(run.folder))}</a>'
+    existing = set(os.listdir(run.folder)) if run.folder.is_dir() else set()  # noqa: PTH208 - 10,000 folders
     for name in _FILES:
-        if name in there:
+        if name in existing:
             end = "/" if "." not in name else ""
-            yield f'<a href="{place}/{name}{end}">{name}</a>'
+            yield f'<a href="{path}/{name}{end}">{name}</a>'

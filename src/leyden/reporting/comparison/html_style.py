@@ -1,4 +1,4 @@
-"""The report page's style: light and dark by the reader's setting, no font or image from elsewhere."""
+"""The report page's CSS: light or dark by the browser's setting, without external fonts or images."""
 
 CSS = """
 :root { color-scheme: light dark; --bg: #fff; --fg: #1b1f24; --dim: #5b6570; --line: #d9dee3; --soft: #f4f6f8;
@@ -13,8 +13,8 @@ body { margin: 0 auto; max-width: 84rem; padding: 1.5rem 1.5rem 4rem; background
 h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.3rem; margin: 2.5rem 0 .5rem; padding-bottom: .3rem;
   border-bottom: 1px solid var(--line); } h3 { font-size: 1.05rem; margin: 1.8rem 0 .4rem; }
 h4 { font-size: .95rem; margin: 0 0 .3rem; overflow-wrap: anywhere; }
-p, ul { margin: .4rem 0; max-width: 76ch; } .dim, figcaption, .remarks { color: var(--dim); }
-.remarks { padding-left: 1.1rem; }
+p, ul { margin: .4rem 0; max-width: 76ch; } .dim, figcaption, .notes { color: var(--dim); }
+.notes { padding-left: 1.1rem; }
 a { color: var(--link); text-decoration: none; } a:hover { text-decoration: underline; }
 a:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }

@@ -1,4 +1,4 @@
-"""What a report says in words under its tables: what was not counted, what is missing, how to read a number."""
+"""The notes under a report's tables: excluded runs, missing baselines, how to interpret the numbers."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,58 +11,58 @@ from leyden.reporting.format import number, plural
 from leyden.runs.query import UNSET
 from leyden.runs.records import Record
 
-_NAMED = 5  # runs; of more only the number is said
+_MAX_NAMES = 5  # runs listed by name; of the others only the number is given
 
 
 def of_report(report: Report) -> Iterator[str]:
-    """About all of it."""
-    for record in report.left_out[:_NAMED]:
+    """Yield the notes on the whole report."""
+    for record in report.left_out[:_MAX_NAMES]:
         if record.problem:
-            yield f"Left out: {record.problem}"
-    unsaid = [record for record in report.left_out if not record.problem]
-    unsaid += [record for record in report.left_out[_NAMED:] if record.problem]
-    if unsaid:
-        yield f"Left out, without a readable result.json: {names(unsaid)}"
+            yield f"Excluded: {record.problem}"
+    others = [record for record in report.left_out if not record.problem]
+    others += [record for record in report.left_out[_MAX_NAMES:] if record.problem]
+    if others:
+        yield f"Excluded, no readable result.json: {names(others)}"
     yield (
-        "Intervals are 95 % t intervals of the mean over seeds: the luck of the samples is not in them. "
-        "One seed has no interval."
+        "Intervals are 95 % t intervals of the mean over seeds; the sampling of the test samples is not included. "
+        "A single seed has no interval."
     )
     if report.metric.split == "test" and any(len(part.scored) > 1 for part in report.parts):
         yield (
-            f"The best of many by {report.metric} is flattered by the choice: choose by --metric "
-            f"val/{report.metric.name} and take the chosen one's {report.metric}."
+            f"Selection bias: the best of many groups by {report.metric} is overestimated. Select by --metric "
+            f"val/{report.metric.name} and report the {report.metric} of the selected group."
         )
 
 
 def of_part(part: Part) -> Iterator[str]:
-    """About one experiment on the same data."""
-    yield from _not_counted(part)
-    yield from _mixed(part)
+    """Yield the notes on one experiment on the same data."""
+    yield from _excluded_runs(part)
+    yield from _mixed_versions(part)
     yield from _pooled(part)
     yield from _simplest(part)
     yield from _trivial(part)
     if part.baseline is None and len(part.scored) > 1:
-        yield f"--baseline {_example(part)} tests the others against it."
+        yield f"To test the other groups against one: --baseline {_example(part)}"
 
 
 def of_comparison(part: Part) -> Iterator[str]:
-    """How the comparisons with the baseline were made, and what they found."""
+    """Yield the notes on the comparisons with the baseline: significant differences, method, skipped tests."""
     tested = [row.comparison for row in part.rows if row.comparison and row.comparison.p is not None]
     if tested:
-        claimed = sum(comparison.shown for comparison in tested)
+        significant = sum(comparison.significant for comparison in tested)
         yield (
-            f"{claimed} of {plural(len(tested), 'difference')} shown at {100 * LEVEL:g} %: p is adjusted by Holm over "
-            f"all {len(tested)}, the intervals are not. Could show: the smallest true difference that as many "
-            "seeds, spread as these are, find with 80 % power."
+            f"{significant} of {plural(len(tested), 'difference')} significant at {100 * LEVEL:g} %: p is adjusted by "
+            f"Holm over all {len(tested)}, the intervals are not. MDE: minimum detectable effect, the smallest true "
+            "difference that the same number of seeds with this spread detects with 80 % power."
         )
-    if any(row.group.shared for row in part.scored):
-        yield "Folds share training data: errors are corrected for that (Nadeau and Bengio 2003)."
-    reasons = Counter(row.comparison.why for row in part.rows if row.comparison and row.comparison.why)
-    for why, n in reasons.items():
-        yield f"{plural(n, 'group')} not tested: {why}."
+    if any(row.group.overlap for row in part.scored):
+        yield "Folds share training data: standard errors are corrected for that (Nadeau and Bengio 2003)."
+    reasons = Counter(row.comparison.reason for row in part.rows if row.comparison and row.comparison.reason)
+    for reason, n in reasons.items():
+        yield f"{plural(n, 'group')} not tested: {reason}."
 
 
-def _not_counted(part: Part) -> Iterator[str]:
+def _excluded_runs(part: Part) -> Iterator[str]:
     unfinished = [run for row in part.rows for run in row.group.unfinished]
     if unfinished:
         states = ", ".join(f"{n} {state}" for state, n in Counter(run.state for run in unfinished).items())
@@ -72,23 +72,23 @@ def _not_counted(part: Part) -> Iterator[str]:
         yield f"Complete, but without the metric: {names(without)}"
     repeated = [run for row in part.rows for run in row.group.repeated]
     if repeated:
-        yield f"Same configuration and seed as a newer run, which is counted instead: {names(repeated)}"
+        yield f"Superseded by a newer run with the same configuration and seed: {names(repeated)}"
 
 
-def _mixed(part: Part) -> Iterator[str]:
-    made = Counter(
+def _mixed_versions(part: Part) -> Iterator[str]:
+    versions = Counter(
         " ".join(f"{name} {version}" for name, version in (run.result.get("made_with") or {}).items())
         for row in part.rows
         for run in row.group.runs.values()
     )
-    if len(made) > 1:
-        each = "; ".join(f"{plural(n, 'run')} by {by or 'unknown versions'}" for by, n in made.items())
-        yield f"Made with different software: {each}"
+    if len(versions) > 1:
+        each = "; ".join(f"{plural(n, 'run')} by {by or 'unknown versions'}" for by, n in versions.items())
+        yield f"Made with different software versions: {each}"
 
 
 def _pooled(part: Part) -> Iterator[str]:
-    """Folds: what the summed confusion matrices say, of the first few."""
-    for row in [row for row in part.rows if row.pooled][:_NAMED]:
+    """Yield the accuracy of the summed confusion matrices over folds, for the first few rows."""
+    for row in [row for row in part.rows if row.pooled][:_MAX_NAMES]:
         assert row.pooled is not None
         parts = f"{plural(row.group.seeds, 'seed')} x {plural(row.group.folds, 'fold')}"
         limits = "" if row.pooled.low is None else f" [{number(row.pooled.low)}, {number(row.pooled.high)}]"
@@ -108,26 +108,26 @@ def _simplest(part: Part) -> Iterator[str]:
 def _trivial(part: Part) -> Iterator[str]:
     missing = [name for name in TRIVIAL if all(row.group.trivial != name for row in part.scored)]
     if missing:
-        asked = " ".join([*_choice(part), f"model={','.join(missing)}"])
-        many = " -m" if len(missing) > 1 else ""
-        yield f"What is there to beat? leyden train{many} {asked}"
+        overrides = " ".join([*_experiment_override(part), f"model={','.join(missing)}"])
+        multirun = " -m" if len(missing) > 1 else ""
+        yield f"No trivial baseline to compare with: leyden train{multirun} {overrides}"
 
 
-def _choice(part: Part) -> list[str]:
-    """What chooses the experiment, or without one the data, on the command line."""
+def _experiment_override(part: Part) -> list[str]:
+    """Return the override that selects the experiment, or without one the data."""
     if part.cohort.experiment != "default":
         return [f"experiment={part.cohort.experiment}"]
     return [f"data={part.cohort.data_name}"]
 
 
 def _example(part: Part) -> str:
-    """Terms that name the last row, or a trivial one."""
+    """Return terms that match a trivial row, or else the last one."""
     row = next((row for row in part.scored if row.group.trivial), part.scored[-1])
     terms = zip(map(heading, part.columns), row.values, strict=True)
     return " ".join(f"{key}={value}" for key, value in terms if value not in (UNSET, "")) or "model=..."
 
 
 def names(records: Sequence[Record]) -> str:
-    """A few runs by name, and how many more."""
-    named = ", ".join(record.name for record in records[:_NAMED])
-    return named + (f" and {len(records) - _NAMED:,} more" if len(records) > _NAMED else "")
+    """List a few runs by name, and the number of the others."""
+    listing = ", ".join(record.name for record in records[:_MAX_NAMES])
+    return listing + (f" and {len(records) - _MAX_NAMES:,} more" if len(records) > _MAX_NAMES else "")

@@ -1,18 +1,18 @@
-"""Accuracy against cost: the front of best trade-offs, and the simplest configuration that is as good as the best."""
+"""Metric against cost: the Pareto front, and the simplest configuration within one standard error of the best."""
 
 from collections.abc import Sequence
 
 
 def front(costs: Sequence[float | None], values: Sequence[float], higher: bool) -> list[bool]:
-    """Whether each point is on the front: none is at most as costly and at least as good, and better in one.
+    """Return whether each point is Pareto-optimal: no other is at most as costly, at least as good, and better in one.
 
-    A point without a cost is not on it.
+    A point without a cost is never on the front.
     """
     sign = 1.0 if higher else -1.0
     known = [(cost, -sign * value, place) for place, (cost, value) in enumerate(zip(costs, values, strict=True))
              if cost is not None]  # fmt: skip
     on_front = [False] * len(values)
-    best: tuple[float, float] | None = None  # (cost, loss) of the front's newest point
+    best: tuple[float, float] | None = None  # (cost, loss) of the last point added to the front
     for cost, loss, place in sorted(known):
         if best is None or loss < best[1] or (cost, loss) == best:
             best, on_front[place] = (cost, loss), True
@@ -25,9 +25,9 @@ def simplest(
     errors: Sequence[float | None],
     higher: bool,
 ) -> int | None:
-    """The place of the cheapest point within one standard error of the best (Breiman et al. 1984).
+    """Return the index of the cheapest point within one standard error of the best (Breiman et al. 1984).
 
-    costs: of each, those that count first in front: (parameters, flops, seconds). None where the best has no error.
+    costs: of each point, compared in this order: (parameters, flops, seconds). None if the best has no standard error.
     """
     sign = 1.0 if higher else -1.0
     best = max(range(len(values)), key=lambda i: sign * values[i], default=None)

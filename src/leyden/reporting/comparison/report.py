@@ -1,9 +1,9 @@
-"""What a report says, as plain values: groups of runs as rows, with their means, comparisons, costs and remarks.
+"""The content of a report as plain values: groups of runs as rows, with means, comparisons, costs and marks.
 
     report = assess(records, Metric("test", "accuracy"), baseline=["model=mlp"])
     report.parts[0].rows[0].summary.mean
 
-The terminal, Markdown, CSV and HTML forms all show this and compute nothing of their own.
+The terminal, Markdown, CSV and HTML outputs format this and compute nothing themselves.
 """
 
 import math
@@ -30,7 +30,7 @@ from leyden.utils.errors import UserError, nearest
 
 DEFAULT = Metric("test", "accuracy")
 COSTS = ("parameters", "flops", "seconds")
-_RANGES = {"mcc": (-1.0, 1.0), "log_loss": (0.0, math.inf)}  # the other metrics of Leyden's lie in 0 .. 1
+_RANGES = {"mcc": (-1.0, 1.0), "log_loss": (0.0, math.inf)}  # all other metrics of Leyden are in 0 .. 1
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,16 @@ class Row:
     """A group of runs.
 
     Attributes:
-        number: its place in the whole report, from 1.
-        values: of the part's columns.
-        summary: of the metric; None where no run is complete.
-        interval: the summary's, cut to the values that the metric can take.
-        pooled: accuracy of the summed confusion matrices of a cross-validation; elsewhere None.
-        costs: means of those of COSTS; None where a run does not say.
-        fronts: those of the costs on whose front of best trade-offs it lies.
-        comparison: against the baseline; None of the baseline itself and where there is none.
-        marks: best, simplest, baseline, trivial, and what it does not beat.
+        number: position in the whole report, from 1.
+        group: the runs.
+        values: the group's values of the part's columns.
+        summary: mean and spread of the metric; None if no run is complete.
+        interval: the summary's interval, clipped to the range of the metric.
+        pooled: accuracy of the summed confusion matrices of a cross-validation; None otherwise.
+        costs: mean of each of COSTS; None if a run does not record it.
+        fronts: the costs on whose Pareto front with the metric the row is.
+        comparison: against the baseline; None for the baseline itself and if there is none.
+        marks: best, simplest, baseline, trivial, and the trivial baselines that it is not better than.
     """
 
     number: int
@@ -62,13 +63,22 @@ class Row:
 
     @property
     def label(self) -> str:
-        """Its settings in a few words."""
+        """A short name: its values of the columns."""
         return " ".join(value for value in self.values if value != UNSET) or "all"
 
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of one experiment on the same data, the best first. baseline, simplest: numbers of rows."""
+    """The rows of one experiment on the same data, the best first.
+
+    Attributes:
+        cohort: the groups.
+        columns: the keys that distinguish the groups.
+        rows: one per group.
+        effects: of the keys on the metric.
+        baseline: the row that the others are compared with, if one was given.
+        simplest: the cheapest row within one standard error of the best, if any.
+    """
 
     cohort: Cohort
     columns: tuple[str, ...]
@@ -79,7 +89,7 @@ class Part:
 
     @property
     def title(self) -> str:
-        """Experiment and data."""
+        """Experiment and data, as a heading."""
         source = f" ({self.cohort.source})" if self.cohort.source else ""
         return f"{self.cohort.experiment} on {self.cohort.data_name}{source}"
 
@@ -91,7 +101,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Report:
-    """All parts, and the runs that are in none: damaged, or without a configuration."""
+    """All parts, and the runs that are excluded: damaged, or without a configuration."""
 
     metric: Metric
     higher: bool
@@ -100,7 +110,7 @@ class Report:
 
     @property
     def rows(self) -> Iterable[Row]:
-        """Of every part."""
+        """The rows of all parts."""
         return (row for part in self.parts for row in part.rows)
 
 
@@ -111,63 +121,67 @@ def assess(
     baseline: Sequence[str] = (),
     by: Sequence[str] = (),
 ) -> Report:
-    """Group, average, compare.
+    """Group the runs, average over seeds, and compare the groups with the baseline.
 
-    baseline: terms that match the runs of one group of each part; by: keys to group by.
+    Args:
+        records: of the runs.
+        metric: to compare; None: test/accuracy, or else the metric that most runs monitored.
+        baseline: terms that match the runs of one group in each part.
+        by: keys to group by; empty: all keys that can change a result, except seeds.
 
     Raises:
         UserError: no complete run has the metric; no run has a key of `by`; the baseline matches no group or several.
     """
-    metric = verified(metric, records)
+    metric = resolve_metric(metric, records)
     higher = _direction(metric, records)
     keys = resolve(by, [record.keys for record in records])
-    chosen = _chosen(records, baseline)
+    baseline_folders = _matching_folders(records, baseline)
     parts: list[Part] = []
     first = 1
     for cohort in cohorts(records, metric, keys):
         parts.append(_part(cohort, metric, higher, keys, first))
         first += len(parts[-1].rows)
     if baseline:
-        parts = _compared(parts, chosen, " ".join(baseline))
+        parts = _compare_parts(parts, baseline_folders, " ".join(baseline))
     return Report(metric, higher, tuple(parts), tuple(r for r in records if not r.config))
 
 
-def _chosen(records: Sequence[Record], terms: Sequence[str]) -> set[object]:
-    """Folders of the baseline's runs."""
+def _matching_folders(records: Sequence[Record], terms: Sequence[str]) -> set[object]:
+    """Return the folders of the baseline's runs."""
     try:
         return {record.folder for record in matching(records, terms)} if terms else set()
     except UserError as error:
         raise UserError(f"--baseline {error}") from error
 
 
-def verified(metric: Metric | None, records: Sequence[Record]) -> Metric:
-    """The metric, or without one test/accuracy, or else what most runs watched.
+def resolve_metric(metric: Metric | None, records: Sequence[Record]) -> Metric:
+    """Return the metric to compare: the given one, else test/accuracy, else the one that most runs monitored.
 
     Raises:
-        UserError: no complete run has it.
+        UserError: no run is complete, or no complete run has the metric.
     """
     complete = [record for record in records if record.state == "complete"]
     if not complete:
         states = ", ".join(f"{n} {state}" for state, n in Counter(r.state for r in records).items())
-        raise UserError(f"none of these runs is complete ({states}): there is nothing to compare yet")
-    wanted = metric or _usual(complete)
+        raise UserError(f"none of these runs is complete ({states}): nothing to compare")
+    wanted = metric or _default_metric(complete)
     if not any(wanted.of(record) is not None for record in complete):
         raise UserError(
-            f"--metric {wanted}: no complete run has it; {nearest(str(wanted), _known(complete))}"
+            f"--metric {wanted}: no complete run has it; {nearest(str(wanted), _metric_names(complete))}"
         )
     return wanted
 
 
-def _usual(complete: Sequence[Record]) -> Metric:
+def _default_metric(complete: Sequence[Record]) -> Metric:
     if any(DEFAULT.of(record) is not None for record in complete):
         return DEFAULT
-    watched = Counter(record.best.get("monitor") for record in complete).most_common(1)[0][0]
-    name = str(watched).partition("/")[2]
+    monitored = Counter(record.best.get("monitor") for record in complete).most_common(1)[0][0]
+    name = str(monitored).partition("/")[2]
     of_test = Metric("test", name)
     return of_test if any(of_test.of(record) is not None for record in complete) else Metric("val", name)
 
 
-def _known(records: Iterable[Record]) -> set[str]:
+def _metric_names(records: Iterable[Record]) -> set[str]:
     return {
         f"{split}/{name}"
         for record in records
@@ -178,7 +192,7 @@ def _known(records: Iterable[Record]) -> set[str]:
 
 
 def _direction(metric: Metric, records: Sequence[Record]) -> bool:
-    """Of a metric of the user's own, what its runs say, if they watched it."""
+    """Whether higher is better: as recorded by runs that monitored the metric, else by its name."""
     for record in records:
         if str(record.best.get("monitor")).partition("/")[2] == metric.name:
             return bool(record.best.get("higher_is_better"))
@@ -198,12 +212,12 @@ def _part(cohort: Cohort, metric: Metric, higher: bool, by: Sequence[str], first
     )
     best = ordinary[0] if len(ordinary) > 1 else None
     rows = [replace(row, marks=_marks(row, best, trivial, simplest, higher)) for row in rows]
-    chosen = next((row for row in rows if row.number == simplest), None)
-    return Part(cohort, tuple(columns), tuple(rows), _effects(rows, columns), None, chosen)
+    simplest_row = next((row for row in rows if row.number == simplest), None)
+    return Part(cohort, tuple(columns), tuple(rows), _effects(rows, columns), None, simplest_row)
 
 
 def _columns(cohort: Cohort, by: Sequence[str]) -> list[str]:
-    """What tells the groups apart; of a trivial model its name alone is shown where that is enough."""
+    """Return the keys that distinguish the groups; for trivial models only the model's name, if that is sufficient."""
     if by:
         return list(dict.fromkeys([*by, *(["model.name"] if any(g.trivial for g in cohort.groups) else [])]))
     ordinary = [group.settings for group in cohort.groups if not group.trivial]
@@ -221,22 +235,23 @@ def _columns(cohort: Cohort, by: Sequence[str]) -> list[str]:
 
 
 def _values(group: Group, columns: Sequence[str], by: Sequence[str] = ()) -> tuple[str, ...]:
-    """Of a trivial model what its model has; of other groups under --by the keys of `by`."""
-    told = [key.startswith("model.") if group.trivial else not by or key in by for key in columns]
+    """Format a group's values of the columns: of a trivial model its model keys, else with --by only those keys."""
+    included = [key.startswith("model.") if group.trivial else not by or key in by for key in columns]
     return tuple(
-        format_value(group.settings, key) if tell else UNSET for key, tell in zip(columns, told, strict=True)
+        format_value(group.settings, key) if is_included else UNSET
+        for key, is_included in zip(columns, included, strict=True)
     )
 
 
 def _row(group: Group, own: tuple[str, ...], metric: Metric) -> Row:
     values = list(group.values.values())
-    summary = summarise(values, group.shared) if values else None
+    summary = summarise(values, group.overlap) if values else None
     costs = tuple(group.mean_of(cost) for cost in COSTS)
     pooled = _pooled(group, metric.split) if metric.name == "accuracy" and group.folds > 1 else None
-    return Row(0, group, own, summary, _cut(summary, metric), pooled, costs)
+    return Row(0, group, own, summary, _clip_interval(summary, metric), pooled, costs)
 
 
-def _cut(summary: Summary | None, metric: Metric) -> tuple[float, float] | None:
+def _clip_interval(summary: Summary | None, metric: Metric) -> tuple[float, float] | None:
     if summary is None or summary.low is None or summary.high is None:
         return None
     low, high = _RANGES.get(metric.name, (0.0, 1.0) if metric.name in METRICS else (-math.inf, math.inf))
@@ -244,13 +259,13 @@ def _cut(summary: Summary | None, metric: Metric) -> tuple[float, float] | None:
 
 
 def _pooled(group: Group, split: str) -> Estimate | None:
-    """Accuracy of the summed confusion matrices; Wilson's interval where no sample is tested twice."""
+    """Return the accuracy of the summed confusion matrices, with Wilson's interval if no sample is tested twice."""
     hits = total = 0
     for record in group.runs.values():
         confusion = record.result["metrics"][split].get("confusion")
         if confusion is None:
             return None
-        hits += sum(row[place] for place, row in enumerate(confusion))
+        hits += sum(row[i] for i, row in enumerate(confusion))
         total += sum(map(sum, confusion))
     once = len(group.runs) == len({replicate.part for replicate in group.runs})
     if once or not total:
@@ -259,7 +274,7 @@ def _pooled(group: Group, split: str) -> Estimate | None:
 
 
 def _rank(row: Row, higher: bool) -> tuple[bool, float, str]:
-    """Best first; those without a value last."""
+    """Sort key: best first, rows without a value last."""
     if row.summary is None:
         return True, 0.0, row.label
     return False, -row.summary.mean if higher else row.summary.mean, row.label
@@ -288,35 +303,35 @@ def _simplest(rows: Sequence[Row], higher: bool) -> int | None:
 def _marks(
     row: Row, best: Row | None, trivial: Sequence[Row], simplest: int | None, higher: bool
 ) -> tuple[str, ...]:
-    """best: of the ordinary models, if there are several; trivial: those with a mean."""
+    """Return a row's marks. best: the best of several non-trivial rows; trivial: the trivial rows with a mean."""
     if row.summary is None:
         return ()
     marks = ["trivial"] if row.group.trivial else []
     marks += ["best"] if row is best else []
     marks += ["simplest"] if row.number == simplest else []
     if not row.group.trivial:
-        marks += [mark for mark in (_against_trivial(row, other, higher) for other in trivial) if mark]
+        marks += [mark for mark in (_trivial_mark(row, other, higher) for other in trivial) if mark]
     return tuple(marks)
 
 
-def _against_trivial(row: Row, trivial: Row, higher: bool) -> str:
-    """What is wrong with a group whose mean is not better, or not shown to be; the better trivial model comes first."""
+def _trivial_mark(row: Row, trivial: Row, higher: bool) -> str:
+    """Return a mark for a row whose mean is not better, or not significantly better, than a trivial one; else ""."""
     assert row.summary is not None
     assert trivial.summary is not None
     sign, limit = (1 if higher else -1), trivial.summary.mean
     if sign * row.summary.mean <= sign * limit:
-        return f"does not beat {trivial.group.trivial}"
-    test = compare(row.group.values, trivial.group.values, row.group.shared, trivial.group.shared)
+        return f"not better than {trivial.group.trivial}"
+    test = compare(row.group.values, trivial.group.values, row.group.overlap, trivial.group.overlap)
     if test.p is not None:
-        unsure = test.p >= LEVEL
-    else:  # a trivial model of one seed: its value is taken as known
+        insignificant = test.p >= LEVEL
+    else:  # a trivial model with one seed: its value is taken as exact
         end = row.summary.low if higher else row.summary.high
-        unsure = end is not None and sign * end <= sign * limit
-    return f"not shown to beat {trivial.group.trivial}" if unsure else ""
+        insignificant = end is not None and sign * end <= sign * limit
+    return f"not significant vs. {trivial.group.trivial}" if insignificant else ""
 
 
 def _effects(rows: Sequence[Row], columns: Sequence[str]) -> Effects:
-    """Over the runs of ordinary models."""
+    """Return the effects of the columns on the metric, over the runs of non-trivial models."""
     settings, values = [], []
     for row in rows:
         if not row.group.trivial:
@@ -326,9 +341,9 @@ def _effects(rows: Sequence[Row], columns: Sequence[str]) -> Effects:
     return effects(settings, values)
 
 
-def _compared(parts: Sequence[Part], chosen: set[object], terms: str) -> list[Part]:
-    """Each part with its comparisons; a part in which the baseline has no run stays as it is."""
-    found = [_with_baseline(part, chosen, terms) for part in parts]
+def _compare_parts(parts: Sequence[Part], folders: set[object], terms: str) -> list[Part]:
+    """Add the comparisons to each part; a part without a run of the baseline is unchanged."""
+    found = [_with_baseline(part, folders, terms) for part in parts]
     if all(part.baseline is None for part in found):
         raise UserError(
             f"--baseline {terms}: no group with a complete run matches; `leyden report` lists them"
@@ -336,20 +351,20 @@ def _compared(parts: Sequence[Part], chosen: set[object], terms: str) -> list[Pa
     return found
 
 
-def _with_baseline(part: Part, chosen: set[object], terms: str) -> Part:
-    hit = [row for row in part.scored if any(run.folder in chosen for run in row.group.runs.values())]
-    if len(hit) > 1:
-        names = "; ".join(f"{row.label}" for row in hit[:5]) + ("; ..." if len(hit) > 5 else "")
+def _with_baseline(part: Part, folders: set[object], terms: str) -> Part:
+    matched = [row for row in part.scored if any(run.folder in folders for run in row.group.runs.values())]
+    if len(matched) > 1:
+        names = "; ".join(f"{row.label}" for row in matched[:5]) + ("; ..." if len(matched) > 5 else "")
         keys = " or ".join(heading(key) for key in part.columns)
         raise UserError(
-            f"--baseline {terms}: {len(hit)} groups of {part.title} match ({names}); name one, by {keys}"
+            f"--baseline {terms}: {len(matched)} groups of {part.title} match ({names}); select one by {keys}"
         )
-    if not hit:
+    if not matched:
         return part
-    base = replace(hit[0], marks=(*hit[0].marks, "baseline"))
+    base = replace(matched[0], marks=(*matched[0].marks, "baseline"))
     others = [row for row in part.scored if row.number != base.number]
-    shared = [row.group.shared for row in others]
-    tests = compare_all([row.group.values for row in others], base.group.values, shared, base.group.shared)
+    overlaps = [row.group.overlap for row in others]
+    tests = compare_all([row.group.values for row in others], base.group.values, overlaps, base.group.overlap)
     of_row = {row.number: test for row, test in zip(others, tests, strict=True)}
     rows = tuple(
         base if row.number == base.number else replace(row, comparison=of_row.get(row.number))

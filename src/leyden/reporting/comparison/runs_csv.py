@@ -1,4 +1,4 @@
-"""`leyden report --csv-runs`: a row a run, for a spreadsheet or pandas. Every digit; empty where there is none."""
+"""`leyden report --csv-runs`: one row per run, for a spreadsheet or pandas. Full precision; empty if missing."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from leyden.runs.records import Record
 
 
 def runs(report: Report) -> str:
-    """CSV: experiment, data, every key that tells runs apart, state, metrics by split, cost, folder."""
+    """Return CSV with experiment, data, every key that distinguishes runs, state, metrics by split, cost, folder."""
     found = [(part, record, computing(record)) for part in report.parts for record in part.cohort.records()]
     keys = distinguishing_keys([own for _, _, own in found])
     values = [_values(record) for _, record, _ in found]
@@ -35,7 +35,7 @@ def runs(report: Report) -> str:
 
 
 def _values(record: Record) -> dict[str, float | None]:
-    """test/accuracy and the others of a run, those of a user's own module too."""
+    """Return all metrics of a run by name (test/accuracy), scalars of a user's own module included."""
     found: dict[str, float | None] = {}
     for split, of_split in (record.result.get("metrics") or {}).items():
         known = {name: estimate.get("value") for name, estimate in (of_split.get("values") or {}).items()}
@@ -45,6 +45,6 @@ def _values(record: Record) -> dict[str, float | None]:
 
 
 def _cell(keys: Mapping[str, Any], key: str) -> Any:
-    """As the report shows it, but numbers whole."""
+    """Format a value as in the report, but floats with full precision."""
     value = keys.get(key, "")
     return value if key not in keys or isinstance(value, float) else format_value(keys, key)

@@ -1,11 +1,11 @@
-"""The report's statistics: means over seeds, paired comparisons with a baseline, Holm, what could have been shown.
+"""The report's statistics: means over seeds, paired tests against a baseline, Holm, minimum detectable effects.
 
     mean = summarise([0.91, 0.93, 0.92])                      # mean, sd, 95 % interval
-    found = against([{1: 0.91, 2: 0.93}, ...], {1: 0.90, 2: 0.91})   # a family of comparisons, adjusted by Holm
+    found = compare_all([{1: 0.91, 2: 0.93}, ...], {1: 0.90, 2: 0.91})   # a family of tests, adjusted by Holm
 
-Everything is two-sided at the 5 % level. `shared` is the correction of Nadeau and Bengio (2003) for runs whose
-training sets overlap, as the folds of a cross-validation do: n_test / n_train, 0 for seeds. The variance of a mean
-is then sd^2 (1/n + shared) instead of sd^2 / n.
+All tests are two-sided at the 5 % level. `shared` is the correction of Nadeau and Bengio (2003) for runs whose
+training sets overlap, as those of the folds of a cross-validation do: n_test / n_train, 0 for seeds. The variance of
+a mean is then sd^2 (1/n + shared) instead of sd^2 / n.
 """
 
 import math
@@ -20,13 +20,13 @@ from scipy.special import chdtri, ndtr, stdtr, stdtrit
 
 LEVEL = 0.05
 POWER = 0.8
-_POINTS = 200  # at which the distribution of an estimated spread is taken; 400 change the fourth digit
-_ALIKE = 1e-12  # a spread below this share of the values is rounding
+_POINTS = 200  # quantiles of the distribution of an estimated sd; 400 change the fourth digit
+_RELATIVE_TOLERANCE = 1e-12  # an sd below this share of the values is rounding error
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean and spread of n runs. sd is None for one run; the interval for one run, and where all agree."""
+    """Mean and spread of n runs. sd and interval are None for one run; the interval also if all values are equal."""
 
     n: int
     mean: float
@@ -42,7 +42,7 @@ class Summary:
 
 
 def summarise(values: Sequence[float], shared: float = 0.0) -> Summary:
-    """Mean, standard deviation, standard error and 95 % t interval of at least one value."""
+    """Return mean, standard deviation, standard error and 95 % t interval of at least one value."""
     n, mean = len(values), math.fsum(values) / len(values)
     if n < 2:
         return Summary(n, mean)
@@ -55,18 +55,18 @@ def summarise(values: Sequence[float], shared: float = 0.0) -> Summary:
 
 
 def _deviation(values: Sequence[float], mean: float) -> float:
-    """Standard deviation (n - 1); exactly 0 where the values differ by rounding alone."""
+    """Return the sample standard deviation (n - 1); exactly 0 if the values differ only by rounding."""
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
-    return 0.0 if sd <= _ALIKE * max(map(abs, values)) else sd
+    return 0.0 if sd <= _RELATIVE_TOLERANCE * max(map(abs, values)) else sd
 
 
 def quantile(freedom: float, level: float = LEVEL) -> float:
-    """What |t| exceeds with probability `level`."""
+    """Return the value that |t| exceeds with probability `level`. freedom: degrees of freedom."""
     return -float(stdtrit(freedom, level / 2))
 
 
 def p_value(t: float, freedom: float) -> float:
-    """Two-sided."""
+    """Return the two-sided p value of a t statistic. freedom: degrees of freedom."""
     return 2 * float(stdtr(freedom, -abs(t)))
 
 
@@ -75,20 +75,25 @@ class Comparison:
     """A group against the baseline.
 
     Attributes:
-        test: how it was tested: `paired t`, `Welch's t`, or nothing (`why` says why).
-        pairs: seeds that both have.
-        difference: group less baseline: the mean of the pairs' differences, or of the means where there are none.
-        error: its standard error; freedom: degrees of freedom.
+        test: the test: `paired t`, `Welch's t`, or "" if none was possible (see `reason`).
+        pairs: number of seeds that both have.
+        difference: group minus baseline: the mean difference of the pairs, or without pairs of the means.
+        reason: why there was no test.
+        error: its standard error.
+        freedom: degrees of freedom.
         low, high: its 95 % interval, not adjusted for the number of comparisons.
-        p: of this test alone; adjusted: by Holm, over the family.
-        effect: Cohen's d_z of pairs, Hedges' g else (`measure` names it).
-        detectable: the smallest true difference that as many seeds find with 80 % power, the family allowed for.
+        p: of this test alone.
+        adjusted: p by Holm, over the family.
+        effect: effect size: Cohen's d_z for pairs, else Hedges' g (`measure` names it).
+        measure: name of the effect size.
+        detectable: minimum detectable effect: the smallest true difference that the same number of seeds detects
+            with 80 % power in a family of this size.
     """
 
     test: Literal["paired t", "Welch's t", ""]
     pairs: int
     difference: float
-    why: str = ""
+    reason: str = ""
     error: float | None = None
     freedom: float | None = None
     low: float | None = None
@@ -100,8 +105,8 @@ class Comparison:
     detectable: float | None = None
 
     @property
-    def shown(self) -> bool:
-        """Whether the difference is claimed: below 5 % after Holm."""
+    def significant(self) -> bool:
+        """Whether the adjusted p is below 5 %."""
         return self.adjusted is not None and self.adjusted < LEVEL
 
 
@@ -111,9 +116,13 @@ Sample = Mapping[Any, float]  # {seed: value}; Any, since a Mapping is invariant
 def compare_all(
     groups: Sequence[Sample], baseline: Sample, shared: Sequence[float] = (), of_baseline: float = 0.0
 ) -> list[Comparison]:
-    """Each group against the baseline: one family of tests, adjusted by Holm (1979).
+    """Compare each group with the baseline: one family of tests, adjusted by Holm (1979).
 
-    shared: of each group, of_baseline: of the baseline, as above; without it 0.
+    Args:
+        groups: {seed: value} of each.
+        baseline: {seed: value}.
+        shared: n_test / n_train of each group; empty: 0.
+        of_baseline: n_test / n_train of the baseline.
     """
     each = shared or [0.0] * len(groups)
     tests = [compare(group, baseline, own, of_baseline) for group, own in zip(groups, each, strict=True)]
@@ -126,7 +135,7 @@ def compare_all(
 
 
 def compare(group: Sample, baseline: Sample, shared: float = 0.0, of_baseline: float = 0.0) -> Comparison:
-    """One test: of the pairs where at least two seeds are common, else Welch's. Neither group is empty."""
+    """Test one group: paired t test if at least two seeds are common, else Welch's t test. Neither may be empty."""
     common = [seed for seed in group if seed in baseline]
     if len(common) >= 2:
         return _paired([group[seed] - baseline[seed] for seed in common], max(shared, of_baseline))
@@ -137,8 +146,8 @@ def compare(group: Sample, baseline: Sample, shared: float = 0.0, of_baseline: f
 def _paired(differences: Sequence[float], shared: float) -> Comparison:
     found = summarise(differences, shared)
     if not found.sd or found.error is None:
-        return Comparison("", found.n, found.mean, "every pair differs by the same: no spread to judge it by")
-    return _tested(
+        return Comparison("", found.n, found.mean, "all pairs differ by the same amount: zero variance")
+    return _with_t_test(
         Comparison("paired t", found.n, found.mean, effect=found.mean / found.sd, measure="d_z"),
         found.error,
         found.n - 1,
@@ -146,67 +155,68 @@ def _paired(differences: Sequence[float], shared: float) -> Comparison:
 
 
 def _welch(one: Summary, two: Summary, pairs: int) -> Comparison:
-    """Welch (1947), degrees of freedom by Satterthwaite; Hedges' g with the pooled deviation."""
+    """Welch (1947), degrees of freedom by Satterthwaite; Hedges' g with the pooled standard deviation."""
     difference = one.mean - two.mean
     if one.error is None or two.error is None or one.sd is None or two.sd is None:
-        return Comparison("", pairs, difference, "one seed alone: no test without two seeds of each")
+        return Comparison("", pairs, difference, "a single seed: a test needs two seeds of each")
     if not (one.sd or two.sd):
-        return Comparison("", pairs, difference, "all seeds agree: no spread to judge it by")
+        return Comparison("", pairs, difference, "all seeds have equal values: zero variance")
     parts = one.error**2, two.error**2
     freedom = sum(parts) ** 2 / (parts[0] ** 2 / (one.n - 1) + parts[1] ** 2 / (two.n - 1))
     pooled_freedom = one.n + two.n - 2
     pooled = math.sqrt(((one.n - 1) * one.sd**2 + (two.n - 1) * two.sd**2) / pooled_freedom)
     effect = _small_sample(pooled_freedom) * difference / pooled
-    bare = Comparison("Welch's t", pairs, difference, effect=effect, measure="g")
-    return _tested(bare, math.sqrt(sum(parts)), freedom)
+    untested = Comparison("Welch's t", pairs, difference, effect=effect, measure="g")
+    return _with_t_test(untested, math.sqrt(sum(parts)), freedom)
 
 
 def _small_sample(freedom: int) -> float:
-    """Hedges' (1981) factor, which takes the bias from Cohen's d."""
+    """Return Hedges' (1981) correction factor for the bias of Cohen's d."""
     gammas = math.lgamma(freedom / 2) - math.lgamma((freedom - 1) / 2)
     return math.exp(gammas) / math.sqrt(freedom / 2)
 
 
-def _tested(bare: Comparison, error: float, freedom: float) -> Comparison:
+def _with_t_test(untested: Comparison, error: float, freedom: float) -> Comparison:
     half = quantile(freedom) * error
     return replace(
-        bare,
+        untested,
         error=error,
         freedom=freedom,
-        low=bare.difference - half,
-        high=bare.difference + half,
-        p=p_value(bare.difference / error, freedom),
+        low=untested.difference - half,
+        high=untested.difference + half,
+        p=p_value(untested.difference / error, freedom),
     )
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
-    """Adjusted p-values, in the given order (Holm 1979); None, of what could not be tested, is not counted."""
-    tested = sorted((p, place) for place, p in enumerate(ps) if p is not None)
+    """Return p values adjusted by Holm (1979), in the given order; None (not tested) is not part of the family."""
+    tested = sorted((p, index) for index, p in enumerate(ps) if p is not None)
     adjusted: list[float | None] = [None] * len(ps)
     highest = 0.0
-    for rank, (p, place) in enumerate(tested):
+    for rank, (p, index) in enumerate(tested):
         highest = max(highest, min(1.0, p * (len(tested) - rank)))
-        adjusted[place] = highest
+        adjusted[index] = highest
     return adjusted
 
 
 def detectable(error: float | None, freedom: float | None, family: int = 1) -> float | None:
-    """The smallest true difference that the test, done once more with as many seeds, finds with 80 % power.
+    """Return the minimum detectable effect: the smallest true difference that a repeated test detects with 80 % power.
 
-    Holm's first step tests at 5 % / family: a difference that is alone in its family must pass that. `error` is an
-    estimate itself, from few seeds; that is allowed for: 80 % is the mean over what it may have been.
+    Holm's first step tests at 5 % / family, which the only true difference of a family must pass. The standard error
+    is itself an estimate from few seeds: the power is averaged over its distribution.
     """
     if error is None or freedom is None or not family:
         return None
-    return error * _standard_errors(math.floor(freedom * 10) / 10, family)  # tenths: few to be worked out
+    return error * _standard_errors(math.floor(freedom * 10) / 10, family)  # rounded to tenths, for the cache
 
 
 @cache
 def _standard_errors(freedom: float, family: int) -> float:
-    """How many of its estimated standard errors a difference must have: by bisection."""
+    """Return the minimum detectable effect in units of the estimated standard error, by bisection."""
     critical = quantile(freedom, LEVEL / family)
-    chances = (np.arange(_POINTS) + 0.5) / _POINTS
-    spreads = np.sqrt(chdtri(freedom, chances) / freedom)  # what the estimate may be, the truth being 1
+    quantiles = (np.arange(_POINTS) + 0.5) / _POINTS
+    # distribution of the estimate if the true value is 1
+    spreads = np.sqrt(chdtri(freedom, quantiles) / freedom)
     low, high = 0.0, critical
     while _power(high, critical, spreads) < POWER:
         low, high = high, 2 * high
@@ -217,8 +227,8 @@ def _standard_errors(freedom: float, family: int) -> float:
 
 
 def _power(times: float, critical: float, spreads: NDArray[np.float64]) -> float:
-    """P(times * s + Z > critical * s'), s and s' being independent estimates of the same spread; Z normal.
+    """Return P(times * s + Z > critical * s'), s and s' independent estimates of the same sd, Z standard normal.
 
-    The other tail, a difference found with the wrong sign, adds nothing at this power.
+    The other tail, a significant difference of the wrong sign, is negligible at this power.
     """
     return float(ndtr(times * spreads[:, None] - critical * spreads).mean())

@@ -1,7 +1,6 @@
-"""Inline SVG without a library: scales with round ticks, a frame with axes; colours come from the page's style.
+"""Inline SVG plots without a library: scales with round ticks, a frame with axes; colours come from the page's CSS.
 
-A page holds dozens of these, follows its reader's light or dark scheme, and links each point: what matplotlib's
-SVG does not do in few bytes.
+Compared with matplotlib's SVG they are small (a page has dozens), follow the light or dark scheme, and link each point.
 """
 
 import math
@@ -16,25 +15,25 @@ COLOURS = 7  # classes c0 to c6 of the page's style
 
 @dataclass(frozen=True)
 class Scale:
-    """Values low..high to positions start..end."""
+    """A linear or logarithmic map of values low..high to positions start..end."""
 
     low: float
     high: float
     start: float
     end: float
     log: bool = False
-    whole: bool = False  # ticks at whole numbers alone
+    whole: bool = False  # ticks at integers only
 
     def at(self, value: float) -> float:
-        """The position of a value, to a tenth."""
-        low, high, value = (self._plain(v) for v in (self.low, self.high, value))
+        """Return the position of a value, rounded to a tenth."""
+        low, high, value = (self._transform(v) for v in (self.low, self.high, value))
         return round(self.start + (value - low) / (high - low) * (self.end - self.start), 1)
 
-    def _plain(self, value: float) -> float:
+    def _transform(self, value: float) -> float:
         return math.log10(value) if self.log else value
 
     def ticks(self, most: int = 6) -> list[float]:
-        """Round values, at most about `most`."""
+        """Return round values within the scale, about `most` at most."""
         if self.log:
             found = _log_ticks(self.low, self.high)
             if 2 <= len(found) <= 2 * most:
@@ -47,7 +46,7 @@ class Scale:
 
 
 def _round_step(step: float) -> float:
-    """The next of 1, 2, 5, 10, 20, ..."""
+    """Round up to the next of 1, 2, 5, 10, 20, ..."""
     power = 10.0 ** math.floor(math.log10(step))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= step * (1 - 1e-9))
 
@@ -61,7 +60,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
 def scale(
     values: Sequence[float], start: float, end: float, *, log: bool = False, whole: bool = False
 ) -> Scale:
-    """Over all values with a little room; logarithmic, where asked, only if all are above 0 and ten times apart."""
+    """Return a scale over all values with a margin; with `log`, logarithmic if all are positive and span a decade."""
     low, high = min(values), max(values)
     if log and low > 0 and high / low >= 10:
         return Scale(low / 1.25, high * 1.25, start, end, log=True)
@@ -69,8 +68,8 @@ def scale(
     return Scale(low - room, high + room, start, end, whole=whole)
 
 
-def tick_word(value: float) -> str:
-    """12k, 1.5M, 0.98."""
+def format_tick(value: float) -> str:
+    """Format a tick label: 12k, 1.5M, 0.98."""
     if value == 0 or abs(value) < 1e-9:
         return "0"
     for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -80,20 +79,20 @@ def tick_word(value: float) -> str:
 
 
 def frame(x: Scale, y: Scale, x_name: str, y_name: str, content: str, title: str) -> str:
-    """A drawing with grid, ticks and names of both axes; `content` lies on top. title: for those who cannot see it."""
+    """Return an SVG plot with grid, ticks and axis labels under `content`. title: text for screen readers."""
     bottom = HEIGHT - BOTTOM
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
     for value in y.ticks(8):
         at = y.at(value)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}"/>')
         parts.append(
-            f'<text class="tick" x="{LEFT - 8}" y="{at + 4}" text-anchor="end">{tick_word(value)}</text>'
+            f'<text class="tick" x="{LEFT - 8}" y="{at + 4}" text-anchor="end">{format_tick(value)}</text>'
         )
     for value in x.ticks():
         at = x.at(value)
         parts.append(f'<line class="grid" x1="{at}" x2="{at}" y1="{TOP}" y2="{bottom}"/>')
         parts.append(
-            f'<text class="tick" x="{at}" y="{bottom + 18}" text-anchor="middle">{tick_word(value)}</text>'
+            f'<text class="tick" x="{at}" y="{bottom + 18}" text-anchor="middle">{format_tick(value)}</text>'
         )
     middle, centre = (LEFT + WIDTH - RIGHT) / 2, (TOP + bottom) / 2
     parts.append(f'<text x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x_name)}</text>')
@@ -106,10 +105,10 @@ def frame(x: Scale, y: Scale, x_name: str, y_name: str, content: str, title: str
 
 
 def inner() -> tuple[tuple[float, float], tuple[float, float]]:
-    """Where the frame's inside lies: (start, end) of x, and of y upwards."""
+    """Return the plot area of `frame`: (start, end) of x, and of y upwards."""
     return (LEFT, WIDTH - RIGHT), (HEIGHT - BOTTOM, TOP)
 
 
 def path(points: Sequence[tuple[float, float]]) -> str:
-    """`d` of a line through points."""
+    """Return the `d` attribute of a line through points."""
     return "M" + "L".join(f"{x:g} {y:g}" for x, y in points)

@@ -1,4 +1,4 @@
-"""A report in the terminal: means, comparisons, effects and trade-offs, each a table of at most 80 columns."""
+"""A report in the terminal: means, comparisons, effects and Pareto fronts, each a table of at most 80 columns."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,42 +9,42 @@ from leyden.reporting.comparison.distinguishing_keys import heading
 from leyden.reporting.comparison.effects import Share
 from leyden.reporting.comparison.report import COSTS, Part, Report, Row
 from leyden.reporting.comparison.statistics import Comparison
-from leyden.reporting.format import UNKNOWN, duration, number, plural, scaled
+from leyden.reporting.format import UNKNOWN, count, duration, number, plural, si_number
 from leyden.reporting.terminal.layout import note, plain_table, text
 
-COST_HEADS = ("parameters", "FLOPs", "time a run")  # of the costs in the order of COSTS
-MOST_ROWS = 20  # of a part, in the terminal; baseline and trivial models are shown whatever their place
-_MOST_EFFECTS = 8
-_MARKS, _NARROWEST = 9, 4  # columns: the marks' words do not fold; a key's values do
-_ROOM = 80 - 3 - 6 - 7 - 6 - _MARKS - 6 * 2  # for keys and n: less #, the numbers, marks, and gaps of two
-_ROUNDING = 1e-12  # a difference below it is none
+COST_HEADS = ("parameters", "FLOPs", "time/run")  # headings of COSTS, in the same order
+MOST_ROWS = 20  # rows of a part in the terminal; the baseline and trivial models are always shown
+_MAX_EFFECTS = 8
+_MARKS, _MIN_WIDTH = 11, 4  # columns: the words of marks are not broken; a key's values may be
+_ROOM = 80 - 3 - 6 - 7 - 6 - _MARKS - 6 * 2  # for keys and n: without #, the numbers, marks, and gaps of two
+_ROUNDING = 1e-12  # a difference below it is rounding error
 _STYLES = {"best": "bold green", "simplest": "green", "baseline": "bold", "trivial": "dim"}
 
 
 def report(found: Report) -> RenderableType:
-    """Everything, part by part."""
+    """Format all parts and the notes."""
     parts = [item for part in found.parts for item in _part(part, found)]
     return Group(*parts, note("\n".join(notes.of_report(found))))
 
 
 def _part(part: Part, found: Report) -> Iterator[RenderableType]:
     yield _means(part, found)
-    said = [*_unshown(part), *notes.of_part(part)]
-    if said:
-        yield note("\n".join(said))
+    lines = [*_hidden_rows(part), *notes.of_part(part)]
+    if lines:
+        yield note("\n".join(lines))
     if part.baseline is not None:
         yield _comparisons(part, found)
         yield note("\n".join(notes.of_comparison(part)))
     if part.effects.keys:
         yield _effects(part)
     if len(part.scored) > 2:
-        yield _trade_offs(part, found)
+        yield _pareto_fronts(part, found)
 
 
 def _means(part: Part, found: Report) -> RenderableType:
     better = "higher" if found.higher else "lower"
     table = plain_table(f"{part.title}: {found.metric}, {better} is better", ("#", "right"))
-    rows = shown_rows(part)
+    rows = visible_rows(part)
     for name, width in zip(*_key_columns(part, rows), strict=True):
         table.add_column(name, overflow="fold", min_width=width)
     for name in ("n", "mean", "+- 95 %", "sd"):
@@ -52,8 +52,8 @@ def _means(part: Part, found: Report) -> RenderableType:
     table.add_column("", overflow="fold", min_width=_MARKS)
     for row in rows:
         style = next((_STYLES[mark] for mark in row.marks if mark in _STYLES), "")
-        warned = any("beat" in mark for mark in row.marks)
-        marks = text(", ".join([*row.marks, *_states(row)]), "yellow" if warned else style)
+        warning = any(map(is_warning, row.marks))
+        marks = text(", ".join([*row.marks, *_states(row)]), "yellow" if warning else style)
         mean = text(number(row.summary.mean if row.summary else None), style)
         numbers = (row.group.counted, mean, _half(row), number(row.summary.sd if row.summary else None))
         table.add_row(str(row.number), *map(text, row.values), *numbers, marks)
@@ -61,99 +61,106 @@ def _means(part: Part, found: Report) -> RenderableType:
 
 
 def _key_columns(part: Part, rows: Sequence[Row]) -> tuple[list[str], list[int]]:
-    """Their headings, broken at dots and underscores, and widths that leave room for the rest of the table."""
+    """Return the headings of the keys, broken at dots and underscores, and widths that fit into the table."""
     names = [name.replace("_", "_\n").replace(".", ".\n") for name in short_headings(part.columns)]
     widths = [
         max(map(len, [*name.split("\n"), *(row.values[place] for row in rows)]))
         for place, name in enumerate(names)
     ]
     room = _ROOM - max(len(row.group.counted) for row in rows) - 2 * len(names)
-    while sum(widths) > room and max(widths) > _NARROWEST:
+    while sum(widths) > room and max(widths) > _MIN_WIDTH:
         widths[widths.index(max(widths))] -= 1
     return names, widths
 
 
 def _states(row: Row) -> list[str]:
-    """What of it is not finished."""
+    """Return the numbers of unfinished runs by state, as text."""
     return [f"{n} {state}" for state, n in row.group.states().items()]
 
 
 def short_headings(columns: Sequence[str]) -> list[str]:
-    """`lr` for optimizer.lr where no other column ends so."""
+    """Shorten headings: `lr` for optimizer.lr, if no other column ends in `lr`."""
     names = [heading(key) for key in columns]
     last = [name.rpartition(".")[2] for name in names]
     return [end if last.count(end) == 1 else name for name, end in zip(names, last, strict=True)]
 
 
 def _half(row: Row) -> str:
-    """Half the width of the interval."""
+    """Format half the width of the interval."""
     summary = row.summary
     return UNKNOWN if summary is None else number(summary.half)
 
 
-def interval(row: Row) -> str:
-    """`[low, high]` of the mean over seeds."""
+def format_interval(row: Row) -> str:
+    """Format the interval of the mean over seeds as `[low, high]`."""
     return UNKNOWN if row.interval is None else f"[{number(row.interval[0])}, {number(row.interval[1])}]"
 
 
-def shown_rows(part: Part) -> list[Row]:
-    """The best, and those that are named whatever their place."""
+def is_warning(mark: str) -> bool:
+    """Whether a row's mark is a warning: not (significantly) better than a trivial baseline."""
+    return mark.startswith("not ")
+
+
+def visible_rows(part: Part) -> list[Row]:
+    """Return the best rows, the baseline and the trivial models."""
     wanted = {row.number for row in part.rows[:MOST_ROWS]}
     wanted |= {row.number for row in part.rows if "baseline" in row.marks or row.group.trivial}
     return [row for row in part.rows if row.number in wanted]
 
 
-def _unshown(part: Part) -> list[str]:
-    hidden = len(part.rows) - len(shown_rows(part))
-    return [f"{plural(hidden, 'more group')}: --csv, --markdown and --html have all"] if hidden else []
+def _hidden_rows(part: Part) -> list[str]:
+    hidden = len(part.rows) - len(visible_rows(part))
+    return [f"{plural(hidden, 'more group')} not listed: use --csv, --markdown or --html"] if hidden else []
 
 
 def _comparisons(part: Part, found: Report) -> RenderableType:
     assert part.baseline is not None
-    title = f"against the baseline, #{part.baseline.number} ({part.baseline.label})"
-    table = plain_table(title, ("#", "right"), ("", "left"), ("differs", "right"), ("95 % interval", "right"))
-    for name in ("p Holm", "effect", "could\nshow", "pairs"):
+    title = f"compared with the baseline, #{part.baseline.number} ({part.baseline.label})"
+    table = plain_table(title, ("#", "right"), ("", "left"), ("diff", "right"), ("95 % interval", "right"))
+    for name in ("p Holm", "effect", "MDE", "pairs"):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in shown_rows(part):
+    for row in visible_rows(part):
         if row.comparison is not None:
             table.add_row(*_comparison_cells(row, row.comparison, found.higher))
     return table
 
 
 def _comparison_cells(row: Row, test: Comparison, higher: bool) -> Iterator[RenderableType]:
-    said = verdict(test, higher)
-    style = {"better": "bold green", "worse": "bold red"}.get(said, "")
+    result = verdict(test, higher)
+    style = {"better": "bold green", "worse": "bold red"}.get(result, "")
     yield str(row.number)
-    yield text(f"{row.label}: {said}" if test.shown else row.label, style)
-    yield text(signed(test.difference), style)
-    yield "" if test.low is None else f"[{signed(test.low)}, {signed(test.high)}]"
-    yield p_word(test.adjusted)
+    yield text(f"{row.label}: {result}" if test.significant else row.label, style)
+    yield text(format_signed(test.difference), style)
+    yield "" if test.low is None else f"[{format_signed(test.low)}, {format_signed(test.high)}]"
+    yield format_p(test.adjusted)
     yield UNKNOWN if test.effect is None else f"{test.measure} {test.effect:+.1f}"
     yield number(test.detectable)
     yield str(test.pairs) if test.test != "Welch's t" else "Welch"
 
 
 def verdict(test: Comparison, higher: bool) -> str:
-    """better, worse, not shown, or not tested."""
+    """Return `better`, `worse`, `not significant` or `not tested`."""
     if test.p is None:
         return "not tested"
-    if not test.shown:
-        return "not shown"
+    if not test.significant:
+        return "not significant"
     return "better" if (test.difference > 0) == higher else "worse"
 
 
-def effect_word(test: Comparison) -> str:
-    """`d_z = +1.25`, with the name of the measure."""
+def format_effect(test: Comparison) -> str:
+    """Format the effect size with the name of its measure: `d_z = +1.25`."""
     return UNKNOWN if test.effect is None else f"{test.measure} = {test.effect:+.2f}"
 
 
-def test_word(test: Comparison) -> str:
-    """How it was tested, or why it was not."""
-    return f"{test.test}, {plural(test.pairs, 'pair')}" if test.test == "paired t" else test.test or test.why
+def format_test(test: Comparison) -> str:
+    """Format the name of the test, or the reason why there is none."""
+    return (
+        f"{test.test}, {plural(test.pairs, 'pair')}" if test.test == "paired t" else test.test or test.reason
+    )
 
 
-def signed(value: float | None) -> str:
-    """With its sign."""
+def format_signed(value: float | None) -> str:
+    """Format a number with its sign."""
     if value is None:
         return UNKNOWN
     size = 0.0 if abs(value) < _ROUNDING else abs(value)
@@ -161,61 +168,62 @@ def signed(value: float | None) -> str:
     return f"{sign}{size:.4f}" if 1e-4 <= size < 1e-3 else f"{sign}{number(size)}"
 
 
-def p_word(p: float | None) -> str:
-    """Three decimals, and never zero."""
+def format_p(p: float | None) -> str:
+    """Format a p value with three decimals, as `<0.001` below that."""
     if p is None:
         return UNKNOWN
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _effects(part: Part) -> RenderableType:
-    table = plain_table("which keys matter", ("key", "left"), ("share", "right"), ("p Holm", "right"))
+    table = plain_table(
+        "main effects and interactions", ("key", "left"), ("share", "right"), ("p Holm", "right")
+    )
     for name, side in (("value", "left"), ("effect", "right"), ("95 % interval", "right")):
         table.add_column(name, justify=side, overflow="fold", no_wrap=side == "right")  # type: ignore[arg-type]
-    for share in part.effects.keys[:_MOST_EFFECTS]:
-        for place, level in enumerate(share.levels[:_MOST_EFFECTS]):
-            first = (text(share.names[0]), _percent(share), p_word(share.p)) if not place else ("", "", "")
-            limits = f"[{signed(level.low)}, {signed(level.high)}]"
-            table.add_row(*first, text(level.value), signed(level.difference), limits)
-    for pair in part.effects.pairs[:_MOST_EFFECTS]:
-        table.add_row(text(" x ".join(pair.names)), _percent(pair), p_word(pair.p), "", "", "")
-    left = f"share of the runs' variance; {part.effects.residual:.0%} is left to seeds and higher orders; an effect "
-    return Group(table, note(f"{left}is a value's difference from the mean over the key's values"))
+    for share in part.effects.keys[:_MAX_EFFECTS]:
+        for index, level in enumerate(share.levels[:_MAX_EFFECTS]):
+            first = (text(share.names[0]), _percent(share), format_p(share.p)) if not index else ("", "", "")
+            limits = f"[{format_signed(level.low)}, {format_signed(level.high)}]"
+            table.add_row(*first, text(level.value), format_signed(level.difference), limits)
+    for pair in part.effects.pairs[:_MAX_EFFECTS]:
+        table.add_row(text(" x ".join(pair.names)), _percent(pair), format_p(pair.p), "", "", "")
+    residual = (
+        f"share of the variance of the runs; residual (seeds and higher orders) {part.effects.residual:.0%}; "
+    )
+    return Group(
+        table, note(f"{residual}an effect is a value's difference from the mean over the key's values")
+    )
 
 
 def _percent(share: Share) -> str:
     return f"{share.share:.1%}"
 
 
-def _trade_offs(part: Part, found: Report) -> RenderableType:
-    """The groups on a front."""
-    table = plain_table(f"best trade-offs of {found.metric} and cost", ("#", "right"), ("", "left"))
+def _pareto_fronts(part: Part, found: Report) -> RenderableType:
+    """Format the groups on a Pareto front of the metric and a cost."""
+    table = plain_table(f"Pareto fronts of {found.metric} and cost", ("#", "right"), ("", "left"))
     for name in ("mean", *COST_HEADS):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("on the front of", overflow="fold")
+    table.add_column("optimal in", overflow="fold")
     for row in front_rows(part):
         mean = number(row.summary.mean if row.summary else None)
-        table.add_row(str(row.number), text(row.label), mean, *cost_words(row), fronts_word(row))
+        table.add_row(str(row.number), text(row.label), mean, *format_costs(row), format_fronts(row))
     return table
 
 
 def front_rows(part: Part) -> list[Row]:
-    """On one of the fronts, the best first."""
+    """Return the rows on at least one Pareto front, the best first."""
     return [row for row in part.rows if row.fronts][:MOST_ROWS]
 
 
-def cost_words(row: Row) -> tuple[str, str, str]:
-    """Under COST_HEADS."""
+def format_costs(row: Row) -> tuple[str, str, str]:
+    """Format the costs for the columns COST_HEADS."""
     parameters, flops, seconds = row.costs
-    return whole(parameters), scaled(flops), duration(seconds)
+    return count(parameters), si_number(flops), duration(seconds)
 
 
-def fronts_word(row: Row) -> str:
-    """`parameters, FLOPs, time`."""
-    words = dict(zip(COSTS, ("parameters", "FLOPs", "time"), strict=True))
-    return ", ".join(words[cost] for cost in row.fronts)
-
-
-def whole(value: float | None) -> str:
-    """A count."""
-    return UNKNOWN if value is None else f"{value:,.0f}"
+def format_fronts(row: Row) -> str:
+    """Format the costs on whose Pareto front the row is: `parameters, FLOPs, time`."""
+    names = dict(zip(COSTS, ("parameters", "FLOPs", "time"), strict=True))
+    return ", ".join(names[cost] for cost in row.fronts)

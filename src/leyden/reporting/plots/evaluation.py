@@ -1,8 +1,8 @@
 """Figures of an evaluation and of samples, from NumPy arrays; each function returns a matplotlib `Figure`.
 
-figures.confusion_matrix(metrics.confusion, class_names).savefig("confusion.svg")
+evaluation.confusion_matrix(metrics.confusion, class_names).savefig("confusion.svg")
 
-They are about as wide as TensorBoard shows a picture, 340 pixels: in larger ones, shrunk, no number can be read.
+Their width is about that of an image in TensorBoard, 340 pixels: numbers in a larger, downscaled one are illegible.
 """
 
 import math
@@ -17,7 +17,7 @@ from leyden.metrics.calibration import BINS
 from leyden.metrics.intervals import wilson
 from leyden.metrics.ranking import Ranked, areas, one_vs_rest
 from leyden.reporting.format import count, number
-from leyden.reporting.plots.fast_figure import Margins, Sheet, bars, key_height, key_width
+from leyden.reporting.plots.fast_figure import Margins, Sheet, bars, legend_height, legend_width
 from leyden.reporting.plots.samples import image_grid, waveform_grid
 from leyden.reporting.plots.shared import SHARES, count_matrix, interval_bars
 from leyden.reporting.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, short
@@ -31,16 +31,16 @@ _FLOOR = -0.36  # of a reliability diagram, whose counts stand below its zero
 
 
 def confusion_matrix(confusion: ArrayLike, class_names: Sequence[str], title: str = "") -> Figure:
-    """Counts (C, C), rows true. A cell's colour is its share of its row, so that rare classes show too."""
+    """Plot the confusion matrix (C, C), rows true; colours are row-normalised, so that rare classes are visible."""
     counts = np.asarray(confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     return count_matrix(counts, shares, class_names, ("predicted", "true"), title)
 
 
 def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> Figure:
-    """Accuracy in 15 equal bins of confidence, and how many samples each bin holds. Both (N,).
+    """Plot a reliability diagram: accuracy, and number of samples, in 15 equal bins of confidence. Both inputs (N,).
 
-    A bar below the diagonal is over-confident. Whiskers: Wilson's 95 % interval of the bin's accuracy, at the
+    Bars below the diagonal are over-confident. Whiskers: Wilson's 95 % interval of the bin's accuracy, at the
     bin's mean confidence.
     """
     confident, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.int64)
@@ -53,17 +53,17 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> F
     heading += f"ECE {number(ece)}, n = {count(len(confident))}"
     sheet = Sheet(3.1, 3.1, Margins(0.55, 0.5), heading, y=(_FLOOR, 1.02))
     sheet.areas(bars(edges, 1 / BINS, hits / np.maximum(n, 1)), SKY, "white")
-    # how many samples: a panel of its own to look at
+    # the number of samples per bin, as a separate panel
     sheet.areas(bars(edges, 1 / BINS, 0.25 * n / max(n.max(), 1), _FLOOR), GREY, "white")
-    sheet.words(0.01, _FLOOR + 0.27, f"samples, at most {count(int(n.max()))} a bin", up="bottom")
+    sheet.text(0.01, _FLOOR + 0.27, f"samples, at most {count(int(n.max()))} per bin", va="bottom")
     sheet.line((0, 1), (0, 0), BLACK, 0.8)
     _whiskers(sheet, mean[filled], hits[filled], n[filled])
     sheet.line((0, 1), (0, 1), BLACK, 1.0, "--")
     sheet.frame()
     sheet.ticks(SHARES, SHARES)
-    sheet.name("confidence", "accuracy")
+    sheet.axis_labels("confidence", "accuracy")
     entries = [("accuracy", SKY, ""), ("95 % interval", BLUE, "-"), ("perfectly calibrated", BLACK, "--")]
-    sheet.key(entries, (0.08, -0.06))
+    sheet.legend(entries, (0.08, -0.06))
     return sheet.picture
 
 
@@ -77,9 +77,9 @@ def _whiskers(sheet: Sheet, x: NDArray[Any], hits: NDArray[Any], n: NDArray[Any]
 def pr_curves(
     probabilities: ArrayLike, labels: ArrayLike, class_names: Sequence[str], title: str = ""
 ) -> Figure:
-    """Precision against recall, one class against the rest. probabilities (N, C), labels (N,).
+    """Plot one-vs-rest precision-recall curves. probabilities (N, C), labels (N,).
 
-    The six classes of lowest average precision are named, the others grey; of two classes class 1 alone.
+    The six classes of lowest average precision are in colour, the others grey; of two classes only class 1 is plotted.
     """
     scores, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
     names = class_names[1:] if scores.shape[1] == 2 else class_names
@@ -96,8 +96,8 @@ def pr_curves(
     ]
     entries += [(f"{len(better)} better classes", GREY, "-")] if better else []
     wide, high = 3.1, 2.6
-    columns = 2 if 2 * key_width(entries) < wide + 0.4 else 1
-    key = key_height(math.ceil(len(entries) / columns))
+    columns = 2 if 2 * legend_width(entries) < wide + 0.4 else 1
+    key = legend_height(math.ceil(len(entries) / columns))
     sheet = Sheet(wide, high, Margins(0.55, 0.55 + key), title, (0.0, 1.01), (0.0, 1.02))
     inner = [share for share in SHARES if share]
     sheet.segments([(x, 0.0) for x in inner], [(x, 1.02) for x in inner], "#DDDDDD", 0.8)
@@ -108,16 +108,16 @@ def pr_curves(
         sheet.line(*_curve(ranked), colour, 1.4, dashes)
     sheet.frame()
     sheet.ticks(SHARES, SHARES)
-    sheet.name("recall", "precision")
-    sheet.key(entries, (-0.3, -high - 0.48), columns)
+    sheet.axis_labels("recall", "precision")
+    sheet.legend(entries, (-0.3, -high - 0.48), columns)
     return sheet.picture
 
 
 def _curve(ranked: Ranked) -> tuple[NDArray[Any], NDArray[Any]]:
-    """(recall, precision): a step at each positive's score, at most 500 of them.
+    """Return (recall, precision) as steps at the positives' scores, at most 500 of them.
 
-    Steps, as average precision sums them up: a straight line between two points promises a precision that no threshold
-    has (Davis and Goadrich 2006, The Relationship Between Precision-Recall and ROC Curves).
+    Steps, as in average precision: linear interpolation between two points implies a precision that no threshold
+    reaches (Davis and Goadrich 2006, The Relationship Between Precision-Recall and ROC Curves).
     """
     points = len(ranked.positives)
     at = np.unique(np.linspace(0, points - 1, min(points, _MOST_STEPS)).astype(np.int64))
@@ -126,8 +126,8 @@ def _curve(ranked: Ranked) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def recall_bars(per_class: Sequence[Mapping[str, Any]], title: str = "") -> Figure:
-    """Recall of each class with its Wilson interval and n, the worst on top; above 40 classes the worst 40.
+    """Plot the recall of each class with its Wilson interval and n, the worst on top; of more than 40, the worst 40.
 
-    per_class: that of a stored Metrics.
+    per_class: of a stored Metrics.
     """
     return interval_bars([c for c in per_class if c["n"]], "recall", "recall, 95 % interval", title)

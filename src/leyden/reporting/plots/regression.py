@@ -35,7 +35,7 @@ def predicted_against_actual(
     _points(sheet, actual, predicted)
     sheet.line(ends, ends, BLACK, 1.0, "--")
     _axes(sheet, f"actual {short(name)}", f"predicted {short(name)}")
-    sheet.key([("equal", BLACK, "--")], (0.08, -0.06))
+    sheet.legend([("equal", BLACK, "--")], (0.08, -0.06))
     return sheet.picture
 
 
@@ -57,7 +57,7 @@ def residuals_against_predicted(
     for quantile, width in ((low, 0.9), (middle, 1.8), (high, 0.9)) if len(centres) else ():
         sheet.line(centres, quantile, VERMILION, width)
     _axes(sheet, f"predicted {short(name)}", "actual - predicted")
-    sheet.key([("median, 10 %, 90 %", VERMILION, "-")], (0.08, -0.06))
+    sheet.legend([("median, 10 %, 90 %", VERMILION, "-")], (0.08, -0.06))
     return sheet.picture
 
 
@@ -89,13 +89,13 @@ def _ticks(ends: Span) -> list[float]:
 
 def _room(ends: Span) -> float:
     """Inches of the numbers at the left of an axis, with its ticks."""
-    return breadth([f"{v:g}" for v in _ticks(ends)], SMALL) + 0.12
+    return max_width([f"{v:g}" for v in _ticks(ends)], SMALL) + 0.12
 
 
 def _axes(sheet: Sheet, x: str, y: str) -> None:
     sheet.frame()
     sheet.ticks(_ticks(sheet.x), _ticks(sheet.y))
-    sheet.name(x, y, (0.24, _room(sheet.y)))
+    sheet.axis_labels(x, y, (0.24, _room(sheet.y)))
 
 
 def _points(sheet: Sheet, x: Floats, y: Floats) -> None:

@@ -1,4 +1,4 @@
-"""Samples in a grid, each under its caption: images and waveforms."""
+"""Grids of samples with captions: images and waveforms."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from leyden.reporting.plots.fast_figure import Margins, Sheet, lines_of
 from leyden.reporting.plots.style import BLUE, GREY, SMALL, short
 
 _MOST_COLUMNS = 8
-_ENVELOPE = 600  # pairs of points of a drawn waveform: about twice the pixels of its width
+_ENVELOPE = 600  # (min, max) pairs per waveform: about twice its width in pixels
 _GAP = 0.1  # inches between neighbours
 _MARGINS = Margins(0.15, 0.1)
 
@@ -21,14 +21,14 @@ _MARGINS = Margins(0.15, 0.1)
 def samples_figure(
     inputs: Sequence[NDArray[Any]], captions: Sequence[str], title: str, sample_rate: int = 0
 ) -> Figure:
-    """A grid of images, each (C, H, W), or of waveforms, each (n,) at `sample_rate` Hz."""
+    """Plot a grid of images, each (C, H, W), or of waveforms, each (n,) at `sample_rate` Hz."""
     if inputs and inputs[0].ndim == 3:
         return image_grid(np.stack(inputs), captions, title)
     return waveform_grid(inputs, sample_rate, captions, title)
 
 
 def image_grid(images: ArrayLike, captions: Sequence[str], title: str = "") -> Figure:
-    """Images uint8 (N, C, H, W), pixels unsmoothed. One channel is grey; of many, the first three."""
+    """Plot images uint8 (N, C, H, W) without interpolation; one channel as grey, of more the first three as RGB."""
     pictures = np.asarray(images)
     columns = min(_MOST_COLUMNS, max(1, math.ceil(math.sqrt(len(pictures)))))
     sheet, grid = _grid(captions, columns, (1.3, 1.1), title)
@@ -45,7 +45,7 @@ def image_grid(images: ArrayLike, captions: Sequence[str], title: str = "") -> F
 def waveform_grid(
     waves: Sequence[NDArray[Any]], sample_rate: int, captions: Sequence[str], title: str = ""
 ) -> Figure:
-    """Waveforms, each (n,), int16 or float in -1 .. 1; all on the same two scales: the longest fills its place."""
+    """Plot waveforms, each (n,), int16 or float in -1 .. 1, all on the same time and amplitude scale."""
     scaled = [w / 32768 if w.dtype.kind == "i" else np.asarray(w, dtype=np.float64) for w in waves]
     loudest = max((float(np.abs(w).max(initial=0.0)) for w in scaled), default=0.0) or 1.0
     longest = max((len(w) for w in scaled), default=0) or 1
@@ -57,14 +57,14 @@ def waveform_grid(
         (0, grid.height / 2)
     )
     sheet.segments(left, left + np.array((grid.width, 0)), GREY, 0.5)
-    sheet.name(
+    sheet.axis_labels(
         f"each {longest / sample_rate:.3g} s wide, full height = {loudest:.2g} of full scale", room=(0.02, 0)
     )
     return sheet.picture
 
 
 def _band(grid: "_Grid", place: int, wave: NDArray[np.float64], longest: int) -> NDArray[np.float64]:
-    """The outline (points, 2) of a wave in -1 .. 1, in inches."""
+    """Return the envelope of a wave in -1 .. 1 as a polygon (points, 2), in inches."""
     low, high = _envelope(wave)
     left, top = grid.corner(place)
     x = left + np.linspace(0, len(wave) / longest, len(low)) * grid.width
@@ -74,7 +74,7 @@ def _band(grid: "_Grid", place: int, wave: NDArray[np.float64], longest: int) ->
 
 @dataclass(frozen=True)
 class _Grid:
-    """Where the samples lie, in inches from the upper left."""
+    """The positions of the samples, in inches from the upper left."""
 
     rows: int
     columns: int
@@ -84,11 +84,11 @@ class _Grid:
 
     @property
     def extent(self) -> tuple[float, float]:
-        """(width, height) of all."""
+        """(width, height) of the whole grid."""
         return self.columns * (self.width + _GAP), self.rows * (self.caption + self.height + _GAP)
 
     def corner(self, place: int) -> tuple[float, float]:
-        """(x, y) of a sample's upper left corner; its caption is above."""
+        """Return (x, y) of a sample's upper left corner; its caption is above."""
         row, column = divmod(place, self.columns)
         x = column * (self.width + _GAP) + _GAP / 2
         return x, row * (self.caption + self.height + _GAP) + self.caption
@@ -97,7 +97,7 @@ class _Grid:
 def _grid(
     captions: Sequence[str], columns: int, cell: tuple[float, float], title: str, below: float = 0.0
 ) -> tuple[Sheet, _Grid]:
-    """A sheet, in inches from its upper left, with the captions; cell: inches (width, height) without the caption."""
+    """Return a sheet in inches from its upper left, with the captions; cell: (width, height) without the caption."""
     width, height = cell
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
     grid = _Grid(max(1, math.ceil(len(captions) / columns)), columns, width, height, lines_of(lines, SMALL))
@@ -105,21 +105,21 @@ def _grid(
     sheet = Sheet(
         wide, high, _MARGINS._replace(bottom=_MARGINS.bottom + below), title, (0.0, wide), (high, 0.0)
     )
-    letters = int(width * 14)  # of 8 points, in that width
+    letters = int(width * 14)  # of 8 points that fit into this width
     for place, caption in enumerate(captions):
         x, y = grid.corner(place)
-        words = "\n".join(short(line, letters) for line in caption.split("\n"))
-        sheet.words(x + width / 2, y - 0.02, words, across="center", up="bottom")
+        shortened = "\n".join(short(line, letters) for line in caption.split("\n"))
+        sheet.text(x + width / 2, y - 0.02, shortened, ha="center", va="bottom")
     return sheet, grid
 
 
 def _envelope(wave: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(lowest, highest) of each of at most 600 stretches: draws a minute as fast as a second."""
+    """Return (minima, maxima) over at most 600 segments, so that the time to draw does not depend on the length."""
     if len(wave) < 2:
         padded = np.zeros(2)
         return padded, padded
     starts = np.unique(np.linspace(0, len(wave) - 2, min(_ENVELOPE, len(wave) - 1)).astype(np.int64))
-    # each stretch reaches one sample into the next, so that the drawn band has no gaps
+    # each segment overlaps the next by one sample, so that the band has no gaps
     low, high = np.minimum.reduceat(wave, starts), np.maximum.reduceat(wave, starts)
     following = np.append(starts[1:], len(wave) - 1)
     return np.minimum(low, wave[following]), np.maximum(high, wave[following])

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from leyden.reporting.format import count
-from leyden.reporting.plots.fast_figure import Margins, Sheet, bars, breadth, lines_of, width_of
+from leyden.reporting.plots.fast_figure import Margins, Sheet, bars, max_width, lines_of, width_of
 from leyden.reporting.plots.style import BLACK, BLUE, SKY, SMALL, short
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -29,7 +29,7 @@ def count_matrix(
     side, size = (max(2.8, _CELL * classes), SMALL) if few else (8.0, 7)
     places = range(0, classes, math.ceil(classes / _MOST_NAMED))
     shown = [short(names[c], 18) for c in places]
-    room = breadth(shown, size) + 0.1
+    room = max_width(shown, size) + 0.1
     words = lines_of(1, SMALL) + 0.1
     # a class is one unit wide, its middle at its number; the first row on top
     ends = (-0.5, classes - 0.5)
@@ -40,9 +40,9 @@ def count_matrix(
     sheet.pixels(blues[depth], (ends[0], ends[1]), (ends[1], ends[0]))
     sheet.frame()
     for place, name in zip(places, shown, strict=True):
-        sheet.words(place, ends[1], name, size=size, across="center", up="top", upright=True, away=(0, -0.05))
-        sheet.words(ends[0], place, name, size=size, across="right", away=(-0.05, 0))
-    sheet.name(*axes, (room + 0.05, room + 0.05))
+        sheet.text(place, ends[1], name, size=size, ha="center", va="top", rotated=True, offset=(0, -0.05))
+        sheet.text(ends[0], place, name, size=size, ha="right", offset=(-0.05, 0))
+    sheet.axis_labels(*axes, (room + 0.05, room + 0.05))
     if few:
         _print_counts(sheet, counts, shares)
     return sheet.picture
@@ -54,7 +54,7 @@ def _print_counts(sheet: Sheet, counts: NDArray[Any], shares: NDArray[Any]) -> N
     size = next((s for s in (SMALL, 7, 6) if width_of(longest, s) < _CELL - 0.04), 5)
     for row, column in np.argwhere(counts).tolist():
         colour = "white" if shares[row, column] > 0.55 else BLACK
-        sheet.words(column, row, str(counts[row, column]), size=size, colour=colour, across="center")
+        sheet.text(column, row, str(counts[row, column]), size=size, colour=colour, ha="center")
 
 
 def interval_bars(
@@ -79,7 +79,7 @@ def interval_bars(
     value = [c[metric]["value"] for c in shown]
     names, sizes = [short(c["name"]) for c in shown], [f"n = {count(c['n'])}" for c in shown]
     left_out = f" (the worst {len(shown)} of {len(ranked)})" if len(shown) < len(ranked) else ""
-    margins = Margins(breadth(names, SMALL) + 0.2, 0.5, breadth(sizes, SMALL) + 0.2)
+    margins = Margins(max_width(names, SMALL) + 0.2, 0.5, max_width(sizes, SMALL) + 0.2)
     rows, places = max(len(shown), 1), np.arange(len(shown))
     wide = max(2.2, 3.7 - margins.left - margins.right)
     sheet = Sheet(
@@ -91,11 +91,11 @@ def interval_bars(
         sheet.segments(np.column_stack((at, places - 0.4)), np.column_stack((at, places + 0.4)), BLACK, 1.4)
     _whiskers(sheet, [c[metric] for c in shown])
     for place, name, size in zip(places.tolist(), names, sizes, strict=True):
-        sheet.words(0, place, name, across="right", away=(-0.07, 0))
-        sheet.words(1, place, size, away=(0.07, 0))
+        sheet.text(0, place, name, ha="right", offset=(-0.07, 0))
+        sheet.text(1, place, size, offset=(0.07, 0))
     sheet.frame(open_=True)
     sheet.ticks(SHARES)
-    sheet.name(axis)
+    sheet.axis_labels(axis)
     return sheet.picture
 
 

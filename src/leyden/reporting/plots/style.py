@@ -1,7 +1,7 @@
-"""What the pictures share: colours, sizes, names of bearable length, and figures for matplotlib's own axes.
+"""Common style of the figures: colours, sizes, shortened names, and empty figures with matplotlib's axes.
 
-No pyplot: it keeps every figure alive in global state, which leaks in a process that trains many runs. The
-colours are Okabe and Ito's, which people with any colour blindness tell apart; maps are Blues and viridis.
+pyplot is not used: it keeps every figure alive in global state, which leaks in a process that trains many runs. The
+colours are those of Okabe and Ito, which are distinguishable with any colour blindness; maps are Blues and viridis.
 """
 
 from matplotlib.axes import Axes
@@ -15,8 +15,8 @@ DOTS_PER_INCH = 100
 SMALL, PLAIN, LARGE = 8, 9, 10  # points
 
 
-def laid_out(width: float, height: float) -> Figure:
-    """An empty figure, in inches, in which matplotlib makes room for whatever labels it gets."""
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure with constrained layout. width, height: inches."""
     figure = Figure(
         figsize=(width, height), dpi=DOTS_PER_INCH, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     )
@@ -25,18 +25,18 @@ def laid_out(width: float, height: float) -> Figure:
 
 
 def name_axes(axes: Axes, x: str = "", y: str = "") -> None:
-    """Say what the axes are."""
+    """Set the axis labels."""
     axes.set_xlabel(x, fontsize=PLAIN)
     axes.set_ylabel(y, fontsize=PLAIN)
     axes.tick_params(labelsize=SMALL)
 
 
 def short(name: str, most: int = 24) -> str:
-    """A long name with its middle left out: its ends tell classes and files apart."""
+    """Shorten a long name to at most `most` characters by omitting its middle."""
     kept = most // 2 - 1
     return name if len(name) <= most else f"{name[:kept]}...{name[-kept:]}"
 
 
 def label(name: str, most: int = 24) -> str:
-    """A name for matplotlib's own labels, to which a "$" would start a formula; shortened."""
+    """Shorten a name and escape "$", which would start a formula in matplotlib's labels."""
     return short(name, most).replace("$", r"\$")

@@ -1,1 +1,1 @@
-"""What commands print: tables, one run's page, a difference of runs, findings."""
+"""Terminal output of commands: tables, details of a run, differences between runs, findings."""

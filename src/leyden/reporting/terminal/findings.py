@@ -1,4 +1,4 @@
-"""The doctor's findings in the terminal and in Markdown: what is wrong, where, and a command line to try."""
+"""Findings of `leyden doctor` and the checks in the terminal and in Markdown: message, location, suggested command."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,16 +17,16 @@ Findings = Sequence[Mapping[str, Any]]  # as in result.json
 
 
 def worst_first(findings: Findings) -> list[Mapping[str, Any]]:
-    """By level, and within it in the order found."""
+    """Sort findings by level: error, warning, info; within a level the order is kept."""
     return sorted(findings, key=lambda finding: _ORDER.index(finding["level"]))
 
 
 def findings_lines(findings: Findings, command: Sequence[str] = ()) -> Iterator[RenderableType]:
-    """Each finding, worst first: its sentence, its place, and what to paste.
+    """Yield the lines of each finding, worst first: message, location, and suggested commands.
 
     Args:
         findings: as in result.json.
-        command: the words that the overrides of the advice are added to; empty: they stand alone.
+        command: the command to which the suggested overrides are added; empty: the overrides are printed alone.
     """
     for finding in worst_first(findings):
         at = [f"at {finding['where']}"] if finding.get("where") else []
@@ -39,43 +39,45 @@ def findings_lines(findings: Findings, command: Sequence[str] = ()) -> Iterator[
 
 
 def suggested_commands(command: Sequence[str], override: str) -> Text:
-    """A command line to try: whole, to be pasted."""
-    return Text(f"  try: {paste(command, override)}", no_wrap=True, overflow="ignore")
+    """Return a suggested command line, unfolded so that it can be copied."""
+    return Text(f"  try: {with_override(command, override)}", no_wrap=True, overflow="ignore")
 
 
-def checks_table(looks: Sequence[tuple[str, str, str]]) -> RenderableType:
-    """(what was looked at, holds or the worst level, what was found) of each look."""
-    table = plain_table("", ("looked at", "left"), ("", "left"), ("found", "left"))
-    for name, word, told in looks:
-        table.add_row(text(name), text(word, _STYLES.get(word, "green")), text(told))
+def checks_table(results: Sequence[tuple[str, str, str]]) -> RenderableType:
+    """Format the results of checks as a table: (name, status, summary) of each."""
+    table = plain_table("", ("check", "left"), ("status", "left"), ("summary", "left"))
+    for name, status, summary in results:
+        table.add_row(text(name), text(status, _STYLES.get(status, "green")), text(summary))
     return table
 
 
 def verdict(findings: Findings) -> str:
-    """How many there are of each level."""
+    """Return the number of findings of each level as text."""
     if not findings:
-        return "the doctor has found nothing"
+        return "no problems found"
     counts = {level: sum(f["level"] == level for f in findings) for level in _ORDER}
     return (
         f"{plural(counts['error'], 'error')}, {plural(counts['warning'], 'warning')}, {counts['info']} info"
     )
 
 
-def paste(command: Sequence[str], override: str) -> str:
-    """A command line: the words, without those that the overrides replace, and the overrides."""
+def with_override(command: Sequence[str], override: str) -> str:
+    """Return the command line with the overrides added, in place of those of the same keys."""
     new = shlex.split(override)
-    keys = {word.partition("=")[0] for word in new}
-    kept = [word for word in command if word.partition("=")[0] not in keys]
+    keys = {argument.partition("=")[0] for argument in new}
+    kept = [argument for argument in command if argument.partition("=")[0] not in keys]
     return " ".join([*map(shlex.quote, kept), *new])
 
 
 def markdown(findings: Findings, command: Sequence[str] = ()) -> str:
-    """As a list, for TensorBoard."""
+    """Format the findings as a Markdown list, worst first."""
     if not findings:
-        return "The doctor has found nothing."
+        return "No problems found."
     lines = []
     for finding in worst_first(findings):
         where = f" (at `{finding['where']}`)" if finding.get("where") else ""
         lines.append(f"- **{finding['level']}** `{finding['id']}`{where}: {finding['message']}")
-        lines += [f"    - try `{paste(command, override)}`" for override in finding.get("advice") or ()]
+        lines += [
+            f"    - try `{with_override(command, override)}`" for override in finding.get("advice") or ()
+        ]
     return "\n".join(lines)

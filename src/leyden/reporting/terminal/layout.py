@@ -1,4 +1,4 @@
-"""The look that every table shares: no frame, a rule under the header, long names folded, never cut."""
+"""The common layout of tables: no frame, a rule under the header, long names folded, never truncated."""
 
 from typing import Literal
 
@@ -6,21 +6,21 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-Column = tuple[str, Literal["left", "right"]]  # header, side on which its cells stand
+Column = tuple[str, Literal["left", "right"]]  # header, alignment of its cells
 
 
 def text(value: str, style: str = "") -> Text:
-    """User's words as they are: a class called "[red]" is no markup. Long ones fold, none is cut."""
+    """Return text without markup: a class named "[red]" is printed unchanged. Long text is folded, not truncated."""
     return Text(value, style=style, overflow="fold")
 
 
 def note(value: str) -> Text:
-    """A remark under a table."""
+    """Return a note to print under a table."""
     return text(f"{value}\n", "dim")
 
 
 def plain_table(title: str, *columns: Column) -> Table:
-    """An empty table with a title (or "") and columns of (header, justification)."""
+    """Return an empty table with a title (or "") and columns of (header, alignment)."""
     table = Table(
         title=text(title) if title else None,
         title_justify="left",
@@ -31,6 +31,6 @@ def plain_table(title: str, *columns: Column) -> Table:
         header_style="bold",
     )
     for header, side in columns:
-        # numbers stand in the right columns and must not break; names may
+        # right-aligned columns hold numbers, which must not wrap
         table.add_column(header, justify=side, overflow="fold", no_wrap=side == "right")
     return table

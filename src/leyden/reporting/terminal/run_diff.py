@@ -1,4 +1,4 @@
-"""`leyden runs diff A B`: what differs between two runs, side by side: configuration, circumstances, metrics."""
+"""`leyden runs diff A B`: differences between two runs, side by side: configuration, environment, metrics."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from leyden.reporting.format import UNKNOWN, duration, estimate, number
 from leyden.reporting.terminal.layout import note, plain_table, text
 from leyden.runs.records import Record
 
-Pair = tuple[str, str, str]  # what it is, in A, in B
+Pair = tuple[str, str, str]  # name, value in A, value in B
 UNSET = "not set"
 _NAMES = {
     "cpu.cores": "CPU cores",
@@ -19,38 +19,38 @@ _NAMES = {
     "git.commit": "git commit",
     "git.changed": "git changed",
 }
-_CIRCUMSTANCES = ("python", "platform", "host", "precision", "data")
+_ENVIRONMENT_KEYS = ("python", "platform", "host", "precision", "data")
 
 
 def difference(a: Record, b: Record) -> RenderableType:
-    """Tables of what differs; one line for each part in which nothing does."""
+    """Format tables of the differences; one line for each part without any."""
     parts: list[RenderableType] = [text(f"A  {a.folder}", "bold"), text(f"B  {b.folder}", "bold"), text("")]
     for title, pairs in (
-        ("configuration", differing(a.keys, b.keys)),
-        ("versions, data, machine", differing(_circumstances(a), _circumstances(b))),
+        ("configuration", differences(a.keys, b.keys)),
+        ("versions, data, machine", differences(_environment(a), _environment(b))),
     ):
-        parts.append(_side_by_side(title, pairs) if pairs else note(f"{title}: nothing differs"))
+        parts.append(_side_by_side(title, pairs) if pairs else note(f"{title}: no differences"))
     return Group(*parts, *_results(a, b))
 
 
-def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Pair]:
-    """(key, value in A, value in B) of every key whose value is not the same in both."""
-    keys = dict.fromkeys([*a, *b])
-    return [(key, _said(a, key), _said(b, key)) for key in keys if _said(a, key) != _said(b, key)]
+def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Pair]:
+    """Return (key, value in A, value in B) of every key whose value differs."""
+    pairs = [(key, _format_value(a, key), _format_value(b, key)) for key in dict.fromkeys([*a, *b])]
+    return [pair for pair in pairs if pair[1] != pair[2]]
 
 
-def _said(values: Mapping[str, Any], key: str) -> str:
+def _format_value(values: Mapping[str, Any], key: str) -> str:
     if key not in values:
         return UNSET
     value = values[key]
-    words = {None: "null", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) else str(value)
+    literals = {None: "null", True: "true", False: "false"}
+    return literals[value] if value is None or isinstance(value, bool) else str(value)
 
 
-def _circumstances(record: Record) -> dict[str, Any]:
-    """Of the manifest what may tell two results apart, flat."""
+def _environment(record: Record) -> dict[str, Any]:
+    """Return the flat part of the manifest that may explain a difference of results."""
     manifest = record.manifest()
-    known = {key: manifest[key] for key in _CIRCUMSTANCES if key in manifest}
+    known = {key: manifest[key] for key in _ENVIRONMENT_KEYS if key in manifest}
     for part in ("cpu", "git"):
         known |= {_NAMES[f"{part}.{key}"]: value for key, value in (manifest.get(part) or {}).items()}
     known |= {"gpus": ", ".join(manifest["gpus"]) or "none"} if "gpus" in manifest else {}
@@ -65,7 +65,7 @@ def _side_by_side(title: str, pairs: list[Pair]) -> Table:
 
 
 def _results(a: Record, b: Record) -> Iterator[RenderableType]:
-    """A table for each split that either has, then what each cost."""
+    """Yield a table for each split that either run has, then the training times."""
     splits = [split for split in ("test", "val") if _split(a, split) or _split(b, split)]
     for split in splits:
         yield _metrics(split, _split(a, split), _split(b, split))
@@ -73,10 +73,10 @@ def _results(a: Record, b: Record) -> Iterator[RenderableType]:
         yield note(f"metrics: none to compare (A is {a.state}, B is {b.state})")
         return
     yield note(
-        "95 % intervals of each run, for the draw of its samples. Whether a difference is more than a seed's luck,\n"
-        "`leyden report` tells over several seeds."
+        "95 % intervals of each run, for the sampling of its test or validation samples. To test whether a difference\n"
+        "exceeds the variation across seeds, train several seeds and use `leyden report`."
     )
-    yield text(f"time  A {duration(a.seconds)}, B {duration(b.seconds)}")
+    yield text(f"training time  A {duration(a.seconds)}, B {duration(b.seconds)}")
 
 
 def _split(record: Record, split: str) -> Mapping[str, Any]:
@@ -101,7 +101,7 @@ def _title(split: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
 
 
 def _estimates(split: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Every metric by name; a user's own module has values without intervals."""
+    """Return every metric by name; scalars of a user's own module have no interval."""
     scalars = {name: {"value": value} for name, value in (split.get("scalars") or {}).items()}
     return {**(split.get("values") or {}), **scalars}
 

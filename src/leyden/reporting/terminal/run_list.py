@@ -1,7 +1,7 @@
 """`leyden runs`: many runs as one table, or as plain values for a script.
 
 rows = [Row.of(record, now) for record in records]
-overview(sorted_by(rows, "metric"), root)
+run_list(sorted_by(rows, "metric"), root)
 """
 
 import os
@@ -16,7 +16,7 @@ from rich.console import Group, RenderableType
 
 from leyden.reporting.format import UNKNOWN, duration, number, plural
 from leyden.reporting.terminal.layout import note, plain_table, text
-from leyden.runs.query import stale
+from leyden.runs.query import version_changes
 from leyden.runs.records import Record
 
 Order = Literal["metric", "age", "cost"]
@@ -29,7 +29,7 @@ _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))  # of an age, in sec
 
 @dataclass(frozen=True)
 class Row:
-    """What is said of a run. started: seconds since 1970; age and seconds (of training): in seconds."""
+    """One line of the list. started: seconds since 1970; age, and seconds of training: in seconds."""
 
     folder: str
     experiment: str
@@ -48,17 +48,17 @@ class Row:
 
     @classmethod
     def of(cls, record: Record, now: float) -> "Row":
-        """Of a record; `now` in seconds since 1970."""
-        best, began = record.best, _time(record)
+        """Create the row of a record; `now` in seconds since 1970."""
+        best, started = record.best, _start_time(record)
         monitor = str(best.get("monitor") or record.config.get("monitor") or "")
         return cls(
             folder=str(record.folder),
             experiment=record.experiment,
             state=record.state,
-            stale=stale(record),
+            stale=version_changes(record),
             problem=record.problem,
-            started=began,
-            age=None if began is None else now - began,
+            started=started,
+            age=None if started is None else now - started,
             monitor=monitor,
             value=best.get("value"),
             higher_is_better=bool(best.get("higher_is_better", True)),
@@ -69,12 +69,12 @@ class Row:
         )
 
     def plain(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the fields as a dictionary for JSON."""
         return asdict(self)
 
 
-def _time(record: Record) -> float | None:
-    """When it was started; of a damaged one, when its folder was last changed."""
+def _start_time(record: Record) -> float | None:
+    """Return the start time, or for a damaged run the modification time of its folder; seconds since 1970."""
     started = record.result.get("started")
     try:
         return datetime.fromisoformat(str(started)).timestamp()
@@ -83,7 +83,7 @@ def _time(record: Record) -> float | None:
 
 
 def sorted_by(rows: Sequence[Row], order: Order) -> list[Row]:
-    """The newest first, the best first by its monitor's direction, or the most expensive first; unknown ones last."""
+    """Sort rows by age (newest first), metric (best first) or cost (most expensive first); unknown values last."""
     keys = {
         "age": lambda row: row.age,
         "metric": lambda row: (
@@ -97,31 +97,31 @@ def sorted_by(rows: Sequence[Row], order: Order) -> list[Row]:
 
 
 def run_list(rows: Sequence[Row], root: Path) -> RenderableType:
-    """A line a run: state, age, the monitored value, the same metric of the test split, time, folder under `root`."""
+    """Format one line per run: state, age, monitored value, same metric on test, training time, folder under `root`."""
     monitors = {row.monitor for row in rows if row.value is not None}
-    alone = next(iter(monitors)) if len(monitors) == 1 else ""
-    tested = any(row.test is not None for row in rows)
-    table = plain_table("", ("state", "left"), ("age", "right"), (_header(alone or "monitor"), "right"))
-    if tested:
+    common = next(iter(monitors)) if len(monitors) == 1 else ""
+    has_test = any(row.test is not None for row in rows)
+    table = plain_table("", ("state", "left"), ("age", "right"), (_header(common or "monitor"), "right"))
+    if has_test:
         table.add_column("test", justify="right", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("folder", overflow="fold")
     for row in rows:
         state = "stale" if row.stale else row.state
-        value = number(row.value) if alone or row.value is None else f"{row.monitor} {number(row.value)}"
+        value = number(row.value) if common or row.value is None else f"{row.monitor} {number(row.value)}"
         cells: list[RenderableType] = [text(state, STYLES.get(state, "")), age(row.age), value]
-        cells += [number(row.test)] if tested else []
+        cells += [number(row.test)] if has_test else []
         table.add_row(*cells, duration(row.seconds), text(os.path.relpath(row.folder, root)))
-    return Group(table, note("\n".join(_remarks(rows, root))))
+    return Group(table, note("\n".join(_notes(rows, root))))
 
 
 def _header(monitor: str) -> str:
-    """A word a line, so that the column is as narrow as its numbers."""
+    """Break the metric's name into lines, so that the column is as narrow as its numbers."""
     return monitor.replace("_", "\n").replace("/", "/\n")
 
 
 def age(seconds: float | None) -> str:
-    """In the largest unit that there is one of.
+    """Format an age in its largest unit.
 
     >>> age(90000.0), age(7300.0), age(0.2)
     ('1 d', '2 h', '0 s')
@@ -132,10 +132,10 @@ def age(seconds: float | None) -> str:
     return f"{int(max(seconds, 0) // size)} {unit}"
 
 
-def _remarks(rows: Sequence[Row], root: Path) -> list[str]:
+def _notes(rows: Sequence[Row], root: Path) -> list[str]:
     states = Counter("stale" if row.stale else row.state for row in rows)
-    said = [f"{plural(len(rows), 'run')} under {root}: " + ", ".join(f"{n} {s}" for s, n in states.items())]
+    notes = [f"{plural(len(rows), 'run')} under {root}: " + ", ".join(f"{n} {s}" for s, n in states.items())]
     changed = Counter(change for row in rows for change in row.stale)
     if changed:
-        said.append("stale, for made with other software: " + ", ".join(changed))
-    return said + [row.problem for row in rows if row.problem]
+        notes.append("stale, since made with other versions: " + ", ".join(changed))
+    return notes + [row.problem for row in rows if row.problem]

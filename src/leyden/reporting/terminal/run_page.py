@@ -1,6 +1,6 @@
-"""`leyden runs show RUN`: everything known of one run: state, command, circumstances, configuration, metrics, files.
+"""`leyden runs show RUN`: all details of one run: state, command, environment, configuration, metrics, files.
 
-page(record, time.time(), defaults)
+run_page(record, time.time(), defaults)
 """
 
 import shlex
@@ -15,65 +15,73 @@ from leyden.reporting.format import plural
 from leyden.reporting.terminal.layout import text
 from leyden.reporting.terminal.run_list import STYLES, Row, age
 from leyden.reporting.terminal.tables import config_tree, result_table
-from leyden.runs.query import stale
+from leyden.runs.query import version_changes
 from leyden.runs.records import Record
 from leyden.runs.run import COSMETIC
 
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
-_RESUMES = {
+_STATE_NOTES = {
     "interrupted": "the command resumes it",
     "failed": "the command trains it again",
-    "running": "another process is at work on it",
+    "running": "by another process",
 }
 
 
 def run_page(record: Record, now: float, defaults: Mapping[str, Any]) -> RenderableType:
-    """What to print; `now` in seconds since 1970; `defaults` the flat configuration of a run without arguments."""
-    parts: list[RenderableType] = [_circumstances(record, now)]
+    """Format the details of a run.
+
+    Args:
+        record: of the run.
+        now: seconds since 1970.
+        defaults: flat configuration of a run without arguments; keys that differ from it are listed first.
+    """
+    parts: list[RenderableType] = [_overview(record, now)]
     if record.config:
-        parts += [text(""), _chosen(record, defaults), text(""), config_tree(record.config)]
+        parts += [text(""), _non_defaults(record, defaults), text(""), config_tree(record.config)]
     if record.state == "complete":
         parts += [text(""), result_table({**record.result, "folder": str(record.folder)})]
     return Group(*parts, text(""), _two_columns([("files", _files(record.folder))]))
 
 
-def _circumstances(record: Record, now: float) -> Table:
+def _overview(record: Record, now: float) -> Table:
     result, manifest = record.result, {} if record.problem else record.manifest()
-    words: Sequence[str] = result.get("command") or manifest.get("command") or []
+    command: Sequence[str] = result.get("command") or manifest.get("command") or []
     rows = [("run", str(record.folder)), ("state", _state(record)), ("problem", record.problem)]
-    rows += [("error", _error(record)), ("command", shlex.join(words))]
-    rows += [("in", str(manifest.get("folder") or "")), ("started", _started(record, now))]
+    rows += [("error", _error(record)), ("command", shlex.join(command))]
+    rows += [("run in", str(manifest.get("folder") or "")), ("started", _started(record, now))]
     rows += [("git", _git(record, manifest)), ("software", _software(result, manifest))]
     rows += [("machine", _machine(manifest)), ("data", str(result.get("data") or ""))]
-    return _two_columns(rows, {"state": STYLES.get("stale" if stale(record) else record.state, "")})
+    return _two_columns(rows, {"state": STYLES.get("stale" if version_changes(record) else record.state, "")})
 
 
-def _chosen(record: Record, defaults: Mapping[str, Any]) -> RenderableType:
-    """The keys that are not as in a run without arguments: of some hundred, the few that one looks for."""
+def _non_defaults(record: Record, defaults: Mapping[str, Any]) -> RenderableType:
+    """Format the keys whose values differ from those of a run without arguments."""
     own = {key: value for key, value in record.keys.items() if key not in COSMETIC}
     other = [(key, value) for key, value in own.items() if key not in defaults or defaults[key] != value]
     if not other:
-        return text("chosen: nothing; all is as by default", "dim")
-    return Group(text("chosen, unlike the defaults", "bold"), _two_columns([(k, str(v)) for k, v in other]))
+        return text("settings: all defaults", "dim")
+    return Group(
+        text("settings that differ from the defaults", "bold"), _two_columns([(k, str(v)) for k, v in other])
+    )
 
 
 def _two_columns(rows: Sequence[tuple[str, str]], styles: Mapping[str, str] | None = None) -> Table:
-    """A word and what it stands for; what is empty is left out."""
+    """Format (name, value) rows as two columns; rows with an empty value are omitted."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    for word, value in rows:
+    for name, value in rows:
         if value:
-            table.add_row(word, text(value, (styles or {}).get(word, "")))
+            table.add_row(name, text(value, (styles or {}).get(name, "")))
     return table
 
 
 def _state(record: Record) -> str:
-    changed = stale(record)
+    changed = version_changes(record)
     if changed:
-        return f"stale: made with other software ({', '.join(changed)})"
-    more = _RESUMES.get(record.state)
-    return f"{record.state}: {more}" if more else record.state
+        return f"stale: made with other versions ({', '.join(changed)})"
+    state_note = _STATE_NOTES.get(record.state)
+    return f"{record.state}: {state_note}" if state_note else record.state
 
 
 def _error(record: Record) -> str:
@@ -81,8 +89,8 @@ def _error(record: Record) -> str:
     if not error:
         return ""
     where = f" ({error['where']})" if error.get("where") else ""
-    there = "; the traceback is in error.txt" if (record.folder / "error.txt").exists() else ""
-    return f"{error.get('type')}: {error.get('message')}{where}{there}"
+    traceback = "; the traceback is in error.txt" if (record.folder / "error.txt").exists() else ""
+    return f"{error.get('type')}: {error.get('message')}{where}{traceback}"
 
 
 def _started(record: Record, now: float) -> str:
@@ -94,8 +102,8 @@ def _git(record: Record, manifest: Mapping[str, Any]) -> str:
     git = manifest.get("git") or {}
     if not git:
         return ""
-    changed = ", with changes" if git.get("changed") else ""
-    diff = "; changes.diff holds them" if (record.folder / "changes.diff").exists() else ""
+    changed = ", with uncommitted changes" if git.get("changed") else ""
+    diff = " (see changes.diff)" if (record.folder / "changes.diff").exists() else ""
     return f"{git.get('commit')}{changed}{diff}"
 
 
@@ -118,18 +126,17 @@ def _machine(manifest: Mapping[str, Any]) -> str:
 
 
 def _files(folder: Path) -> str:
-    return "\n".join(_listed(folder))
+    return "\n".join(_list_files(folder))
 
 
-def _listed(folder: Path) -> Iterator[str]:
-    """A line a file, with its size; of a folder, its files on one line."""
+def _list_files(folder: Path) -> Iterator[str]:
+    """Yield one line per file, with its size, and one line per subfolder, with its files."""
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.name != ".lock":
             yield _with_size(path)
         elif path.is_dir():
-            inside = [file for file in sorted(path.rglob("*")) if file.is_file()]
-            listed = ", ".join(f"{_with_size(file)}" for file in inside)
-            yield f"{path.name}/ {listed}".rstrip()
+            files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+            yield f"{path.name}/ {', '.join(map(_with_size, files))}".rstrip()
 
 
 def _with_size(path: Path) -> str:
@@ -137,7 +144,7 @@ def _with_size(path: Path) -> str:
 
 
 def size(n: float) -> str:
-    """Bytes in decimal units.
+    """Format a number of bytes in decimal units.
 
     >>> size(999), size(1234), size(7_000_000_000)
     ('999 B', '1.2 kB', '7.0 GB')

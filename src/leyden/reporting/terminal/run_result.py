@@ -1,6 +1,6 @@
-"""What the terminal shows at the end of a run: result.json (schema 1) as tables.
+"""The tables printed at the end of a run, from result.json (schema 1).
 
-Any part may be missing: a user's own module gives scalars only, a failed run has no metrics.
+Any part may be missing: a user's own module has scalars only, a failed run has no metrics.
 """
 
 import shlex
@@ -14,19 +14,19 @@ from leyden.reporting.format import count, duration, estimate, interval, number,
 from leyden.reporting.terminal.findings import findings_lines
 from leyden.reporting.terminal.layout import note, plain_table, text
 
-MOST_CLASSES = 30  # above it the worst alone are shown
+MOST_CLASSES = 30  # with more classes, only the worst are shown
 WORST = 10
 _GROUPS = {"many": "> 100", "medium": "20 - 100", "few": "< 20"}  # training samples
-_SHARES = 5  # of classes that are named
+_SHARES = 5  # class shares listed
 _SPLITS = {"test": "test", "val": "validation"}
 _STATUS_STYLES = {"complete": "bold green", "failed": "bold red"}
-_COST_WORDS = {"samples_per_second": "samples/s", "parameters": "parameters", "flops": "FLOPs a sample"}
+_COST_UNITS = {"samples_per_second": "samples/s", "parameters": "parameters", "flops": "FLOPs/sample"}
 
 
 def result_table(result: Mapping[str, Any]) -> RenderableType:
-    """Metrics with intervals, per class, cost, best checkpoint and where to look. result: result.json."""
+    """Format metrics with intervals, metrics per class, cost, best checkpoint and folder. result: result.json."""
     splits = {key: found for key in _SPLITS if (found := (result.get("metrics") or {}).get(key))}
-    parts: list[RenderableType] = list(_trouble(result))
+    parts: list[RenderableType] = list(_problems(result))
     if splits:
         parts += [_metrics_table(splits), *_notes(splits)]
     parts += list(_groups(splits))
@@ -36,8 +36,8 @@ def result_table(result: Mapping[str, Any]) -> RenderableType:
     return Group(*parts, _facts(result))
 
 
-def _trouble(result: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """The error of a failed run and the doctor's findings."""
+def _problems(result: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Yield the error of a failed run and the findings."""
     error = result.get("error")
     if error:
         yield text(f"{error.get('type', 'error')}: {error.get('message', '')}", "bold red")
@@ -47,7 +47,7 @@ def _trouble(result: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 
 def _cells(split: Mapping[str, Any]) -> dict[str, str]:
-    """Every value of one split as text, by name."""
+    """Return every value of one split as text, by name."""
     cells = {name: estimate(stored) for name, stored in (split.get("values") or {}).items()}
     return cells | {name: number(value) for name, value in (split.get("scalars") or {}).items()}
 
@@ -65,11 +65,13 @@ def _metrics_table(splits: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def _notes(splits: Mapping[str, Mapping[str, Any]]) -> Iterator[RenderableType]:
     if any(interval(stored) for split in splits.values() for stored in (split.get("values") or {}).values()):
-        yield note("95 % intervals for the draw of the samples; the seed's luck is not in them.")
+        yield note(
+            "95 % intervals for the sampling of the evaluated samples; variation across seeds not included."
+        )
 
 
 def _groups(splits: Mapping[str, Mapping[str, Any]]) -> Iterator[RenderableType]:
-    """Recall of the classes with many and with few training samples, where there is more than one such group."""
+    """Yield a table of recall by number of training samples of the class, if there is more than one group."""
     names = dict.fromkeys(name for split in splits.values() for name in split.get("groups") or {})
     if len(names) < 2:
         return
@@ -89,7 +91,7 @@ def _class_tables(split: str, classes: Sequence[Mapping[str, Any]]) -> Iterator[
     if len(classes) > MOST_CLASSES:
         present = [c for c in classes if c["n"]]
         shown = sorted(present, key=lambda c: (c["recall"]["value"], c["name"]))[:WORST]
-        title = f"{_SPLITS[split]}, the {len(shown)} classes of lowest recall of {count(len(classes))}"
+        title = f"{_SPLITS[split]}, the {len(shown)} of {count(len(classes))} classes with the lowest recall"
     table = plain_table(title, ("class", "left"), ("n", "right"), ("precision", "right"))
     table.add_column("recall", no_wrap=True)
     table.add_column("F1", justify="right", no_wrap=True)
@@ -98,13 +100,13 @@ def _class_tables(split: str, classes: Sequence[Mapping[str, Any]]) -> Iterator[
         table.add_row(text(c["name"]), count(c["n"]), precision, text(estimate(c["recall"])), f1)
     yield table
     if len(shown) < len(classes):
-        unhit = sum(1 for c in classes if c["n"] and not c["recall"]["value"])
-        never = f"; {plural(unhit, 'class', 'classes')} never found" if unhit else ""
-        yield note(f"{count(len(classes) - len(shown))} more classes in result.json{never}")
+        zero = sum(1 for c in classes if c["n"] and not c["recall"]["value"])
+        zero_recall = f"; {plural(zero, 'class', 'classes')} with zero recall" if zero else ""
+        yield note(f"{count(len(classes) - len(shown))} more classes in result.json{zero_recall}")
 
 
 def _facts(result: Mapping[str, Any]) -> Table:
-    """Two columns: a word and what it stands for."""
+    """Format status, best checkpoint, decision rule, cost and folder as two columns: name and value."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -115,13 +117,13 @@ def _facts(result: Mapping[str, Any]) -> Table:
         "decision": _decision(result),
         "cost": _cost(result.get("cost") or {}),
     }
-    for word, value in facts.items():
+    for name, value in facts.items():
         if value:
-            table.add_row(word, text(value))
+            table.add_row(name, text(value))
     folder = result.get("folder")
     if folder:
         table.add_row("folder", text(str(folder)))
-        table.add_row("look", text(f"tensorboard --logdir {shlex.quote(str(folder))}", "bold"))
+        table.add_row("view", text(f"tensorboard --logdir {shlex.quote(str(folder))}", "bold"))
     return table
 
 
@@ -129,36 +131,36 @@ def _best(result: Mapping[str, Any]) -> str:
     best = result.get("best") or {}
     if best.get("monitor") is None:
         return ""
-    at = [f"{word} {count(best[word])}" for word in ("epoch", "step") if best.get(word) is not None]
+    at = [f"{name} {count(best[name])}" for name in ("epoch", "step") if best.get(name) is not None]
     where = f" at {', '.join(at)}" if at else ""
     checkpoint = f": {best['checkpoint']}" if best.get("checkpoint") else ""
     return f"{best['monitor']} {number(best.get('value'))}{where}{checkpoint}"
 
 
 def _decision(result: Mapping[str, Any]) -> str:
-    """What was done to the net's answers after training, and for which class shares; empty where nothing was."""
+    """Format the post-hoc calibration and decision rule, and the class prior they are for; "" if there is none."""
     point = result.get("operating_point") or {}
     parts = [f"temperature {number(point['temperature'])}"] if point.get("temperature", 1) != 1 else []
     parts += [_prior(result)] if any(point.get("shift") or ()) else []
     if any(point.get("decision") or ()) or point.get("cost"):
-        chosen = point.get("chosen_on") or {}
-        known = chosen.get("before") is not None and chosen.get("after") is not None
-        gain = f" (validation {number(chosen['before'])} -> {number(chosen['after'])})" if known else ""
-        parts.append(f"decisions for {point['criterion']}{gain}")
+        selection = point.get("chosen_on") or {}
+        known = selection.get("before") is not None and selection.get("after") is not None
+        gain = f" (validation {number(selection['before'])} -> {number(selection['after'])})" if known else ""
+        parts.append(f"optimised for {point['criterion']}{gain}")
     return ", ".join(parts)
 
 
 def _prior(result: Mapping[str, Any]) -> str:
-    """The class shares that the probabilities are for: what helps under one prior costs under another."""
+    """Format the class prior that the probabilities are adjusted to."""
     target = ((result.get("config") or {}).get("decision") or {}).get("target_prior")
     if isinstance(target, Mapping):
         shown = [f"{name} {number(share)}" for name, share in list(target.items())[:_SHARES]]
         return f"class shares: {', '.join(shown)}{', ...' if len(target) > _SHARES else ''}"
-    named = {"uniform": "class shares: uniform", "training": "class shares: those of training"}
-    return named.get(str(target), "another class prior")
+    named = {"uniform": "class shares: uniform", "training": "class shares: as in training"}
+    return named.get(str(target), "custom class prior")
 
 
 def _cost(cost: Mapping[str, Any]) -> str:
     parts = [duration(cost["seconds"])] if cost.get("seconds") is not None else []
-    named = [(word, cost.get(key)) for key, word in _COST_WORDS.items()]
-    return ", ".join(parts + [f"{count(value)} {word}" for word, value in named if value is not None])
+    named = [(unit, cost.get(key)) for key, unit in _COST_UNITS.items()]
+    return ", ".join(parts + [f"{count(value)} {unit}" for unit, value in named if value is not None])

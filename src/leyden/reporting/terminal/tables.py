@@ -1,7 +1,7 @@
-"""Everything the terminal shows as a table: a result, a configuration, a sweep, predictions, class counts.
+"""Tables for the terminal: a result, a configuration, a sweep, predictions, class counts.
 
-Each function takes plain values and returns what rich prints; nothing here prints, reads a file or imports
-torch. All of it stands in 80 columns and says the same without colour.
+Each function takes plain values and returns a rich renderable; nothing here prints, reads a file or imports
+torch. All tables fit into 80 columns and carry the same information without colour.
 """
 
 import math
@@ -25,13 +25,13 @@ _STATES = {"complete": "green", "failed": "bold red", "running": "cyan", "interr
 
 
 def config_tree(config: Mapping[str, Any], title: str = "configuration") -> Tree:
-    """A resolved configuration as a tree; a `_target_` stands beside the name of its branch."""
+    """Format a resolved configuration as a tree; a `_target_` is printed after the name of its branch."""
     tree = Tree(text(title, "bold"), guide_style="dim")
-    _grow(tree, config)
+    _add_all(tree, config)
     return tree
 
 
-def _grow(tree: Tree, node: Mapping[str, Any]) -> None:
+def _add_all(tree: Tree, node: Mapping[str, Any]) -> None:
     for key, value in node.items():
         if key != "_target_":
             _add(tree, str(key), value)
@@ -41,7 +41,7 @@ def _add(tree: Tree, key: str, value: Any) -> None:
     nested = isinstance(value, Sequence) and any(isinstance(item, Mapping | list) for item in value)
     if isinstance(value, Mapping) and value:
         target = f" {value['_target_']}" if "_target_" in value else ""
-        _grow(tree.add(Text.assemble((key, "bold"), (target, "dim"), overflow="fold")), value)
+        _add_all(tree.add(Text.assemble((key, "bold"), (target, "dim"), overflow="fold")), value)
     elif nested and not isinstance(value, str):
         branch = tree.add(text(key, "bold"))
         for i, item in enumerate(value):
@@ -51,49 +51,49 @@ def _add(tree: Tree, key: str, value: Any) -> None:
 
 
 def _scalar(value: Any) -> str:
-    """As YAML would have it, where it is short to say so."""
-    words = {None: "null", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) else str(value)
+    """Format a scalar as in YAML."""
+    literals = {None: "null", True: "true", False: "false"}
+    return literals[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def jobs_table(
     rows: Sequence[Mapping[str, Any]], metric: str = "metric", *, higher: bool = True
 ) -> RenderableType:
-    """Jobs of a sweep. Each row: state, overrides (list or text), metric (float or None), seconds, folder.
+    """Format the jobs of a sweep. Each row: state, overrides (list or text), metric (float or None), seconds, folder.
 
-    metric: its name; higher: whether more of it is better. What all jobs share (overrides, the folder that
-    holds theirs) is said once, below the table.
+    metric: its name; higher: whether higher is better. Overrides and the parent folder that all jobs share are
+    printed once, below the table.
     """
     shared = _shared_overrides(rows)
     parent = _parent([str(row["folder"]) for row in rows if row.get("folder")])
-    # one word of the metric's name a line: the column is as narrow as its numbers
+    # the metric's name is broken into lines, so that the column is as narrow as its numbers
     header = metric.rsplit("/", 1)[-1].replace("_", "\n")
     table = plain_table("", ("state", "left"), (header, "right"), ("time", "right"), ("folder", "left"))
     table.add_column("overrides", overflow="fold")
     for row in rows:
         state = str(row.get("state", ""))
         folder = os.path.relpath(row["folder"], parent) if row.get("folder") else ""
-        own = "\n".join(word for word in _overrides(row) if word not in shared)
+        own = "\n".join(override for override in _overrides(row) if override not in shared)
         numbers = (number(row.get("metric")), duration(row.get("seconds")))
         table.add_row(text(state, _STATES.get(state, "")), *numbers, text(folder), text(own or "-"))
     return Group(table, note("\n".join(_jobs_notes(rows, metric, higher, parent, shared))))
 
 
 def _overrides(row: Mapping[str, Any]) -> list[str]:
-    """One word for each: they may also come as the text that was typed."""
+    """Return the overrides of a row as a list; they may be given as one text."""
     given = row.get("overrides") or []
     return given.split() if isinstance(given, str) else list(given)
 
 
 def _shared_overrides(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The overrides that every one of several jobs has."""
+    """Return the overrides that all of several jobs have in common."""
     if len(rows) < 2:
         return []
-    return [word for word in _overrides(rows[0]) if all(word in _overrides(row) for row in rows)]
+    return [override for override in _overrides(rows[0]) if all(override in _overrides(row) for row in rows)]
 
 
 def _parent(folders: Sequence[str]) -> str:
-    """The folder that holds all of them."""
+    """Return the common parent folder."""
     return os.path.commonpath([Path(folder).parent for folder in folders]) if folders else ""
 
 
@@ -105,10 +105,10 @@ def _jobs_notes(
     scored = [row for row in rows if row.get("metric") is not None and math.isfinite(row["metric"])]
     if scored:
         best = (max if higher else min)(scored, key=lambda row: row["metric"])
-        own = " ".join(word for word in _overrides(best) if word not in shared)
+        own = " ".join(override for override in _overrides(best) if override not in shared)
         yield f"best {metric} {number(best['metric'])}: {own or '(no overrides)'}"
     if shared:
-        yield f"all have {' '.join(shared)}"
+        yield f"common to all: {' '.join(shared)}"
     if parent:
         yield f"folders are under {parent}"
 
@@ -129,10 +129,10 @@ def answers_table(rows: Sequence[tuple[str, Mapping[str, str | float]]]) -> Rend
 
 
 def counts_table(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]) -> RenderableType:
-    """Samples per class (rows) and split (columns, in the order given), shares within the first split.
+    """Format samples per class (rows) and split (columns, in the order given), with shares of the first split.
 
-    Below stand that split's imbalance ratio, n_max / n_min, and its effective number of classes, the
-    exponential of the entropy of its class shares: as many as there are when all are equally frequent.
+    Below the table: the first split's imbalance ratio, n_max / n_min, and its effective number of classes, the
+    exponential of the entropy of its class shares, which equals the number of classes if all are equally frequent.
     """
     first = next(iter(counts))
     table = plain_table("", ("class", "left"), (first, "right"), ("share", "right"))
@@ -147,24 +147,24 @@ def counts_table(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]
     for place, c in enumerate(order):
         row(text(str(class_names[c])), [of_split[c] for of_split in counts.values()])
         if len(order) < len(class_names) and place == WORST - 1:
-            table.add_row(text(f"... {count(len(class_names) - len(order))} classes between ...", "dim"))
+            table.add_row(text(f"... {count(len(class_names) - len(order))} more classes ...", "dim"))
     table.add_section()
     row(text("all", "bold"), [sum(of_split) for of_split in counts.values()])
     return Group(table, note(_imbalance(first, counts[first], class_names)))
 
 
 def _percent(part: int, whole: int) -> str:
-    """One decimal, or one significant digit where that would read 0.0 %."""
+    """Format a percentage with one decimal, or one significant digit if that would be 0.0 %."""
     share = 100 * part / whole if whole else 0.0
     return f"{share:.1g} %" if 0 < share < 0.05 else f"{share:.1f} %"
 
 
 def _frequent_and_rare(counts: Sequence[int]) -> list[int]:
-    """Classes in their order, or for very many the most frequent ten and the rarest ten."""
+    """Return all classes in order, or if there are very many the ten most frequent and the ten rarest."""
     if len(counts) <= MOST_CLASSES:
         return list(range(len(counts)))
-    falling = sorted(range(len(counts)), key=lambda c: -counts[c])
-    return falling[:WORST] + falling[-WORST:]
+    descending = sorted(range(len(counts)), key=lambda c: -counts[c])
+    return descending[:WORST] + descending[-WORST:]
 
 
 def _imbalance(split: str, counts: Sequence[int], class_names: Sequence[str]) -> str:
@@ -175,11 +175,13 @@ def _imbalance(split: str, counts: Sequence[int], class_names: Sequence[str]) ->
     effective = math.exp(-sum(n / total * math.log(n / total) for n in filled))
     low, high = min(filled), max(filled)
     rarest, largest = (class_names[list(counts).index(n)] for n in (low, high))
-    said = [
+    notes = [
         f"imbalance ratio in {split}: {high / low:,.1f} ({largest} {count(high)}, {rarest} {count(low)})",
         f"effective number of classes: {effective:.2f} of {count(len(counts))}",
     ]
     empty = len(counts) - len(filled)
     if empty:
-        said.append(f"{plural(empty, 'class', 'classes')} without a sample in {split}, left out of the ratio")
-    return "\n".join(said)
+        notes.append(
+            f"{plural(empty, 'class', 'classes')} without samples in {split}, excluded from the ratio"
+        )
+    return "\n".join(notes)
