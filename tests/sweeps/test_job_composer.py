@@ -1,4 +1,4 @@
-"""A job's configuration, made from what other jobs share, is the one that Hydra composes for it alone."""
+"""A job's configuration, composed from parts shared with other jobs, equals Hydra's own."""
 
 import copy
 from collections.abc import Iterator
@@ -72,7 +72,7 @@ def test_values_over_every_experiment(loader: Any, experiment: str) -> None:
         ["split=kfold", "++split.fold=3"],
     ],
 )
-def test_words_of_every_kind(loader: Any, words: list[str]) -> None:
+def test_overrides_of_every_kind(loader: Any, words: list[str]) -> None:
     composer, config = composer_of(loader)
     assert composer(words) == alone(loader, config, words)
 

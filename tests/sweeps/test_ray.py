@@ -1,4 +1,4 @@
-"""A sweep on a Ray cluster of this machine; marked ray. In its own process: Ray leaves threads behind."""
+"""A sweep on a local Ray cluster; marked ray. In its own process, since Ray leaves threads behind."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ def test_a_sweep_on_a_local_cluster_and_not_again(tiny: Tiny) -> None:
     first = results()
     assert [result["status"] for result in first.values()] == ["complete"] * 4
     again = sweep(*words)
-    assert "4 jobs, all done before" in again.stdout
+    assert "4 jobs, all already done" in again.stdout
     assert results() == first
 
 

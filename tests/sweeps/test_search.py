@@ -1,4 +1,4 @@
-"""Searches: the space, trials as ordinary jobs, pruning, several goals, and nothing lost or done twice."""
+"""Searches: the space, trials as jobs, pruning, several goals; no trial is lost or repeated."""
 
 import json
 import os
@@ -84,14 +84,14 @@ SPACE = {
 }
 
 
-def test_a_parameter_is_there_under_its_condition_alone() -> None:
+def test_a_parameter_exists_only_under_its_condition() -> None:
     space = Space.of(SPACE)
     assert space.draw(FixedTrial()) == {"loss": "focal", "batch_size": 16, "loss.gamma": 0.5}
     turned = {**SPACE, "loss": ["focal", "cross_entropy"]}
     assert "loss.gamma" not in Space.of(turned).draw(FixedTrial())
 
 
-def test_the_probes_hold_every_choice_and_every_end() -> None:
+def test_the_probes_include_every_choice_and_every_bound() -> None:
     probes = list(Space.of(SPACE).probes())
     for key, value in [
         ("loss", "focal"),
@@ -145,7 +145,7 @@ def test_values_as_overrides(value: Any, text: str) -> None:
         ),
     ],
 )
-def test_a_space_that_makes_no_sense_is_one_message(params: dict[str, Any], message: str) -> None:
+def test_an_invalid_space_is_one_message(params: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Space.of(params)
 
@@ -167,7 +167,7 @@ def test_every_search_of_conf_is_valid(path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["sweep=optuna"], "nothing to search"),
+        (["sweep=optuna"], "no parameters to search"),
         (["sweep=optuna", "optimizer.lrr=interval(0.1, 0.2)"], "did you mean 'lr'"),
         (["sweep=optuna", LR, "sweep.sampler=tpee"], "did you mean 'tpe'"),
         (["sweep=optuna", LR, "sweep.trails=3"], "did you mean 'trials'"),
@@ -182,7 +182,7 @@ def test_every_search_of_conf_is_valid(path: Path) -> None:
         ),
         (["sweep=optuna", LR, "force=true"], "force=true"),
         (["sweep=optuna", "loss=cross_entropy,focl"], "focl"),
-        (["sweep=mine", "optimizer.lr=0.1"], "is given on the command line and searched"),
+        (["sweep=mine", "optimizer.lr=0.1"], "is both fixed on the command line and searched"),
         (["sweep=mine,optuna"], "choose one"),
         (["sweep=optuna", "data.source.samples=0,240"], "samples"),
     ],
@@ -300,10 +300,10 @@ def test_several_objectives(search: Any, capsys: Any) -> None:
         accuracy, parameters = trial["values"]
         better = [v for v in front if v[0] >= accuracy and v[1] <= parameters]
         assert better
-    assert "that no other beats in all" in capsys.readouterr().out
+    assert "Pareto-optimal trial" in capsys.readouterr().out
 
 
-def test_a_trial_that_fails_fails_alone(search: Any) -> None:
+def test_a_failing_trial_does_not_affect_others(search: Any) -> None:
     """A learning rate of 1e30 makes NaNs."""
     assert search("sweep=optuna", "sweep.sampler=grid", "optimizer=sgd", "optimizer.lr=1e30,0.01") == 1
     (study,) = studies()

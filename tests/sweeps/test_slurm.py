@@ -54,7 +54,7 @@ def jobs_of_slurm() -> list[str]:
     return sorted(path.parent.name for path in SUBMITTED.glob("*/*_result.pkl"))
 
 
-def test_a_sweep_is_done_by_jobs_of_slurm_and_not_again(tiny: Tiny, capsys: Said) -> None:
+def test_a_sweep_runs_as_slurm_jobs_once(tiny: Tiny, capsys: Said) -> None:
     small = tiny("data=digits", "trainer.max_epochs=1")
     words = [word for word in small if not word.startswith("data.source")]
     command = ["train", "-m", *SLURM, *words, "seed=1,2,3,4"]
@@ -65,10 +65,10 @@ def test_a_sweep_is_done_by_jobs_of_slurm_and_not_again(tiny: Tiny, capsys: Said
     assert main(command) == 0
     assert results() == first
     assert len(jobs_of_slurm()) == 4, "a finished job has been submitted again"
-    assert "4 jobs, all done before" in capsys.readouterr().out
+    assert "4 jobs, all already done" in capsys.readouterr().out
 
 
-def test_a_job_that_is_warned_saves_and_goes_on_when_launched_again(tiny: Tiny) -> None:
+def test_a_signalled_job_saves_and_resumes_when_launched_again(tiny: Tiny) -> None:
     """As before a preemption or the end of its time, without submitit: Slurm's --signal."""
     words = tiny("trainer.max_epochs=300", "checkpoint_minutes=60")
     batch = ["sbatch", "--parsable", "--output=log.txt", "--wrap"]
@@ -115,7 +115,7 @@ def test_tasks_that_are_not_the_devices_are_refused_by_one_message(tiny: Tiny) -
     assert not Path("runs").exists()
 
 
-def test_a_job_that_dies_hides_no_other(tmp_path: Path, capsys: Said) -> None:
+def test_a_dead_job_does_not_hide_others(tmp_path: Path, capsys: Said) -> None:
     import submitit
     from hydra_plugins.hydra_submitit_launcher.submitit_launcher import LocalLauncher
 

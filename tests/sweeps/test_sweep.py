@@ -1,4 +1,4 @@
-"""A sweep: planned whole, done by any number of shells and processes, told by the folders of its runs."""
+"""Sweeps: planning, several shells and processes, state stored in the folders of the runs."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def job(folder: Path, number: int = 1, known: int = 0) -> Job:
 # --- what is left to do ---
 
 
-def test_what_is_ahead_is_told_by_the_pace_so_far() -> None:
+def test_remaining_time_is_extrapolated() -> None:
     assert time_left(0, 4, 0, 1.0, None) == ""
     assert time_left(0, 4, 0, 1.0, 9.0) == ", about 8.00 s left"
     assert time_left(1, 4, 1, 2.0, 90.0) == ", 1 failed, about 6.00 s left"
@@ -66,19 +66,17 @@ def write(run: Run, status: str) -> None:
         ("running", False, False),  # of a process that died
     ],
 )
-def test_a_job_is_settled_by_what_happened_before_and_since(
-    tmp_path: Path, status: str, before: bool, since: bool
-) -> None:
+def test_whether_a_job_is_done(tmp_path: Path, status: str, before: bool, since: bool) -> None:
     run = Run(tmp_path / "run")
-    assert not run.settled(run.stamp(), force=False)
+    assert not run.is_done(run.stamp(), force=False)
     write(run, status)
-    assert run.settled(run.stamp(), force=False) is before
-    assert run.settled(run.stamp() - 1, force=False) is since
-    assert run.settled(run.stamp() - 1, force=True) is since
-    assert not run.settled(run.stamp(), force=True)
+    assert run.is_done(run.stamp(), force=False) is before
+    assert run.is_done(run.stamp() - 1, force=False) is since
+    assert run.is_done(run.stamp() - 1, force=True) is since
+    assert not run.is_done(run.stamp(), force=True)
 
 
-def test_jobs_that_another_process_has_come_last(tmp_path: Path) -> None:
+def test_locked_jobs_come_last(tmp_path: Path) -> None:
     jobs = [job(tmp_path / str(n), n) for n in (1, 2, 3)]
     with held(jobs[0].run.folder):
         write(jobs[2].run, "complete")
@@ -121,10 +119,10 @@ with Run(pathlib.Path(sys.argv[1])).lock(lambda: None):
 def test_a_killed_owner_holds_no_lock(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     with held(run.folder) as process:
-        assert run.locked()
+        assert run.is_locked()
         process.kill()
         process.wait()
-        assert not run.locked()
+        assert not run.is_locked()
 
 
 def test_an_orphan_of_a_killed_owner_holds_no_lock(tmp_path: Path) -> None:
@@ -134,7 +132,7 @@ def test_an_orphan_of_a_killed_owner_holds_no_lock(tmp_path: Path) -> None:
     owner = subprocess.Popen(command, start_new_session=True)
     run = Run(tmp_path / "run")
     try:
-        until(run.locked)
+        until(run.is_locked)
         children = Path(f"/proc/{owner.pid}/task/{owner.pid}/children")
         if not children.exists():
             pytest.skip("no /proc/PID/task/PID/children here")
@@ -143,7 +141,7 @@ def test_an_orphan_of_a_killed_owner_holds_no_lock(tmp_path: Path) -> None:
         owner.kill()
         owner.wait()
         os.kill(orphan, 0)  # it is still there
-        assert not run.locked()
+        assert not run.is_locked()
     finally:
         os.killpg(owner.pid, signal.SIGKILL)
 
@@ -158,18 +156,18 @@ def until(true: Callable[[], bool], seconds: float = 60) -> None:
 # --- one after another ---
 
 
-def test_a_failing_job_fails_alone_and_is_tried_again(tiny: Tiny, capsys: Said) -> None:
+def test_a_failing_job_does_not_affect_others_and_is_tried_again(tiny: Tiny, capsys: Said) -> None:
     words = ["train", "-m", *tiny("trainer.max_epochs=1", "seed=1,2", FAILS)]
     assert main(words) == 1
     said = capsys.readouterr()
     assert sorted(states().values()) == ["complete", "complete", "failed", "failed"]
     assert "4 jobs: 2 complete, 2 failed" in said.out
-    (again, _) = re.findall(r"^again:  leyden (train .*)$", said.out, re.MULTILINE)
+    (again, _) = re.findall(r"^to repeat:  leyden (train .*)$", said.out, re.MULTILINE)
     assert "optimizer.lr=1e+30" in again
     before = stamps()
     assert main(words) == 1
     said = capsys.readouterr()
-    assert "2 done before, 2 to do (2 failed)" in said.out
+    assert "2 already done, 2 to do (2 failed)" in said.out
     changed = {folder for folder, stamp in stamps().items() if before[folder] != stamp}
     assert changed == {folder for folder, state in states().items() if state == "failed"}
     assert main(again.split()) == 1
@@ -195,19 +193,19 @@ def test_the_plan_trains_nothing(tiny: Tiny, capsys: Said) -> None:
     words = tiny("trainer.max_epochs=1", "seed=1,2,3")
     assert main(["train", "-m", "--plan", *words]) == 0
     said = capsys.readouterr().out
-    assert "3 jobs: 0 done before, 3 to do (3 new); no finished run" in said
+    assert "3 jobs: 0 already done, 3 to do (3 new); no estimate" in said
     assert "nothing has been trained" in said
     assert not Path("runs").exists()
     assert main(["train", *(word for word in words if "seed" not in word), "seed=2"]) == 0
     capsys.readouterr()
     assert main(["train", "-m", "--plan", *words]) == 0
     assert re.search(
-        r"1 done before, 2 to do \(2 new\); about .* s of training, to judge by 1 finished run",
+        r"1 already done, 2 to do \(2 new\); about .* s of training, estimated from 1 finished run",
         capsys.readouterr().out,
     )
 
 
-def test_the_time_of_a_job_is_that_of_the_runs_most_like_it(tmp_path: Path) -> None:
+def test_the_estimate_of_a_job_is_that_of_the_most_similar_runs(tmp_path: Path) -> None:
     for name, width, epochs, seconds in (("a", 8, 2, 20.0), ("b", 8, 2, 24.0), ("c", 64, 2, 100.0)):
         config = {"seed": 1, "model": {"width": width}, "trainer": {"max_epochs": epochs}}
         found = {"schema": 1, "status": "complete", "config": config, "cost": {"seconds": seconds}}
@@ -226,17 +224,17 @@ def test_jobs_that_are_one_run_are_run_once(tiny: Tiny, capsys: Said) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
-        (["--jobs", "0"], "--jobs 0: expected how many"),
-        (["--jobs=two"], "--jobs two: expected how many"),
-        (["--plan"], "--plan belongs to a sweep: add -m"),
-        (["--jobs=2"], "--jobs belongs to a sweep: add -m"),
+        (["--jobs", "0"], "--jobs 0: expected the number of jobs"),
+        (["--jobs=two"], "--jobs two: expected the number of jobs"),
+        (["--plan"], "--plan needs a sweep: add -m"),
+        (["--jobs=2"], "--jobs needs a sweep: add -m"),
     ],
 )
-def test_a_mistaken_flag(words: list[str], told: str, tiny: Tiny, capsys: Said) -> None:
+def test_invalid_flags(words: list[str], expected: str, tiny: Tiny, capsys: Said) -> None:
     assert main(["train", *tiny(), *words]) == 2
-    assert told in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
 # --- in worker processes ---
@@ -246,7 +244,7 @@ def predictions() -> list[np.ndarray]:
     return [np.load(path)["probabilities"] for path in sorted(Path("runs").rglob("test.npz"))]
 
 
-def test_two_workers_do_what_one_process_does(tiny: Tiny, capsys: Said, tmp_path: Path) -> None:
+def test_two_workers_give_the_results_of_one_process(tiny: Tiny, capsys: Said, tmp_path: Path) -> None:
     words = ["train", "-m", *tiny("trainer.max_epochs=1", "seed=1,2", FAILS)]
     assert main([*words, "--jobs", "2"]) == 1
     said = capsys.readouterr().out
@@ -260,7 +258,7 @@ def test_two_workers_do_what_one_process_does(tiny: Tiny, capsys: Said, tmp_path
     assert all(np.array_equal(a, b) for a, b in zip(first, predictions(), strict=True))
 
 
-def test_a_folder_with_too_long_a_name_for_workers(
+def test_a_temporary_folder_with_too_long_a_path(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: Said
 ) -> None:
     def refuse() -> None:
@@ -268,11 +266,13 @@ def test_a_folder_with_too_long_a_name_for_workers(
 
     monkeypatch.setattr(forkserver, "ensure_running", refuse)
     assert main(["train", "-m", *tiny("seed=1,2"), "--jobs=2"]) == 2
-    assert re.match(r"leyden: TMPDIR=.*: too long .* such as TMPDIR=/tmp$", capsys.readouterr().err)
+    assert re.match(
+        r"leyden: TMPDIR=.*: this path is too long .* such as TMPDIR=/tmp$", capsys.readouterr().err
+    )
     assert not Path("runs").exists()
 
 
-def test_a_worker_that_dies_takes_its_job_alone(tiny: Tiny, tmp_path: Path, capsys: Said) -> None:
+def test_a_dead_worker_interrupts_only_its_job(tiny: Tiny, tmp_path: Path, capsys: Said) -> None:
     code = """
 import os
 from leyden.modules.classification import ImageClassifier
@@ -347,7 +347,7 @@ def test_two_shells_share_a_sweep(tiny: Tiny, shell: Callable[..., subprocess.Po
 
 @pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 2])
-def test_a_sweep_killed_whole_goes_on_where_it_was(
+def test_a_killed_sweep_resumes(
     at_once: int,
     tiny: Tiny,
     shell: Callable[..., subprocess.Popen[str]],
@@ -360,7 +360,7 @@ def test_a_sweep_killed_whole_goes_on_where_it_was(
     until(lambda: "complete" in states().values())
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    until(lambda: not any(Run(path.parent).locked() for path in Path("runs").rglob("result.json")))
+    until(lambda: not any(Run(path.parent).is_locked() for path in Path("runs").rglob("result.json")))
     until(lambda: not list(short_folder.glob("leyden-worker-*")))
     done = {folder for folder, state in states().items() if state == "complete"}
     before = stamps()

@@ -1,4 +1,4 @@
-"""Options of installed packages: the entry points of group `leyden.conf` join Hydra's search path.
+"""Options of installed packages: entry points of the group `leyden.conf` are added to Hydra's search path.
 
 [project.entry-points."leyden.conf"]
 mylab = "mylab.conf"                  # a package (a folder with YAML and __init__.py)
@@ -14,6 +14,6 @@ class LeydenOptions(SearchPathPlugin):
     """Appends `pkg://<value>` for each entry point of the group `leyden.conf`."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Leyden's own options come first, so a package adds and never replaces."""
+        """Append the packages: Leyden's own options come first, so a package can add options but not replace any."""
         for point in entry_points(group="leyden.conf"):
             search_path.append(provider=point.name, path=f"pkg://{point.value}")

@@ -1,8 +1,14 @@
-"""Leyden's launchers and sweepers, under the only name where Hydra looks for plugins.
+"""Leyden's launchers and sweepers, in the only namespace in which Hydra discovers plugins.
 
-They stand in a file whose name begins with an underscore: Hydra executes every other one a second time.
+They are in a file whose name starts with an underscore, since Hydra executes every other file a second time.
 """
 
-from hydra_plugins.leyden_sweeps._plugins import Engine, Grid, Ray, RayOptions, Search
+from hydra_plugins.leyden_sweeps._plugins import (
+    GridSweeper,
+    RayConfig,
+    RayLauncher,
+    SearchSweeper,
+    SweepLauncher,
+)
 
-__all__ = ["Engine", "Grid", "Ray", "RayOptions", "Search"]
+__all__ = ["GridSweeper", "RayConfig", "RayLauncher", "SearchSweeper", "SweepLauncher"]

@@ -1,5 +1,5 @@
-"""Sweeps: `leyden train -m ...`. plan -> execute (here, in worker processes, or by a Hydra launcher) -> table.
+"""Sweeps: `leyden train -m ...`. plan -> run (here, in worker processes, or by a Hydra launcher) -> summary table.
 
-A job's state lies in its run's folder and nowhere else: so a sweep is resumed by launching it again, two shells share
-one sweep, and the table at the end is read from the folders whoever trained them.
+The state of a job is stored only in its run's folder: a sweep is resumed by launching it again, several shells can
+share one sweep, and the final table is read from the folders, whichever process trained them.
 """

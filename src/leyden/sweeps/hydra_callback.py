@@ -1,4 +1,4 @@
-"""The Hydra callback that puts Leyden's launcher around the configured one, its grid or search for the basic one."""
+"""The Hydra callback that wraps the configured launcher, and replaces Hydra's basic sweeper by a grid or a search."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ from leyden.config.hydra_internals import BASIC_PLUGINS
 
 
 class InstallLauncher(Callback):
-    """At the start of a sweep; a single run is not touched."""
+    """Installs Leyden's launcher and sweeper at the start of a sweep; single runs are not affected."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Rewrite hydra.launcher and hydra.sweeper before Hydra makes them."""
+        """Rewrite hydra.launcher and hydra.sweeper before Hydra instantiates them."""
         hydra = config.hydra
         with open_dict(config):
             inner = None if hydra.launcher._target_.startswith(BASIC_PLUGINS) else hydra.launcher
-            engine = "hydra_plugins.leyden_sweeps._plugins.Engine"
-            hydra.launcher = {"_target_": engine, "_recursive_": False, "inner": inner}
+            launcher = "hydra_plugins.leyden_sweeps._plugins.SweepLauncher"
+            hydra.launcher = {"_target_": launcher, "_recursive_": False, "inner": inner}
             if "sweep" in config:
-                hydra.sweeper = {"_target_": "hydra_plugins.leyden_sweeps._plugins.Search"}
+                hydra.sweeper = {"_target_": "hydra_plugins.leyden_sweeps._plugins.SearchSweeper"}
             elif hydra.sweeper._target_.startswith(BASIC_PLUGINS):
-                hydra.sweeper._target_ = "hydra_plugins.leyden_sweeps._plugins.Grid"
+                hydra.sweeper._target_ = "hydra_plugins.leyden_sweeps._plugins.GridSweeper"

@@ -1,7 +1,7 @@
-"""The plain configurations of a sweep's jobs. Jobs that choose the same options differ in values alone.
+"""Compose the plain configurations of a sweep's jobs, reusing the composition of jobs with the same options.
 
-Hydra takes a tenth of a second to find, read and merge some thirty files for one job, and most jobs of a sweep share
-them all. So each choice of options is composed once, and the values of a job are put into a copy of it.
+Hydra takes a tenth of a second to find, read and merge some thirty files per job, and most jobs of a sweep share them
+all. Each combination of options is therefore composed once, and the values of a job are set in a copy of it.
 """
 
 import copy
@@ -18,11 +18,11 @@ from leyden.config.hydra_internals import ConfigLoaderImpl, apply_overrides
 
 
 class Composer:
-    """Composes jobs of one sweep.
+    """Composes the jobs of one sweep.
 
     Args:
-        loader: Hydra's, of the sweep.
-        config: the sweep's own configuration, which the jobs' are made after.
+        loader: Hydra's config loader of the sweep.
+        config: the sweep's own configuration, from which those of the jobs are derived.
     """
 
     def __init__(self, loader: ConfigLoaderImpl, config: DictConfig) -> None:
@@ -30,42 +30,42 @@ class Composer:
         self._parser = OverridesParser.create(config_loader=loader)
         self._bases: dict[tuple[str, ...], tuple[DictConfig, str | None]] = {}
 
-    def __call__(self, words: Sequence[str]) -> Plain:
-        """A job's configuration, as if Hydra had composed it alone.
+    def __call__(self, overrides: Sequence[str]) -> Plain:
+        """Compose a job's configuration, identical to the one that Hydra would compose for it alone.
 
         Args:
-            words: overrides as Hydra takes them.
+            overrides: in Hydra's syntax.
 
         Raises:
-            UserError: they do not compose.
+            UserError: they cannot be composed.
         """
         with translated_errors(conf_dir()):
-            values, choices = self._divided(self._parser.parse_overrides(list(words)))
-            base, experiment = self._base(tuple(str(o.input_line) for o in choices))
+            values, options = self._split(self._parser.parse_overrides(list(overrides)))
+            base, experiment = self._base(tuple(str(o.input_line) for o in options))
             job = copy.deepcopy(base)
             apply_overrides(values, job)
             return to_plain(job, experiment)
 
-    def _base(self, choices: tuple[str, ...]) -> tuple[DictConfig, str | None]:
-        """(the configuration without Hydra's node, the experiment's name) of a choice of options."""
-        if choices not in self._bases:
-            cfg = self._loader.load_sweep_config(self._config, list(choices))
+    def _base(self, options: tuple[str, ...]) -> tuple[DictConfig, str | None]:
+        """Return (configuration without Hydra's node, experiment's name) of a combination of options."""
+        if options not in self._bases:
+            cfg = self._loader.load_sweep_config(self._config, list(options))
             experiment = cfg.hydra.runtime.choices.get("experiment")
             OmegaConf.set_struct(cfg, False)
             del cfg["hydra"]
             OmegaConf.set_struct(cfg, True)
-            self._bases[choices] = cfg, experiment
-        return self._bases[choices]
+            self._bases[options] = cfg, experiment
+        return self._bases[options]
 
-    def _divided(self, overrides: list[Override]) -> tuple[list[Override], list[Override]]:
-        """(those that set one key, those that choose an option); all as the latter where some are neither."""
-        values, choices = [], []
+    def _split(self, overrides: list[Override]) -> tuple[list[Override], list[Override]]:
+        """Split overrides into values of keys and selected options; all count as options if any is neither."""
+        values, options = [], []
         for override in overrides:
             value: Any = override.value()
             if self._loader.repository.group_exists(override.key_or_group):
-                choices.append(override)
+                options.append(override)
             elif override.is_delete() or override.is_hydra_override() or isinstance(value, dict | list):
-                return [], overrides  # its place among the values may matter
+                return [], overrides  # its position among the values may matter
             else:
                 values.append(override)
-        return values, choices
+        return values, options

@@ -1,6 +1,6 @@
-"""The jobs of a sweep before any is trained: each composed, checked, its run's folder found, its time estimated.
+"""Planning of a sweep before any training: compose and check each job, find its run's folder, estimate its time.
 
-jobs = plan(configs)            # refuses the whole sweep if one job is a mistake
+jobs = plan(configs, progress)  # rejects the whole sweep if one job is invalid
 estimate = Estimate.of(jobs)
 """
 
@@ -17,7 +17,7 @@ from leyden.runs.run import COSMETIC, Run
 from leyden.utils.errors import UserError
 from leyden.utils.runtime import load_torch
 
-_SHOWN = 5  # mistakes, and numbers of jobs that have one, are named up to so many
+_MAX_LISTED = 5  # errors, and job numbers of each error, listed in a message
 _NO_COST = (*COSMETIC, "seed", "experiment", "trainer.max_epochs")
 
 
@@ -26,14 +26,14 @@ class Job:
     """One configuration of a sweep.
 
     Attributes:
-        number: its place, from 1.
+        number: from 1.
         overrides: as typed.
         plain: the composed configuration.
-        run: its folder.
-        known: the stamp of what the folder held when the sweep began.
+        run: its run.
+        known: the run's stamp when the sweep was started.
         force: whether a finished run is trained again.
-        hidden: overrides that belong to the sweep, not to the run: they are in no command that repeats it.
-        own: those of the overrides that not every job of the sweep has.
+        hidden: overrides of the sweep, not of the run: omitted from the command that repeats the run.
+        own: the overrides that are not common to all jobs of the sweep.
     """
 
     number: int
@@ -46,71 +46,75 @@ class Job:
     own: tuple[str, ...] = ()
 
     @property
-    def words(self) -> str:
-        """What sets it apart."""
+    def label(self) -> str:
+        """The overrides that distinguish it from the other jobs."""
         return " ".join(self.own or self.overrides) or "defaults"
 
-    def settled(self) -> bool:
-        """Whether nothing is left to do: complete, or ended otherwise since the sweep began."""
-        return self.run.settled(self.known, self.force)
+    def is_done(self) -> bool:
+        """Whether nothing is left to do: complete, or ended in any way since the sweep was started."""
+        return self.run.is_done(self.known, self.force)
 
 
 def plan(
     composed: Sequence[tuple[Sequence[str], Callable[[], Mapping[str, Any]]]],
     progress: Callable[[int], None],
 ) -> list[Job]:
-    """Check every job and find its folder; of jobs that are one run the first alone is kept.
+    """Check every job and find its folder; of several jobs with the same run only the first is kept.
 
     Args:
-        composed: (overrides, what gives the plain configuration) of each.
-        progress: told how many are done.
+        composed: (overrides, function that returns the plain configuration) of each.
+        progress: called with the number of jobs checked.
 
     Raises:
-        UserError: some are mistakes; each is named, and nothing has been trained.
+        UserError: some are invalid; each error is listed, and nothing has been trained.
     """
-    place_of = RunFolders()
+    run_of = RunFolders()
     jobs: dict[Path, Job] = {}
-    refused: dict[str, list[int]] = {}  # message -> the jobs that it is said of
-    for number, (overrides, made) in enumerate(composed, start=1):
+    refused: dict[str, list[int]] = {}  # error message -> numbers of the jobs
+    for number, (overrides, compose) in enumerate(composed, start=1):
         progress(number)
         try:
-            plain = made()
-            run = place_of(plain)
+            plain = compose()
+            run = run_of(plain)
             jobs.setdefault(
                 run.folder, Job(number, tuple(overrides), plain, run, run.stamp(), bool(plain["force"]))
             )
         except UserError as error:
             refused.setdefault(str(error), []).append(number)
     if refused:
-        raise UserError(_refusal(refused, [overrides for overrides, _ in composed]))
+        raise UserError(_format_errors(refused, [overrides for overrides, _ in composed]))
     shared = set.intersection(*(set(job.overrides) for job in jobs.values()))
-    return [replace(job, own=tuple(w for w in job.overrides if w not in shared)) for job in jobs.values()]
+    return [replace(job, own=tuple(o for o in job.overrides if o not in shared)) for job in jobs.values()]
 
 
-def _refusal(refused: Mapping[str, Sequence[int]], overrides: Sequence[Sequence[str]]) -> str:
-    """Each mistake once, with the jobs that have it, and what sets those apart that are alone with theirs."""
-    shared = set.intersection(*(set(words) for words in overrides))
+def _format_errors(refused: Mapping[str, Sequence[int]], overrides: Sequence[Sequence[str]]) -> str:
+    """List each error once, with the numbers of its jobs, or with the distinguishing overrides of a single job."""
+    shared = set.intersection(*(set(of_job) for of_job in overrides))
     lines = []
-    for message, numbers in list(refused.items())[:_SHOWN]:
-        own = " ".join(word for word in overrides[numbers[0] - 1] if word not in shared)
-        more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
-        many = f"jobs {', '.join(map(str, numbers[:_SHOWN]))}{more}"
+    for message, numbers in list(refused.items())[:_MAX_LISTED]:
+        own = " ".join(override for override in overrides[numbers[0] - 1] if override not in shared)
+        more = f" and {len(numbers) - _MAX_LISTED} more" if len(numbers) > _MAX_LISTED else ""
+        many = f"jobs {', '.join(map(str, numbers[:_MAX_LISTED]))}{more}"
         one = f"job {numbers[0]} ({own})" if own else f"job {numbers[0]}"
         lines.append(f"{many if len(numbers) > 1 else one}: {message}")
-    if len(refused) > _SHOWN:
-        lines.append(f"and {plural(len(refused) - _SHOWN, 'more mistake')}")
+    if len(refused) > _MAX_LISTED:
+        lines.append(f"and {plural(len(refused) - _MAX_LISTED, 'more error')}")
     count = sum(map(len, refused.values()))
-    return "\n  ".join([f"{count} of {len(overrides)} jobs cannot be run, so none has been:", *lines])
+    return "\n  ".join([f"{count} of {len(overrides)} jobs are invalid, so none was started:", *lines])
 
 
 class RunFolders:
-    """A configuration's run. The content of the data is looked at once for all jobs that read the same."""
+    """Maps a configuration to its run. The data are fingerprinted once for all jobs that read the same data."""
 
     def __init__(self) -> None:
         self._fingerprints: dict[str, str] = {}
 
     def __call__(self, plain: Mapping[str, Any]) -> Run:
-        """The run of a composed configuration; UserError if it is a mistake."""
+        """Return the run of a composed configuration.
+
+        Raises:
+            UserError: the configuration is invalid.
+        """
         load_torch()
         from leyden.config.validate import check
         from leyden.runs.fingerprint import run_of
@@ -125,36 +129,45 @@ class RunFolders:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds that each job is expected to train, from finished runs like it; None where there is none."""
+    """Expected training time of jobs, from similar finished runs.
+
+    Attributes:
+        seconds: by job number; jobs without an estimate are missing.
+        runs: number of finished runs that the estimates are based on.
+    """
 
     seconds: Mapping[int, float]
     runs: int
 
     @classmethod
     def of(cls, jobs: Sequence[Job]) -> "Estimate":
-        """From the finished runs in the jobs' own folders: of those that differ least, the median a training epoch."""
+        """Estimate from the finished runs in the jobs' folders: the median time per epoch of the most similar ones."""
         parents = sorted({job.run.folder.parent for job in jobs if job.run.folder.parent.is_dir()})
         found = [r for parent in parents for r in find(parent) if r.state == "complete" and r.seconds]
-        guesses = {job.number: _like(job.plain, found) for job in jobs} if found else {}
-        return cls({number: guess for number, guess in guesses.items() if guess is not None}, len(found))
+        estimates = {job.number: _seconds_of_similar(job.plain, found) for job in jobs} if found else {}
+        return cls({number: e for number, e in estimates.items() if e is not None}, len(found))
 
     def total(self, jobs: Sequence[Job], at_once: int) -> float | None:
-        """Seconds for these jobs, so many at once; unknown jobs count like the others' mean."""
+        """Return the expected seconds for these jobs with `at_once` in parallel; None if there is no estimate.
+
+        Jobs without an estimate count as the mean of the others.
+        """
         known = [self.seconds[job.number] for job in jobs if job.number in self.seconds]
         return sum(known) / len(known) * len(jobs) / max(1, at_once) if known else None
 
 
-def _like(plain: Mapping[str, Any], found: Sequence[Record]) -> float | None:
-    own = _costly(dict(flat(plain)))
+def _seconds_of_similar(plain: Mapping[str, Any], found: Sequence[Record]) -> float | None:
+    """Return the median expected seconds over the runs that differ in the fewest keys."""
+    own = _cost_keys(dict(flat(plain)))
     epochs = plain["trainer"].get("max_epochs", 1)
     distance: dict[int, list[float]] = {}
     for record in found:
-        other = _costly(record.keys)
-        apart = sum(own.get(key) != other.get(key) for key in own.keys() | other.keys())
+        other = _cost_keys(record.keys)
+        differing = sum(own.get(key) != other.get(key) for key in own.keys() | other.keys())
         per_epoch = (record.seconds or 0) / max(1, record.keys.get("trainer.max_epochs", 1))
-        distance.setdefault(apart, []).append(per_epoch * epochs)
+        distance.setdefault(differing, []).append(per_epoch * epochs)
     return median(distance[min(distance)]) if distance else None
 
 
-def _costly(keys: Mapping[str, Any]) -> dict[str, Any]:
+def _cost_keys(keys: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in keys.items() if k not in _NO_COST}

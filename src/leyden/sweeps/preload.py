@@ -1,4 +1,4 @@
-"""What the server of the workers imports before it forks the first: all that a job needs."""
+"""Imported by the fork server of the workers before the first fork: everything that a job needs."""
 
 import gc
 
@@ -8,4 +8,4 @@ load_torch()
 
 from leyden.training import fit, job  # noqa: E402, F401
 
-gc.freeze()  # a collection in a worker would write to every page that it shares with the server, and so copy it
+gc.freeze()  # a collection in a worker would write to, and thereby copy, every page shared with the server

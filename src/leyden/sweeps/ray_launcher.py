@@ -1,7 +1,7 @@
 """Jobs of a sweep on a Ray cluster: `leyden train -m hydra/launcher=ray ...`, one Ray task each.
 
-hydra-ray-launcher 1.2.2, the released plugin, wants cloudpickle<3 and, for clusters on AWS, a boto3 that the other
-packages of today exclude. This is the part of it that a sweep needs.
+The released plugin, hydra-ray-launcher 1.2.2, requires cloudpickle<3 and, for clusters on AWS, a version of boto3 that
+conflicts with current versions of other packages. This module implements the part of it that a sweep needs.
 """
 
 import os
@@ -19,20 +19,20 @@ from omegaconf import DictConfig
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 
-_PATIENCE = 20.0  # seconds for a cluster to answer; Ray 2.60 itself was still trying after eight minutes
+_TIMEOUT = 20.0  # seconds for a connection to a cluster; Ray 2.60 itself retries for more than eight minutes
 
 
 def launch(configs: Sequence[DictConfig], task: Any, options: dict[str, Any]) -> list[JobReturn]:
-    """Do the jobs; returns when all have ended. A job that dies takes no other with it.
+    """Run the jobs as Ray tasks; returns when all have ended. A job that dies does not affect the others.
 
     Args:
-        configs: composed, with Hydra's node.
-        task: called with each in a process of Ray's.
-        options: `address`, `num_cpus` of a cluster that is started here, and of a job `cpus`, `gpus` and `memory_gb`.
+        configs: composed configurations, with Hydra's node.
+        task: function that is called with each in a Ray process.
+        options: `address`; `num_cpus` of a cluster that is started here; `cpus`, `gpus` and `memory_gb` per job.
 
     Raises:
         UserError: Ray is not installed, or there is no cluster at the address.
-        KeyboardInterrupt: interrupted; the jobs were told to save and stop.
+        KeyboardInterrupt: interrupted; the jobs were signalled to save and stop.
     """
     ray = _load()
     started = _connect(ray, options)
@@ -43,7 +43,7 @@ def launch(configs: Sequence[DictConfig], task: Any, options: dict[str, Any]) ->
         return [_result(ray, ref, cfg) for ref, cfg in zip(refs, configs, strict=True)]
     except KeyboardInterrupt:
         for ref in refs:
-            ray.cancel(ref)  # as Ctrl-C: the one at work saves first
+            ray.cancel(ref)  # raises KeyboardInterrupt in the task, which saves its state first
         with suppress(KeyboardInterrupt):
             ray.wait(refs, num_returns=len(refs))
         raise
@@ -61,26 +61,26 @@ def _load() -> Any:
 
 
 def _connect(ray: Any, options: dict[str, Any]) -> bool:
-    """Join the cluster, or start one of this machine; whether this call has done it."""
+    """Connect to the cluster, or start one on this machine; returns whether this call initialised Ray."""
     if ray.is_initialized():
         return False
     address = options["address"] or os.environ.get("RAY_ADDRESS")
     own = {} if address else {"num_cpus": options["num_cpus"], "include_dashboard": False}
     try:
-        _reach(address or "")
+        _verify_reachable(address or "")
         ray.init(address=address, configure_logging=False, log_to_driver=False, **own)
     except (OSError, OverflowError, ValueError) as error:
         raise UserError(
-            f"hydra.launcher.address={address}: no Ray cluster there ({error}); `ray start --head` starts one"
+            f"hydra.launcher.address={address}: no Ray cluster there ({error}); start one with `ray start --head`"
         ) from None
     return True
 
 
-def _reach(address: str) -> None:
-    """Raise an OSError if nobody listens at host:port; auto and local are Ray's to find."""
+def _verify_reachable(address: str) -> None:
+    """Raise OSError if host:port does not accept connections; Ray resolves `auto` and `local` itself."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_TIMEOUT).close()
 
 
 def _resources(options: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _resources(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _job(task: Any, cfg: DictConfig, state: Any, folder: str, code: str) -> Any:
-    """In Ray's process: be where the sweep is, then train."""
+    """Run in Ray's process: restore the sweep's working folder and Hydra's state, then train."""
     os.chdir(folder)
     os.environ["PYTHONPATH"] = code
     Singleton.set_state(state)
@@ -99,11 +99,11 @@ def _job(task: Any, cfg: DictConfig, state: Any, folder: str, code: str) -> Any:
 
 
 def _result(ray: Any, ref: Any, cfg: DictConfig) -> JobReturn:
-    """What became of a job. Its record is in its run's folder; of one that died there is only this."""
-    done = JobReturn(overrides=list(cfg.hydra.overrides.task), status=JobStatus.COMPLETED)
+    """Return a job's outcome. Its record is in its run's folder; a job that died has only this."""
+    job_return = JobReturn(overrides=list(cfg.hydra.overrides.task), status=JobStatus.COMPLETED)
     try:
-        done.return_value = ray.get(ref)
+        job_return.return_value = ray.get(ref)
     except (ray.exceptions.RayError, ray.exceptions.RayTaskError) as error:
-        done.status, done.return_value = JobStatus.FAILED, error
+        job_return.status, job_return.return_value = JobStatus.FAILED, error
         console.print(f"a job died in Ray: {type(error).__name__}: {error}", style="red", markup=False)
-    return done
+    return job_return

@@ -1,4 +1,4 @@
-"""Do the jobs of a plan: here one after another, or in worker processes. Jobs that another shell has come last."""
+"""Run the jobs of a sweep one after another in this process; jobs that another process is running come last."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,23 +15,32 @@ Train = Callable[[Job], "Outcome"]
 
 
 def next_of(waiting: list[Job]) -> Job | None:
-    """Take the next job out of `waiting`: one that nobody is at work on, else the first; None if all is done."""
-    waiting[:] = [job for job in waiting if not job.settled()]
+    """Remove and return the next job of `waiting`: one that is not locked, else the first; None if all are done."""
+    waiting[:] = [job for job in waiting if not job.is_done()]
     if not waiting:
         return None
-    free = next((job for job in waiting if not job.run.locked()), waiting[0])
+    free = next((job for job in waiting if not job.run.is_locked()), waiting[0])
     waiting.remove(free)
     return free
 
 
 def run_here(jobs: Sequence[Job], train: Train, expected: float | None) -> None:
-    """One after another in this process. Stops at an interrupted one. expected: seconds for all, if known."""
-    waiting, failed, begun = list(jobs), 0, time.monotonic()
+    """Run jobs one after another in this process.
+
+    Args:
+        jobs: to run.
+        train: trains one job.
+        expected: seconds for all of them, if known.
+
+    Raises:
+        KeyboardInterrupt: a job was interrupted.
+    """
+    waiting, failed, started = list(jobs), 0, time.monotonic()
     while (job := next_of(waiting)) is not None:
         done = len(jobs) - len(waiting) - 1
-        rest = time_left(done, len(jobs), failed, time.monotonic() - begun, expected)
-        console.rule(f"job {job.number} ({done} of {len(jobs)} done{rest}): {job.words}", align="left")
-        status = train(job).status
-        if status == "interrupted":
+        status = time_left(done, len(jobs), failed, time.monotonic() - started, expected)
+        console.rule(f"job {job.number} ({done} of {len(jobs)} done{status}): {job.label}", align="left")
+        outcome = train(job)
+        if outcome.status == "interrupted":
             raise KeyboardInterrupt
-        failed += status in ("failed", "refused")
+        failed += outcome.status in ("failed", "refused")

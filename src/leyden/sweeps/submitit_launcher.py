@@ -1,7 +1,7 @@
-"""Jobs that Hydra's submitit launcher has handed to Slurm: one that dies must not hide the others.
+"""Wait for all jobs of Hydra's submitit launcher (Slurm), even if some of them die.
 
-The launcher waits for the jobs in turn and raises at the first that has died (out of memory, a lost node, scancel, the
-end of its time), though the rest are at work. For the time of a launch a dead job is said instead, and waited on.
+The launcher waits for the jobs in order and raises at the first that has died (out of memory, node failure, scancel,
+time limit) although the others are still running. During a launch, a dead job is printed instead.
 """
 
 from collections.abc import Iterator
@@ -10,50 +10,50 @@ from typing import Any
 
 from leyden.utils.console import console
 
-_LAST = 2  # lines of a dead job's own words
+_LAST_LINES = 2  # of a dead job's stderr
 
 
 @contextmanager
 def wait_for_each(launcher: Any) -> Iterator[None]:
-    """Around `launcher.launch(...)`; does nothing for launchers other than submitit's.
+    """Context manager around `launcher.launch(...)`; does nothing for launchers other than submitit's.
 
     Raises:
-        KeyboardInterrupt: interrupted; the jobs go on, and how to cancel them has been said.
+        KeyboardInterrupt: interrupted; the jobs continue, and how to cancel them has been printed.
     """
     if not type(launcher).__module__.startswith("hydra_plugins.hydra_submitit_launcher"):
         yield
         return
     from submitit.core import core
 
-    kind: Any = core.Job
-    results = kind.results
+    job_class: Any = core.Job
+    results = job_class.results
 
-    def patient(job: Any) -> list[Any]:
+    def results_or_error(job: Any) -> list[Any]:
         try:
             return list(results(job))
         except KeyboardInterrupt:
-            _say_that_jobs_go_on(job)
+            _print_cancel_hint(job)
             raise
-        except Exception as error:  # of whatever kind the job has died: the sweep's table shows its state
+        except Exception as error:  # whatever the reason of its death: the sweep's table shows its state
             console.print(
-                f"job {job.job_id}: {_brief(job, error)}", style="red", markup=False, soft_wrap=True
+                f"job {job.job_id}: {_format_error(job, error)}", style="red", markup=False, soft_wrap=True
             )
             return [error]
 
-    kind.results = patient
+    job_class.results = results_or_error
     try:
         yield
     finally:
-        kind.results = results
+        job_class.results = results
 
 
-def _say_that_jobs_go_on(job: Any) -> None:
+def _print_cancel_hint(job: Any) -> None:
     array = str(job.job_id).partition("_")[0]
     if type(job).__name__ == "SlurmJob":
-        console.print(f"the jobs go on; scancel {array} ends them, and they save their state first")
+        console.print(f"the jobs continue; to stop them (they save their state first): scancel {array}")
 
 
-def _brief(job: Any, error: Exception) -> str:
-    """The state that Slurm tells, the job's last words, and where the rest is."""
-    words = [line for line in (job.stderr() or "").splitlines() if line.strip()] or str(error).splitlines()
-    return f"{job.state}: {' '.join(words[-_LAST:])} (see {job.paths.stderr})"
+def _format_error(job: Any, error: Exception) -> str:
+    """Format Slurm's state, the last lines of the job's stderr, and the path of its log."""
+    lines = [line for line in (job.stderr() or "").splitlines() if line.strip()] or str(error).splitlines()
+    return f"{job.state}: {' '.join(lines[-_LAST_LINES:])} (see {job.paths.stderr})"

@@ -1,7 +1,7 @@
-"""What `leyden train -m` does with the jobs that a sweeper hands it: plan, say what is ahead, do the rest, show all.
+"""A sweep, `leyden train -m`: plan the jobs of the sweeper, print the estimate, run the remaining jobs, print a table.
 
-The engine is Hydra's launcher (hydra_plugins/leyden_sweeps), for its own grid and for any other sweeper. Another
-launcher that the user has chosen (Slurm, Ray) is given the jobs that are left, and nothing of the finished ones.
+It is called by Leyden's Hydra launcher (hydra_plugins/leyden_sweeps), for its own grid and for any other sweeper.
+Another launcher that the user has configured (Slurm, Ray) is given only the jobs that are not finished.
 """
 
 import functools
@@ -37,14 +37,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class Sweep:
-    """One `leyden train -m`: its options, and every job that it has been handed.
+    """One `leyden train -m`: its options and its jobs.
 
     Attributes:
-        at_once: jobs trained at the same time on this machine.
-        plan_only: print what would be done, and stop.
-        flags: the words of the command that every job needs (--config-dir).
+        at_once: number of jobs trained in parallel on this machine.
+        plan_only: whether to print the plan and stop.
+        flags: arguments of the command that every job needs (--config-dir).
         train: trains one configuration: (plain, command, known) -> Outcome.
-        elsewhere: the function that a foreign launcher calls with a job's configuration, in a process of its own.
+        elsewhere: the function that another launcher calls with a job's configuration, in another process.
+        jobs: by run folder.
+        refused: error messages of jobs that have no record in their run folder, by folder.
+        started: time of the start (time.monotonic()).
+        on_end: called after the final table.
+        interrupted: whether it was interrupted before all trials of a search were requested.
     """
 
     at_once: int
@@ -53,67 +58,67 @@ class Sweep:
     train: Callable[[Mapping[str, Any], Sequence[str], int], "Outcome"]
     elsewhere: Callable[[DictConfig], "Outcome"]
     jobs: dict[str, Job] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)  # folder -> why there is no record of it
+    refused: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
-    closing: Callable[[], None] | None = None  # called after the table
-    interrupted: bool = False  # interrupted with jobs that nobody had asked for yet
+    on_end: Callable[[], None] | None = None
+    interrupted: bool = False
 
     def launch(
         self,
-        jobs_words: Sequence[Sequence[str]],
+        overrides: Sequence[Sequence[str]],
         compose: Callable[[Sequence[str]], Plain],
         inner: Any,
         first: int,
     ) -> list[JobReturn]:
-        """Do what is left of these jobs.
+        """Run those of these jobs that are not finished.
 
         Args:
-            jobs_words: the overrides of each, as Hydra takes them.
-            compose: gives their configuration.
-            inner: a launcher that the user has chosen, or None for Leyden's own.
+            overrides: of each job, in Hydra's syntax.
+            compose: returns a job's plain configuration.
+            inner: a launcher that the user has configured, or None for Leyden's own.
             first: the number of the first job.
 
         Raises:
-            UserError: a job is a mistake; nothing has been trained.
-            KeyboardInterrupt: interrupted; the state of the jobs at work is saved.
+            UserError: a job is invalid; nothing has been trained.
+            KeyboardInterrupt: interrupted; the state of the running jobs is saved.
         """
-        jobs = self._plan(jobs_words, compose)
+        jobs = self._plan(overrides, compose)
         self.jobs.update({str(job.run.folder): job for job in jobs})
-        todo = [job for job in jobs if not job.settled()]
+        todo = [job for job in jobs if not job.is_done()]
         expected = self._announce(jobs, todo, 1 if inner else self.at_once)
         if todo and not self.plan_only:
-            self._do(todo, inner, first, expected)
+            self._run(todo, inner, first, expected)
         return [self._return(job) for job in jobs]
 
     def stream(self, ask: Callable[[], Job | None], tell: Callable[[Job], None], inner: Any) -> None:
-        """Do jobs that are asked for one at a time, each when there is a place for it, as a search does.
+        """Run jobs that are requested one at a time, each when a worker is free, as a search does.
 
         Args:
-            ask: the next job; None: there is none to begin. Called by one thread at a time.
-            tell: called with each job that has ended, however, perhaps from several threads.
-            inner: a launcher that the user has chosen: it is given `at_once` in a batch.
+            ask: returns the next job; None: there are no more. Called by one thread at a time.
+            tell: called with each job that has ended, in whatever state, possibly from several threads.
+            inner: a launcher that the user has configured: it is given `at_once` jobs per batch.
 
         Raises:
-            KeyboardInterrupt: interrupted; the state of the jobs at work is saved.
+            KeyboardInterrupt: interrupted; the state of the running jobs is saved.
         """
 
-        def following() -> Job | None:
+        def next_job() -> Job | None:
             job = ask()
             if job is not None:
                 self.jobs[str(job.run.folder)] = job
             return job
 
-        def told(job: Job, status: str, message: str) -> None:
-            self._told(job, status, message)
+        def report(job: Job, status: str, message: str) -> None:
+            self._record_outcome(job, status, message)
             tell(job)
 
         try:
             if inner is None and self.at_once > 1:
-                Pool(self.at_once, self.command_of, told).stream(following)
+                Pool(self.at_once, self.command_of, report).stream(next_job)
                 return
-            while batch := list(islice(iter(following, None), self.at_once)):
+            while batch := list(islice(iter(next_job, None), self.at_once)):
                 if inner is not None:
-                    self._do(batch, inner, batch[0].number, None)
+                    self._run(batch, inner, batch[0].number, None)
                 elif self._train_here(batch[0]).status == "interrupted":
                     raise KeyboardInterrupt
                 for job in batch:
@@ -123,88 +128,88 @@ class Sweep:
             raise
 
     def _plan(
-        self, jobs_words: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], Plain]
+        self, overrides: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], Plain]
     ) -> list[Job]:
-        composed = [(without_plus(words), functools.partial(compose, words)) for words in jobs_words]
+        composed = [(without_plus(of_job), functools.partial(compose, of_job)) for of_job in overrides]
         total = len(composed)
         with Progress(console=console, transient=True, disable=total < 20) as bar:
             task = bar.add_task("checking the jobs", total=total)
             return plan(composed, lambda n: bar.update(task, completed=n))
 
     def _announce(self, jobs: Sequence[Job], todo: Sequence[Job], at_once: int) -> float | None:
-        """Say how many jobs there are, how many are done, and how long the rest will take."""
+        """Print the number of jobs, how many are done, and the expected time; returns it in seconds, if known."""
         if not todo:
-            console.print(f"{plural(len(jobs), 'job')}, all done before (force=true trains again)")
+            console.print(f"{plural(len(jobs), 'job')}, all already done (force=true trains again)")
             return None
         estimate = Estimate.of(jobs)
         expected = estimate.total(todo, min(at_once, len(todo)))
         if expected is None:
-            cost = "no finished run like these to tell how long they take"
+            cost = "no estimate of the time: no similar run is finished"
         else:
-            like = plural(estimate.runs, "finished run")
-            cost = f"about {duration(expected)} of training, to judge by {like}"
-        again = Counter(job.run.state() for job in todo)
-        states = ", ".join(f"{n} {state}" for state, n in again.items())
-        many = f", {at_once} at once" if at_once > 1 else ""
+            based_on = plural(estimate.runs, "finished run")
+            cost = f"about {duration(expected)} of training, estimated from {based_on}"
+        counts = Counter(job.run.state() for job in todo)
+        states = ", ".join(f"{n} {state}" for state, n in counts.items())
+        parallel = f", {at_once} at once" if at_once > 1 else ""
         done = len(jobs) - len(todo)
         console.print(
-            f"{plural(len(jobs), 'job')}: {done} done before, {len(todo)} to do ({states}){many}; {cost}",
+            f"{plural(len(jobs), 'job')}: {done} already done, {len(todo)} to do ({states}){parallel}; {cost}",
             soft_wrap=True,
         )
         return expected
 
-    def _do(self, todo: Sequence[Job], inner: Any, first: int, expected: float | None) -> None:
+    def _run(self, todo: Sequence[Job], inner: Any, first: int, expected: float | None) -> None:
         if inner is not None:
             with ProgressDisplay(todo, expected):
-                words = [nested_keys_without_plus([*job.overrides, *job.hidden]) for job in todo]
+                overrides = [nested_keys_without_plus([*job.overrides, *job.hidden]) for job in todo]
                 with wait_for_each(inner):
-                    inner.launch(words, first)
+                    inner.launch(overrides, first)
         elif self.at_once > 1:
             with ProgressDisplay(todo, expected):
-                Pool(self.at_once, self.command_of, self._told).run(todo)
+                Pool(self.at_once, self.command_of, self._record_outcome).run(todo)
         else:
             run_here(todo, self._train_here, expected)
 
     def command_of(self, job: Job) -> list[str]:
-        """What trains this job alone."""
+        """Return the command that trains only this job."""
         return ["leyden", "train", *self.flags, *job.overrides]
 
     def _train_here(self, job: Job) -> "Outcome":
         outcome = self.train(job.plain, self.command_of(job), job.known)
-        self._told(job, outcome.status, outcome.message)
+        self._record_outcome(job, outcome.status, outcome.message)
         return outcome
 
-    def _told(self, job: Job, status: str, message: str) -> None:
-        """Keep what a run's folder does not say."""
+    def _record_outcome(self, job: Job, status: str, message: str) -> None:
+        """Print and keep the messages that are not stored in the run's folder."""
         if status == "refused" or (status == "interrupted" and message):
             self.refused[str(job.run.folder)] = message
-            console.print(f"job {job.number} ({job.words}): {message}", style="red", markup=False)
+            console.print(f"job {job.number} ({job.label}): {message}", style="red", markup=False)
 
     def _return(self, job: Job) -> JobReturn:
-        """What a sweeper is told: the record of the run. A failure is a result, not an exception."""
-        done = JobReturn(overrides=list(job.overrides), status=JobStatus.COMPLETED)
-        done.return_value = read(job.run.folder)
-        return done
+        """Return a job's outcome to the sweeper: the record of the run. A failure is a result, not an exception."""
+        job_return = JobReturn(overrides=list(job.overrides), status=JobStatus.COMPLETED)
+        job_return.return_value = read(job.run.folder)
+        return job_return
 
     def records(self) -> dict[str, Record]:
-        """folder -> what is recorded now of every job."""
+        """Read the current record of every job, by folder."""
         return {folder: read(job.run.folder) for folder, job in self.jobs.items()}
 
     def states(self, records: Mapping[str, Record]) -> dict[str, str]:
-        """folder -> state of every job."""
+        """Return the state of every job, by folder."""
         found = {folder: record.state for folder, record in records.items()}
-        mistakes = {folder: "refused" for folder in self.refused if found[folder] == "new"}
-        return {**found, **mistakes}
+        refused = {folder: "refused" for folder in self.refused if found[folder] == "new"}
+        return {**found, **refused}
 
     def status(self) -> int:
-        """The exit status: the gravest of the jobs'."""
+        """Return the exit status: the highest of the jobs'."""
         if self.plan_only or self.interrupted:
             return 130 if self.interrupted else 0
-        states = self.states(self.records()).values()  # one that has not begun was cut off by an interruption
+        states = self.states(self.records()).values()  # a new job was not started because of an interruption
         return max((EXIT_STATUS.get(state, EXIT_STATUS["interrupted"]) for state in states), default=0)
 
     def show(self) -> None:
-        """The table of all jobs, with the commands that repeat the failed ones."""
+        """Print the table of all jobs, and the commands that repeat the failed ones."""
         if not self.jobs:
             return
         records = self.records()
@@ -223,48 +228,50 @@ class Sweep:
         ]
         monitors = " or ".join(dict.fromkeys(best["monitor"] for best in bests)) or first["monitor"]
         console.print(jobs_table(rows, monitors, higher=first["higher_is_better"]))
-        self._advise(states)
-        if self.closing is not None:
-            self.closing()
+        self._print_next_steps(states)
+        if self.on_end is not None:
+            self.on_end()
 
-    def _advise(self, states: Mapping[str, str]) -> None:
+    def _print_next_steps(self, states: Mapping[str, str]) -> None:
         if self.plan_only:
             console.print(
-                "this is the plan: nothing has been trained; the same command without --plan does it"
+                "this is only the plan: nothing has been trained; run the same command without --plan to train"
             )
             return
-        broken = [job for folder, job in self.jobs.items() if states[folder] in ("failed", "refused")]
-        for job in broken[:5]:
-            console.print(f"again:  {shlex.join(self.command_of(job))}", soft_wrap=True, markup=False)
-        if len(broken) > 5:
-            console.print(f"and {len(broken) - 5} more failed")
+        failed = [job for folder, job in self.jobs.items() if states[folder] in ("failed", "refused")]
+        for job in failed[:5]:
+            console.print(f"to repeat:  {shlex.join(self.command_of(job))}", soft_wrap=True, markup=False)
+        if len(failed) > 5:
+            console.print(f"and {len(failed) - 5} more failed")
         done = sum(state in ("complete", "pruned") for state in states.values())
         seconds = duration(time.monotonic() - self.started)
         console.print(
-            f"{done} of {len(states)} jobs complete, {seconds}; the same command does only what is left"
+            f"{done} of {len(states)} jobs complete, {seconds}; the same command runs only unfinished jobs"
         )
 
 
 def options_of(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
-    """Leyden's own flags of a sweep, --jobs and --plan, and the other words.
+    """Parse Leyden's flags of a sweep, --jobs and --plan; returns them and the other arguments.
 
     Raises:
-        UserError: --jobs is no number of jobs, or either without -m.
+        UserError: --jobs is not a positive number, or one of them is used without -m.
     """
     parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--jobs", default="1")
     parser.add_argument("--plan", action="store_true")
-    options, words = parser.parse_known_args(list(arguments))
+    options, others = parser.parse_known_args(list(arguments))
     if not options.jobs.isdecimal() or not int(options.jobs):
-        raise UserError(f"--jobs {options.jobs}: expected how many jobs to train at once, such as --jobs 2")
+        raise UserError(
+            f"--jobs {options.jobs}: expected the number of jobs to train at once, such as --jobs 2"
+        )
     options.jobs = int(options.jobs)
-    options.multirun = bool({"-m", "--multirun"} & set(words))
+    options.multirun = bool({"-m", "--multirun"} & set(others))
     if not options.multirun and (options.plan or options.jobs > 1):
         flag = "--plan" if options.plan else "--jobs"
-        raise UserError(f"{flag} belongs to a sweep: add -m")
-    return options, words
+        raise UserError(f"{flag} needs a sweep: add -m")
+    return options, others
 
 
-def without_plus(words: Sequence[str]) -> list[str]:
-    """Overrides as they are typed."""
-    return [word.lstrip("+") for word in words]
+def without_plus(overrides: Sequence[str]) -> list[str]:
+    """Return overrides without leading plus signs, as they are typed."""
+    return [override.lstrip("+") for override in overrides]

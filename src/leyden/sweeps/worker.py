@@ -1,7 +1,7 @@
-"""A process that trains jobs of a sweep, one after another, as `pool` starts it.
+"""A worker process that trains jobs of a sweep, one after another; started by `worker_pool`.
 
-A request comes in for each job (its configuration), an answer goes out for what became of it. When there are no more
-requests to come, the sweep has gone: the job at work is told to save and stop, so that no orphan trains on.
+It receives a request per job (the configuration) and sends a reply with its outcome. When the pipe is closed, the
+sweep has ended: the running job is signalled to save and stop, so that no orphan continues to train.
 """
 
 import os
@@ -16,16 +16,16 @@ from typing import Any
 
 
 def serve(
-    pipe: Connection, words: Path, environment: Mapping[str, str], folder: Path, path: Sequence[str]
+    pipe: Connection, log: Path, environment: Mapping[str, str], folder: Path, path: Sequence[str]
 ) -> None:
-    """Train until the other end closes.
+    """Train jobs until the other end of the pipe is closed.
 
     Args:
-        pipe: brings requests, takes answers.
-        words: the file that everything printed goes to.
-        environment: variables of this process alone.
-        folder: to work in.
-        path: where Python finds modules, the user's own too.
+        pipe: for requests and replies.
+        log: the file that stdout and stderr are written to.
+        environment: environment variables of this process.
+        folder: working folder.
+        path: sys.path, the user's own code included.
     """
     from leyden.utils.runtime import load_torch
 
@@ -33,12 +33,12 @@ def serve(
     os.chdir(folder)
     os.environ.update(environment)
     sys.path[:] = path
-    with words.open("ab", buffering=0) as file:
+    with log.open("ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     load_torch()
     status = _serve(pipe)
-    words.unlink(missing_ok=True)  # the sweep, which reads what a dead worker has said, may have gone
+    log.unlink(missing_ok=True)  # the sweep removes the log of a dead worker, but may itself have ended
     sys.exit(status)
 
 
@@ -48,13 +48,13 @@ def _serve(pipe: Connection) -> int:
     threading.Thread(target=_listen, args=(pipe, requests, busy), daemon=True).start()
     while (request := requests.get()) is not None:
         busy.set()
-        answer = _train(request)
+        reply = _train(request)
         busy.clear()
         try:
-            pipe.send(answer)
+            pipe.send(reply)
         except BrokenPipeError:
             return 0
-        if answer["status"] == "interrupted":
+        if reply["status"] == "interrupted":
             return 130
     return 0
 

@@ -1,8 +1,8 @@
-"""Jobs of a sweep in worker processes on this machine: the cores divided among them, one GPU each where there are GPUs.
+"""A pool of worker processes for a sweep on this machine: the cores are divided among them, and each gets one GPU.
 
 Workers are forked from a server that imports torch and Lightning once, while the sweep is being planned
-(multiprocessing's forkserver), and train many jobs each. One that dies (out of memory, a crash in compiled code)
-takes only its job with it: the job stays broken off, to be resumed, and another worker takes the next.
+(multiprocessing's forkserver), and train many jobs each. If a worker dies (out of memory, a crash in compiled code),
+only its job is interrupted, to be resumed later, and a new worker takes the next job.
 """
 
 import os
@@ -23,32 +23,32 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
 
 JobReport = Callable[[Job, str, str], None]  # (job, status, message) of a job that ended
-_LAST_WORDS = 2000  # characters of a dead worker's stderr
+_LOG_TAIL = 2000  # characters of a dead worker's output
 
 
 def warm_up() -> "ForkServerContext":
-    """Let the server begin its imports, which take as long as the planning of a sweep."""
+    """Start the fork server, whose imports run while the sweep is planned and take about as long."""
     return fork_server(["leyden.sweeps.preload"])
 
 
 class Pool:
-    """`at_once` workers over one list of jobs.
+    """A pool of `at_once` workers.
 
     Args:
-        at_once: how many processes.
-        command: of a job, for its manifest.
-        told: called, from several threads, with what became of each job.
+        at_once: number of processes.
+        command: returns the command of a job, for its manifest.
+        report: called with the outcome of each job, from several threads.
     """
 
-    def __init__(self, at_once: int, command: Callable[[Job], list[str]], told: JobReport) -> None:
-        self._at_once, self._command, self._told = at_once, command, told
+    def __init__(self, at_once: int, command: Callable[[Job], list[str]], report: JobReport) -> None:
+        self._at_once, self._command, self._report = at_once, command, report
         self._guard = threading.Lock()
         self._workers: dict[int, _Worker] = {}
         self._stopping = False
         self._errors: list[Exception] = []
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Train all; Ctrl-C lets the workers save and stop, a second one kills them.
+        """Train all jobs; Ctrl-C lets the workers save and stop, a second one kills them.
 
         Raises:
             KeyboardInterrupt: after the workers have stopped.
@@ -56,19 +56,19 @@ class Pool:
         waiting = list(jobs)
         self.stream(lambda: next_of(waiting), len(jobs))
 
-    def stream(self, following: Callable[[], Job | None], most: int | None = None) -> None:
-        """As `run`, for jobs that come one at a time.
+    def stream(self, next_job: Callable[[], Job | None], most: int | None = None) -> None:
+        """Train jobs that are requested one at a time.
 
         Args:
-            following: asked for the next job when a worker is free; None: there are no more.
-            most: workers that can be of use.
+            next_job: called for the next job when a worker is free; None: there are no more.
+            most: maximum number of workers, if fewer than `at_once` suffice.
 
         Raises:
             KeyboardInterrupt: after the workers have stopped.
-            Exception: what `following` or `told` raised, once the other workers' jobs have ended.
+            Exception: what `next_job` or `report` raised, once the other workers' jobs have ended.
         """
         threads = [
-            threading.Thread(target=self._serve, args=(slot, following), daemon=True)
+            threading.Thread(target=self._serve, args=(slot, next_job), daemon=True)
             for slot in range(min(self._at_once, most or self._at_once))
         ]
         for thread in threads:
@@ -88,27 +88,27 @@ class Pool:
         if self._errors:
             raise self._errors[0]
 
-    def _serve(self, slot: int, following: Callable[[], Job | None]) -> None:
-        """What one slot does: take a job, have it trained, until none is left."""
+    def _serve(self, slot: int, next_job: Callable[[], Job | None]) -> None:
+        """Loop of one slot: take a job and have it trained, until there are no more."""
         try:
-            while (job := self._take(slot, following)) is not None:
+            while (job := self._take(slot, next_job)) is not None:
                 worker = self._workers[slot]
-                answer = worker.train({"plain": job.plain, "command": self._command(job), "known": job.known})
-                self._told(job, answer["status"], answer["message"])
-        except Exception as error:  # for the thread that waits for this one
+                reply = worker.train({"plain": job.plain, "command": self._command(job), "known": job.known})
+                self._report(job, reply["status"], reply["message"])
+        except Exception as error:  # re-raised in the thread that waits for this one
             self._errors.append(error)
         if slot in self._workers:
             self._workers[slot].close()
 
-    def _take(self, slot: int, following: Callable[[], Job | None]) -> Job | None:
+    def _take(self, slot: int, next_job: Callable[[], Job | None]) -> Job | None:
         with self._guard:
-            if slot not in self._workers or self._workers[slot].gone():
+            if slot not in self._workers or self._workers[slot].has_ended():
                 if self._stopping:
                     return None
                 if slot in self._workers:
                     self._workers[slot].close()
                 self._workers[slot] = _Worker(slot, self._at_once)
-            return None if self._stopping or self._errors else following()
+            return None if self._stopping or self._errors else next_job()
 
     def _stop(self, number: int) -> None:
         with self._guard:
@@ -120,67 +120,69 @@ class Pool:
 def _join(threads: Sequence[threading.Thread]) -> None:
     for thread in threads:
         while thread.is_alive():
-            thread.join(0.5)  # with a limit: else a signal is not seen
+            thread.join(0.5)  # with a timeout: a blocking join would delay signal handlers
 
 
 class _Worker:
-    """One process of `worker.serve`, in a session of its own, so that Ctrl-C reaches it through us alone."""
+    """One process of `worker.serve`, in its own session, so that Ctrl-C reaches it only through the pool."""
 
     def __init__(self, slot: int, at_once: int) -> None:
         descriptor, name = tempfile.mkstemp(prefix="leyden-worker-")
         os.close(descriptor)
-        self._words = Path(name)
+        self._log = Path(name)
         context = warm_up()
         self._pipe, theirs = context.Pipe()
         share = _share(slot, at_once)
         self._process = context.Process(
-            target=worker.serve, args=(theirs, self._words, share, Path.cwd(), sys.path), daemon=False
+            target=worker.serve, args=(theirs, self._log, share, Path.cwd(), sys.path), daemon=False
         )
         self._process.start()
         theirs.close()
 
-    def gone(self) -> bool:
-        """Whether it has ended."""
+    def has_ended(self) -> bool:
+        """Whether the process has ended."""
         return not self._process.is_alive()
 
     def train(self, request: dict[str, Any]) -> dict[str, str]:
-        """Have one job trained; a worker that dies over it is an answer, too."""
+        """Train one job in the worker; returns its reply, or an interrupted outcome if the worker died."""
         try:
             self._pipe.send(request)
-            answer: dict[str, str] = self._pipe.recv()
+            reply: dict[str, str] = self._pipe.recv()
         except (EOFError, OSError):
-            return {"status": "interrupted", "message": self._death()}
-        return answer
+            return {"status": "interrupted", "message": self._exit_message()}
+        return reply
 
-    def _death(self) -> str:
+    def _exit_message(self) -> str:
         self._process.join()
         code = self._process.exitcode or 0
-        by = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        cause = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
         hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-        words = self._words.read_text(errors="replace")[-_LAST_WORDS:].strip()
-        return f"its process was {by}{hint}" + (f": {words}" if words and code != -signal.SIGTERM else "")
+        output = self._log.read_text(errors="replace")[-_LOG_TAIL:].strip()
+        return f"its process was {cause}{hint}" + (
+            f": {output}" if output and code != -signal.SIGTERM else ""
+        )
 
     def signal(self, number: int) -> None:
-        """Send a signal, unless it has ended."""
-        if not self.gone():
+        """Send a signal, unless the process has ended."""
+        if not self.has_ended():
             os.kill(self._process.pid or 0, number)
 
     def close(self) -> None:
-        """No more jobs: it ends by itself."""
+        """Close the pipe, which ends the worker, and remove its log."""
         self._pipe.close()
         self._process.join()
-        self._words.unlink(missing_ok=True)
+        self._log.unlink(missing_ok=True)
 
 
 def _share(slot: int, at_once: int) -> dict[str, str]:
-    """The environment of a worker: its share of the cores, and its GPU."""
+    """Return the environment variables of a worker: its share of the cores, and its GPU."""
     threads = {"OMP_NUM_THREADS": str(max(1, available_cores() // at_once))}
     gpus = _gpus()
     return {**threads, **({"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {})}
 
 
 def _gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    """Return the GPUs available to this process, in the notation of CUDA_VISIBLE_DEVICES."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         return [name for name in given.split(",") if name]
