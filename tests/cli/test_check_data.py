@@ -1,4 +1,4 @@
-"""`leyden check data`: its exit status, its table, JSON, picture, and advice that can be pasted."""
+"""`leyden check data`: exit status, table, JSON, figure, and suggested commands."""
 
 import csv
 import json
@@ -64,7 +64,7 @@ def test_shipped_experiments_are_healthy(experiment: str, capsys: pytest.Capture
     assert main(["check", "data", f"experiment={experiment}", *QUICK, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
     assert main(["check", "data", f"experiment={experiment}", *QUICK]) == 0
-    assert "the doctor has found nothing" in capsys.readouterr().out
+    assert "no problems found" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["cifar10_lt", "cifar10_resnet32", "ag_news", "speech_commands"])
@@ -97,16 +97,16 @@ def pictures(root: Path) -> list[str]:
     return ["data=image_folder", f"data.source.root={root}", *QUICK]
 
 
-def test_near_duplicates_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_near_duplicates_are_plotted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     overrides = pictures(tmp_path / "pictures")
     target = tmp_path / "pairs.png"
     assert main(["check", "data", *overrides, "--picture", str(target)]) == 0
-    assert "12 pairs of near duplicates are drawn" in " ".join(capsys.readouterr().out.split())
+    assert "figure of 12 pairs of near duplicates written" in " ".join(capsys.readouterr().out.split())
     drawn = np.asarray(Image.open(target).convert("L"))
     assert drawn.std() > 10
 
 
-def test_near_duplicates_are_drawn_as_waveforms(tmp_path: Path) -> None:
+def test_near_duplicates_are_plotted_as_waveforms(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for row in range(80):
         wave = rng.normal(0, 0.1, 4000)
@@ -121,14 +121,18 @@ def test_near_duplicates_are_drawn_as_waveforms(tmp_path: Path) -> None:
     assert np.asarray(Image.open(target).convert("L")).std() > 10
 
 
-def test_without_near_duplicates_nothing_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_near_duplicates_no_figure_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     target = tmp_path / "pairs.png"
     assert main(["check", "data", "experiment=planted_images", *QUICK, "--picture", str(target)]) == 0
     assert not target.exists()
-    assert "no near duplicates to draw" in capsys.readouterr().out
+    assert "no near duplicates to plot" in capsys.readouterr().out
 
 
-def test_bad_files_are_all_told_and_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_bad_files_are_listed_and_are_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     overrides = pictures(tmp_path / "pictures")
     (tmp_path / "pictures" / "train" / "0" / "bad.png").write_bytes(b"no picture")
     assert main(["check", "data", *overrides, "--json"]) == 1
@@ -139,7 +143,7 @@ def test_bad_files_are_all_told_and_are_an_error(tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (["data=mnst"], "did you mean 'mnist'?"),
         (["--pictures", "x.png"], "did you mean '--picture'"),
@@ -149,6 +153,6 @@ def test_bad_files_are_all_told_and_are_an_error(tmp_path: Path, capsys: pytest.
         (["split=grouped"], "no groups"),
     ],
 )
-def test_a_users_mistake(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_users_mistake(words: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "data", *words, *QUICK]) == 2
-    assert told in capsys.readouterr().err
+    assert expected in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Tab completion, as bash asks for it, and that it never waits for torch."""
+"""Tab completion as requested by bash; it never imports torch."""
 
 import json
 import shlex
@@ -46,7 +46,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     option.write_text("# Mine.\nname: my_net\n")
 
 
-def test_bash_completes_verbs_groups_options_and_keys() -> None:
+def test_bash_completes_commands_groups_options_and_keys() -> None:
     chosen = ["leyden tr", "leyden train mod", "leyden train model=c", "leyden train optimizer.l"]
     done = subprocess.run(
         ["bash", "-c", ASK],
@@ -63,7 +63,7 @@ def test_bash_completes_verbs_groups_options_and_keys() -> None:
         assert all(answer.startswith(word) for answer in found), (line, found)
 
 
-def test_no_completion_imports_torch_or_says_anything_else() -> None:
+def test_completion_imports_no_torch_and_prints_nothing_else() -> None:
     """All lines in one process, which is asked at its end what it has imported."""
     code = """
 import contextlib, io, json, os, sys

@@ -1,4 +1,4 @@
-"""The command: how fast it answers, what it prints, and its exit status."""
+"""The command: start-up time, output, and exit status."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from leyden import __version__
-from leyden.cli.main import VERBS, main
+from leyden.cli.main import COMMANDS, main
 from leyden.modules.classification import Classifier
 
 Tiny = Callable[..., list[str]]
@@ -33,13 +33,13 @@ FIRST = """
 import gc, os, sys
 class Hook:
     def find_spec(self, name, path=None, target=None):
-        if name == "torch" and name not in told:
-            told[name] = os.environ.get("GOMP_SPINCOUNT"), gc.isenabled()
-told = {}
+        if name == "torch" and name not in seen:
+            seen[name] = os.environ.get("GOMP_SPINCOUNT"), gc.isenabled()
+seen = {}
 sys.meta_path.insert(0, Hook())
 from leyden.cli.main import main
 main(sys.argv[1:])
-print(told.get("torch"), gc.isenabled(), gc.get_freeze_count() > 100_000)
+print(seen.get("torch"), gc.isenabled(), gc.get_freeze_count() > 100_000)
 """
 
 
@@ -60,7 +60,7 @@ print(told.get("torch"), gc.isenabled(), gc.get_freeze_count() > 100_000)
         ["find", "lr", "model=no_such_model"],
     ],
 )
-def test_torch_is_imported_into_a_process_that_is_set_for_it(words: list[str], tmp_path: Path) -> None:
+def test_the_process_is_tuned_before_torch_is_imported(words: list[str], tmp_path: Path) -> None:
     """OpenMP reads its variables once, at the import; the garbage collector is off for its time, and on again."""
     done = subprocess.run(
         [sys.executable, "-c", FIRST, *words], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -68,11 +68,11 @@ def test_torch_is_imported_into_a_process_that_is_set_for_it(words: list[str], t
     assert done.stdout.splitlines()[-1] == "('2000', False) True True", done.stdout + done.stderr
 
 
-def test_help_names_every_verb_and_the_first_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    for verb, (_, line) in VERBS.items():
-        assert re.search(rf"^  {verb} +{re.escape(line)}$", shown, re.MULTILINE), verb
+    for name, (_, line) in COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(line)}$", shown, re.MULTILINE), name
     assert "leyden train " in shown
     assert max(map(len, shown.splitlines())) <= 100
 
@@ -83,7 +83,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (["trian"], "did you mean 'train'"),
         (["train", "modle=cnn"], "did you mean 'model'"),
@@ -99,13 +99,13 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_a_mistake_is_one_message_and_status_2(
-    words: list[str], told: str, tiny: Tiny, capsys: pytest.CaptureFixture[str]
+    words: list[str], expected: str, tiny: Tiny, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiny()
     assert main(words) == 2
     said = capsys.readouterr()
     assert said.err.startswith("leyden: ")
-    assert told in said.err
+    assert expected in said.err
     assert "Traceback" not in said.err
     assert not list(Path().iterdir()), "a refused command leaves nothing behind"
 
@@ -142,8 +142,8 @@ def root_log() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("topic", ["searchpath", "defaults", "config"])
-def test_info_tells_where_the_configuration_comes_from(
-    topic: str, tiny: Tiny, root_log: None, capsys: pytest.CaptureFixture[str]
+def test_info_prints_the_sources_of_the_configuration(
+    topic: str, tiny: Tiny, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiny()
     assert main(["train", "--info", topic]) == 0
@@ -155,7 +155,7 @@ def test_info_tells_where_the_configuration_comes_from(
 # --- sweeps ---
 
 
-def test_a_sweep_prints_its_table_and_its_second_launch_redoes_nothing(
+def test_a_sweep_prints_its_table_and_a_second_launch_repeats_nothing(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["train", "-m", *tiny("trainer.max_epochs=1", "seed=1,2", "optimizer.lr=0.01,0.001")]
@@ -183,7 +183,7 @@ def test_an_added_seed_costs_only_that_seed(tiny: Tiny, monkeypatch: pytest.Monk
     assert fits == [3]
 
 
-def test_one_failing_job_fails_alone(
+def test_a_failing_job_does_not_stop_the_others(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     original = Classifier.training_step
@@ -213,7 +213,7 @@ def test_a_sweep_with_a_mistake_in_it_trains_nothing(tiny: Tiny, capsys: pytest.
     words = ["train", *tiny("trainer.max_epochs=1", "model=mlp,lstm"), "-m"]  # -m may stand anywhere
     assert main(words) == 2
     said = capsys.readouterr()
-    assert "leyden: 1 of 2 jobs cannot be run, so none has been:\n  job 2 (" in said.err
+    assert "leyden: 1 of 2 jobs are invalid, so none was started:\n  job 2 (" in said.err
     assert "is for text" in said.err
     assert not Path("runs").exists()
 
@@ -223,26 +223,26 @@ def test_a_sweep_with_a_mistake_in_it_trains_nothing(tiny: Tiny, capsys: pytest.
     [
         (
             ["seed=1,2,3,4,5,6,7", "model.net.widht=3", "optimizer.lr=0.1,0.2"],
-            "leyden: 14 of 14 jobs cannot be run, so none has been:",
+            "leyden: 14 of 14 jobs are invalid, so none was started:",
             ["  jobs 1, 2, 3, 4, 5 and 9 more"],
         ),
         (
             ["seed=1,2,3,4,5,6,7", "optimizer.lr=0.1,a"],
-            "leyden: 7 of 14 jobs cannot be run, so none has been:",
+            "leyden: 7 of 14 jobs are invalid, so none was started:",
             ["  jobs 2, 4, 6, 8, 10 and 2 more"],
         ),
         (
             ["optimizer.lr=a,b,c,d,e,f,0.1"],
-            "leyden: 6 of 7 jobs cannot be run, so none has been:",
-            [*(f"  job {i} (optimizer.lr={c})" for i, c in enumerate("abcde", 1)), "  and 1 more mistake"],
+            "leyden: 6 of 7 jobs are invalid, so none was started:",
+            [*(f"  job {i} (optimizer.lr={c})" for i, c in enumerate("abcde", 1)), "  and 1 more error"],
         ),
     ],
 )
-def test_a_mistake_of_many_jobs_is_told_once(
+def test_an_error_of_many_jobs_is_printed_once(
     words: list[str], head: str, first: list[str], tiny: Tiny, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "-m", *tiny(*words)]) == 2
-    told = capsys.readouterr().err
-    lines = told[told.index("leyden: ") :].splitlines()
+    message = capsys.readouterr().err
+    lines = message[message.index("leyden: ") :].splitlines()
     assert lines[0] == head
     assert [line.partition(": ")[0] for line in lines[1:]] == first

@@ -1,1 +1,1 @@
-"""One file per command of `leyden`: each parses its arguments, calls one function of another package, prints."""
+"""The commands of `leyden`, one file each: parse the arguments, call one function of another package, print."""

@@ -1,4 +1,4 @@
-"""The command line of the verbs that are not composed by Hydra; what it cannot read is a UserError, too."""
+"""Argument parsers of the commands that do not use Hydra's command line; parse errors are UserErrors."""
 
 import argparse
 from collections.abc import Callable
@@ -12,41 +12,41 @@ PICTURES = (".png", ".svg", ".pdf")
 
 
 class Arguments(argparse.ArgumentParser):
-    """An ArgumentParser whose error is one message, with the nearest flag for one that does not exist."""
+    """An ArgumentParser that raises UserError, and suggests the nearest flag for an unknown one."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise UserError; argparse would print its usage and exit."""
-        raise UserError(f"{format_parser_error(self, message)}; `{self.prog} --help` tells more")
+        """Raise UserError instead of printing the usage and exiting."""
+        raise UserError(f"{format_parser_error(self, message)}; see `{self.prog} --help`")
 
 
 def config_parser(prog: str, description: str, *, json: str = "", picture: str = "") -> Arguments:
-    """The parser of a verb that takes the words of `leyden train`: `overrides` and `config_dir`.
+    """Create the parser of a command that takes the arguments of `leyden train`: `overrides` and `config_dir`.
 
-    json: what --json prints; picture: what --picture draws; empty: there is no such flag.
+    json, picture: what the flags --json and --picture output, for their help; empty: no such flag.
     """
     parser = Arguments(prog=prog, description=description)
     parser.add_argument("overrides", nargs="*", default=[], help="key=value, as for leyden train")
     parser.add_argument(
-        "--config-dir", "-cd", action="append", default=[], help="a folder with options of your own"
+        "--config-dir", "-cd", action="append", default=[], help="a folder with your own options"
     )
     if json:
         parser.add_argument("--json", action="store_true", help=f"print {json} as JSON")
     if picture:
         formats = f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]}"
-        parser.add_argument("--picture", type=Path, help=f"draw {picture} to this file ({formats})")
+        parser.add_argument("--picture", type=Path, help=f"plot {picture} to this file ({formats})")
     return parser
 
 
 def train_command(given: argparse.Namespace) -> list[str]:
-    """The command that trains that configuration."""
+    """Return the command that trains the configuration of the parsed arguments."""
     return ["leyden", "train", *(f"--config-dir={folder}" for folder in given.config_dir), *given.overrides]
 
 
 def figure_saver(path: Path | None) -> Callable[[Any], None] | None:
-    """What saves a matplotlib figure to the path given as --picture; None where none was given.
+    """Return a function that saves a matplotlib figure to the path of --picture; None if `path` is None.
 
     Raises:
-        UserError: the name's ending is no format that can be written, at once; the file cannot be written, later.
+        UserError: the file's extension is not supported; when called: the file cannot be written.
     """
     if path is None:
         return None

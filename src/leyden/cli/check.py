@@ -1,4 +1,4 @@
-"""`leyden check WHAT ...`: proofs on a user's own configuration. Each check is a module with `main(arguments)`."""
+"""`leyden check data|model|resume ...`: check a configuration. Each check is a module with `main(arguments)`."""
 
 import importlib
 from collections.abc import Sequence
@@ -16,22 +16,26 @@ class Check(NamedTuple):
 
 CHECKS = {
     "data": Check(
-        "leyden.cli.check_data", "the data before training: copies over the split, bad inputs, groups, ranges"
+        "leyden.cli.check_data",
+        "the data before training: duplicates across splits, bad inputs, groups, value ranges",
     ),
     "model": Check(
         "leyden.cli.check_model",
-        "the model before training: gradients, leaks, padding, one batch by heart, export",
+        "the model before training: gradients, leakage, padding, overfitting one batch, export",
     ),
-    "resume": Check("leyden.cli.check_resume", "a run that is killed and resumed ends as one that is not"),
+    "resume": Check(
+        "leyden.cli.check_resume",
+        "that a killed and resumed run gives the same result as an uninterrupted one",
+    ),
 }
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one check; exit status 0 if it holds, 1 if not."""
+    """Run one check; returns exit status 0 if it passes, 1 if not."""
     if not arguments or arguments[0] in ("-h", "--help"):
         width = max(map(len, CHECKS))
         lines = [f"  {name:<{width}}  {check.help}" for name, check in CHECKS.items()]
-        print("\n".join(["usage: leyden check <what> [arguments]", "", *lines]))
+        print("\n".join(["usage: leyden check data|model|resume [arguments]", "", *lines]))
         return 0
     name, *rest = arguments
     if name not in CHECKS:

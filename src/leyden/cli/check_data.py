@@ -1,4 +1,4 @@
-"""`leyden check data [key=value ...]`: the doctor's look at the data, before anything is trained on it.
+"""`leyden check data [key=value ...]`: check the data before training.
 
 leyden check data experiment=sms_spam data.deduplicate=false
 leyden check data --config-dir conf data=mine --picture pairs.png
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from leyden.data.datamodule import DataModule
     from leyden.health.findings import CheckResult
 
-_PAIRS = 12  # drawn, at most
+_MAX_PAIRS = 12  # in the figure
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print what holds and what does not; exit status 1 if there is an error-level finding."""
+    """Print the results of the checks; returns exit status 1 if there is an error-level finding."""
     parser = config_parser(
         "leyden check data",
-        "Look at the data before training.",
+        "Check the data before training.",
         json="the findings",
         picture="pairs of near duplicates",
     )
@@ -38,18 +38,18 @@ def main(arguments: Sequence[str]) -> int:
     save = figure_saver(given.picture)
     data, stops = _data(given.overrides, given.config_dir)
     if given.picture is not None and data.modality.is_text:
-        raise UserError(f"--picture {given.picture}: texts are printed, not drawn; leave --picture out")
-    looks = _looks(data, stops)
-    findings = print_results(looks, train_command(given), given.json)
+        raise UserError(f"--picture {given.picture}: texts are printed, not plotted; leave --picture out")
+    results = _run_checks(data, stops)
+    findings = print_results(results, train_command(given), given.json)
     if save is not None:
-        told = _draw(data, findings, save, given.picture)
+        message = _save_figure(data, findings, save, given.picture)
         if not given.json:
-            console.print(told)
+            console.print(message)
     return int(any(finding["level"] == "error" for finding in findings))
 
 
 def _data(overrides: Sequence[str], config_dirs: Sequence[str]) -> tuple["DataModule", bool]:
-    """The data layer, which leaves bad inputs out, and whether training would stop at them."""
+    """Return the data module, with bad inputs skipped, and whether training would stop at them."""
     from leyden.config.validate import check_data
     from leyden.utils.runtime import load_torch, prepare
 
@@ -64,26 +64,26 @@ def _data(overrides: Sequence[str], config_dirs: Sequence[str]) -> tuple["DataMo
     return data, config.data.on_bad == "stop"
 
 
-def _looks(data: "DataModule", stops: bool) -> list["CheckResult"]:
+def _run_checks(data: "DataModule", stops: bool) -> list["CheckResult"]:
     from leyden.health.data.checks import run_checks
 
     return list(run_checks(data, stops))
 
 
-def _draw(
+def _save_figure(
     data: "DataModule", findings: Sequence[dict[str, Any]], save: Callable[["Figure"], None], path: Path
 ) -> str:
-    """Pairs of near duplicates, each pair in one place: that of validation or test, and that of train; in words."""
+    """Save a figure of pairs of near duplicates, one of validation or test and one of train; returns a message."""
     found = [pair for f in findings if f["id"] == "near_duplicates" for pair in f["evidence"]["rows"]][
-        :_PAIRS
+        :_MAX_PAIRS
     ]
     if not found:
-        return "no near duplicates to draw"
+        return "no near duplicates to plot"
     index = data.table.index
     save(
         _figure(data, found, [f"{index.names[tested]}\n{index.names[trained]}" for tested, trained in found])
     )
-    return f"{plural(len(found), 'pair')} of near duplicates are drawn in {path}"
+    return f"figure of {plural(len(found), 'pair')} of near duplicates written to {path}"
 
 
 def _figure(data: "DataModule", pairs: Sequence[Sequence[int]], captions: Sequence[str]) -> "Figure":
@@ -92,7 +92,7 @@ def _figure(data: "DataModule", pairs: Sequence[Sequence[int]], captions: Sequen
     from leyden.health.data.duplicates import raw_inputs
     from leyden.reporting.plots.samples import samples_figure
 
-    title = "near duplicates: of validation or test, and of train"
+    title = "near duplicates: validation or test (left), train (right)"
     joined = []
     for pair in pairs:
         one, other = raw_inputs(data.table.inputs, np.array(pair))

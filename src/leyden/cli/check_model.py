@@ -1,4 +1,4 @@
-"""`leyden check model [key=value ...]`: what a model must be able to do before it is worth training.
+"""`leyden check model [key=value ...]`: check a model before training.
 
 leyden check model model=resnet32 data=cifar10
 leyden check model --config-dir conf model=mine
@@ -15,20 +15,20 @@ from leyden.utils.runtime import load_torch
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print what holds and what does not; exit status 1 if there is an error-level finding."""
-    parser = config_parser("leyden check model", "Look at a model before training.", json="the findings")
+    """Print the results of the checks; returns exit status 1 if there is an error-level finding."""
+    parser = config_parser("leyden check model", "Check a model before training.", json="the findings")
     given = parser.parse_intermixed_args(arguments)
     load_torch()
-    looks = list(_looks(given.overrides, given.config_dir))
-    findings = print_results(looks, train_command(given), given.json)
+    results = list(_run_checks(given.overrides, given.config_dir))
+    findings = print_results(results, train_command(given), given.json)
     return int(any(finding["level"] == "error" for finding in findings))
 
 
-def _looks(overrides: Sequence[str], config_dirs: Sequence[str]) -> Iterator[CheckResult]:
-    """Each look, under a word of what is being looked at."""
+def _run_checks(overrides: Sequence[str], config_dirs: Sequence[str]) -> Iterator[CheckResult]:
+    """Yield the result of each check, with a status line while they run."""
     from leyden.health.model.checks import run_checks
     from leyden.training.setup import model_under_test, open_session
 
     subject = model_under_test(open_session(overrides, config_dirs))
-    with console.status("looking at the model"):
+    with console.status("checking the model"):
         yield from run_checks(subject)

@@ -1,4 +1,4 @@
-"""What `leyden check data` and `check model` print: a table of looks, the findings with overrides to try, the sum."""
+"""The output of `leyden check data` and `check model`: a table of checks, findings with suggested commands, totals."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -10,18 +10,18 @@ from leyden.utils.console import console
 
 
 def print_results(
-    looks: Iterable[CheckResult], command: Sequence[str], as_json: bool
+    results: Iterable[CheckResult], command: Sequence[str], as_json: bool
 ) -> list[dict[str, Any]]:
-    """Print the looks, or their findings as JSON; returns the findings as result.json holds them.
+    """Print the results of checks, or their findings as JSON; returns the findings in the format of result.json.
 
-    command: the words that the overrides of the advice are added to.
+    command: the command to which the suggested overrides are added.
     """
-    looks = list(looks)
-    findings = [finding.to_dict() for look in looks for finding in look.findings]
+    results = list(results)
+    findings = [finding.to_dict() for result in results for finding in result.findings]
     if as_json:
         print(json.dumps(worst_first(findings), indent=2))
         return findings
-    console.print(checks_table([(look.name, look.status, look.summary) for look in looks]))
+    console.print(checks_table([(result.name, result.status, result.summary) for result in results]))
     for line in findings_lines(findings, command):
         console.print(line, soft_wrap=True)
     console.print(verdict(findings))

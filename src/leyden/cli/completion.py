@@ -1,6 +1,6 @@
-"""Tab completion: Hydra's bash script asks `leyden -sc query=bash` with the verb inside COMP_LINE.
+"""Tab completion: Hydra's bash script calls `leyden -sc query=bash` with the command line in COMP_LINE.
 
-Hydra knows no verbs, so the verb is completed here, and cut out of the line before Hydra sees it.
+Hydra has no subcommands, so the command is completed here and removed from the line before Hydra parses it.
 """
 
 import os
@@ -10,21 +10,21 @@ from pathlib import Path
 
 from leyden.utils.errors import UserError
 
-COMPOSING = ("train", "data")  # verbs whose arguments are Hydra overrides
+COMPOSING = ("train", "data")  # commands whose arguments are Hydra overrides
 
 
 def is_completion_request() -> bool:
-    """Whether this call is the shell's question for completions."""
+    """Whether the shell requests completions in this call."""
     return sys.argv[1:3] == ["-sc", "query=bash"] and "COMP_LINE" in os.environ
 
 
-def print_completions(verbs: Iterable[str]) -> int:
-    """Print the completions of COMP_LINE; files are left to the shell."""
+def print_completions(commands: Iterable[str]) -> int:
+    """Print the completions of COMP_LINE; file names are left to the shell."""
     program, *words = os.environ["COMP_LINE"].split(" ")
     if len(words) < 2:
-        print(" ".join(verb for verb in verbs if verb.startswith(words[0] if words else "")))
+        print(" ".join(name for name in commands if name.startswith(words[0] if words else "")))
     elif words[0] in COMPOSING:
-        _ask_hydra(program, words[1:])
+        _complete_overrides(program, words[1:])
     elif words[0] == "list":
         from leyden.config.options import GROUPS
 
@@ -32,8 +32,8 @@ def print_completions(verbs: Iterable[str]) -> int:
     return 0
 
 
-def _ask_hydra(program: str, words: list[str]) -> None:
-    """Print what Hydra has for the last word: groups, options and keys, those of a --config-dir, too."""
+def _complete_overrides(program: str, words: list[str]) -> None:
+    """Print Hydra's completions of the last word: groups, options and keys, those of a --config-dir included."""
     from leyden.config.compose import config_dirs_of, run_hydra
 
     os.environ["COMP_LINE"] = " ".join([program, *words])
@@ -41,4 +41,4 @@ def _ask_hydra(program: str, words: list[str]) -> None:
     try:
         run_hydra(lambda cfg: None, [*sys.argv[1:], *folders])
     except UserError:
-        return  # what is typed so far is wrong: nothing completes it, and the prompt is no place to say so
+        return  # invalid input has no completion, and the prompt is no place for an error message

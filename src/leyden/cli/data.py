@@ -1,6 +1,6 @@
-"""`leyden data [data=... key=value ...]`: what a data set holds, before anything is trained on it.
+"""`leyden data [data=... key=value ...]`: describe a data set before training.
 
-Counts per class and split, shapes or lengths, what was left out, and a picture of a few samples:
+Counts per class and split, shapes or lengths, excluded inputs, and a figure of a few samples:
 
     leyden data data=mnist
     leyden data data=image_folder data.source.root=pictures --picture samples.png
@@ -27,11 +27,11 @@ _SAMPLES = 20
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the tables and write the picture."""
-    parser = config_parser("leyden data", "What a data set holds.", picture="training samples")
+    """Print the tables and write the figure."""
+    parser = config_parser("leyden data", "Describe a data set.", picture="training samples")
     given = parser.parse_intermixed_args(arguments)
     save = figure_saver(given.picture)
-    data = _read(given.overrides, given.config_dir)
+    data = _load(given.overrides, given.config_dir)
     from leyden.reporting.terminal.tables import counts_table
 
     for line in _facts(data):
@@ -39,13 +39,13 @@ def main(arguments: Sequence[str]) -> int:
     console.print(counts_table(_counts(data), data.spec.target_names))
     if save is not None:
         save(_figure(data, given.picture))
-        console.print(f"{_SAMPLES} training samples are drawn in {given.picture}")
+        console.print(f"figure of {_SAMPLES} training samples written to {given.picture}")
     elif data.modality.is_text:
         _print_texts(data)
     return 0
 
 
-def _read(overrides: Sequence[str], config_dirs: Sequence[str]) -> "DataModule":
+def _load(overrides: Sequence[str], config_dirs: Sequence[str]) -> "DataModule":
     from leyden.config.validate import check_data
     from leyden.utils.runtime import load_torch, prepare
 
@@ -58,14 +58,14 @@ def _read(overrides: Sequence[str], config_dirs: Sequence[str]) -> "DataModule":
 
 
 def _counts(data: "DataModule") -> dict[str, list[int]]:
-    """Samples of each class, by split."""
+    """Return the number of samples of each class by split."""
     labels, classes = data.table.index.targets, data.spec.num_outputs
     splits = data.splits._asdict()
     return {name: np.bincount(labels[rows], minlength=classes).tolist() for name, rows in splits.items()}
 
 
 def _facts(data: "DataModule") -> Iterator[str]:
-    """What there is besides the counts, a line each."""
+    """Yield one line per property of the data besides the counts."""
     spec, index = data.spec, data.table.index
     yield f"{len(data.table):,} inputs of modality {spec.modality}, {spec.num_outputs} classes"
     if data.lengths is None:
@@ -73,18 +73,20 @@ def _facts(data: "DataModule") -> Iterator[str]:
     else:
         yield data.modality.describe_lengths(spec, data.lengths)
     if spec.vocab_size:
-        yield f"a vocabulary of {spec.vocab_size:,}"
+        yield f"vocabulary size {spec.vocab_size:,}"
     yield from describe_imbalance(spec.class_counts, spec.target_names)
     if index.group_names:
         yield f"{len(index.group_names)} groups: {', '.join(index.group_names[:12])}"
     if data.duplicates_removed:
-        yield f"left out: {data.duplicates_removed:,} inputs that are identical to another (data.deduplicate)"
+        yield f"excluded: {data.duplicates_removed:,} duplicate inputs (data.deduplicate)"
     if data.table.skipped:
-        yield f"left out: {len(data.table.skipped)} bad files: " + "; ".join(data.table.skipped.lines()[:5])
+        yield f"excluded: {len(data.table.skipped)} unreadable files: " + "; ".join(
+            data.table.skipped.lines()[:5]
+        )
 
 
-def _chosen(data: "DataModule") -> tuple[np.ndarray, list[str]]:
-    """Rows of a few training samples of each class, and their class names."""
+def _example_rows(data: "DataModule") -> tuple[np.ndarray, list[str]]:
+    """Return rows of a few training samples of each class, and their class names."""
     from leyden.data.preview import some_of_each_class
 
     labels = data.table.index.targets
@@ -97,7 +99,7 @@ def _print_texts(data: "DataModule") -> None:
 
     from leyden.data.preview import text
 
-    for row, name in zip(*_chosen(data), strict=True):
+    for row, name in zip(*_example_rows(data), strict=True):
         console.print(Text.assemble((f"{name}: ", "bold"), text(data, int(row))))
 
 
@@ -106,6 +108,6 @@ def _figure(data: "DataModule", path: Path) -> "Figure":
     from leyden.reporting.plots.samples import samples_figure
 
     if data.modality.is_text:
-        raise UserError(f"--picture {path}: texts are printed, not drawn; leave --picture out")
-    rows, names = _chosen(data)
+        raise UserError(f"--picture {path}: texts are printed, not plotted; leave --picture out")
+    rows, names = _example_rows(data)
     return samples_figure(drawings(data, rows), names, "training samples", data.spec.sample_rate)

@@ -1,4 +1,4 @@
-"""`leyden doctor RUN`: what the doctor has found in a run, the worst first, with command lines to try.
+"""`leyden doctor RUN`: list the problems found in a run, worst first, with commands to try.
 
 leyden doctor runs/default/digits-cnn-seed1-0123456789
 """
@@ -14,8 +14,8 @@ from leyden.utils.errors import UserError
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the findings; exit status 1 if one of them is an error."""
-    parser = Arguments(prog="leyden doctor", description="What the doctor has found in a run.")
+    """Print the findings; returns exit status 1 if one of them is an error."""
+    parser = Arguments(prog="leyden doctor", description="List the problems found in a run.")
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     given = parser.parse_args(arguments)
@@ -25,12 +25,12 @@ def main(arguments: Sequence[str]) -> int:
         raise UserError(f"{given.run} has no result.json: train it first")
     from leyden.reporting.terminal.findings import findings_lines, worst_first
 
-    found = worst_first(result.get("doctor") or [])
+    findings = worst_first(result.get("doctor") or [])
     if given.json:
-        print(json.dumps(found, indent=1))
-    elif not found:
-        console.print(f"the doctor has found nothing; the run is {result['status']}")
+        print(json.dumps(findings, indent=1))
+    elif not findings:
+        console.print(f"no problems found; the run is {result['status']}")
     else:
-        for line in findings_lines(found, Run(given.run).command()):
+        for line in findings_lines(findings, Run(given.run).command()):
             console.print(line, soft_wrap=True)
-    return 1 if any(finding["level"] == "error" for finding in found) else 0
+    return 1 if any(finding["level"] == "error" for finding in findings) else 0

@@ -1,4 +1,4 @@
-"""`leyden evaluate RUN [key=value ...]`: a finished run's metrics again, or on other data of the same classes.
+"""`leyden evaluate RUN [key=value ...]`: evaluate a finished run again, or on other data with the same classes.
 
 leyden evaluate runs/default/digits-cnn-seed1-0123456789
 leyden evaluate RUN --split test data.source.root=other/folder
@@ -8,14 +8,10 @@ leyden evaluate RUN --decision macro_f1          # thresholds for another criter
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from leyden.cli.arguments import Arguments
 from leyden.inference.evaluate import evaluate
 from leyden.utils.console import console
-
-if TYPE_CHECKING:
-    pass
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--decision",
         metavar="OPTION",
-        help="choose another operating point on the validation split (`leyden list decision`); "
+        help="select another decision rule on the validation split (`leyden list decision`); "
         "its keys can be overridden: decision.temperature=true",
     )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")

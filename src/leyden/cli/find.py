@@ -1,4 +1,4 @@
-"""`leyden find lr|batch_size [key=value ...]`: a good value of a knob, from a few hundred steps, with a picture.
+"""`leyden find lr|batch_size [key=value ...]`: find a good learning rate or batch size in a few hundred steps.
 
 leyden find lr experiment=mnist_cnn --picture lr.png
 leyden find batch_size model=resnet32 data=cifar10
@@ -15,22 +15,22 @@ from leyden.utils.errors import UserError, nearest
 from leyden.utils.runtime import load_torch
 
 FINDERS = {
-    "lr": ("leyden.tuning.lr_finder", "the learning rate, by a range test"),
-    "batch_size": ("leyden.tuning.batch_size_finder", "the batch size, by throughput and memory"),
+    "lr": ("leyden.tuning.lr_finder", "a learning rate by a range test"),
+    "batch_size": ("leyden.tuning.batch_size_finder", "a batch size by throughput and memory"),
 }
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print what was tried and the value to take, as a command line; draw the curve."""
+    """Print the measurements and the suggested value as a command; plot the curve."""
     if not arguments or arguments[0] in ("-h", "--help"):
         lines = [f"  {name:<12}{summary}" for name, (_, summary) in FINDERS.items()]
-        print("\n".join(["usage: leyden find <what> [arguments]", "", *lines]))
+        print("\n".join(["usage: leyden find lr|batch_size [arguments]", "", *lines]))
         return 0
-    what, *rest = arguments
-    if what not in FINDERS:
-        raise UserError(f"leyden find {what}: there is no such finder; {nearest(what, FINDERS)}")
-    module, summary = FINDERS[what]
-    parser = config_parser(f"leyden find {what}", f"Look for {summary}.", picture="the curve")
+    name, *rest = arguments
+    if name not in FINDERS:
+        raise UserError(f"leyden find {name}: there is no such finder; {nearest(name, FINDERS)}")
+    module, summary = FINDERS[name]
+    parser = config_parser(f"leyden find {name}", f"Find {summary}.", picture="the curve")
     given = parser.parse_intermixed_args(rest)
     save = figure_saver(given.picture)
     load_torch()
@@ -42,5 +42,5 @@ def main(arguments: Sequence[str]) -> int:
         console.print(part, soft_wrap=isinstance(part, str | Text))
     if save is not None:
         save(finder.figure(found))
-        console.print(f"drawn in {given.picture}")
+        console.print(f"figure written to {given.picture}")
     return 0

@@ -1,4 +1,4 @@
-"""`leyden follow FOLDER [CHECKPOINT]`: what the other ranks of a data-parallel run do; not called by people."""
+"""`leyden follow FOLDER [CHECKPOINT]`: internal command that the other ranks of a data-parallel run execute."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from leyden.utils.errors import UserError
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`leyden follow FOLDER [CHECKPOINT]`: train along as the rank that the environment names."""
+    """Train the run of a folder as the rank that the environment variables define; returns the exit status."""
     from leyden.utils.runtime import load_torch, prepare
 
     load_torch()
@@ -31,17 +31,18 @@ def main(arguments: Sequence[str]) -> int:
     try:
         fit.train(made, module, Run(folder), None if ledger is None else ledger.prior, state)
     except (Interrupted, NonFinite):
-        return 0  # all ranks end alike, and the leading one says why
+        return 0  # all ranks stop for the same reason, which rank 0 reports
     return 0
 
 
 def follow_first_task() -> int:
-    """Of a task that Slurm has started beside the first: wait for the first one's order and do it.
+    """In a Slurm task other than the first: wait for the first task's command and execute it.
 
-    0 also where the first ends without one: nothing is to do, or refused.
+    Returns:
+        The exit status; 0 also if the first task ends without a command, since nothing is to do or it was rejected.
     """
     try:
-        words = slurm.wait_for_order()
+        arguments = slurm.wait_for_order()
     except UserError:
-        return 2  # the first says why
-    return 0 if words is None else main(words)
+        return 2  # the first task prints the message
+    return 0 if arguments is None else main(arguments)

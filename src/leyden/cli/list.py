@@ -1,7 +1,7 @@
-"""`leyden list [group] [--config-dir DIR]`: every option of every group, with the line that says what it is.
+"""`leyden list [group] [--config-dir DIR]`: list the options of all groups or of one, with a description.
 
-The line is the first comment of the option's YAML file; options of your own folder or of installed packages are
-shown with where they come from.
+The description is the first comment of the option's YAML file; options of your own folders or of installed packages
+are listed with their origin.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ from leyden.utils.errors import UserError
 
 def main(arguments: Sequence[str]) -> int:
     """Print the options of all groups or of one."""
-    parser = Arguments(prog="leyden list", description="What there is to choose from.")
+    parser = Arguments(prog="leyden list", description="List the options of the configuration groups.")
     parser.add_argument("group", nargs="?", help=f"one of: {', '.join(GROUPS)}; default: all")
     parser.add_argument(
-        "--config-dir", "-cd", action="append", default=[], help="a folder with options of your own"
+        "--config-dir", "-cd", action="append", default=[], help="a folder with your own options"
     )
     given = parser.parse_args(arguments)
     find_own_code(given.config_dir)

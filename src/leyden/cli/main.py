@@ -1,6 +1,6 @@
-"""`leyden <verb> ...`. Nothing heavy is imported before the verb is known, and then only what it needs.
+"""`leyden <command> ...`. Modules are imported lazily: only those that the command needs.
 
-Exit status: 0 all is well, 1 a run failed, 2 a mistake in what was asked, 130 interrupted.
+Exit status: 0 success, 1 a run or check failed, 2 invalid arguments or configuration, 130 interrupted.
 """
 
 import gc
@@ -13,47 +13,51 @@ from leyden.utils.errors import UserError, format_error, nearest
 from leyden.utils.version import __version__
 
 
-class Verb(NamedTuple):
+class Command(NamedTuple):
     """A command: the module whose `main(arguments) -> exit status` runs it, and a line for --help."""
 
     module: str
     help: str
 
 
-VERBS = {
-    "train": Verb("leyden.cli.train", "compose a configuration, train, evaluate; with -m, a sweep"),
-    "evaluate": Verb("leyden.cli.evaluate", "evaluate a finished run again, or on other data"),
-    "predict": Verb("leyden.cli.predict", "classes and probabilities of files, by a finished run"),
-    "runs": Verb("leyden.cli.runs", "the runs that are there: list, filter, show, compare, remove"),
-    "doctor": Verb("leyden.cli.doctor", "what is wrong with a run, the worst first, and what to try"),
-    "replay": Verb("leyden.cli.replay", "do a run's bad step again and name where the NaN is born"),
-    "report": Verb("leyden.cli.report", "compare runs: means over seeds, tests, costs, a page with figures"),
-    "check": Verb(
-        "leyden.cli.check", "look at data and model before training; prove that a killed run resumes exactly"
+COMMANDS = {
+    "train": Command("leyden.cli.train", "train and evaluate a configuration; with -m, a sweep or search"),
+    "evaluate": Command("leyden.cli.evaluate", "evaluate a finished run again, or on other data"),
+    "predict": Command(
+        "leyden.cli.predict", "predict classes and probabilities of files with a finished run"
     ),
-    "profile": Verb("leyden.cli.profile", "what a model costs: parameters, FLOPs, memory, latency, energy"),
-    "find": Verb("leyden.cli.find", "a good learning rate or batch size, with a picture"),
-    "data": Verb("leyden.cli.data", "what a data set holds: counts, shapes, lengths, a picture of samples"),
-    "list": Verb("leyden.cli.list", "every model, data set, loss and experiment there is, yours too"),
+    "runs": Command("leyden.cli.runs", "list, filter, show, compare and remove runs"),
+    "doctor": Command("leyden.cli.doctor", "list the problems found in a run, with suggested fixes"),
+    "replay": Command("leyden.cli.replay", "repeat a run's non-finite step and locate the origin of the NaN"),
+    "report": Command(
+        "leyden.cli.report", "compare runs: means over seeds, significance tests, costs, an HTML page"
+    ),
+    "check": Command(
+        "leyden.cli.check", "check data or model before training, or that a killed run resumes exactly"
+    ),
+    "profile": Command("leyden.cli.profile", "measure a model's parameters, FLOPs, memory, latency, energy"),
+    "find": Command("leyden.cli.find", "find a good learning rate or batch size"),
+    "data": Command("leyden.cli.data", "describe a data set: class counts, shapes, lengths, sample images"),
+    "list": Command("leyden.cli.list", "list all models, data sets, losses and experiments, yours included"),
 }
 
-# Not for people: what the other processes of a data-parallel run and of a sweep are started with.
-_INTERNAL = {"follow": Verb("leyden.cli.follow", "")}
+# Not for users: the command of the other processes of a data-parallel run.
+_INTERNAL = {"follow": Command("leyden.cli.follow", "")}
 
 
 def command() -> int:
-    """The entry point of the process `leyden`; returns the exit status."""
+    """Entry point of the executable `leyden`; returns the exit status."""
     status = main()
-    gc.freeze()  # the process ends: nobody need look through a million objects for garbage, which takes a second
+    gc.freeze()  # the process ends: skip the final garbage collection, which takes a second for a million objects
     return status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """What the command does; returns the exit status."""
+    """Run the command that the arguments name (default: sys.argv); returns the exit status."""
     from leyden.cli import completion
 
     if completion.is_completion_request():
-        return completion.print_completions(VERBS)
+        return completion.print_completions(COMMANDS)
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_usage())
@@ -66,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("leyden: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of a pipe (`| head`) has left
+    except BrokenPipeError:  # the reader of a pipe (`| head`) has closed it
         sys.stderr.close()
         return 0
     except (UserError, OSError) as error:
@@ -74,26 +78,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _run(verb: str, arguments: list[str]) -> int:
-    verbs = {**VERBS, **_INTERNAL}
-    if verb not in verbs:
-        raise UserError(f"{verb!r} is not a command; {nearest(verb, VERBS)}")
-    return int(importlib.import_module(verbs[verb].module).main(arguments))
+def _run(name: str, arguments: list[str]) -> int:
+    commands = {**COMMANDS, **_INTERNAL}
+    if name not in commands:
+        raise UserError(f"{name!r} is not a command; {nearest(name, COMMANDS)}")
+    return int(importlib.import_module(commands[name].module).main(arguments))
 
 
 def _usage() -> str:
-    width = max(map(len, VERBS))
-    lines = [f"  {name:<{width}}  {verb.help}" for name, verb in VERBS.items()]
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {entry.help}" for name, entry in COMMANDS.items()]
     return "\n".join(
         [
-            f"leyden {__version__}: experiments with images, text and audio",
+            f"leyden {__version__}: train and compare models of images, text and audio",
             "",
-            "usage: leyden <command> [arguments]      (leyden <command> --help tells more)",
+            "usage: leyden <command> [arguments]      (leyden <command> --help for details)",
             "",
             *lines,
             "",
-            "Begin with:  leyden train                         the embedded default, a minute on a CPU",
-            "             leyden train -m model=cnn,mlp seed=1,2,3",
+            "Examples:  leyden train                              the default experiment, a minute on a CPU",
+            "           leyden train -m model=cnn,mlp seed=1,2,3",
             'Tab completion in bash:  eval "$(leyden train -sc install=bash)"',
         ]
     )

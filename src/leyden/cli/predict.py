@@ -1,4 +1,4 @@
-"""`leyden predict RUN FILE...`: what a run predicts of images, of the lines of text files, or of recordings.
+"""`leyden predict RUN FILE...`: predict images, lines of text files, or audio files.
 
 leyden predict RUN a.png b.png
 leyden predict RUN messages.txt --format csv     # each line is a text; - reads standard input
@@ -20,13 +20,13 @@ from leyden.utils.errors import UserError
 
 def main(arguments: Sequence[str]) -> int:
     """Print predictions as a table, CSV or JSON."""
-    parser = Arguments(prog="leyden predict", description="Predictions of files, by a finished run.")
+    parser = Arguments(prog="leyden predict", description="Predict files with a finished run.")
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument(
-        "files", nargs="+", help="images, text files (a text a line; - is standard input) or recordings"
+        "files", nargs="+", help="images, text files (one text per line; - is standard input) or audio files"
     )
     parser.add_argument(
-        "--top", type=int, default=1, metavar="K", help="how many classes to show (default: 1)"
+        "--top", type=int, default=1, metavar="K", help="number of classes to print (default: 1)"
     )
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
     given = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""`leyden profile [key=value ...]`: what a model costs, before it is trained. Parameters, FLOPs, memory, time, energy.
+"""`leyden profile [key=value ...]`: parameters, FLOPs, memory, latency and energy of a model before training.
 
 leyden profile experiment=mnist_cnn
 leyden profile model=resnet32 data=cifar10 --picture layers.png
@@ -7,23 +7,19 @@ leyden profile experiment=sms_spam --json
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from leyden.cli.arguments import config_parser, figure_saver
 from leyden.profiling.profiler import profile
 from leyden.utils.console import console
 from leyden.utils.runtime import load_torch
 
-if TYPE_CHECKING:
-    pass
-
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the tables, or JSON; draw the layers."""
-    told = "What a model costs, before it is trained."
-    parser = config_parser("leyden profile", told, json="it", picture="the layers' costs")
+    """Print the tables, or JSON; plot the layers."""
+    description = "Measure the costs of a model before training."
+    parser = config_parser("leyden profile", description, json="the costs", picture="the layers' costs")
     given = parser.parse_intermixed_args(arguments)
-    picture = figure_saver(given.picture)
+    save = figure_saver(given.picture)
     load_torch()
     from leyden.reporting.profile import costs_figure, costs_tables
     from leyden.training.setup import open_session
@@ -34,8 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     else:
         for table in costs_tables(found):
             console.print(table)
-    if picture is not None:
-        picture(costs_figure(found["layers"]))
+    if save is not None:
+        save(costs_figure(found["layers"]))
         if not given.json:
-            console.print(f"the layers are drawn in {given.picture}")
+            console.print(f"figure of the layers written to {given.picture}")
     return 0

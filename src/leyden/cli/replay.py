@@ -1,4 +1,4 @@
-"""`leyden replay RUN`: does the bad step of a run again, from its black box, and names where it goes wrong.
+"""`leyden replay RUN`: repeat a run's non-finite step from its snapshot and locate the first non-finite operation.
 
 leyden replay runs/default/digits-cnn-seed1-0123456789
 """
@@ -13,7 +13,7 @@ from leyden.utils.console import console
 
 def main(arguments: Sequence[str]) -> int:
     """Print the finding."""
-    parser = Arguments(prog="leyden replay", description="Do the bad step of a run again.")
+    parser = Arguments(prog="leyden replay", description="Repeat the non-finite step of a run.")
     parser.add_argument("run", type=Path, help="the run's folder")
     given = parser.parse_args(arguments)
     from leyden.utils.runtime import load_torch, prepare

@@ -1,7 +1,7 @@
-"""`leyden report [FOLDER ...] [KEY=VALUE ...]`: compares runs, with the uncertainty that their seeds leave.
+"""`leyden report [FOLDER ...] [KEY=VALUE ...]`: compare groups of runs, with uncertainty over seeds.
 
-Reads one JSON file a run, and curves for the HTML page alone; imports no torch. What is said is computed in
-reporting/comparison/assessment.py; here are the arguments and where the output goes.
+Reads one JSON file per run, and learning curves only for the HTML page; imports no torch. The content is computed in
+reporting/comparison/report.py; this module handles arguments and output files.
 """
 
 import os
@@ -25,72 +25,76 @@ Form = tuple[Path | None, "Callable[[Report], str]"]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the comparison, and write the files that were asked for."""
+    """Print the comparison, and write the requested files."""
     given = _parser().parse_args(arguments)
-    _sort_words(given)
-    # before NumPy is imported: its matrices are small here, and a second thread only waits where others work
+    _reassign_arguments(given)
+    # set before NumPy is imported: its matrices are small here, and more threads only slow it down on a busy machine
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with gc_paused():
-        written = _compared(given)
-    for path, text in written.items():
+        files = _compare(given)
+    for path, text in files.items():
         write_text(path, text)
         console.print(f"written: {path}", markup=False, soft_wrap=True)
     return 0
 
 
-def _compared(given: Namespace) -> dict[Path, str]:
-    """Print the tables; what is to be written in which file."""
+def _compare(given: Namespace) -> dict[Path, str]:
+    """Print the tables; returns the content of the files to write, by path."""
     from leyden.reporting.comparison import terminal
     from leyden.reporting.comparison.compare import compare
 
     targets = _targets(given)
-    terms = [word for word in given.words if is_term(word)]
-    report = compare(_folders(given.words), terms, metric=given.metric, baseline=given.baseline, by=given.by)
-    written = {path: content(report) for path, content in targets.items()}
+    terms = [word for word in given.selection if is_term(word)]
+    report = compare(_folders(given.selection), terms, metric=given.metric, baseline=given.baseline, by=given.by)
+    files = {path: content(report) for path, content in targets.items()}
     console.print(terminal.report(report))
-    return written
+    return files
 
 
 def _parser() -> Arguments:
-    parser = Arguments(prog="leyden report", description="Compare runs: means over seeds, tests, costs.")
+    parser = Arguments(
+        prog="leyden report", description="Compare runs: means over seeds, significance tests, costs."
+    )
     parser.add_argument(
-        "words",
+        "selection",
         nargs="*",
         metavar="FOLDER|KEY=VALUE",
-        help="folders of runs (default: runs) and which of their runs, e.g. model=cnn,mlp 'optimizer.lr<0.1'",
+        help="folders of runs (default: runs), and terms that select runs: model=cnn,mlp 'optimizer.lr<0.1'",
     )
-    parser.add_argument("--metric", metavar="SPLIT/NAME", help="what is compared; default: test/accuracy")
+    parser.add_argument("--metric", metavar="SPLIT/NAME", help="metric to compare (default: test/accuracy)")
     parser.add_argument(
         "--baseline", nargs="+", default=[], metavar="KEY=VALUE", help="test all others against this group"
     )
     parser.add_argument(
-        "--by", nargs="+", default=[], metavar="KEY", help="group by these keys alone; average over the rest"
+        "--by", nargs="+", default=[], metavar="KEY", help="group only by these keys; average over the others"
     )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row a group")
-    parser.add_argument("--csv-runs", type=Path, metavar="FILE", help="write a row a run")
-    parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="write one page with figures; works offline"
-    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write one row per group")
+    parser.add_argument("--csv-runs", type=Path, metavar="FILE", help="write one row per run")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a self-contained page with figures")
     return parser
 
 
-def _sort_words(given: Namespace) -> None:
-    """Folders and terms that stand behind --baseline and --by, which take several words, are not theirs."""
+def _reassign_arguments(given: Namespace) -> None:
+    """Move folders and terms after --baseline and --by, which take several values, to the positional arguments."""
     if given.baseline and not any(map(is_term, given.baseline)):
         raise UserError(f"--baseline {given.baseline[0]}: expected key=value of one group, such as model=mlp")
-    of_option = {
+    belongs = {
         "baseline": is_term,
-        "by": lambda word: not is_term(word) and not Path(word).is_dir(),
+        "by": lambda item: not is_term(item) and not Path(item).is_dir(),
     }
-    for name, own in of_option.items():
-        words = getattr(given, name)
-        setattr(given, name, [word for word in words if own(word)])
-        given.words += [word for word in words if not own(word)]
+    for name, is_value in belongs.items():
+        values = getattr(given, name)
+        setattr(given, name, [value for value in values if is_value(value)])
+        given.selection += [value for value in values if not is_value(value)]
 
 
 def _targets(given: Namespace) -> "dict[Path, Callable[[Report], str]]":
-    """The files to be written; a folder that is not there is told before any work."""
+    """Return the formatter of each file to write.
+
+    Raises:
+        UserError: a file cannot be written to, or is given twice.
+    """
     from leyden.reporting.comparison import export, runs_csv
     from leyden.reporting.comparison.html import page
 
@@ -98,7 +102,7 @@ def _targets(given: Namespace) -> "dict[Path, Callable[[Report], str]]":
         (given.markdown, export.markdown),
         (given.csv, export.table),
         (given.csv_runs, runs_csv.runs),
-        (given.html, lambda report: page(report, given.html.absolute().parent, _studies(given.words))),
+        (given.html, lambda report: page(report, given.html.absolute().parent, _studies(given.selection))),
     ]
     found: dict[Path, Callable[[Report], str]] = {}
     for path, content in wanted:
@@ -106,19 +110,19 @@ def _targets(given: Namespace) -> "dict[Path, Callable[[Report], str]]":
             continue
         if path.is_dir() or not path.absolute().parent.is_dir():
             wrong = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-            raise UserError(f"{path}: {wrong}; name a file in a folder that exists")
+            raise UserError(f"{path}: {wrong}; give a file in an existing folder")
         if path in found:
-            raise UserError(f"{path}: two outputs in one file; name two")
+            raise UserError(f"{path}: two outputs in one file; give two files")
         found[path] = content
     return found
 
 
-def _studies(words: Sequence[str]) -> "list[Section]":
-    """Of the searches in the folders."""
+def _studies(selection: Sequence[str]) -> "list[Section]":
+    """Return the sections of the searches in the folders."""
     from leyden.reporting.comparison.html_plots import Section
-    from leyden.reporting.search import sections  # draws with matplotlib, which takes a second to import
+    from leyden.reporting.search import sections  # imports matplotlib, which takes a second
 
-    folders = _folders(words)
+    folders = _folders(selection)
     return [Section(title, content) for folder in folders for title, content in sections(folder)]
 
 

@@ -1,7 +1,7 @@
 """`leyden train [key=value ...]`: one configuration, or with -m a sweep.
 
-The same command again: finished -> shows the stored result; broken off -> resumes; failed -> tries again;
-running in another shell -> waits for it and shows what it found.
+The same command again: complete -> prints the stored result; interrupted -> resumes; failed -> trains again;
+running in another process -> waits for it and prints its result.
 """
 
 import functools
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The verb `train`: Hydra's command line over a `Task`; returns the exit status."""
+    """Run Hydra's command line with a `HydraJob`; returns the exit status."""
     if slurm.is_follower():
         return follow_first_task()
     with slurm.lead_tasks():
@@ -36,19 +36,19 @@ def _main(arguments: Sequence[str]) -> int:
     from leyden.sweeps import worker_pool
     from leyden.sweeps.sweep import Sweep, options_of
 
-    options, words = options_of(arguments)
+    options, others = options_of(arguments)
     if options.jobs > 1 and not options.plan:
         worker_pool.warm_up()
     if options.multirun and slurm.task_count() > 1:
         raise UserError(
-            f"-m under srun with {slurm.task_count()} tasks: a sweep runs as one task (srun --ntasks=1), "
-            "or as jobs of their own: hydra/launcher=submitit_slurm outside srun"
+            f"-m under srun with {slurm.task_count()} tasks: run the sweep as one task (srun --ntasks=1), "
+            "or its jobs as separate Slurm jobs: hydra/launcher=submitit_slurm without srun"
         )
-    flags = [f"--config-dir={folder}" for folder in config_dirs_of(words)]
-    elsewhere = functools.partial(_elsewhere, flags=tuple(flags))
+    flags = [f"--config-dir={folder}" for folder in config_dirs_of(others)]
+    elsewhere = functools.partial(_run_elsewhere, flags=tuple(flags))
     task = HydraJob(Sweep(options.jobs, options.plan, flags, attempt, elsewhere), flags)
     try:
-        run_hydra(task, words)
+        run_hydra(task, others)
     except KeyboardInterrupt:
         if not (task.outcomes or task.sweep.jobs):
             raise
@@ -60,15 +60,15 @@ def _main(arguments: Sequence[str]) -> int:
 
 
 class HydraJob:
-    """The function that Hydra calls with a single configuration; of a sweep it carries the engine."""
+    """Hydra's task function, called with the configuration of a single run; for -m it provides the sweep."""
 
     def __init__(self, sweep: "Sweep", flags: Sequence[str]) -> None:
         self.sweep, self._flags = sweep, flags
         self.outcomes: list[Outcome] = []
 
     def __call__(self, cfg: DictConfig) -> None:
-        """Train it and keep what became of it."""
-        outcome = _catch_failures(lambda: run(*_composed(cfg, self._flags)))
+        """Train the configuration and keep the outcome."""
+        outcome = _catch_failures(lambda: run(*_plain_and_command(cfg, self._flags)))
         self.outcomes.append(outcome)
         if outcome.status == "refused":
             print(f"leyden: {outcome.message}", file=sys.stderr)
@@ -76,25 +76,23 @@ class HydraJob:
             raise KeyboardInterrupt
 
 
-def _composed(cfg: DictConfig, flags: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """A job's plain configuration, and the command that trains it alone."""
+def _plain_and_command(cfg: DictConfig, flags: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return a job's plain configuration, and the command that trains only this job."""
     from leyden.tuning.trial import words_of
 
     plain, overrides = job_of(cfg)
-    return plain, ["leyden", "train", *flags, *(word.lstrip("+") for word in words_of(overrides))]
+    return plain, ["leyden", "train", *flags, *(override.lstrip("+") for override in words_of(overrides))]
 
 
-def _elsewhere(cfg: DictConfig, flags: Sequence[str]) -> "Outcome":
-    """A job that another launcher runs, in another process, perhaps on another machine."""
+def _run_elsewhere(cfg: DictConfig, flags: Sequence[str]) -> "Outcome":
+    """Run a job of another launcher, in another process and possibly on another machine."""
     from leyden.config.compose import find_own_code
 
     if slurm.is_follower():
         return Outcome("complete" if follow_first_task() == 0 else "interrupted")
     find_own_code([flag.partition("=")[2] for flag in flags])
     with slurm.lead_tasks():
-        outcome = _catch_failures(lambda: run(*_composed(cfg, flags), verbose=False))
+        outcome = _catch_failures(lambda: run(*_plain_and_command(cfg, flags), verbose=False))
     if outcome.signal in WARNINGS and callable(signal.getsignal(outcome.signal)):
-        signal.raise_signal(
-            outcome.signal
-        )  # the state is saved: now submitit may put the job into the queue again
+        signal.raise_signal(outcome.signal)  # the state is saved: now submitit may requeue the job
     return outcome
