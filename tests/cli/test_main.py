@@ -143,7 +143,7 @@ def root_log() -> Iterator[None]:
 
 @pytest.mark.parametrize("topic", ["searchpath", "defaults", "config"])
 def test_info_prints_the_sources_of_the_configuration(
-    topic: str, tiny: Tiny, capsys: pytest.CaptureFixture[str]
+    topic: str, tiny: Tiny, root_log: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiny()
     assert main(["train", "--info", topic]) == 0

@@ -45,7 +45,9 @@ def _compare(given: Namespace) -> dict[Path, str]:
 
     targets = _targets(given)
     terms = [word for word in given.selection if is_term(word)]
-    report = compare(_folders(given.selection), terms, metric=given.metric, baseline=given.baseline, by=given.by)
+    report = compare(
+        _folders(given.selection), terms, metric=given.metric, baseline=given.baseline, by=given.by
+    )
     files = {path: content(report) for path, content in targets.items()}
     console.print(terminal.report(report))
     return files

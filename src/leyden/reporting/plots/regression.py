@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from leyden.metrics.regression import evaluate_regression
 from leyden.reporting.format import count, number
-from leyden.reporting.plots.fast_figure import Margins, Sheet, Span, breadth
+from leyden.reporting.plots.fast_figure import Margins, Sheet, Span, max_width
 from leyden.reporting.plots.style import BLACK, BLUE, SMALL, VERMILION, short
 
 __all__ = ["predicted_against_actual", "residuals_against_predicted"]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from leyden.reporting.format import count
-from leyden.reporting.plots.fast_figure import Margins, Sheet, bars, max_width, lines_of, width_of
+from leyden.reporting.plots.fast_figure import Margins, Sheet, bars, lines_of, max_width, width_of
 from leyden.reporting.plots.style import BLACK, BLUE, SKY, SMALL, short
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
