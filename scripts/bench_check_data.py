@@ -57,7 +57,7 @@ def main() -> None:
 
 def gathered(options: Sequence[str], overrides: Sequence[str]) -> Inputs:
     """At most 10,000 inputs, no two identical."""
-    data = build.data(check_data(compose([*options, "data.deduplicate=true", *overrides], [])))
+    data = build.experiment(check_data(compose([*options, "data.deduplicate=true", *overrides], []))).data
     rows = np.random.default_rng(0).permutation(data.kept_rows)[:ITEMS]
     return [np.array(piece) for piece in raw_inputs(data.table.inputs, rows)]
 

@@ -97,9 +97,9 @@ def bare(job: list[str], jobs: int) -> float:
 
     config = check(compose(job))
     prepare(1)
-    data = build.data(config)
-    epochs = config.trainer["max_epochs"]
-    module: Any = build.module(config, data.spec, data.steps_per_epoch(epochs))
+    made = build.experiment(config)
+    data, epochs = made.data, config.epochs
+    module: Any = made.module()
     fit_frontend(module, data)
     started = time.perf_counter()
     for _ in range(jobs):

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from leyden.data.batch import Input
     from leyden.data.datamodule import DataModule
 
 STEPS = 300  # of an epoch that are taken, at most
@@ -141,9 +142,9 @@ def bare_loop(options: list[str], tuned: bool) -> float:
     config = check(compose(options))
     if tuned:
         runtime.prepare(config.threads)
-    data = build.data(config)
-    epochs = config.trainer["max_epochs"]
-    module: Any = build.module(config, data.spec, data.steps_per_epoch(epochs))
+    made = build.experiment(config)
+    data, epochs = made.data, config.epochs
+    module: Any = made.module()
     fit_frontend(module, data)
     net, batches = module.net, Batches(data, module.frontend, config.batch_size, epochs, tuned)
     plain = torch.optim.Adam(net.parameters(), lr=config.optimizer["lr"])
@@ -171,22 +172,19 @@ class Batches:
 
         self.frontend, self.size = frontend, size
         rows = torch.from_numpy(data.splits.train)
-        self.labels = torch.from_numpy(data.table.index.labels)[rows]
+        self.labels = torch.from_numpy(data.table.index.targets)[rows]
         self.steps = min(STEPS, len(rows) // size)
         self.order = data._train_order(epochs) if tuned else None
         column: Any = data.inputs
         self.pieces: list[Tensor] | None = None
-        if data.source.modality == "image":
-            self.images = self.prepared(column.gather(rows), None)[0]
+        if not data.modality.is_ragged:
+            self.images = self.prepared(column.gather(rows))[0]
         else:
             self.pieces = [torch.from_numpy(column.row(int(row)).copy()) for row in rows]
 
-    def prepared(self, inputs: "Tensor", lengths: "Tensor | None") -> "tuple[Tensor, ...]":
+    def prepared(self, inputs: "Input") -> "tuple[Tensor, ...]":
         """What the net is called with."""
-        from leyden.data.batch import Batch
-
-        batch = self.frontend(Batch(inputs, lengths, inputs, inputs, inputs))
-        return (batch.inputs,) if batch.lengths is None else (batch.inputs, batch.lengths)
+        return tuple(part for part in self.frontend(inputs) if part is not None)
 
     def epoch(self, epoch: int) -> "Iterator[tuple[tuple[Tensor, ...], Tensor]]":
         """What the net is called with, and labels (B,)."""
@@ -205,11 +203,13 @@ class Batches:
         """What the net is called with for these samples."""
         import torch
 
+        from leyden.data.batch import Input
+
         if self.pieces is None:
             return (self.images[chosen],)
         clips = [self.pieces[i] for i in chosen.tolist()]
         padded = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
-        return self.prepared(padded, torch.tensor([len(clip) for clip in clips]))
+        return self.prepared(Input(padded, torch.tensor([len(clip) for clip in clips])))
 
 
 if __name__ == "__main__":

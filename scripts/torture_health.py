@@ -202,7 +202,9 @@ def quietly(plain: dict[str, Any]) -> Any:
 
 def data_findings(fault: Fault) -> list[dict[str, Any]]:
     """What the doctor finds in the data."""
-    return [finding.to_dict() for finding in find_problems(build.data(check_data(configured(fault))))]
+    return [
+        finding.to_dict() for finding in find_problems(build.experiment(check_data(configured(fault))).data)
+    ]
 
 
 # --- plants ---

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from matplotlib.figure import Figure
 
-from leyden.reporting.plots.fast_figure import Areas, Sheet, Words
+from leyden.reporting.plots.fast_figure import Areas, Sheet, Text
 
 
 def sheet_of(figure: Figure) -> Sheet:
@@ -14,11 +14,11 @@ def sheet_of(figure: Figure) -> Sheet:
     return sheet
 
 
-def words_of(figure: Figure) -> list[Words]:
-    return [mark for mark in sheet_of(figure).marks if isinstance(mark, Words)]
+def texts_of(figure: Figure) -> list[Text]:
+    return [mark for mark in sheet_of(figure).marks if isinstance(mark, Text)]
 
 
-def drawn(figure: Figure) -> Figure:
+def render(figure: Figure) -> Figure:
     """Rendered, as TensorBoard would; no label may be clipped."""
     figure.savefig(io.BytesIO(), format="png")
     content, size = figure.get_tightbbox(), figure.get_size_inches()  # inches

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 from leyden.metrics import evaluate
 from leyden.reporting.plots import evaluation
 from leyden.reporting.plots.fast_figure import Areas, Lines, Pixels
-from sheets import drawn, heights, sheet_of, words_of
+from sheets import heights, render, sheet_of, texts_of
 
 
 def scores(n: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

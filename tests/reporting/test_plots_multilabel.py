@@ -8,7 +8,7 @@ from leyden.metrics.multilabel import evaluate_multilabel
 from leyden.reporting.plots.fast_figure import Lines
 from leyden.reporting.plots.multilabel import average_precision_bars, error_matrix, error_pairs
 from leyden.reporting.plots.style import BLACK, BLUE
-from sheets import drawn, heights, sheet_of, words_of
+from sheets import heights, render, sheet_of, texts_of
 
 
 def sample(n: int, labels: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -28,7 +28,7 @@ def test_bars_are_average_precision_with_interval_and_chance_the_worst_on_top() 
     z, y, names = sample(300, 6)
     y[:, 2] = False  # no average precision, no bar
     found = evaluate_multilabel(z, y, names).to_dict()["per_label"]
-    figure = drawn(average_precision_bars(found, 300, "test"))
+    figure = render(average_precision_bars(found, 300, "test"))
     present = sorted(
         (f for i, f in enumerate(found) if i != 2), key=lambda f: f["average_precision"]["value"]
     )
@@ -37,15 +37,15 @@ def test_bars_are_average_precision_with_interval_and_chance_the_worst_on_top() 
     np.testing.assert_allclose(chance, [f["n"] / 300 for f in present])
     ends = [[f["average_precision"][end] for end in ("low", "high")] for f in present]
     np.testing.assert_allclose(strokes(figure, BLUE, 5), ends)
-    named = [w.words for w in words_of(figure) if w.across == "right"]
+    named = [w.text for w in texts_of(figure) if w.ha == "right"]
     assert named == [f["name"] for f in present]
 
 
 def test_bars_without_intervals_and_without_labels() -> None:
     z, y, names = sample(100, 3)
     found = evaluate_multilabel(z, y, names, intervals=False).to_dict()["per_label"]
-    assert len(heights(drawn(average_precision_bars(found, 100)), axis=0)[0]) == 3
-    drawn(average_precision_bars([], 0))
+    assert len(heights(render(average_precision_bars(found, 100)), axis=0)[0]) == 3
+    render(average_precision_bars([], 0))
 
 
 def test_error_pairs_by_hand() -> None:
@@ -66,18 +66,18 @@ def test_the_diagonal_is_empty_and_the_sums_are_those_of_the_errors() -> None:
 @pytest.mark.parametrize("labels", [3, 40])
 def test_error_matrix_prints_its_counts(labels: int) -> None:
     z, y, names = sample(400, labels)
-    figure = drawn(error_matrix(z > 0, y, names, "test"))
+    figure = render(error_matrix(z > 0, y, names, "test"))
     wrong = ((z > 0) != y).sum(0)
     kept = np.sort(np.argsort(-wrong, kind="stable")[:19])
     counts = error_pairs(z > 0, y)[np.ix_([*kept, labels], [*kept, labels])]
-    printed = {(w.y, w.x): w.words for w in words_of(figure) if w.away == (0, 0)}
+    printed = {(w.y, w.x): w.text for w in texts_of(figure) if w.offset == (0, 0)}
     assert printed == {(r, c): str(counts[r, c]) for r, c in np.argwhere(counts)}
-    named = [w.words for w in words_of(figure) if w.across == "right" and not w.upright]
+    named = [w.text for w in texts_of(figure) if w.ha == "right" and not w.upright]
     assert named == [*(names[k] for k in kept), "none"]
-    assert words_of(figure)[0].words == ("test" if labels == 3 else "test (the worst 19 of 40)")
+    assert texts_of(figure)[0].text == ("test" if labels == 3 else "test (the worst 19 of 40)")
 
 
 def test_an_error_matrix_without_errors() -> None:
     _, y, names = sample(20, 3)
-    figure = drawn(error_matrix(y, y, names))
-    assert not [w for w in words_of(figure) if w.away == (0, 0)]
+    figure = render(error_matrix(y, y, names))
+    assert not [w for w in texts_of(figure) if w.offset == (0, 0)]

@@ -8,7 +8,7 @@ from sklearn.metrics import r2_score
 from leyden.reporting.plots.fast_figure import Lines, Pixels
 from leyden.reporting.plots.regression import predicted_against_actual, residuals_against_predicted
 from leyden.reporting.plots.style import VERMILION
-from sheets import drawn, heights, sheet_of, words_of
+from sheets import heights, render, sheet_of, texts_of
 
 
 def sample(n: int, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -26,18 +26,18 @@ def dots(figure: Figure) -> np.ndarray:
 @pytest.mark.parametrize("scale", [1.0, 1e6, 1e-6])
 def test_predictions_above_actual_values(scale: float) -> None:
     p, y = sample(200, scale)
-    figure = drawn(predicted_against_actual(p, y, "price ($)", "test"))
+    figure = render(predicted_against_actual(p, y, "price ($)", "test"))
     np.testing.assert_allclose(dots(figure), np.column_stack((y, p)), atol=1e-9 * scale)
     sheet = sheet_of(figure)
     assert sheet.x == sheet.y
-    (identity,) = (m for m in sheet.marks if isinstance(m, Lines) and m.dashes == "--" and m.away == (0, 0))
+    (identity,) = (m for m in sheet.marks if isinstance(m, Lines) and m.dashes == "--" and m.offset == (0, 0))
     np.testing.assert_array_equal(identity.strokes[0], np.column_stack((sheet.x, sheet.y)))
-    assert words_of(figure)[0].words == f"test: R2 {r2_score(y, p):.4f}, n = 200"
+    assert texts_of(figure)[0].text == f"test: R2 {r2_score(y, p):.4f}, n = 200"
 
 
 def test_many_points_are_counted_in_squares() -> None:
     p, y = sample(5000)
-    figure = drawn(predicted_against_actual(p, y, "t"))
+    figure = render(predicted_against_actual(p, y, "t"))
     assert all(len(group) < 10 for group in heights(figure))  # no dots
     (squares,) = (m for m in sheet_of(figure).marks if isinstance(m, Pixels))
     counts = np.histogram2d(y, p, 62, (sheet_of(figure).x, sheet_of(figure).y))[0]
@@ -49,12 +49,12 @@ def test_many_points_are_counted_in_squares() -> None:
 
 def test_residuals_with_their_running_quantiles() -> None:
     p, y = sample(400)
-    figure = drawn(residuals_against_predicted(p, y, "t"))
+    figure = render(residuals_against_predicted(p, y, "t"))
     np.testing.assert_allclose(dots(figure), np.column_stack((p, y - p)), atol=1e-9)
     lines = [
         m
         for m in sheet_of(figure).marks
-        if isinstance(m, Lines) and m.colour == VERMILION and m.away == (0, 0)
+        if isinstance(m, Lines) and m.colour == VERMILION and m.offset == (0, 0)
     ]
     low, middle, high = (m.strokes[0] for m in lines)
     first = np.argsort(p)[:40]
@@ -67,5 +67,5 @@ def test_residuals_with_their_running_quantiles() -> None:
 def test_edges(plot: object) -> None:
     assert callable(plot)
     for p, y in (([], []), ([1.0], [2.0]), ([3.0] * 20, [3.0] * 20), ([0.0, 0.0], [0.0, 0.0])):
-        figure = drawn(plot(p, y, "a target of a rather long name in its unit (kg)"))
-        assert words_of(figure)[0].words.endswith(f"n = {len(p)}")
+        figure = render(plot(p, y, "a target of a rather long name in its unit (kg)"))
+        assert texts_of(figure)[0].text.endswith(f"n = {len(p)}")

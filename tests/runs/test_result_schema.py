@@ -21,7 +21,6 @@ from leyden.metrics import METRICS
 from leyden.modules.classification import ImageClassifier
 from leyden.runs.manifest import SCHEMA
 from leyden.training.job import Outcome, train
-from leyden.utils.errors import UserError
 from words import last_of_each
 
 PAGE = (Path(__file__).parents[2] / "docs" / "result.md").read_text(encoding="utf-8")

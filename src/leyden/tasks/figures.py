@@ -45,9 +45,10 @@ class Reliability:
 
 @dataclass(frozen=True)
 class LabelPrecision:
-    """per_label: metrics of each label with intervals, as in result.json."""
+    """per_label: metrics of each label with intervals, as in result.json; samples: how many were evaluated."""
 
     per_label: Sequence[Mapping[str, Any]]
+    samples: int
     title: str
 
 
@@ -63,21 +64,21 @@ class LabelErrors:
 
 @dataclass(frozen=True)
 class PredictedActual:
-    """predictions and targets (N, K) in their units."""
+    """predictions and targets (N,) of one target, in its unit."""
 
     predictions: NDArray[Any]
     targets: NDArray[Any]
-    names: Sequence[str]
+    name: str
     title: str
 
 
 @dataclass(frozen=True)
 class Residuals:
-    """predictions and targets (N, K) in their units."""
+    """predictions and targets (N,) of one target, in its unit."""
 
     predictions: NDArray[Any]
     targets: NDArray[Any]
-    names: Sequence[str]
+    name: str
     title: str
 
 

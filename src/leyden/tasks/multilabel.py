@@ -78,7 +78,10 @@ class Multilabel(Task):
     ) -> Iterator[tuple[str, Figure]]:
         """Average precision by label, errors by pairs of labels, reliability of all decisions."""
         targets, answers, p = stored["targets"], stored["answers"], stored["probabilities"]
-        yield "average precision", LabelPrecision(found["per_label"], f"{title}: average precision by label")
+        yield (
+            "average precision",
+            LabelPrecision(found["per_label"], len(targets), f"{title}: average precision"),
+        )
         yield "errors by label", LabelErrors(targets, answers, spec.target_names, f"{title}: errors by label")
         confidence = np.where(answers == 1, p, 1 - p).ravel()
         yield "reliability", Reliability(confidence, (answers == targets).ravel(), f"{title}: reliability")

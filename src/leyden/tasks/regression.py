@@ -77,10 +77,13 @@ class Regression(Task):
     def figures(
         self, found: Mapping[str, Any], stored: Arrays, spec: DataSpec, title: str
     ) -> Iterator[tuple[str, Figure]]:
-        """Predicted against actual, and residuals."""
-        values, targets, names = stored["values"], stored["targets"], spec.target_names
-        yield "predicted", PredictedActual(values, targets, names, f"{title}: predicted and actual")
-        yield "residuals", Residuals(values, targets, names, f"{title}: residuals")
+        """Predicted against actual, and residuals, of each target."""
+        for column, name in enumerate(spec.target_names):
+            values, targets = stored["values"][:, column], stored["targets"][:, column]
+            heading = f"{title}, {name}" if len(spec.target_names) > 1 else title
+            suffix = f"/{name}" if len(spec.target_names) > 1 else ""
+            yield f"predicted{suffix}", PredictedActual(values, targets, name, heading)
+            yield f"residuals{suffix}", Residuals(values, targets, name, heading)
 
     def errors(self, stored: Arrays, spec: DataSpec, most: int) -> tuple[NDArray[np.int64], Sequence[str]]:
         """Rows by their largest error, in deviations of the target."""

@@ -4,8 +4,18 @@ from functools import singledispatch
 
 from matplotlib.figure import Figure as Drawn
 
-from leyden.reporting.plots import evaluation
-from leyden.tasks.figures import ConfusionMatrix, Figure, PrecisionRecall, RecallBars, Reliability
+from leyden.reporting.plots import evaluation, multilabel, regression
+from leyden.tasks.figures import (
+    ConfusionMatrix,
+    Figure,
+    LabelErrors,
+    LabelPrecision,
+    PrecisionRecall,
+    PredictedActual,
+    RecallBars,
+    Reliability,
+    Residuals,
+)
 
 
 @singledispatch
@@ -32,3 +42,25 @@ def _(figure: PrecisionRecall) -> Drawn:
 @draw.register
 def _(figure: Reliability) -> Drawn:
     return evaluation.reliability(figure.confidence, figure.right, figure.title)
+
+
+@draw.register
+def _(figure: LabelPrecision) -> Drawn:
+    return multilabel.average_precision_bars(figure.per_label, figure.samples, figure.title)
+
+
+@draw.register
+def _(figure: LabelErrors) -> Drawn:
+    return multilabel.error_matrix(figure.answers, figure.targets, figure.names, figure.title)
+
+
+@draw.register
+def _(figure: PredictedActual) -> Drawn:
+    return regression.predicted_against_actual(figure.predictions, figure.targets, figure.name, figure.title)
+
+
+@draw.register
+def _(figure: Residuals) -> Drawn:
+    return regression.residuals_against_predicted(
+        figure.predictions, figure.targets, figure.name, figure.title
+    )
