@@ -17,8 +17,8 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score, 
 from leyden.data.sampler import EpochSampler
 from leyden.data.sampling_policies import Power
 from leyden.decision import DecisionRule, OperatingPoint, neutral
-from leyden.decision.operating_point import log_softmax
 from leyden.metrics.calibration import binned_gaps, error
+from leyden.metrics.probabilities import log_softmax
 from leyden.utils.errors import UserError
 
 TWO = ("ham", "spam")

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leyden.metrics.probabilities import log_softmax
+
 Floats = NDArray[np.float64]
 
 
@@ -65,9 +67,3 @@ def neutral(num_classes: int) -> OperatingPoint:
     """Logits as they are, the most probable class."""
     zeros = (0.0,) * num_classes
     return OperatingPoint(1.0, zeros, zeros)
-
-
-def log_softmax(scores: Floats) -> Floats:
-    """Of each row."""
-    shifted = scores - scores.max(1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from leyden.decision import criteria
 from leyden.decision.criteria import Criterion
-from leyden.decision.operating_point import Floats, OperatingPoint, log_softmax, neutral
+from leyden.decision.operating_point import Floats, OperatingPoint, neutral
 from leyden.decision.thresholds import best_offsets
+from leyden.metrics.probabilities import log_softmax
 from leyden.utils.errors import UserError, nearest
 
 _SMALLEST = 1e-6  # share of a class that has none: its logarithm must be finite

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from leyden.metrics import bootstrap, calibration, confusion, ranking
 from leyden.metrics.intervals import number, percentiles, wilson, within
+from leyden.metrics.probabilities import log_softmax
 from leyden.metrics.results import METRICS, ClassMetrics, Estimate, Group, Metrics, higher_is_better
 
 __all__ = ["METRICS", "ClassMetrics", "Estimate", "Group", "Metrics", "evaluate", "higher_is_better"]
@@ -105,13 +106,6 @@ def _checked(logits: ArrayLike, labels: ArrayLike, classes: int) -> tuple[NDArra
     return scores, truth
 
 
-def _log_softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log probabilities (C, N) of scores (N, C): class by class is how they are used, and twice as fast."""
-    shifted = np.ascontiguousarray(scores.T)
-    shifted = shifted - shifted.max(axis=0)
-    return shifted - np.log(np.exp(shifted).sum(axis=0))
-
-
 class _Split:
     """What the metrics of one evaluation share: scores (N, C), labels (N,)."""
 
@@ -119,7 +113,8 @@ class _Split:
         self, scores: NDArray[np.float64], labels: NDArray[np.int64], answers: NDArray[np.int64]
     ) -> None:
         self.n, self.classes = scores.shape
-        log_probabilities = _log_softmax(scores)
+        # (C, N): class by class is how they are used, and twice as fast
+        log_probabilities = log_softmax(np.ascontiguousarray(scores.T), axis=0)
         probabilities = np.exp(log_probabilities)
         self.losses = -log_probabilities[labels, np.arange(self.n)]
         self.confidence = probabilities[answers, np.arange(self.n)]

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from leyden.data.spec import DataSpec
 from leyden.data.targets import ClassReader, Kind, TargetReader
-from leyden.decision.operating_point import OperatingPoint, log_softmax, neutral
+from leyden.decision.operating_point import OperatingPoint, neutral
 from leyden.metrics import METRICS, Metrics, evaluate
+from leyden.metrics.probabilities import log_softmax
 from leyden.tasks.base import Arrays, Floats, Task
 from leyden.tasks.figures import ConfusionMatrix, Figure, PrecisionRecall, RecallBars, Reliability
 
