@@ -9,7 +9,6 @@ resume starts at its batch without replaying any.
     loader.load_state_dict(checkpoint)             # goes on with the batch after the last one handed out
 """
 
-import os
 import signal
 import time
 import warnings
@@ -27,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from leyden.data.batch import Batch, Input
 from leyden.data.sampler import Order
 from leyden.utils.errors import UserError
-from leyden.utils.runtime import STOPS
+from leyden.utils.runtime import STOPS, available_cores
 
 Gathered = dict[str, Input]  # by name
 
@@ -102,9 +101,7 @@ class Loader:
         """
         self._inputs, self._targets, self._rows, self._order = inputs, targets, rows, order
         self._training, self._pin = training, pin
-        self._workers = (
-            min(workers, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else workers
-        )
+        self._workers = min(workers, available_cores())
         self._fixed = {"batch_size": batch_size, "accumulate": accumulate}
         positions, self._local = shares(len(order), batch_size, rank, world, accumulate, training)
         self._positions = torch.from_numpy(positions)
@@ -186,11 +183,6 @@ class Loader:
         if not self._pin:
             return iter(batches)
         return ({name: x.map(Tensor.pin_memory) for name, x in inputs.items()} for inputs in batches)
-
-
-def _processors() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Failed(NamedTuple):

@@ -3,7 +3,6 @@
 Threads suffice, since the work per item (reading, hashing, libjpeg, libsndfile) releases the GIL.
 """
 
-import os
 import sys
 import time
 from collections import deque
@@ -11,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, TypeVar
+
+from leyden.utils.runtime import available_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,9 +22,7 @@ PATIENCE = 1.0  # seconds of work before a progress bar appears
 
 def threads() -> int:
     """Return the number of decoding threads: the cores available to this process, at most `MAX_THREADS`."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(len(os.sched_getaffinity(0)), MAX_THREADS)
-    return min(os.cpu_count() or 1, MAX_THREADS)
+    return min(available_cores(), MAX_THREADS)
 
 
 def parallel_map(function: Callable[[T], R], items: Sequence[T], label: str, chunk: int = 64) -> Iterator[R]:
