@@ -15,12 +15,13 @@ import numpy as np
 
 from leyden.data.array_files import ArrayWriter, new_folder, open_array, write_json
 from leyden.data.decode import BadInput
-from leyden.data.index import Index, PackedStrings, Source, listed
+from leyden.data.index import Index, PackedStrings, Source
 from leyden.data.modalities import Modality, modality_of
 from leyden.data.table import Dense, FileColumn, Ragged, SkippedInputs, Table
 from leyden.data.targets import verify
 from leyden.utils.errors import UserError
 from leyden.utils.parallel import parallel_map
+from leyden.utils.text import indented_lines
 
 FORMAT = 2  # of the folder; another number is prepared anew
 PROBES = 32  # inputs decoded to estimate the size of all
@@ -97,7 +98,7 @@ class SequenceSink:
 def bad_files(source: Source, skipped: SkippedInputs) -> UserError:
     """The error that lists every input that could not be decoded."""
     return UserError(
-        f"{type(source).__name__}: {len(skipped)} input(s) cannot be decoded:{listed(skipped.lines())}\n"
+        f"{type(source).__name__}: {len(skipped)} input(s) cannot be decoded:{indented_lines(skipped.lines())}\n"
         "Mend or remove them, or leave them out with data.on_bad=skip"
     )
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from leyden.data.array_files import write_json
-from leyden.data.index import listed
 from leyden.utils import code_digest as code
 from leyden.utils.errors import UserError
 from leyden.utils.parallel import parallel_map
+from leyden.utils.text import indented_lines
 
 DECODING = (
     1  # raise when the values decoded from the same bytes and arguments change: old columns are then redone
@@ -42,7 +42,7 @@ def digest_files(paths: Iterable[Path | str], root: Path, cache: Path) -> dict[s
     marks = {name: _mark(file) for name, file in files.items()}
     missing = [name for name, (size, _) in marks.items() if size < 0]
     if missing:
-        raise UserError(f"{len(missing)} file(s) are missing in {root}:{listed(missing)}")
+        raise UserError(f"{len(missing)} file(s) are missing in {root}:{indented_lines(missing)}")
     memory = cache / "digests" / f"{_digest(os.fsencode(root.resolve()))}.json"
     known, begun = _remembered(memory), time.time()
     fresh = [name for name, mark in marks.items() if known.get(name, [None])[:-1] != mark]

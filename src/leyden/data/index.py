@@ -11,7 +11,7 @@ from leyden.utils.errors import UserError, nearest
 
 TRAIN, VAL, TEST = 0, 1, 2
 SPLIT_NAMES = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "dev": VAL, "test": TEST}
-SHOWN = 20  # how many files or lines a message lists
+SHOWN = 20  # how many classes a message lists
 
 
 class PackedStrings(Sequence[str]):
@@ -151,9 +151,3 @@ def split_code(value: str, where: str) -> int:
     if code is None:
         raise UserError(f"{where}: split {value!r} is unknown: {nearest(value, SPLIT_NAMES)}")
     return code
-
-
-def listed(lines: Sequence[str]) -> str:
-    """The first `SHOWN` lines, one a line and indented, and how many more there are."""
-    more = f"\n  ... and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-    return "".join(f"\n  {line}" for line in lines[:SHOWN]) + more

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leyden.data.decode import BadInput, decode_audio, decode_image, decode_text
-from leyden.data.index import listed
 from leyden.data.spec import DataSpec
 from leyden.data.text_keys import bare_words
 from leyden.utils.errors import UserError
+from leyden.utils.text import indented_lines
 
 Values = NDArray[Any]  # one decoded input
 Shapes = Counter[tuple[int, ...]]
@@ -67,7 +67,7 @@ class Modality:
     def shape_advice(self, shapes: Shapes, examples: Mapping[tuple[int, ...], str]) -> str:
         """What to say of inputs that should have one shape and have several. examples: the name of one of each."""
         lines = [f"{shape}: {n} input(s), e.g. {examples[shape]}" for shape, n in shapes.most_common()]
-        return f"the inputs differ in shape, one is expected. Found:{listed(lines)}"
+        return f"the inputs differ in shape, one is expected. Found:{indented_lines(lines)}"
 
     def drawing(self, values: Values) -> Values:
         """What a sample is drawn from: a picture uint8 (C, H, W), or a curve (n,). Of (channels, steps): a picture."""
@@ -144,7 +144,7 @@ class Image(Modality):
             advice.append(f"data.source.size={shorter} (shorter side resized, centre cropped)")
         if len({shape[0] for shape in shapes}) > 1:
             advice.append("data.source.channels=3 (or 1 for grey)")
-        return f"the images differ in shape: give {' and '.join(advice)}. Found:{listed(lines)}"
+        return f"the images differ in shape: give {' and '.join(advice)}. Found:{indented_lines(lines)}"
 
     def from_array(self, values: Values, spec: DataSpec) -> list[Values]:
         """uint8 (H, W), (C, H, W) or (N, C, H, W) of the run's channels and size."""

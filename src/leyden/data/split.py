@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from leyden.data.index import SHOWN, TEST, TRAIN, VAL
 from leyden.data.iterative_split import iterative_folds
 from leyden.utils.errors import UserError, nearest
+from leyden.utils.text import and_more
 
 Rows = NDArray[np.int64]
 Labels = NDArray[Any]  # (N,) classes or other strata; (N, L) of 0 and 1, whether a row has each label
@@ -321,9 +322,8 @@ def _checked(labels: Labels, train: Rows, val: Rows, test: Rows) -> Splits:
     counts = _one_hot_sums(labels)
     unseen = np.flatnonzero((counts(test) > 0) & (counts(train) == 0)).tolist()
     if unseen:
-        listed = ", ".join(map(str, unseen[:SHOWN])) + (" and more" if len(unseen) > SHOWN else "")
         raise UserError(
-            f"split: no training row has class {listed} (counted from 0), which the test split has; choose"
-            " another split.seed, smaller shares, or leave these classes out"
+            f"split: no training row has class {and_more(unseen, SHOWN)} (counted from 0), which the test split "
+            "has; choose another split.seed, smaller shares, or leave these classes out"
         )
     return splits

@@ -7,6 +7,7 @@ from typing import Any
 
 from leyden.health.findings import Finding, Level
 from leyden.health.settings import DiagnosticsSettings
+from leyden.utils.text import and_more
 
 _LISTED = 3  # layers
 _CERTAIN = 3.0  # standard errors
@@ -102,7 +103,7 @@ def _frozen(epochs: Sequence[EpochStats]) -> Iterator[Finding]:
         yield Finding(
             "frozen_layers",
             "warning",
-            f"never updated: {_first_names(frozen)}: no gradient reaches them",
+            f"never updated: {and_more(frozen, _LISTED)}: no gradient reaches them",
             where=frozen[0],
             evidence={"layers": frozen},
         )
@@ -286,8 +287,3 @@ def _calibration(last: EpochStats, facts: ValidationFacts, policy: DiagnosticsSe
 def _last(epochs: Sequence[EpochStats], name: str) -> float:
     value = epochs[-1].get(name)
     return float("inf") if value is None else value
-
-
-def _first_names(names: Sequence[str]) -> str:
-    more = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")

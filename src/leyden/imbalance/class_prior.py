@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leyden.utils.errors import UserError
+from leyden.utils.text import percent
 
 Floats = NDArray[np.float64]
 Correction = tuple[Floats, Floats]  # (log weights (C,), offsets (C,))
@@ -119,8 +120,8 @@ class Ledger:
         undone = ", or ".join(f"{_PLAIN[part.partition('=')[0]]} instead of {part}" for part in parts)
         raise UserError(
             f"{' and '.join(parts)} correct the same class prior twice{when}: {classes[rare]!r} is "
-            f"{_percent(self.training[rare])} of the training samples, and the loss would see it as "
-            f"{_percent(phase.seen[rare])}; uniform is {_percent(1 / np.count_nonzero(self.training))}. "
+            f"{percent(self.training[rare], 2)} of the training samples, and the loss would see it as "
+            f"{percent(phase.seen[rare], 2)}; uniform is {percent(1 / np.count_nonzero(self.training), 2)}. "
             f"Take {undone}; allow_stacking=true insists"
         )
 
@@ -134,9 +135,9 @@ class Ledger:
                 span = "" if len(self.phases) == 1 else f", epochs {phase.first} to {phase.last}"
                 yield (
                     f"class prior ({', '.join(active)}{span}): {classes[rare]!r} is "
-                    f"{_percent(self.training[rare])} of the training samples, the loss sees "
-                    f"{_percent(phase.seen[rare])}; {classes[often]!r} {_percent(self.training[often])}, "
-                    f"seen as {_percent(phase.seen[often])}"
+                    f"{percent(self.training[rare], 2)} of the training samples, the loss sees "
+                    f"{percent(phase.seen[rare], 2)}; {classes[often]!r} {percent(self.training[often], 2)}, "
+                    f"seen as {percent(phase.seen[often], 2)}"
                 )
 
     def to_dict(self) -> dict[str, Any]:
@@ -210,7 +211,3 @@ def _phase(epoch: int, training: Floats, sampled: Floats, correction: Correction
     }
     rounded = {part: round(value, 6) for part, value in degrees.items()}
     return Phase(epoch, epoch, sampled, effective_prior(sampled, correction), rounded)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %"

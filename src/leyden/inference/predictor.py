@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leyden.utils.errors import UserError
+from leyden.utils.text import indented_lines
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,8 +100,7 @@ def _read(restored: "LoadedRun", files: Sequence[str]) -> tuple[list[str], list[
         except BadInput as error:
             bad.append(str(error))
     if bad:
-        more = f"\n  and {len(bad) - 20} more" if len(bad) > 20 else ""
-        raise UserError(f"{len(bad)} input(s) cannot be decoded:\n  " + "\n  ".join(bad[:20]) + more)
+        raise UserError(f"{len(bad)} input(s) cannot be decoded:{indented_lines(bad)}")
     return [name for name, _ in pieces], [values for _, values in pieces]
 
 

@@ -54,6 +54,16 @@ def si_number(value: float | None, unit: str = "") -> str:
     return f"{value:.3g} {_PREFIXES[prefix]}{unit}".rstrip()
 
 
+def percent_of(part: float, whole: float) -> str:
+    """One decimal, or one significant digit where that would read 0.0 %.
+
+    >>> percent_of(1, 8), percent_of(3, 10_000), percent_of(0, 0)
+    ('12.5 %', '0.03 %', '0.0 %')
+    """
+    share = 100 * part / whole if whole else 0.0
+    return f"{share:.1g} %" if 0 < share < 0.05 else f"{share:.1f} %"
+
+
 def plural(n: int, noun: str, many: str | None = None) -> str:
     """Format a count with its noun in singular or plural: `1 class`, `2 classes`."""
     return f"{n:,} {noun if n == 1 else many or noun + 's'}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from leyden.runs.records import Record, read, run_folders
 from leyden.utils.errors import UserError, nearest
+from leyden.utils.text import and_more
 
 _RUN_FILES = ("manifest.json", ".lock", "checkpoints")  # next to config.yaml, of a run without a result
 _MAX_LISTED = 5
@@ -29,9 +30,8 @@ def find_run(pattern: str, root: Path) -> Record:
     """
     folders = find_runs(pattern, root)
     if len(folders) > 1:
-        matches = ", ".join(str(folder) for folder in folders[:_MAX_LISTED])
-        more = f" and {len(folders) - _MAX_LISTED} more" if len(folders) > _MAX_LISTED else ""
-        raise UserError(f"{pattern}: {len(folders)} runs match, expected one: {matches}{more}")
+        matches = and_more(folders, _MAX_LISTED)
+        raise UserError(f"{pattern}: {len(folders)} runs match, expected one: {matches}")
     return read(folders[0])
 
 

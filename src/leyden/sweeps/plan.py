@@ -16,6 +16,7 @@ from leyden.runs.records import Record, find, flat
 from leyden.runs.run import COSMETIC, Run
 from leyden.utils.errors import UserError
 from leyden.utils.runtime import load_torch
+from leyden.utils.text import and_more
 
 _MAX_LISTED = 5  # errors, and job numbers of each error, listed in a message
 _NO_COST = (*COSMETIC, "seed", "experiment", "trainer.max_epochs")
@@ -93,8 +94,7 @@ def _format_errors(refused: Mapping[str, Sequence[int]], overrides: Sequence[Seq
     lines = []
     for message, numbers in list(refused.items())[:_MAX_LISTED]:
         own = " ".join(override for override in overrides[numbers[0] - 1] if override not in shared)
-        more = f" and {len(numbers) - _MAX_LISTED} more" if len(numbers) > _MAX_LISTED else ""
-        many = f"jobs {', '.join(map(str, numbers[:_MAX_LISTED]))}{more}"
+        many = f"jobs {and_more(numbers, _MAX_LISTED)}"
         one = f"job {numbers[0]} ({own})" if own else f"job {numbers[0]}"
         lines.append(f"{many if len(numbers) > 1 else one}: {message}")
     if len(refused) > _MAX_LISTED:

@@ -4,6 +4,8 @@ import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from leyden.utils.text import and_more
+
 
 class UserError(Exception):
     """An error that the user can fix: the command prints only the message and exits with status 2.
@@ -23,8 +25,8 @@ def nearest(name: str, valid: Iterable[object]) -> str:
         return "there are none"
     lower = {valid_name.lower(): valid_name for valid_name in names}
     close = [lower[match] for match in get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)]
-    listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-    return f"did you mean {close[0]!r}? There are: {listed}" if close else f"there are: {listed}"
+    valid_names = and_more(names, 20)
+    return f"did you mean {close[0]!r}? There are: {valid_names}" if close else f"there are: {valid_names}"
 
 
 def first_line(error: BaseException | None) -> str:

@@ -18,9 +18,9 @@ from leyden.data.table import Dense
 from leyden.data.tokenizers import Word
 from leyden.health.data import duplicates
 from leyden.health.data.checks import find_problems, quick_checks, run_checks
-from leyden.health.data.common import percent
 from leyden.health.findings import CheckResult, Finding
 from leyden.utils.errors import UserError
+from leyden.utils.text import percent
 from near_copies import layer
 
 ROWS = 400

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from leyden.data.fingerprint import digest_files
-from leyden.data.index import SPLIT_NAMES, Index, listed
+from leyden.data.index import SPLIT_NAMES, Index
 from leyden.data.sources.tables import read_table
 from leyden.data.targets import ClassReader, Columns, TargetReader, make_index
 from leyden.utils.errors import UserError, nearest
+from leyden.utils.text import indented_lines
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def read_manifest(
         if not os.path.isfile(base / name)  # noqa: PTH113
     ]
     if missing:
-        raise UserError(f"{manifest}: {len(missing)} file(s) are not in {base}:{listed(missing)}")
+        raise UserError(f"{manifest}: {len(missing)} file(s) are not in {base}:{indented_lines(missing)}")
     return Listing(
         str(manifest),
         base,

@@ -5,26 +5,16 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from leyden.data.datamodule import DataModule
+from leyden.utils.text import and_more
 
 EXAMPLES = 3  # examples in a message
 MAX_EVIDENCE = 20  # examples in the evidence
 SPLITS = ("train", "val", "test")
 
 
-def percent(share: float) -> str:
-    """A share as a percentage with three significant digits: 11.3 %, 0.05 %.
-
-    >>> percent(0.1134), percent(0.0005), percent(0.0)
-    ('11.3 %', '0.05 %', '0 %')
-    """
-    return f"{100 * share:.3g} %"
-
-
 def examples(names: Iterable[str], count: int) -> str:
     """The first names, and how many of `count` are not listed: "a, b, c and 4 more"."""
-    listed = list(names)[:EXAMPLES]
-    more = f" and {count - len(listed):,} more" if count > len(listed) else ""
-    return ", ".join(listed) + more
+    return and_more(list(names), EXAMPLES, count)
 
 
 def names_of(data: DataModule, rows: Sequence[int] | np.ndarray, most: int = MAX_EVIDENCE) -> list[str]:

@@ -11,9 +11,10 @@ import numpy as np
 from leyden.data.datamodule import DataModule
 from leyden.data.table import Dense, FileColumn, Ragged
 from leyden.data.text_keys import bare_words
-from leyden.health.data.common import MAX_EVIDENCE, SPLITS, examples, names_of, percent, split_codes
+from leyden.health.data.common import MAX_EVIDENCE, SPLITS, examples, names_of, split_codes
 from leyden.health.findings import CheckResult, Finding, Level
 from leyden.utils.parallel import parallel_map
+from leyden.utils.text import percent
 
 LEAK_WARNING, LEAK_ERROR = 0.001, 0.01  # of validation and test rows
 CONFLICT_WARNING = 0.001  # of all rows

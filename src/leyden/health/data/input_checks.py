@@ -8,9 +8,10 @@ import numpy as np
 from leyden.data.datamodule import DataModule
 from leyden.data.table import Ragged
 from leyden.data.tokenizers import UNKNOWN_ID
-from leyden.health.data.common import MAX_EVIDENCE, SPLITS, examples, names_of, percent, split_codes
+from leyden.health.data.common import MAX_EVIDENCE, SPLITS, examples, names_of, split_codes
 from leyden.health.data.input_stats import InputStats
 from leyden.health.findings import CheckResult, Finding, Level
+from leyden.utils.text import percent
 
 BAD_WARNING = 0.01  # of all inputs, if data.on_bad=skip removes them
 CONSTANT_WARNING, CONSTANT_ERROR = 0.001, 0.1  # of the inputs of train, val and test

@@ -6,12 +6,13 @@ import torch
 from leyden.data.datamodule import DataModule
 from leyden.data.text_keys import bare_words
 from leyden.health.data import near_duplicates_audio, near_duplicates_image, near_duplicates_text
-from leyden.health.data.common import MAX_EVIDENCE, SPLITS, examples, percent, split_codes
+from leyden.health.data.common import MAX_EVIDENCE, SPLITS, examples, split_codes
 from leyden.health.data.duplicates import raw_inputs
 from leyden.health.data.input_stats import InputStats
 from leyden.health.data.near_duplicates_audio import Waves
 from leyden.health.data.nearest_neighbors import Pairs
 from leyden.health.findings import CheckResult, Finding, Level
+from leyden.utils.text import percent
 
 WARNING = (
     0.001  # of validation and test rows, as for exact duplicates; never an error: similarity is no proof

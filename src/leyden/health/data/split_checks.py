@@ -7,8 +7,9 @@ from scipy.special import chdtrc
 
 from leyden.data.datamodule import DataModule
 from leyden.data.split import KFold
-from leyden.health.data.common import SPLITS, examples, percent
+from leyden.health.data.common import SPLITS, examples
 from leyden.health.findings import CheckResult, Finding, Level
+from leyden.utils.text import percent
 
 MIN_SAMPLES = 5  # training samples of a class
 RARE = 0.1  # expected samples of a class in a batch

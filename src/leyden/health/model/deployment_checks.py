@@ -11,6 +11,7 @@ from torch.export import export as torch_export
 from leyden.health.findings import CheckResult, check_failed
 from leyden.health.model.model_under_test import ModelUnderTest
 from leyden.modules.standalone import preserved_state
+from leyden.utils.text import percent
 
 _CLOSE = 1e-4  # of the largest logit
 _CLOSE_BFLOAT16 = 0.1  # the same in bfloat16, which has three digits
@@ -61,12 +62,12 @@ def bfloat16(subject: ModelUnderTest) -> CheckResult:
         )
     gap = _distance(half.float(), plain)
     if gap <= _CLOSE_BFLOAT16 and half.isfinite().all():
-        return CheckResult(name, f"logits differ by {100 * gap:.2g} % of the largest")
+        return CheckResult(name, f"logits differ by {percent(gap, 2)} of the largest")
     return check_failed(
         name,
         "half_precision",
         "warning",
-        f"under bf16 autocast logits differ by {100 * gap:.2g} % of the largest: compute sums, norms and "
+        f"under bf16 autocast logits differ by {percent(gap, 2)} of the largest: compute sums, norms and "
         "exponentials in float32 (.float())",
     )
 

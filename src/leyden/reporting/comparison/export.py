@@ -18,6 +18,7 @@ from leyden.reporting.comparison.terminal import (
     format_p,
     format_signed,
     format_test,
+    share_text,
     verdict,
 )
 from leyden.reporting.format import UNKNOWN, number
@@ -112,7 +113,7 @@ def _comparison_row(row: Row, report: Report) -> Sequence[str]:
 def _effect_rows(part: Part) -> Iterator[Sequence[str]]:
     for share in part.effects.keys:
         for index, level in enumerate(share.levels):
-            first = (share.names[0], f"{share.share:.1%}", format_p(share.p)) if not index else ("", "", "")
+            first = (share.names[0], share_text(share), format_p(share.p)) if not index else ("", "", "")
             yield [
                 *first,
                 level.value,
@@ -120,7 +121,7 @@ def _effect_rows(part: Part) -> Iterator[Sequence[str]]:
                 f"[{format_signed(level.low)}, {format_signed(level.high)}]",
             ]
     for pair in part.effects.pairs:
-        yield [" x ".join(pair.names), f"{pair.share:.1%}", format_p(pair.p), "", "", ""]
+        yield [" x ".join(pair.names), share_text(pair), format_p(pair.p), "", "", ""]
 
 
 def table(report: Report) -> str:

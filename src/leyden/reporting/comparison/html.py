@@ -27,6 +27,7 @@ from leyden.reporting.comparison.terminal import (
     format_signed,
     format_test,
     is_warning,
+    share_text,
     verdict,
 )
 from leyden.reporting.format import number, plural
@@ -190,13 +191,13 @@ def _effects(part: Part, place: int) -> str:
         for first, level in enumerate(share.levels)
     ]
     for pair in part.effects.pairs:
-        cells = cell(" x ".join(pair.names), "") + cell(f"{pair.share:.1%}", "n", f"#p{place}")
+        cells = cell(" x ".join(pair.names), "") + cell(share_text(pair), "n", f"#p{place}")
         rows.append(cells + cell(format_p(pair.p), "n", f"#p{place}") + "<td></td>" * 4)
     return table([*header, ("groups", "w")], rows)
 
 
 def _effect_cells(share: Share, level: Level, first: bool, part: Part, place: int) -> str:
-    of_key = [share.names[0], f"{share.share:.1%}", format_p(share.p)] if first else [""] * 3
+    of_key = [share.names[0], share_text(share), format_p(share.p)] if first else [""] * 3
     groups = _with_value(part, share.names[0], level.value)
     to = f"#g{groups[0].number}" if groups else f"#p{place}"
     links = " ".join(f'<a href="#g{row.number}">#{row.number}</a>' for row in groups[:_MAX_LINKS])

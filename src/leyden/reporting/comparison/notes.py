@@ -10,6 +10,7 @@ from leyden.reporting.comparison.statistics import LEVEL
 from leyden.reporting.format import number, plural
 from leyden.runs.query import UNSET
 from leyden.runs.records import Record
+from leyden.utils.text import and_more
 
 _MAX_NAMES = 5  # runs listed by name; of the others only the number is given
 
@@ -129,5 +130,4 @@ def _example(part: Part) -> str:
 
 def names(records: Sequence[Record]) -> str:
     """List a few runs by name, and the number of the others."""
-    listing = ", ".join(record.name for record in records[:_MAX_NAMES])
-    return listing + (f" and {len(records) - _MAX_NAMES:,} more" if len(records) > _MAX_NAMES else "")
+    return and_more([record.name for record in records], _MAX_NAMES)

@@ -183,11 +183,13 @@ def _effects(part: Part) -> RenderableType:
         table.add_column(name, justify=side, overflow="fold", no_wrap=side == "right")  # type: ignore[arg-type]
     for share in part.effects.keys[:_MAX_EFFECTS]:
         for index, level in enumerate(share.levels[:_MAX_EFFECTS]):
-            first = (text(share.names[0]), _percent(share), format_p(share.p)) if not index else ("", "", "")
+            first = (
+                (text(share.names[0]), share_text(share), format_p(share.p)) if not index else ("", "", "")
+            )
             limits = f"[{format_signed(level.low)}, {format_signed(level.high)}]"
             table.add_row(*first, text(level.value), format_signed(level.difference), limits)
     for pair in part.effects.pairs[:_MAX_EFFECTS]:
-        table.add_row(text(" x ".join(pair.names)), _percent(pair), format_p(pair.p), "", "", "")
+        table.add_row(text(" x ".join(pair.names)), share_text(pair), format_p(pair.p), "", "", "")
     residual = (
         f"share of the variance of the runs; residual (seeds and higher orders) {part.effects.residual:.0%}; "
     )
@@ -196,7 +198,8 @@ def _effects(part: Part) -> RenderableType:
     )
 
 
-def _percent(share: Share) -> str:
+def share_text(share: Share) -> str:
+    """Of the runs' variance."""
     return f"{share.share:.1%}"
 
 

@@ -15,7 +15,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from leyden.reporting.format import count, duration, number, plural
+from leyden.reporting.format import count, duration, number, percent_of, plural
 from leyden.reporting.terminal.layout import Column, note, plain_table, text
 from leyden.reporting.terminal.run_result import MOST_CLASSES, WORST, result_table
 
@@ -141,7 +141,7 @@ def counts_table(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]
     total = sum(counts[first])
 
     def row(name: Text, numbers: Sequence[int]) -> None:
-        table.add_row(name, count(numbers[0]), _percent(numbers[0], total), *map(count, numbers[1:]))
+        table.add_row(name, count(numbers[0]), percent_of(numbers[0], total), *map(count, numbers[1:]))
 
     order = _frequent_and_rare(counts[first])
     for place, c in enumerate(order):
@@ -151,12 +151,6 @@ def counts_table(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]
     table.add_section()
     row(text("all", "bold"), [sum(of_split) for of_split in counts.values()])
     return Group(table, note(_imbalance(first, counts[first], class_names)))
-
-
-def _percent(part: int, whole: int) -> str:
-    """Format a percentage with one decimal, or one significant digit if that would be 0.0 %."""
-    share = 100 * part / whole if whole else 0.0
-    return f"{share:.1g} %" if 0 < share < 0.05 else f"{share:.1f} %"
 
 
 def _frequent_and_rare(counts: Sequence[int]) -> list[int]:
