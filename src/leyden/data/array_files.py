@@ -1,6 +1,5 @@
-"""Files of the cache: arrays written as a stream, folders and files that appear whole or not at all."""
+"""Files of the cache: arrays written as a stream, folders that appear whole or not at all."""
 
-import json
 import shutil
 import time
 import uuid
@@ -77,17 +76,6 @@ def _sweep(parent: Path) -> None:
             continue
         if abandoned:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write `content` so that a reader sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_text(json.dumps(content))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def open_array(path: Path) -> np.ndarray:

@@ -13,13 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from leyden.data.array_files import ArrayWriter, new_folder, open_array, write_json
+from leyden.data.array_files import ArrayWriter, new_folder, open_array
 from leyden.data.decode import BadInput
 from leyden.data.index import Index, PackedStrings, Source
 from leyden.data.modalities import Modality, modality_of
 from leyden.data.table import Dense, FileColumn, Ragged, SkippedInputs, Table
 from leyden.data.targets import verify
 from leyden.utils.errors import UserError
+from leyden.utils.files import write_json
 from leyden.utils.parallel import parallel_map
 from leyden.utils.text import indented_lines
 
@@ -211,7 +212,7 @@ def _write(folder: Path, index: Index, stored: dict[str, Any], skipped: SkippedI
         "skipped": [skipped.names, skipped.reasons],
         **stored,
     }
-    write_json(folder / "table.json", description)
+    write_json(folder / "table.json", description, indent=None, default=None)
 
 
 def _stored(folder: Path, fingerprint: str, source: Source, limit_gb: float) -> Table | None:

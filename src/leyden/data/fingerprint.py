@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from leyden.data.array_files import write_json
 from leyden.utils import code_digest as code
 from leyden.utils.errors import UserError
+from leyden.utils.files import write_json
 from leyden.utils.parallel import parallel_map
 from leyden.utils.text import indented_lines
 
@@ -52,7 +52,9 @@ def digest_files(paths: Iterable[Path | str], root: Path, cache: Path) -> dict[s
     )
     settled = [name for name in fresh if marks[name][1] < (begun - SETTLED) * 1e9]
     if settled:
-        write_json(memory, {**known, **{name: [*marks[name], found[name]] for name in settled}})
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        content = {**known, **{name: [*marks[name], found[name]] for name in settled}}
+        write_json(memory, content, indent=None, default=None)
     return found
 
 
