@@ -72,8 +72,8 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Stratified:
-    """Random rows, the same shares of every class; a split that the data set has is not looked at."""
+class _Shares:
+    """Which shares of the rows go to validation and test, and the seed of the draw."""
 
     val: Share = 0.1
     test: Share = 0.2
@@ -82,6 +82,11 @@ class Stratified:
     def __post_init__(self) -> None:
         """Raises UserError for shares that leave nothing to train on."""
         _check_shares({"val": self.val, "test": self.test})
+
+
+@dataclass(frozen=True)
+class Stratified(_Shares):
+    """Random rows, the same shares of every class; a split that the data set has is not looked at."""
 
     def __call__(
         self, labels: Labels, given: Codes | None, group: Groups | None, group_names: tuple[str, ...]
@@ -106,16 +111,8 @@ class Auto(Stratified):
 
 
 @dataclass(frozen=True)
-class Grouped:
+class Grouped(_Shares):
     """Whole groups (speaker, patient, author) to one side; shares and classes as near as the groups allow."""
-
-    val: Share = 0.1
-    test: Share = 0.2
-    seed: Seed = 0
-
-    def __post_init__(self) -> None:
-        """Raises UserError for shares that leave nothing to train on."""
-        _check_shares({"val": self.val, "test": self.test})
 
     def __call__(
         self, labels: Labels, given: Codes | None, group: Groups | None, group_names: tuple[str, ...]

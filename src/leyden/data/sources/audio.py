@@ -17,7 +17,7 @@ from leyden.data.decode import AUDIO_ENDINGS, audio_rate, decode_audio
 from leyden.data.fingerprint import digest_files, fingerprint
 from leyden.data.index import TEST, TRAIN, VAL, Index
 from leyden.data.sources.download import ensure, fetch_file
-from leyden.data.sources.file_lists import Listing, folder_at, read_manifest, scan
+from leyden.data.sources.file_lists import Listing, folder_at, manifest_digests, read_manifest, scan
 from leyden.data.targets import ClassReader, TargetReader
 from leyden.utils.errors import UserError
 from leyden.utils.parallel import parallel_map
@@ -124,9 +124,7 @@ class AudioManifest(AudioFolder):
 
     def fingerprint(self, cache: Path) -> str:
         """Of the manifest's and the files' content, the columns, rate and length."""
-        manifest = Path(self._manifest[0]).expanduser()
-        digests = self._listing.digests(cache)
-        digests["(manifest)"] = digest_files([manifest], manifest.parent, cache)[manifest.name]
+        digests = manifest_digests(self._listing, self._manifest[0], cache)
         return fingerprint(self, {**self._arguments(), "columns": self._manifest[2:]}, digests)
 
 

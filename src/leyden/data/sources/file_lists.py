@@ -153,3 +153,11 @@ def read_manifest(
         None if group_column is None else table.column(group_column, "data.source.group_column"),
         reader or ClassReader(),
     )
+
+
+def manifest_digests(listing: Listing, csv: str, cache: Path) -> dict[str, str]:
+    """Content digests of the files that a manifest lists, and of the manifest itself."""
+    manifest = Path(csv).expanduser()
+    digests = listing.digests(cache)
+    digests["(manifest)"] = digest_files([manifest], manifest.parent, cache)[manifest.name]
+    return digests

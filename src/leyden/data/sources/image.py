@@ -14,7 +14,7 @@ from leyden.data.decode import IMAGE_ENDINGS, decode_image, image_size
 from leyden.data.fingerprint import digest_files, fingerprint
 from leyden.data.index import TEST, TRAIN, Index, NumberedNames, split_code
 from leyden.data.sources.download import ensure
-from leyden.data.sources.file_lists import Listing, file_at, read_manifest, scan
+from leyden.data.sources.file_lists import Listing, file_at, manifest_digests, read_manifest, scan
 from leyden.data.sources.formats import read_cifar_batch, read_idx, read_jpeg_archive
 from leyden.data.targets import ClassReader, TargetReader, make_index, verify
 from leyden.utils.errors import UserError
@@ -321,7 +321,5 @@ class ImageManifest(ImageFolder):
         """Of the manifest's and the files' content, the columns, size and channels."""
         arguments = {"size": self._size, "channels": self._channels, "columns": self._manifest[2:]}
         arguments |= self._reader.settings()
-        manifest = Path(self._manifest[0]).expanduser()
-        digests = self._listing.digests(cache)
-        digests["(manifest)"] = digest_files([manifest], manifest.parent, cache)[manifest.name]
+        digests = manifest_digests(self._listing, self._manifest[0], cache)
         return fingerprint(self, arguments, digests)
