@@ -86,6 +86,7 @@ class EpochSampler:
         self.policy, self.seed, self.epochs = policy, seed, epochs
         self._length = length or policy.length(self.counts)
         narrow = np.uint16 if num_classes <= 2**16 else np.int64  # NumPy sorts 16-bit keys by radix
+        # rows of class c: members[starts[c] : starts[c + 1]], in their own order
         self._members = np.argsort(labels.astype(narrow), kind="stable").astype(np.int32)
         self._starts = np.concatenate([[0], np.cumsum(self.counts)])
         self._before: tuple[int, NDArray[np.int64]] = (0, np.zeros(num_classes, np.int64))
@@ -130,6 +131,8 @@ class EpochSampler:
         quotas = whole.astype(np.int64)
         missing = self._length - int(quotas.sum())
         if missing:
+            # systematic sampling: the parts are laid end to end over 0 .. missing, and a class gets one
+            # more draw for each of the points 1 - start, 2 - start, ... that lies in its stretch
             open_ = np.flatnonzero(part > _SNAP)
             edges = np.cumsum(part[open_])
             edges *= missing / edges[-1]
@@ -171,6 +174,7 @@ class EpochSampler:
             self._begun[c] = (last, blocks[-1])  # the next epoch goes on in this block
         else:
             self._begun.pop(c, None)
+        # draws number first .. first + count - 1 lie from place first % size on in these blocks
         places = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
         skip = first % size
         return members[places[skip : skip + count]]
@@ -199,8 +203,10 @@ def bucket_rows(
     full = len(order) // batch * batch
     head = order[:full]
     windows = np.arange(full) // (batch * window)
+    # (batches, batch): by window, inside it by length; lexsort is stable, and its last key comes first
     head = head[np.lexsort((lengths[head], windows))].reshape(-1, batch)
     ticket = np.random.default_rng([seed, _BATCHES, epoch]).random(len(head))
+    # the batches of a window in the order of their random tickets, the windows as they were
     shuffled = head[np.lexsort((ticket, windows[::batch]))]
     return np.concatenate([shuffled.ravel(), order[full:]])
 

@@ -168,7 +168,9 @@ def effective_prior(sampled: Floats, correction: Correction | None) -> Floats:
         return sampled / sampled.sum()
     log_weights, offsets = correction
     with np.errstate(divide="ignore"):
+        # equation (1) in logarithms, (C,): log q_c + log w_c - o_c, and -inf for a class that is never drawn
         logs = np.log(sampled) + np.where(sampled > 0, log_weights - offsets, 0.0)
+    # softmax over the classes
     shares = np.exp(logs - logs.max())
     return np.asarray(shares / shares.sum(), dtype=np.float64)
 
@@ -183,6 +185,7 @@ def correction_degree(training: Floats, now: Floats) -> float:
     x = np.log(training[there])
     x -= x.mean()
     moved = np.log(now[there] / training[there])
+    # -sum x y / sum x^2, with x = log(training) and y = log(now / training), both centred
     spread = float(x @ x)
     return float(-(x @ (moved - moved.mean())) / spread) if spread > 1e-12 else 0.0
 

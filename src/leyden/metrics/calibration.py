@@ -37,6 +37,7 @@ def interval(gaps: NDArray[np.float64], resampled: NDArray[np.float64], n: int) 
     """
     value = float(error(gaps, n))
     spread = error(resampled, n)
+    # (R,): sum over bins of |resampled gap - gap| / n, how far ECE may lie from the truth
     noise = error(resampled - gaps, n)
     low = max(0.0, value - float(np.percentile(noise, 97.5)))
     high = min(1.0, value + float(np.percentile(spread, 97.5) - spread.mean()))

@@ -139,6 +139,7 @@ class _Split:
         """Macro AUROC and average precision (..., 2) of weights (..., N), over the classes that have them."""
         areas = np.array([ranking.areas(ranked, weights) for ranked in self.ranked])  # (classes, 2, ...)
         defined = ~np.isnan(areas)
+        # mean over the classes where it is defined: (classes, 2, ...) -> (2, ...) -> (..., 2)
         return np.moveaxis(confusion.divide(np.where(defined, areas, 0.0).sum(0), defined.sum(0)), 0, -1)
 
     def group_recalls(self, members: Mapping[str, NDArray[np.bool_]]) -> dict[str, float]:

@@ -14,6 +14,7 @@ Ints = NDArray[np.int64]
 
 def confusion_matrix(labels: Ints, predicted: Ints, classes: int) -> Ints:
     """int64 (C, C): rows are the true classes, columns the predicted ones."""
+    # cell (label, predicted) has the number label * C + predicted
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
@@ -71,6 +72,8 @@ class Counts:
         """
         n = self.support.sum(-1, dtype=np.float64)
         support, predicted = self.support.astype(np.float64), self.predicted.astype(np.float64)
+        # R_K = (n h - sum_k s_k p_k) / sqrt((n^2 - sum_k s_k^2) (n^2 - sum_k p_k^2)), (...)
+        # with h hits in all, s_k samples of class k, p_k answers k
         covariance = n * self.hits.sum(-1) - (support * predicted).sum(-1)
         of_labels = n**2 - (support**2).sum(-1)
         of_predictions = n**2 - (predicted**2).sum(-1)
@@ -99,6 +102,7 @@ def resample(confusion: Ints, times: int, rng: np.random.Generator) -> Counts:
 
     def sums(keys: Ints) -> Ints:
         """(times, C): drawn cells added up by their key."""
+        # cells sorted by key; each run of one key, from its start to the next, is added up: (times, keys present)
         order = np.argsort(keys, kind="stable")
         present, starts = np.unique(keys[order], return_index=True)
         out = np.zeros((times, len(confusion)), dtype=np.int64)

@@ -26,6 +26,7 @@ def wilson(hits: int, n: int) -> Estimate:
     if n == 0:
         return Estimate(None)
     share, spread = hits / n, Z**2 / n
+    # (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n); spread is z^2 / n
     centre = (share + spread / 2) / (1 + spread)
     half = Z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
     # at 0 and n hits an end equals the share exactly, which rounding would miss

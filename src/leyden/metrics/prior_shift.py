@@ -48,6 +48,7 @@ def shift_prior(confusion: ArrayLike, prior: ArrayLike) -> ShiftedMetrics:
     shares = np.where(tested > 0, wanted, 0.0)
     if not shares.sum() > 0:
         raise ValueError("prior: no class that was tested has a share")
+    # J[c, k] = prior_c n[c, k] / n_c, (C, C): a row that was not tested has prior 0
     joint = Counts.of((shares / shares.sum() / np.maximum(tested, 1))[:, None] * counts)
     precision = joint.precision()
     there = precision[(joint.support > 0) & ~np.isnan(precision)]
@@ -65,6 +66,7 @@ def _mcc(joint: Counts) -> float:
     """As `Counts.mcc`, of shares: whether a variance is 0 is a matter of rounding here."""
     prior: Floats = joint.support / joint.support.sum()
     called: Floats = joint.predicted / joint.predicted.sum()
+    # 1 - sum_c p_c^2, written as sum_c p_c (1 - p_c), which does not lose digits where one share is nearly 1
     of_labels, of_answers = (float(shares @ (1 - shares)) for shares in (prior, called))
     if of_labels < _ROUNDING:
         return float("nan")

@@ -56,12 +56,15 @@ def areas(ranked: Ranked, weights: NDArray[np.integer]) -> tuple[NDArray[np.floa
     total, hits = _running(weights.take(ranked.order, -1)), _running(own)
     positives = hits[..., -1].astype(np.float64)
     negatives = total[..., -1] - positives
+    # for each positive (..., P): all samples, and the positives, that score as much as it or more
     called, true = total.take(ranked.until, -1), hits.take(ranked.last, -1)
     precision = true / np.maximum(called, 1)  # called is 0 only where the positive itself counts 0
+    # negatives at or above it, plus negatives above it: twice the number above, a tie counting one half
     not_below = (called - true) + (total.take(ranked.above, -1) - hits.take(ranked.first, -1)).astype(
         np.float64
     )
     with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0: there is none, and so says NaN
+        # sum_i w_i precision_i / sum_i w_i;  1 - AUROC = sum_i w_i (negatives above i) / (positives * negatives)
         average_precision = np.vecdot(own, precision) / positives
         lost = np.vecdot(own, not_below) / 2 / positives / negatives
     return 1 - lost, average_precision

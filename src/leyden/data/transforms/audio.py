@@ -50,6 +50,7 @@ class Gain(nn.Module):
 
     def forward(self, given: Input, draws: SampleRandom) -> Input:
         """Waveforms (B, T) to float of the same shape; not clipped."""
+        # (B, 1) decibels of amplitude: a factor of 10^(level / 20)
         level = (2 * draws.uniform("gain") - 1) * self.db
         return given._replace(values=as_float(given.values) * torch.pow(10.0, level / 20))
 
@@ -74,6 +75,7 @@ class Noise(nn.Module):
     def forward(self, given: Input, draws: SampleRandom) -> Input:
         """Waveforms (B, T) to float of the same shape."""
         x, lengths = as_float(given.values), lengths_of(given)
+        # (B, 1): mean power P of a clip; noise of power P / 10^(snr / 10)
         power = x.square().sum(dim=1, keepdim=True) / lengths[:, None].clamp(min=1)
         snr = self.low + (self.high - self.low) * draws.uniform("noise.snr")
         amplitude = torch.sqrt(3 * power * torch.pow(10.0, -snr / 10))  # -a .. a has variance a^2 / 3
@@ -96,6 +98,7 @@ class TimeShift(nn.Module):
         x, lengths = given.values, lengths_of(given)[:, None]
         shift = ((2 * draws.uniform("time_shift") - 1) * self.fraction * lengths).round().long()
         time = torch.arange(x.shape[1], device=x.device)
+        # (B, T): where each output sample is read from; what comes from outside the clip is 0
         source = time - shift
         keep = (source >= 0) & (source < lengths) & (time < lengths)
         return given._replace(values=x.gather(1, source.clamp_(0, x.shape[1] - 1)) * keep)
@@ -122,10 +125,12 @@ class Speed(nn.Module):
         x, lengths = as_float(given.values), lengths_of(given)[:, None]
         one = 1 << self.STEP_BITS
         factor = 1 + (2 * draws.uniform("speed") - 1) * self.change
+        # how far the input advances for one sample of the output, in units of 2^-16 sample
         step = (factor * one).round().long().clamp(min=math.ceil((1 - self.change) * one))
         after = ((lengths << self.STEP_BITS) // step).clamp(min=1)
         width = math.ceil(x.shape[1] / (1 - self.change))
         place = torch.arange(width, device=x.device) * step
+        # whole part: the two neighbours (B, width); what is left over: the weight of the right one
         left = (place >> self.STEP_BITS).minimum(lengths - 1).clamp_(min=0)
         right = (left + 1).minimum(lengths - 1).clamp_(min=0)
         share = (place & (one - 1)).to(x.dtype) / one
@@ -175,8 +180,10 @@ def _stretches(u: Tensor, total: Tensor, widest: Tensor, size: int) -> Tensor:
     u (B, 2 k) gives each stretch's width, 0 .. `widest` (B, 1), and its place.
     """
     share, place = u.chunk(2, dim=1)
+    # (B, k): widths uniform on 0 .. widest, starts uniform on 0 .. total - width
     width = torch.floor(share * (widest + 1))
     start = torch.floor(place * (total - width + 1))
+    # (B, k, size), then whether any of the k stretches holds an entry
     index = torch.arange(size, device=u.device)
     return ((index >= start[:, :, None]) & (index < (start + width)[:, :, None])).any(dim=1)
 
@@ -189,8 +196,10 @@ def _hz_to_mel(hz: float) -> float:
 def mel_filters(sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float) -> Tensor:
     """float64 (n_mels, n_fft // 2 + 1): triangles evenly spaced in mel from fmin to fmax, of area 1."""
     mel = torch.linspace(_hz_to_mel(fmin), _hz_to_mel(fmax), n_mels + 2, dtype=torch.float64)
+    # (n_mels + 2,) in Hz: the inverse of `_hz_to_mel`; filter m rises from edge m to m + 1 and falls to m + 2
     edges = torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp((mel - 15) * (math.log(6.4) / 27)))
     hz = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * sample_rate / n_fft
+    # (n_mels, 1) against hz (n_fft // 2 + 1,)
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     triangles = torch.minimum((hz - left) / (centre - left), (right - hz) / (right - centre)).clamp(min=0)
     return triangles * 2 / (right - left)
@@ -235,6 +244,7 @@ class LogMel(nn.Module):
         self.n_mels, self.normalize = n_mels, normalize
         samples = max(1, round(sample_rate * window_ms / 1000))
         self.hop = max(1, round(sample_rate * hop_ms / 1000))
+        # the next power of two, at least 2
         self.n_fft = 1 << (samples - 1).bit_length() if samples > 1 else 2
         filters = mel_filters(sample_rate, self.n_fft, n_mels, fmin, top)
         if (empty := int((filters.sum(dim=1) == 0).sum())) > 0:
@@ -282,12 +292,14 @@ class LogMel(nn.Module):
         for given in batches:
             mel, lengths = self._log_mel(given)
             mel = mel.double() * valid(lengths, mel.shape[-1])[:, None, :]
+            # (2, n_mels): sum and sum of squares
             total += torch.stack((mel.sum((0, 2)), mel.square().sum((0, 2)))).cpu()
             count += int(lengths.sum())
         if count == 0:
             raise UserError("LogMel: there is no training clip to take mean and deviation from")
         mean, square = total / count
         self.mean.copy_(mean[:, None])
+        # sqrt(E[x^2] - E[x]^2)
         self.std.copy_((square - mean.square()).clamp(min=0).sqrt().clamp(min=self.STD_FLOOR)[:, None])
 
     def facts(self) -> dict[str, Any]:
@@ -298,6 +310,7 @@ class LogMel(nn.Module):
 def _standardize(mel: Tensor, inside: Tensor, lengths: Tensor, floor: float) -> Tensor:
     """mel (B, bins, frames) less each clip's mean, over its deviation; both of the frames `inside`."""
     count = (lengths * mel.shape[1])[:, None, None]
+    # mean and variance of each clip over its own bins * length entries, (B, 1, 1)
     centred = mel - (mel * inside).sum((1, 2), keepdim=True) / count
     variance = (centred * inside).square().sum((1, 2), keepdim=True) / count
     return centred / variance.sqrt().clamp(min=floor)

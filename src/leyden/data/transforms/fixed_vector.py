@@ -132,6 +132,7 @@ class NGrams(nn.Module):
         found = torch.zeros(len(ids), 1 << self.bits, device=ids.device)
         key = torch.zeros_like(ids)
         for n in range(1, min(self.longest, ids.shape[1]) + 1):
+            # (B, T - n + 1): a rolling polynomial hash, key_n(t) = key_(n-1)(t) * odd + id(t + n - 1), mod 2^64
             key = key[:, : ids.shape[1] - n + 1] * _ODD + ids[:, n - 1 :]
             if n >= self.shortest:
                 within = valid(lengths - n + 1, key.shape[1])
@@ -181,6 +182,7 @@ class Bands(nn.Module):
         power = made.values[:, 0]
         within = valid(made.lengths, power.shape[-1])[:, None]
         count = made.lengths[:, None]
+        # (B, n_mels), over the frames within each clip
         mean = (power * within).sum(2) / count
         spread = ((power - mean[..., None]) * within).square().sum(2) / count
         return torch.stack((mean, spread.sqrt()), dim=1)

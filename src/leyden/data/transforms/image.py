@@ -50,6 +50,7 @@ class RandomCrop(nn.Module):
         offset = draws.integers("random_crop", 2 * p + 1, 2)
         rows = offset[:, :1] + torch.arange(h, device=x.device)
         columns = offset[:, 1:] + torch.arange(w, device=x.device)
+        # (B, 1, H * W): the number of each pixel in the padded image, row * (w + 2 p) + column
         index = (rows[:, :, None] * (w + 2 * p) + columns[:, None, :]).view(b, 1, h * w)
         padded = F.pad(x, (p, p, p, p)).flatten(2)
         return given._replace(values=padded.gather(2, index.expand(b, c, h * w)).view(b, c, h, w))
@@ -116,9 +117,11 @@ class Affine(nn.Module):
         shift_y = (2 * u[:, 4] - 1) * (self.translate * height)
         x = torch.arange(width, device=u.device) - (width - 1) / 2 - shift_x  # (B, 1, W)
         y = torch.arange(height, device=u.device)[:, None] - (height - 1) / 2 - shift_y  # (B, H, 1)
+        # the inverse: rotation by -angle and scale 1 / factor, then the shear taken off along x
         cos, sin = torch.cos(angle) / factor, torch.sin(angle) / factor
         back_y = cos * y - sin * x
         back_x = cos * x + sin * y - torch.tan(shear) * back_y
+        # pixels from the centre -> grid_sample's -1 .. 1
         return torch.stack((back_x * (2 / width), back_y * (2 / height)), dim=-1)
 
 
@@ -151,6 +154,7 @@ class Erasing(nn.Module):
         height, width = given.values.shape[-2:]
         u = draws.uniform("erasing", 5)[:, :, None]
         area = (self.area[0] + (self.area[1] - self.area[0]) * u[:, 0]) * (height * width)
+        # sqrt(ratio), so that height = sqrt(area) * stretch and width = sqrt(area) / stretch; (B, 1)
         stretch = torch.exp((self.log_ratio[0] + (self.log_ratio[1] - self.log_ratio[0]) * u[:, 1]) / 2)
         rows = _interval(torch.sqrt(area) * stretch, u[:, 2], height)
         columns = _interval(torch.sqrt(area) / stretch, u[:, 3], width)
@@ -205,12 +209,14 @@ class Normalize(nn.Module):
         count = 0
         for given in batches:
             x = given.values.double()
+            # (2, C): sum and sum of squares
             total += torch.stack((x.sum((0, 2, 3)), x.square().sum((0, 2, 3)))).cpu()
             count += x.numel() // channels
         if count == 0:
             raise UserError("augment: there is no training image to take mean and deviation from")
         mean, square = total / count
         std = (square - mean.square()).clamp(min=0).sqrt().clamp(min=self.STD_FLOOR)
+        # (x - mean) / std = x * scale + shift
         self.scale.copy_((1 / std)[:, None, None])
         self.shift.copy_((-mean / std)[:, None, None])
 

@@ -51,11 +51,13 @@ class Mixup(nn.Module):
     def _partner(self, draws: SampleRandom) -> Tensor:
         """int64 (B,): the next sample in the ring that sorting by a random key makes."""
         order = draws.uniform("mixup.order").squeeze(1).argsort(stable=True)
+        # partner[order[k]] = order[k + 1], and the last one's is the first
         return torch.empty_like(order).index_copy_(0, order, order.roll(-1))
 
     def _weight(self, draws: SampleRandom) -> Tensor:
         """float32 (B,): Beta's quantile at a uniform number, read from the table of its lower half."""
         u = draws.uniform("mixup.weight").squeeze(1)
+        # Beta(a, a) is symmetric: quantile(u) = 1 - quantile(1 - u), so the table ends at u = 1/2
         place = (2 * torch.minimum(u, 1 - u)) * (KNOTS - 1)
         knot = place.long().clamp_(max=KNOTS - 2)
         low = torch.lerp(self.quantiles[knot], self.quantiles[knot + 1], place - knot)
@@ -122,10 +124,12 @@ def beta_quantiles(alpha: float) -> Tensor:
     power = min(alpha, 1.0)
     s = torch.linspace(0, 0.5**power, 16 * KNOTS, dtype=torch.float64)
     x = s ** (1 / power)
+    # x^(alpha - 1) (1 - x)^(alpha - 1) dx, with x = s^(1 / power), dx proportional to x^(1 - power) ds
     density = (1 - x) ** (alpha - 1) * x ** (alpha - power)
     mass = torch.cumulative_trapezoid(density, s)
     mass = torch.cat((mass.new_zeros(1), mass / mass[-1]))
     at = torch.linspace(0, 1, KNOTS, dtype=torch.float64)
+    # invert the cumulated mass by linear interpolation between its two neighbours
     upper = torch.searchsorted(mass, at).clamp(1, len(s) - 1)
     share = (at - mass[upper - 1]) / (mass[upper] - mass[upper - 1]).clamp(min=1e-300)
     return torch.lerp(s[upper - 1], s[upper], share.clamp(0, 1)).pow(1 / power).clamp(max=0.5).float()

@@ -32,6 +32,7 @@ class TokenDropout(nn.Module):
     def forward(self, given: Input, draws: SampleRandom) -> Input:
         """Token ids (B, T) to the same shape; padding and lengths stay."""
         ids = given.values
+        # -1 at padding; a token goes where u < p, save the largest u of its text: so one always stays
         u = draws.uniform("token_dropout", ids.shape[1]).masked_fill(ids == 0, -1)
         drop = (u >= 0) & (u < self.p) & (u < u.amax(dim=1, keepdim=True))
         return given._replace(values=ids.masked_fill(drop, UNKNOWN))

@@ -47,6 +47,7 @@ def summarise(values: Sequence[float], shared: float = 0.0) -> Summary:
     if n < 2:
         return Summary(n, mean)
     sd = _deviation(values, mean)
+    # sd^2 (1/n + n_test / n_train), Nadeau and Bengio's variance of a mean
     error = sd * math.sqrt(1 / n + shared)
     if not sd:
         return Summary(n, mean, 0.0, 0.0)
@@ -162,8 +163,10 @@ def _welch(one: Summary, two: Summary, pairs: int) -> Comparison:
     if not (one.sd or two.sd):
         return Comparison("", pairs, difference, "all seeds have equal values: zero variance")
     parts = one.error**2, two.error**2
+    # (v1 + v2)^2 / (v1^2 / (n1 - 1) + v2^2 / (n2 - 1)), v the squared standard errors
     freedom = sum(parts) ** 2 / (parts[0] ** 2 / (one.n - 1) + parts[1] ** 2 / (two.n - 1))
     pooled_freedom = one.n + two.n - 2
+    # s^2 = ((n1 - 1) s1^2 + (n2 - 1) s2^2) / (n1 + n2 - 2);  g = J (m1 - m2) / s
     pooled = math.sqrt(((one.n - 1) * one.sd**2 + (two.n - 1) * two.sd**2) / pooled_freedom)
     effect = _small_sample(pooled_freedom) * difference / pooled
     untested = Comparison("Welch's t", pairs, difference, effect=effect, measure="g")
@@ -172,6 +175,7 @@ def _welch(one: Summary, two: Summary, pairs: int) -> Comparison:
 
 def _small_sample(freedom: int) -> float:
     """Return Hedges' (1981) correction factor for the bias of Cohen's d."""
+    # J(f) = Gamma(f / 2) / (sqrt(f / 2) Gamma((f - 1) / 2))
     gammas = math.lgamma(freedom / 2) - math.lgamma((freedom - 1) / 2)
     return math.exp(gammas) / math.sqrt(freedom / 2)
 
@@ -194,6 +198,7 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
     adjusted: list[float | None] = [None] * len(ps)
     highest = 0.0
     for rank, (p, index) in enumerate(tested):
+        # the k-th smallest of m, k from 0: max over those up to it of p (m - k)
         highest = max(highest, min(1.0, p * (len(tested) - rank)))
         adjusted[index] = highest
     return adjusted
@@ -217,6 +222,7 @@ def _standard_errors(freedom: float, family: int) -> float:
     quantiles = (np.arange(_POINTS) + 0.5) / _POINTS
     # distribution of the estimate if the true value is 1
     spreads = np.sqrt(chdtri(freedom, quantiles) / freedom)
+    # (_POINTS,): sqrt(chi^2_f / f) at evenly spaced probabilities
     low, high = 0.0, critical
     while _power(high, critical, spreads) < POWER:
         low, high = high, 2 * high
@@ -231,4 +237,5 @@ def _power(times: float, critical: float, spreads: NDArray[np.float64]) -> float
 
     The other tail, a significant difference of the wrong sign, is negligible at this power.
     """
+    # (_POINTS, _POINTS): Phi(times s - critical s') for every pair of estimates, averaged
     return float(ndtr(times * spreads[:, None] - critical * spreads).mean())
