@@ -1,11 +1,11 @@
 """Which sample stands at (seed, epoch, position): pure functions of the labels, NumPy only.
 
-A *policy* (`policies`) gives the share of each class in an epoch; a *plan* turns the shares into whole numbers and
-the numbers into an order. Inside a class every sample is used once before any is used again, also across
+A *policy* (`sampling_policies`) gives the share of each class in an epoch; the sampler turns the shares into whole
+numbers and the numbers into an order. Inside a class every sample is used once before any is used again, also across
 epochs. No generator's state is kept, so an epoch can be rebuilt anywhere: on each rank, after a resume.
 
-    plan = Plan(labels, num_classes=10, policy=Power(q=0.5), seed=1)
-    order = plan.epoch(3)           # indices into the training rows, in the global order of epoch 3
+    sampler = EpochSampler(labels, num_classes=10, policy=Power(q=0.5), seed=1)
+    order = sampler.epoch(3)           # indices into the training rows, in the global order of epoch 3
 
 NumPy promises its streams only within one release, so a run is resumed with the release it began with.
 """
@@ -212,7 +212,7 @@ def bucket_rows(
 
 
 class BucketedOrder:
-    """An order whose batches hold samples of about equal length; see `bucketed`."""
+    """An order whose batches hold samples of about equal length; see `bucket_rows`."""
 
     def __init__(self, order: Order, lengths: NDArray[Any], batch: int, window: int, seed: int) -> None:
         """lengths: (N,), of the rows that `order` indexes; batch: the global batch size; window: batches."""
