@@ -38,7 +38,7 @@ COMMANDS = {
     "profile": Command("leyden.cli.profile", "measure a model's parameters, FLOPs, memory, latency, energy"),
     "find": Command("leyden.cli.find", "find a good learning rate or batch size"),
     "data": Command("leyden.cli.data", "describe a data set: class counts, shapes, lengths, sample images"),
-    "list": Command("leyden.cli.list", "list all models, data sets, losses and experiments, yours included"),
+    "list": Command("leyden.cli.list", "list all options, yours included, or the arguments of one"),
 }
 
 # Not for users: the command of the other processes of a data-parallel run.

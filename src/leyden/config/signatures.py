@@ -40,9 +40,9 @@ RANGES: dict[str, dict[str, Any]] = {
 def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """Return the named parameters of a target; **kwargs of a class are replaced by its parent's parameters."""
     merged: dict[str, inspect.Parameter] = {}
-    for layer in _layers(target):
+    for layer in layers_of(target):
         merged = {**inspect.signature(layer).parameters, **merged}
-    open_ended = _takes_any(_layers(target)[-1])
+    open_ended = _takes_any(layers_of(target)[-1])
     return {
         n: p for n, p in merged.items() if p.kind not in _STARRED or (open_ended and p.kind is p.VAR_KEYWORD)
     }
@@ -55,7 +55,7 @@ def _takes_any(target: Callable[..., Any]) -> bool:
     return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(target).parameters.values())
 
 
-def _layers(target: Callable[..., Any]) -> list[Callable[..., Any]]:
+def layers_of(target: Callable[..., Any]) -> list[Callable[..., Any]]:
     """Return the target and, as long as the last one takes **kwargs, the next base class that defines `__init__`."""
     layers = [target]
     for base in target.__mro__[1:] if inspect.isclass(target) else ():
@@ -70,7 +70,7 @@ def _layers(target: Callable[..., Any]) -> list[Callable[..., Any]]:
 def hints_of(target: Callable[..., Any]) -> Mapping[str, Any]:
     """Return the evaluated annotations of a target's arguments; those that cannot be evaluated are omitted."""
     hints: dict[str, Any] = {}
-    for layer in _layers(target):
+    for layer in layers_of(target):
         try:
             own = get_type_hints(layer.__init__ if inspect.isclass(layer) else layer, include_extras=True)
         except (NameError, TypeError):

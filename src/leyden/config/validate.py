@@ -9,6 +9,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,16 @@ def targets(config: Config) -> Iterator[tuple[str, dict[str, Any], tuple[str, ..
             node = getattr(node, key)
         for name, one in node.items() if path.endswith(".*") else [("", node)] if node else []:
             yield path.replace("*", name), one, provided
+
+
+def provided_at(path: str) -> tuple[str, ...]:
+    """The names that build fills in for a target at this path, or inside of one at a path above it."""
+    while path:
+        for pattern, provided in PROVIDED.items():
+            if fnmatchcase(path, pattern):
+                return provided
+        path = path.rpartition(".")[0]
+    return ()
 
 
 def bind(path: str, node: Mapping[str, Any], provided: tuple[str, ...] = ()) -> None:
