@@ -19,6 +19,20 @@ LINES = {
     "leyden train trainer.max": {"trainer.max_epochs="},
     "leyden data data=planted_i": {"data=planted_images"},
     "leyden list los": {"loss"},
+    "leyden list loss foc": {"focal", "focal_sigmoid"},
+    "leyden list data/tokenizer word": {"word", "word_shapes"},
+    "leyden list loss focal ": set(),
+    "leyden list --config-dir my_lab/conf model my": {"my_net"},
+    "leyden list --config-dir nowhere lo": set(),
+    "leyden train loss=focal loss.": {"loss.gamma="},
+    "leyden train loss=class_balanced_focal loss.loss.": {"loss.loss.gamma="},
+    "leyden train loss=focal loss.gamma=2 model.net.w": {"model.net.widths="},
+    "leyden train -m model=lstm,mlp +model.net.bi": {"+model.net.bidirectional="},
+    "leyden train experiment=sms_spam model.net.bi": {"model.net.bidirectional="},
+    "leyden train trainer.max_s": {"trainer.max_steps="},
+    "leyden train --config-dir my_lab/conf model=my_net model.net.w": {"model.net.width="},
+    "leyden train model.net.num": set(),
+    "leyden data data=image_folder data.source.r": {"data.source.root="},
     "leyden train --config-dir my_lab/conf model=my": {"model=my_net"},
     "leyden train --config-dir nowhere model=my": set(),
     "leyden train model=nonsense=x opti": set(),
@@ -43,7 +57,8 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
     option = Path("my_lab/conf/model/my_net.yaml")
     option.parent.mkdir(parents=True)
-    option.write_text("# Mine.\nname: my_net\n")
+    option.write_text("# Mine.\nname: my_net\nnet: {_target_: own_net.Net}\n")
+    Path("my_lab/own_net.py").write_text("import torch\n\ndef Net(num_classes, width=8): ...\n")
 
 
 def test_bash_completes_commands_groups_options_and_keys() -> None:

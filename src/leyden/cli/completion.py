@@ -3,9 +3,11 @@
 Hydra has no subcommands, so the command is completed here and removed from the line before Hydra parses it.
 """
 
+import io
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 from leyden.utils.errors import UserError
@@ -26,19 +28,30 @@ def print_completions(commands: Iterable[str]) -> int:
     elif words[0] in COMPOSING:
         _complete_overrides(program, words[1:])
     elif words[0] == "list":
-        from leyden.config.options import GROUPS
-
-        print(" ".join(group for group in GROUPS if group.startswith(words[-1])))
+        _print_listing(words[1:])
     return 0
 
 
-def _complete_overrides(program: str, words: list[str]) -> None:
-    """Print Hydra's completions of the last word: groups, options and keys, those of a --config-dir included."""
-    from leyden.config.compose import config_dirs_of, run_hydra
+def _print_listing(words: list[str]) -> None:
+    """Print the groups, or after a group its options."""
+    from leyden.config.completion import complete_listing
 
-    os.environ["COMP_LINE"] = " ".join([program, *words])
-    folders = [f"--config-dir={folder}" for folder in config_dirs_of(words[:-1]) if Path(folder).is_dir()]
-    try:
+    with suppress(UserError):
+        print(" ".join(complete_listing(words)))
+
+
+def _complete_overrides(program: str, words: list[str]) -> None:
+    """Print the completions of the last word: Hydra's groups, options and keys, and the chosen options' arguments.
+
+    Invalid input has no completion, and the prompt is no place for an error message.
+    """
+    from leyden.config.completion import complete_arguments
+    from leyden.config.compose import config_dirs_of, nested_keys_without_plus, run_hydra
+
+    *before, last = words
+    os.environ["COMP_LINE"] = " ".join([program, *nested_keys_without_plus(before), last])
+    folders = [f"--config-dir={folder}" for folder in config_dirs_of(before) if Path(folder).is_dir()]
+    with suppress(UserError), redirect_stdout(io.StringIO()) as keys:
         run_hydra(lambda cfg: None, [*sys.argv[1:], *folders])
-    except UserError:
-        return  # invalid input has no completion, and the prompt is no place for an error message
+        print(" ".join(complete_arguments(words)))
+    print(" ".join(dict.fromkeys(keys.getvalue().split())))
