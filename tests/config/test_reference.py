@@ -1,4 +1,4 @@
-"""`leyden list GROUP OPTION`, and what it is made of."""
+"""`leyden list GROUP OPTION`, what it is made of, and docs/reference.md, which must not go stale."""
 
 import re
 import sys
@@ -14,7 +14,10 @@ from leyden.config.options import GROUPS
 from leyden.config.reference import Argument, Option, describe_groups, describe_option
 from leyden.config.signatures import parameters_of
 from leyden.config.validate import PROVIDED
+from leyden.reporting.reference_page import reference_page
 from leyden.utils.errors import UserError
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +122,27 @@ def test_every_option_is_described_and_can_be_typed(every: dict[str, list[Option
                 assert option.file.is_global or argument.name.startswith(f"{option.group.replace('/', '.')}.")
                 assert "<factory>" not in argument.default
                 assert not re.search(r":\w+:`|\n| {2}", argument.meaning), argument
+
+
+# --- the page ---
+
+
+def test_the_page_in_docs_is_what_conf_and_the_signatures_say(every: dict[str, list[Option]]) -> None:
+    assert PAGE.read_text(encoding="utf-8") == reference_page(every), "run scripts/reference.py"
+
+
+def test_the_page_shows_each_option_once_and_cuts_what_lightning_documents(
+    every: dict[str, list[Option]],
+) -> None:
+    page = reference_page(every)
+    headings = re.findall(r"^### (.*)$", page, re.MULTILINE)
+    assert headings == [f"{group}={option.name}" for group in every for option in every[group]]
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(every)
+    assert "`trainer.max_epochs`" in page
+    assert "trainer.barebones" not in page
+    assert "see `lightning.pytorch.Trainer`" in page
+    assert page.count("| `health.spike` |") == 1, "what all options share is said once"
+    assert str(Path.cwd()) not in page
 
 
 # --- own options, and what is wrong ---
