@@ -1,4 +1,4 @@
-"""`leyden list [group [option]] [--config-dir DIR]`: list the options of all groups or of one, or an option's arguments.
+"""`leyden list [group [option]] [--config-dir DIR]`: list the options of all groups, or one option's arguments.
 
 The description is the first comment of the option's YAML file; options of your own folders or of installed packages
 are listed with their origin. Of a single option all arguments are listed, as they are typed:
