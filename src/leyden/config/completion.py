@@ -45,14 +45,23 @@ def complete_arguments(words: Sequence[str]) -> list[str]:
     path, dot, begun = last.rpartition(".")
     if not dot or "=" in last:
         return []
-    node: Any = _composed(before)
-    for key in path.lstrip("+").split("."):
-        node = node.get(key) if isinstance(node, dict) else None
+    config = _composed(before)
+    node = _at(config, path.lstrip("+"))
     if not isinstance(node, dict) or "_target_" not in node:
         return []
+    target = str(node["_target_"])
+    if target.startswith("${"):  # chosen by the task
+        target = str(_at(config, target[2:-1]))
     filled = provided_at(path.lstrip("+"))
-    names = (name for name in argument_names(node["_target_"]) if name not in filled)
+    names = (name for name in argument_names(target) if name not in filled)
     return [f"{path}.{name}=" for name in names if name.startswith(begun)]
+
+
+def _at(config: Any, path: str) -> Any:
+    """The node at a dotted path, or None."""
+    for key in path.split("."):
+        config = config.get(key) if isinstance(config, dict) else None
+    return config
 
 
 def _composed(words: Sequence[str]) -> Any:

@@ -154,6 +154,13 @@ def _comment_of(file: OptionFile, name: str) -> str:
     return lines[0] if len(lines) == 1 else ""
 
 
+def _of_default_task(target: str) -> str:
+    """A target that a task chooses (`${task.module}`), as classification chooses it; any other as it is."""
+    if not target.startswith("${task."):
+        return target
+    return str(OmegaConf.select(hydra_compose("task/classification"), target[2:-1]))
+
+
 class _Reader:
     """Goes through the node of an option; keeps its targets and what is filled in."""
 
@@ -178,7 +185,7 @@ class _Reader:
                 yield self._argument(_join(path, key), value, hint, schema, key in node)
 
     def _target(self, path: str, node: Mapping[str, Any]) -> Iterator[Argument]:
-        target = import_target(node["_target_"], path)
+        target = import_target(_of_default_task(node["_target_"]), path)
         self.targets[path] = str(node["_target_"])
         parameters = parameters_of(target)
         hints = {**hints_of(target), **RANGES.get(path, {})}

@@ -42,7 +42,7 @@ def run_checks(data: DataModule, stops: bool = False) -> Iterator[CheckResult]:
     from leyden.health.data.input_stats import input_stats
 
     table = data.table
-    yield split_checks.classes(data)
+    yield split_checks.targets(data)
     yield split_checks.shares(data)
     yield split_checks.groups(data)
     stats = input_stats(data)
@@ -62,7 +62,7 @@ def run_checks(data: DataModule, stops: bool = False) -> Iterator[CheckResult]:
 def quick_checks(data: DataModule) -> list[Finding]:
     """Warnings and errors of the cheap checks: duplicates, label conflicts, classes, groups; no input is decoded."""
     findings = [
-        *split_checks.classes(data).findings,
+        *split_checks.targets(data).findings,
         *split_checks.shares(data).findings,
         *split_checks.groups(data).findings,
     ]

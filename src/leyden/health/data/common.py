@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from leyden.data.datamodule import DataModule
+from leyden.data.targets import kind_of
 from leyden.utils.text import and_more
 
 EXAMPLES = 3  # examples in a message
@@ -28,3 +29,31 @@ def split_codes(data: DataModule) -> np.ndarray:
     for code, rows in enumerate(data.splits):
         codes[rows] = code
     return codes
+
+
+SAME_VALUE = 0.01  # of a target's deviation in train: values that are closer are the same
+
+
+def agreement(data: DataModule) -> np.ndarray:
+    """float (K,): up to which difference two rows have the same target; 0 for classes and for each label."""
+    index = data.table.index
+    if kind_of(index.targets) != "values":
+        return np.zeros(1 if index.targets.ndim == 1 else index.targets.shape[1])
+    return np.asarray(SAME_VALUE * index.targets[data.splits.train].std(axis=0))
+
+
+def target_columns(data: DataModule, rows: np.ndarray) -> np.ndarray:
+    """float (n, K): the targets of rows (n,); K = 1 for classes."""
+    found = data.table.index.targets[rows].astype(np.float64)
+    return found[:, None] if found.ndim == 1 else found
+
+
+def target_name(data: DataModule, row: int) -> str:
+    """What a row's target is, in words: its class, its labels, or its values."""
+    target, names = data.table.index.targets[row], data.table.index.target_names
+    kind = kind_of(data.table.index.targets)
+    if kind == "classes":
+        return names[int(target)]
+    if kind == "labels":
+        return ", ".join(names[label] for label in np.flatnonzero(target)) or "none"
+    return ", ".join(f"{value:.4g}" for value in target)

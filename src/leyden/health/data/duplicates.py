@@ -11,7 +11,16 @@ import numpy as np
 from leyden.data.datamodule import DataModule
 from leyden.data.table import Dense, FileColumn, Ragged
 from leyden.data.text_keys import bare_words
-from leyden.health.data.common import MAX_EVIDENCE, SPLITS, examples, names_of, split_codes
+from leyden.health.data.common import (
+    MAX_EVIDENCE,
+    SPLITS,
+    agreement,
+    examples,
+    names_of,
+    split_codes,
+    target_columns,
+    target_name,
+)
 from leyden.health.findings import CheckResult, Finding, Level
 from leyden.utils.parallel import parallel_map
 from leyden.utils.text import percent
@@ -182,23 +191,23 @@ def _leakage(data: DataModule, rows: np.ndarray, group: np.ndarray, codes: np.nd
 
 
 def _conflict(data: DataModule, rows: np.ndarray, group: np.ndarray) -> CheckResult:
-    name = "labels of identical inputs"
-    labels, classes = data.table.index.targets[rows], data.table.index.target_names
-    groups = group.max(initial=-1) + 1
-    low, high = np.full(groups, len(classes)), np.full(groups, -1)
-    np.minimum.at(low, group, labels)
-    np.maximum.at(high, group, labels)
-    conflicting = np.flatnonzero((low < high)[group])
+    name = "targets of identical inputs"
+    targets = target_columns(data, rows)
+    low, high = (np.full((group.max(initial=-1) + 1, targets.shape[1]), fill) for fill in (np.inf, -np.inf))
+    np.minimum.at(low, group, targets)
+    np.maximum.at(high, group, targets)
+    conflicts = np.any(high - low > agreement(data), axis=1)
+    conflicting = np.flatnonzero(np.asarray(conflicts)[group])
     if not len(conflicting):
         return CheckResult(name, "agree")
     conflicting = conflicting[np.argsort(group[conflicting], kind="stable")]
     share = len(conflicting) / len(data.table)
     some = conflicting[:MAX_EVIDENCE].tolist()
-    listed = [f"{data.table.index.names[int(rows[i])]} ({classes[labels[i]]})" for i in some]
+    listed = [f"{data.table.index.names[row]} ({target_name(data, row)})" for row in rows[some].tolist()]
     count = f"{len(conflicting):,} of {len(data.table):,}"
-    summary = f"{count} inputs ({percent(share)}) have a duplicate with another label"
+    summary = f"{count} inputs ({percent(share)}) have a duplicate with another target"
     level: Level = "warning" if share > CONFLICT_WARNING else "info"
-    message = f"{summary}: no model can classify all of them correctly. {examples(listed, len(conflicting))}."
+    message = f"{summary}: no model can predict all of them correctly. {examples(listed, len(conflicting))}."
     evidence = {"share": share, "count": len(conflicting), "names": listed}
     return CheckResult(name, summary, (Finding("label_conflict", level, message, "", (), evidence),))
 

@@ -6,7 +6,14 @@ import torch
 from leyden.data.datamodule import DataModule
 from leyden.data.text_keys import bare_words
 from leyden.health.data import near_duplicates_audio, near_duplicates_image, near_duplicates_text
-from leyden.health.data.common import MAX_EVIDENCE, SPLITS, examples, split_codes
+from leyden.health.data.common import (
+    MAX_EVIDENCE,
+    SPLITS,
+    agreement,
+    examples,
+    split_codes,
+    target_columns,
+)
 from leyden.health.data.duplicates import raw_inputs
 from leyden.health.data.input_stats import InputStats
 from leyden.health.data.near_duplicates_audio import Waves
@@ -72,10 +79,11 @@ def _finding(data: DataModule, rows: np.ndarray, share: float, summary: str, lev
     pairs = [
         (f"{index.names[a]} ({SPLITS[codes[a]]})", index.names[b]) for a, b in rows[:MAX_EVIDENCE].tolist()
     ]
-    agree = float(np.mean(index.targets[rows[:, 0]] == index.targets[rows[:, 1]]))
+    one, other = (target_columns(data, rows[:, side]) for side in (0, 1))
+    agree = float(np.mean((np.abs(one - other) <= agreement(data)).all(axis=1)))
     listed = examples((f"{a} and {b} of train" for a, b in pairs), len(rows))
     message = (
-        f"{summary}, {percent(agree)} of them with the same label: {listed}. "
+        f"{summary}, {percent(agree)} of them with the same target: {listed}. "
         f"{_inspection(data, rows[0])} If they are duplicates, the metrics are too optimistic."
     )
     grouped = index.group is not None and level == "warning"
