@@ -28,7 +28,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--top", type=int, default=1, metavar="K", help="number of classes to print (default: 1)"
     )
-    parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    parser.add_argument(
+        "--format", choices=("table", "csv", "json"), default="table", help="output format (default: table)"
+    )
     given = parser.parse_args(arguments)
     if given.top < 1:
         raise UserError(f"--top {given.top}: must be at least 1")
