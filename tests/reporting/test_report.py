@@ -13,6 +13,7 @@ from scipy import stats
 
 from leyden.cli.main import main
 from leyden.reporting.comparison import notes
+from leyden.reporting.comparison.compare import compare
 from leyden.reporting.comparison.groups import Metric
 from leyden.reporting.comparison.report import Report
 from leyden.reporting.comparison.report import assess as assess_runs
@@ -244,9 +245,7 @@ def test_trivial_models_are_always_included_and_mark_groups_that_are_not_better(
     three(make, 0.95, model="cnn", spread=0.001)
     for seed, value in zip(SEEDS, (0.99, 0.85, 0.9), strict=True):
         make(value, model="rnn", seed=seed)
-    from leyden.cli.report import _records
-
-    report = assess_runs(_records(["model=cnn,mlp,rnn"]))
+    report = compare("runs", ["model=cnn,mlp,rnn"])
     marks = {row.values[0]: row.marks for row in report.parts[0].rows}
     assert marks["mlp"] == ("not better than linear",)
     assert marks["rnn"] == ("not significant vs. linear",)
@@ -289,7 +288,7 @@ def test_lower_is_better_of_a_loss(make: Run) -> None:
     three(make, 0.9)
     three(make, 0.95, model="cnn")
     report = assess(metric=Metric("test", "log_loss"))
-    assert not report.higher
+    assert not report.parts[0].higher
     assert report.parts[0].rows[0].values == ("cnn",)
 
 
@@ -444,7 +443,7 @@ def test_the_page_has_each_runs_command_and_escapes_it(page: tuple[str, Page]) -
         (["--metric", "test/acuracy"], "did you mean 'test/accuracy'"),
         (["nowhere"], "there is no such folder"),
         (["empty"], "there are no runs in it"),
-        (["model=transformer"], "none of 6 runs matches"),
+        (["model=transformer"], "no run matches, of 6"),
         (["modle=cnn"], "did you mean 'model'"),
         (["--baseline", "model=lstm"], "no group with a complete run matches"),
         (["--baseline", "data=digits"], "2 groups of default on digits match (cnn; mlp)"),
@@ -487,8 +486,8 @@ def test_a_module_of_the_users_own_has_scalars(make: Run) -> None:
         result["best"] = {"monitor": "val/distance", "value": 0.1, "higher_is_better": False}
         file.write_text(json.dumps(result))
     report = assess()
-    assert str(report.metric) == "val/distance"
-    assert not report.higher
+    assert report.metrics == "val/distance"
+    assert not report.parts[0].higher
     assert report.parts[0].rows[0].summary is not None
     assert report.parts[0].rows[0].summary.mean == pytest.approx(0.2)
 

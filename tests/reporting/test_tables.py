@@ -13,14 +13,18 @@ from rich.console import Console, RenderableType
 
 import leyden.reporting
 from leyden.metrics import evaluate
+from leyden.metrics.multilabel import evaluate_multilabel
+from leyden.metrics.regression import evaluate_regression
 from leyden.reporting.format import count, duration, number, plural
 from leyden.reporting.markdown import metrics_markdown
+from leyden.reporting.terminal.run_result import result_table
 from leyden.reporting.terminal.tables import (
+    answers_table,
     config_tree,
     counts_table,
     jobs_table,
-    predictions_table,
-    result_table,
+    label_counts_table,
+    values_table,
 )
 
 
@@ -240,24 +244,55 @@ def test_overrides_as_typed_text_are_the_same_table() -> None:
     assert render(jobs_table(typed)) == render(jobs_table(JOBS))
 
 
-def test_predictions_mark_errors_and_count_hidden_rows() -> None:
+def test_predictions_are_a_row_for_each_input_with_the_cells_of_the_task() -> None:
     path = "photos/" + "very/long/" * 9 + "cat.jpg"
-    rows = [
-        {"name": path, "predicted": "cat", "probability": 0.9876, "label": "dog"},
-        {"name": "b.jpg", "predicted": "dog", "probability": 0.5, "label": "dog"},
-    ]
-    text = render(predictions_table(rows))
-    assert text.count("wrong") == 1
+    rows = [(path, {"class": "cat", "probability": 0.9876}), ("b.jpg", {"class": "dog", "probability": 0.5})]
+    text = render(answers_table(rows))
+    assert [name in text for name in ("input", "class", "probability")] == [True] * 3
     assert "0.9876" in text
-    assert "1 of 2 labelled ones are correct" in text
+    assert "2 predictions" in text
     column = "".join(line[: line.index("/") + 60].split("  ")[0] for line in text.splitlines() if "/" in line)
     assert without_spaces(path)[:40] in without_spaces(column)
-    bare = [{"name": f"f{i}", "predicted": "x", "probability": 1.0} for i in range(30)]
-    text = render(predictions_table(bare, shown=3))
-    assert "30 predictions, the first 3 shown" in text
-    assert "f2" in text
-    assert "f3" not in text
-    assert "label" not in text
+    assert "0 predictions" in render(answers_table([]))
+
+
+def test_labels_are_counted_as_shares_of_the_samples() -> None:
+    counts = {"train": [30, 60], "val": [2, 5]}
+    text = render(label_counts_table(counts, {"train": 60, "val": 5}, ["cat", "dog"]))
+    cat = next(line for line in text.splitlines() if line.split()[:1] == ["cat"])
+    assert cat.split() == ["cat", "30", "50.0", "%", "2"]
+    assert "1.50 labels per sample" in text
+    assert next(line.split() for line in text.splitlines() if "all" in line) == [
+        "all",
+        "60",
+        "100.0",
+        "%",
+        "5",
+    ]
+
+
+def test_values_are_described_by_target_and_split() -> None:
+    targets = {"train": np.array([[1.0, 10.0], [3.0, 30.0]]), "val": np.zeros((0, 2))}
+    lines = [line.split() for line in render(values_table(targets, ["width", "height"])).splitlines()]
+    assert ["width", "train", "2", "2.0000", "1.0000", "1.0000", "3.0000"] in lines
+    assert ["height", "train", "2", "20", "10", "10", "30"] in lines
+    assert ["width", "val", "0"] in lines
+
+
+def test_a_result_shows_each_label_and_several_targets() -> None:
+    rng = np.random.default_rng(0)
+    truth, scores = rng.integers(0, 2, (40, 2)), rng.normal(size=(40, 2))
+    labels = evaluate_multilabel(scores, truth, ["cat", "dog"]).to_dict()
+    text = render(result_table({"metrics": {"test": labels}}))
+    assert "test, by label" in text
+    assert all(any(line.split()[:1] == [name] for line in text.splitlines()) for name in ("cat", "dog"))
+    assert "average precision" in metrics_markdown(labels)
+    values = rng.normal(size=(40, 2))
+    found = evaluate_regression(values, values + 0.1, ["width", "height"]).to_dict()
+    assert "test, by target" in render(result_table({"metrics": {"test": found}}))
+    assert "| height | 40 |" in metrics_markdown(found)
+    one = evaluate_regression(values[:, :1], values[:, :1] + 0.1, ["width"]).to_dict()
+    assert "by target" not in render(result_table({"metrics": {"test": one}}))
 
 
 def test_counts_include_the_imbalance_ratio() -> None:

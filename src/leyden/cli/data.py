@@ -1,6 +1,7 @@
 """`leyden data [data=... key=value ...]`: describe a data set before training.
 
-Counts per class and split, shapes or lengths, excluded inputs, and a figure of a few samples:
+Counts per class or label and split, or the range of numeric targets; shapes or lengths, excluded inputs, and a figure
+of a few samples:
 
     leyden data data=mnist
     leyden data data=image_folder data.source.root=pictures --picture samples.png
@@ -14,12 +15,14 @@ import numpy as np
 
 from leyden.cli.arguments import config_parser, figure_saver
 from leyden.config.compose import compose
+from leyden.data.targets import describe_target, kind_of, sampling_classes
 from leyden.imbalance.auto import describe_imbalance
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from rich.console import RenderableType
 
     from leyden.data.datamodule import DataModule
 
@@ -32,11 +35,9 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_intermixed_args(arguments)
     save = figure_saver(given.picture)
     data = _load(given.overrides, given.config_dir)
-    from leyden.reporting.terminal.tables import counts_table
-
     for line in _facts(data):
         console.print(line)
-    console.print(counts_table(_counts(data), data.spec.target_names))
+    console.print(_TARGETS[kind_of(data.table.index.targets)](data))
     if save is not None:
         save(_figure(data, given.picture))
         console.print(f"figure of {_SAMPLES} training samples written to {given.picture}")
@@ -57,24 +58,50 @@ def _load(overrides: Sequence[str], config_dirs: Sequence[str]) -> "DataModule":
     return build.experiment(check_data(plain)).data
 
 
-def _counts(data: "DataModule") -> dict[str, list[int]]:
-    """Return the number of samples of each class by split."""
-    labels, classes = data.table.index.targets, data.spec.num_outputs
-    splits = data.splits._asdict()
-    return {name: np.bincount(labels[rows], minlength=classes).tolist() for name, rows in splits.items()}
+def _by_split(data: "DataModule") -> dict[str, np.ndarray]:
+    """Split -> targets of its rows."""
+    return {name: data.table.index.targets[rows] for name, rows in data.splits._asdict().items()}
+
+
+def _classes(data: "DataModule") -> "RenderableType":
+    from leyden.reporting.terminal.tables import counts_table
+
+    spec = data.spec
+    counts = {s: np.bincount(t, minlength=spec.num_outputs).tolist() for s, t in _by_split(data).items()}
+    return counts_table(counts, spec.target_names)
+
+
+def _labels(data: "DataModule") -> "RenderableType":
+    from leyden.reporting.terminal.tables import label_counts_table
+
+    targets = _by_split(data)
+    counts = {split: found.sum(axis=0).astype(int).tolist() for split, found in targets.items()}
+    return label_counts_table(counts, {s: len(found) for s, found in targets.items()}, data.spec.target_names)
+
+
+def _values(data: "DataModule") -> "RenderableType":
+    from leyden.reporting.terminal.tables import values_table
+
+    return values_table(_by_split(data), data.spec.target_names)
+
+
+_TARGETS = {"classes": _classes, "labels": _labels, "values": _values}
+_OUTPUTS = {"classes": "classes", "labels": "labels", "values": "target values"}
 
 
 def _facts(data: "DataModule") -> Iterator[str]:
     """Yield one line per property of the data besides the counts."""
     spec, index = data.spec, data.table.index
-    yield f"{len(data.table):,} inputs of modality {spec.modality}, {spec.num_outputs} classes"
+    kind = kind_of(index.targets)
+    yield f"{len(data.table):,} inputs of modality {spec.modality}, {spec.num_outputs} {_OUTPUTS[kind]}"
     if data.lengths is None:
         yield data.modality.describe(spec)
     else:
         yield data.modality.describe_lengths(spec, data.lengths)
     if spec.vocab_size:
         yield f"vocabulary size {spec.vocab_size:,}"
-    yield from describe_imbalance(spec.class_counts, spec.target_names)
+    if kind == "classes":
+        yield from describe_imbalance(spec.class_counts, spec.target_names)
     if index.group_names:
         yield f"{len(index.group_names)} groups: {', '.join(index.group_names[:12])}"
     if data.duplicates_removed:
@@ -86,12 +113,12 @@ def _facts(data: "DataModule") -> Iterator[str]:
 
 
 def _example_rows(data: "DataModule") -> tuple[np.ndarray, list[str]]:
-    """Return rows of a few training samples of each class, and their class names."""
+    """Return rows of a few training samples, of each class in turn, and what their targets are."""
     from leyden.data.preview import some_of_each_class
 
-    labels = data.table.index.targets
-    rows = some_of_each_class(labels, data.splits.train, _SAMPLES)
-    return rows, [data.spec.target_names[c] for c in labels[rows]]
+    targets, names = data.table.index.targets, data.spec.target_names
+    rows = some_of_each_class(sampling_classes(targets), data.splits.train, _SAMPLES)
+    return rows, [describe_target(target, names) for target in targets[rows]]
 
 
 def _print_texts(data: "DataModule") -> None:

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     if given.json:
         print(json.dumps(found, indent=1))
         return 0
-    from leyden.reporting.terminal.tables import result_table
+    from leyden.reporting.terminal.run_result import result_table
 
     console.print(result_table({"status": "complete", "metrics": found, "folder": str(given.run)}))
     return 0

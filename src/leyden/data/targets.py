@@ -238,6 +238,21 @@ def sampling_classes(targets: np.ndarray) -> np.ndarray:
     return targets if kind_of(targets) == "classes" else np.zeros(len(targets), dtype=np.int64)
 
 
+def describe_target(target: Any, names: Sequence[str]) -> str:
+    """One row of targets as text: its class, its labels ("none" without one), or its values by name.
+
+    >>> describe_target(1, ("cat", "dog")), describe_target(np.array([1, 0], np.uint8), ("cat", "dog"))
+    ('dog', 'cat')
+    >>> describe_target(np.array([2.5, 100.0], np.float32), ("width", "height"))
+    'width 2.5, height 100'
+    """
+    if np.ndim(target) == 0:
+        return names[int(target)]
+    if target.dtype.kind == "f":
+        return ", ".join(f"{name} {value:.4g}" for name, value in zip(names, target, strict=True))
+    return ", ".join(name for name, has in zip(names, target, strict=True) if has) or "none"
+
+
 def target_facts(targets: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     """Fields of a DataSpec that training targets give: class_counts, or target_mean and target_std."""
     kind = kind_of(targets)

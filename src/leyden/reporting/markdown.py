@@ -5,9 +5,16 @@ from typing import Any
 
 from leyden.reporting.format import count, estimate, number
 
+_OF_CLASS = {"precision": "precision", "recall": "recall", "f1": "F1"}
+_DETAILS = {
+    "per_class": _OF_CLASS,
+    "per_label": {**_OF_CLASS, "average_precision": "average precision"},
+    "per_target": {"mae": "MAE", "rmse": "RMSE", "r2": "R2", "spearman": "Spearman"},
+}
+
 
 def metrics_markdown(metrics: Mapping[str, Any]) -> str:
-    """Format the stored Metrics of one split: a table of the values with their intervals, and one per class."""
+    """Format the stored metrics of one split: a table of the values with intervals, and one per class or target."""
     values = {name: estimate(stored) for name, stored in (metrics.get("values") or {}).items()}
     values |= {name: number(value) for name, value in (metrics.get("scalars") or {}).items()}
     size = f" (n = {count(metrics['n'])})" if "n" in metrics else ""
@@ -16,10 +23,15 @@ def metrics_markdown(metrics: Mapping[str, Any]) -> str:
     if len(groups) > 1:
         rows = ((name, count(g["classes"]), estimate(g["recall"])) for name, g in groups.items())
         parts.append(table(("training samples", "classes", "mean recall"), rows))
-    if metrics.get("per_class"):
-        header = ("class", "n", "precision", "recall", "F1")
-        parts.append(table(header, map(_class_row, metrics["per_class"])))
+    for part, columns in _DETAILS.items():
+        if metrics.get(part):
+            header = (part.removeprefix("per_"), "n", *columns.values())
+            parts.append(table(header, (_row(row, columns) for row in metrics[part])))
     return "\n\n".join(parts)
+
+
+def _row(row: Mapping[str, Any], columns: Iterable[str]) -> Sequence[str]:
+    return (row["name"], count(row["n"]), *(estimate(row[column]) for column in columns))
 
 
 def classes_markdown(classes: Sequence[Mapping[str, Any]], prior: Mapping[str, Any]) -> str:
@@ -42,10 +54,6 @@ def classes_markdown(classes: Sequence[Mapping[str, Any]], prior: Mapping[str, A
         for c, share, after in zip(classes, prior["training"], seen, strict=True)
     )
     return table(header, rows)
-
-
-def _class_row(c: Mapping[str, Any]) -> Sequence[str]:
-    return (c["name"], count(c["n"]), *(estimate(c[key]) for key in ("precision", "recall", "f1")))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

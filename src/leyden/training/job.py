@@ -205,7 +205,7 @@ def _print_config(plain: Mapping[str, Any]) -> None:
 
 
 def _print_result(result: Mapping[str, Any] | None, verbose: bool) -> None:
-    from leyden.reporting.terminal.tables import result_table
+    from leyden.reporting.terminal.run_result import result_table
 
     if result is None:
         return

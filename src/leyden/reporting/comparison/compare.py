@@ -23,7 +23,8 @@ def compare(
     Args:
         folders: where the runs lie, one or several.
         terms: conditions on them, as `leyden runs` takes them: "state=complete", "optimizer.lr<0.1".
-        metric: to compare by, "macro_f1" or "val/macro_f1"; None: the one that the runs were monitored by.
+        metric: to compare by, "macro_f1" or "val/macro_f1"; None: test/accuracy, or else what
+            the runs monitored, for each part its own.
         baseline: terms that match the runs of one group of each part.
         by: keys to group by; (): those that tell the runs apart.
 

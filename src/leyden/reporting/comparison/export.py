@@ -40,7 +40,7 @@ _COMPARISON = (
 
 def markdown(report: Report) -> str:
     """Return all tables and notes of the report as Markdown."""
-    blocks = [block for part in report.parts for block in _part(part, report)]
+    blocks = [block for part in report.parts for block in _part(part)]
     return "\n\n".join([*blocks, _list(notes.of_report(report))]) + "\n"
 
 
@@ -48,9 +48,8 @@ def _list(items: Iterator[str]) -> str:
     return "\n".join(f"- {item}" for item in items)
 
 
-def _part(part: Part, report: Report) -> Iterator[str]:
-    better = "higher" if report.higher else "lower"
-    yield f"## {part.title}: {report.metric}, {better} is better"
+def _part(part: Part) -> Iterator[str]:
+    yield f"## {part.title}: {part.metric}, {part.better} is better"
     keys = [heading(key) for key in part.columns]
     header = [
         "#",
@@ -81,7 +80,7 @@ def _part(part: Part, report: Report) -> Iterator[str]:
             "MDE",
             "test",
         ]
-        yield md.table(names, (_comparison_row(row, report) for row in part.rows if row.comparison))
+        yield md.table(names, (_comparison_row(row, part.higher) for row in part.rows if row.comparison))
         yield _list(notes.of_comparison(part))
     if part.effects.keys:
         yield "### Main effects and interactions"
@@ -98,7 +97,7 @@ def _mean_row(row: Row) -> Sequence[str]:
     ]
 
 
-def _comparison_row(row: Row, report: Report) -> Sequence[str]:
+def _comparison_row(row: Row, higher: bool) -> Sequence[str]:
     test = row.comparison
     assert test is not None
     limits = UNKNOWN if test.low is None else f"[{format_signed(test.low)}, {format_signed(test.high)}]"
@@ -106,7 +105,7 @@ def _comparison_row(row: Row, report: Report) -> Sequence[str]:
         f"**{format_signed(test.difference)}**" if test.significant else format_signed(test.difference)
     )
     numbers = [format_p(test.p), format_p(test.adjusted), format_effect(test), number(test.detectable)]
-    result = [verdict(test, report.higher), limits]
+    result = [verdict(test, higher), limits]
     return [str(row.number), row.label, difference, *result, *numbers, format_test(test)]
 
 
@@ -145,7 +144,7 @@ def table(report: Report) -> str:
     writer.writerow([*names, *COSTS, "fronts", "marks", *_heads(), "unfinished", "pooled", "folders"])
     for part in report.parts:
         for row in part.rows:
-            writer.writerow(_csv_row(row, part, report, keys))
+            writer.writerow(_csv_row(row, part, keys))
     return file.getvalue()
 
 
@@ -154,16 +153,16 @@ def _heads() -> list[str]:
     return [f"baseline_{name}" for name in (*_COMPARISON, "verdict")]
 
 
-def _csv_row(row: Row, part: Part, report: Report, keys: Sequence[str]) -> list[Any]:
+def _csv_row(row: Row, part: Part, keys: Sequence[str]) -> list[Any]:
     own = dict(zip(part.columns, row.values, strict=True))
     group, summary, limits = row.group, row.summary, row.interval or ("", "")
     means = [summary.mean, summary.sd] if summary else ["", ""]
     compared = [getattr(row.comparison, name) if row.comparison else "" for name in _COMPARISON]
-    compared += [verdict(row.comparison, report.higher) if row.comparison else ""]
+    compared += [verdict(row.comparison, part.higher) if row.comparison else ""]
     unfinished = " ".join(f"{state}={n}" for state, n in group.states().items())
     folders = " ".join(str(run.folder) for run in group.runs.values())
     return [
-        *(part.cohort.experiment, part.cohort.data_name, *(own.get(key, "") for key in keys), report.metric),
+        *(part.cohort.experiment, part.cohort.data_name, *(own.get(key, "") for key in keys), part.metric),
         *(len(group.runs), group.seeds, group.folds, *means, *limits, *row.costs),
         *(" ".join(row.fronts), "; ".join(row.marks), *compared, unfinished),
         *(row.pooled.value if row.pooled else "", folders),

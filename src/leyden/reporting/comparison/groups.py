@@ -42,6 +42,9 @@ class Metric(NamedTuple):
         return record.metric(self.split, self.name)
 
 
+DEFAULT = Metric("test", "accuracy")
+
+
 class Replicate(NamedTuple):
     """The seeds and the fold of a run within its group; runs of two groups with equal replicates form a pair."""
 
@@ -122,10 +125,19 @@ class Group:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The groups of one experiment on the same data. source: arguments that distinguish data of the same name."""
+    """The groups of one experiment on the same data.
+
+    Attributes:
+        experiment: of all runs.
+        data: fingerprint of the data.
+        metric: that the groups are compared by.
+        groups: of the runs.
+        source: arguments that distinguish data of the same name.
+    """
 
     experiment: str
     data: str
+    metric: Metric
     groups: list[Group]
     source: str = ""
 
@@ -140,23 +152,48 @@ class Cohort:
             yield from group.all_runs()
 
 
-def cohorts(records: Sequence[Record], metric: Metric, by: Sequence[str] = ()) -> list[Cohort]:
+def cohorts(records: Sequence[Record], metric: Metric | None = None, by: Sequence[str] = ()) -> list[Cohort]:
     """Group runs by configuration, and the groups by experiment and data.
 
-    by: group only by these keys, and average over all others.
     Damaged runs and runs without a configuration are omitted.
+
+    Args:
+        records: of the runs.
+        metric: to compare; None: for each cohort its `default_metric`.
+        by: group only by these keys, and average over all others.
     """
-    found: dict[tuple[str, str], dict[frozenset[tuple[str, Any]], Group]] = {}
+    found: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        if not record.config:
-            continue
+        if record.config:
+            found[record.experiment, str(record.result.get("data"))].append(record)
+    return _label_sources(
+        [_cohort(*key, members, metric or default_metric(members), by) for key, members in found.items()]
+    )
+
+
+def _cohort(
+    experiment: str, data: str, records: Sequence[Record], metric: Metric, by: Sequence[str]
+) -> Cohort:
+    groups: dict[frozenset[tuple[str, Any]], Group] = {}
+    for record in records:
         kept = _settings(record.keys)
         signature = frozenset((key, hashable(value)) for key, value in kept.items())
         group_key = _group_key(kept, by) if by else signature
-        cohort = (record.experiment, str(record.result.get("data")))
-        group = found.setdefault(cohort, {}).setdefault(group_key, Group(kept))
+        group = groups.setdefault(group_key, Group(kept))
         _add(group, record, metric, signature - group_key if by else frozenset())
-    return _label_sources([Cohort(*cohort, list(groups.values())) for cohort, groups in found.items()])
+    return Cohort(experiment, data, metric, list(groups.values()))
+
+
+def default_metric(records: Sequence[Record]) -> Metric:
+    """Return test/accuracy if a run has it; else the metric that most runs monitored, of test if a run has that."""
+    if any(DEFAULT.of(record) is not None for record in records):
+        return DEFAULT
+    monitors = Counter(str(record.best["monitor"]) for record in records if record.best.get("monitor"))
+    if not monitors:
+        return DEFAULT
+    name = monitors.most_common(1)[0][0].partition("/")[2]
+    of_test = Metric("test", name)
+    return of_test if any(of_test.of(record) is not None for record in records) else Metric("val", name)
 
 
 def _label_sources(every: Sequence[Cohort]) -> list[Cohort]:

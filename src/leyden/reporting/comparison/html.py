@@ -32,7 +32,7 @@ from leyden.reporting.comparison.terminal import (
 )
 from leyden.reporting.format import number, plural
 
-SECTIONS: list[Callable[[Part, Report], Section | None]] = [learning_curves, pareto_fronts]
+SECTIONS: list[Callable[[Part], Section | None]] = [learning_curves, pareto_fronts]
 _MAX_LINKS = 12  # groups linked next to an effect
 
 
@@ -44,7 +44,7 @@ def page(report: Report, folder: Path, more: Iterable[Section] = ()) -> str:
         folder: of the page; links to run folders are relative to it.
         more: sections after the parts.
     """
-    title = f"{report.metric} of {plural(len(list(report.rows)), 'group')}"
+    title = f"{report.metrics} of {plural(len(list(report.rows)), 'group')}"
     head = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -55,10 +55,9 @@ def page(report: Report, folder: Path, more: Iterable[Section] = ()) -> str:
 
 def _body(report: Report, folder: Path, more: Iterable[Section]) -> Iterator[str]:
     runs = sum(1 for row in report.rows for _ in row.group.all_runs())
-    better = "higher" if report.higher else "lower"
-    yield f"<h1>{escape(str(report.metric))}</h1>"
+    yield f"<h1>{escape(report.metrics)}</h1>"
     yield (
-        f'<p class="dim">{plural(len(list(report.rows)), "group")} of {plural(runs, "run")}; {better} is better. '
+        f'<p class="dim">{plural(len(list(report.rows)), "group")} of {plural(runs, "run")}. '
         "Every number links to its runs.</p>"
     )
     yield _list(notes.of_report(report))
@@ -66,17 +65,18 @@ def _body(report: Report, folder: Path, more: Iterable[Section]) -> Iterator[str
         links = (f'<a href="#p{i}">{escape(part.title)}</a>' for i, part in enumerate(report.parts))
         yield f"<nav>{''.join(links)}</nav>"
     for place, part in enumerate(report.parts):
-        yield from _part(part, report, place)
+        yield from _part(part, place)
     for section in more:
         yield f'\n<h2>{escape(section.title)}</h2><div class="more">{section.html}</div>'
     yield "\n<h2>Groups</h2>"
     for part in report.parts:
         for row in part.rows:
-            yield group_section(row, part, report)
+            yield group_section(row, part)
     yield "\n<h2>Runs</h2>"
-    for row in report.rows:
-        for run in row.group.all_runs():
-            yield run_section(run, row, report, folder)
+    for part in report.parts:
+        for row in part.rows:
+            for run in row.group.all_runs():
+                yield run_section(run, row, part, folder)
 
 
 def _list(notes: Iterable[str]) -> str:
@@ -84,16 +84,17 @@ def _list(notes: Iterable[str]) -> str:
     return f'<ul class="notes">{items}</ul>' if items else ""
 
 
-def _part(part: Part, report: Report, place: int) -> Iterator[str]:
+def _part(part: Part, place: int) -> Iterator[str]:
     yield f'\n<h2 id="p{place}">{escape(part.title)}</h2>'
+    yield f'<p class="dim">{escape(str(part.metric))}, {part.better} is better.</p>'
     yield _means(part)
     yield _list(notes.of_part(part))
     if part.baseline is not None:
         link = f'<a href="#g{part.baseline.number}">#{part.baseline.number} {escape(part.baseline.label)}</a>'
-        yield f"<h3>Compared with the baseline, {link}</h3>{_comparisons(part, report)}"
+        yield f"<h3>Compared with the baseline, {link}</h3>{_comparisons(part)}"
         yield _list(notes.of_comparison(part))
     for make in SECTIONS:
-        section = make(part, report)
+        section = make(part)
         if section is not None:
             yield f"<h3>{escape(section.title)}</h3>{section.html}"
     if part.effects.keys:
@@ -145,17 +146,19 @@ def marks(row: Row) -> str:
     return "".join(f'<span class="mark {kind}">{escape(label)}</span>' for label, kind in labels)
 
 
-def _comparisons(part: Part, report: Report) -> str:
+def _comparisons(part: Part) -> str:
     header = [("#", "n"), ("group", ""), ("difference", "n"), ("", ""), ("95 % interval", "n"), ("p", "n")]
     header += [("p by Holm", "n"), ("effect size", "n"), ("MDE", "n"), ("test", "")]
-    return table(header, (_comparison_cells(row, report) for row in part.rows if row.comparison is not None))
+    return table(
+        header, (_comparison_cells(row, part.higher) for row in part.rows if row.comparison is not None)
+    )
 
 
-def _comparison_cells(row: Row, report: Report) -> str:
+def _comparison_cells(row: Row, higher: bool) -> str:
     test, to = row.comparison, f"#g{row.number}"
     if test is None:
         return ""
-    result = verdict(test, report.higher)
+    result = verdict(test, higher)
     limits = "" if test.low is None else f"[{format_signed(test.low)}, {format_signed(test.high)}]"
     numbers = (
         limits,

@@ -6,7 +6,7 @@ from html import escape
 from typing import NamedTuple
 
 from leyden.reporting.comparison import svg
-from leyden.reporting.comparison.report import COSTS, Part, Report, Row
+from leyden.reporting.comparison.report import COSTS, Part, Row
 from leyden.reporting.comparison.statistics import Summary, summarise
 from leyden.reporting.comparison.terminal import COST_HEADS, format_costs
 from leyden.reporting.format import number, plural
@@ -65,11 +65,11 @@ def bar(row: Row, scale: svg.Scale | None) -> str:
     return f'<svg class="bar" viewBox="0 0 {_BAR} {_BAR_HEIGHT}" aria-hidden="true">{line}{dot}</svg>'
 
 
-def learning_curves(part: Part, report: Report) -> Section | None:
+def learning_curves(part: Part) -> Section | None:
     """Plot mean and standard deviation over seeds by epoch, for the best groups, the baseline and trivial models."""
     rows = _selected_rows(part)
     curves = {row.number: [run.curves() for run in row.group.runs.values()] for row in rows}
-    name = _curve_name(report, curves)
+    name = _curve_name(part, curves)
     bands = {row.number: _band(curves[row.number], name) for row in rows}
     plotted = [row for row in rows if len(bands[row.number]) > 1]
     if not plotted:
@@ -96,10 +96,10 @@ def _selected_rows(part: Part) -> list[Row]:
     return sorted(selected, key=lambda row: row.number)
 
 
-def _curve_name(report: Report, curves: Mapping[int, Sequence[Sequence[Mapping[str, float]]]]) -> str:
+def _curve_name(part: Part, curves: Mapping[int, Sequence[Sequence[Mapping[str, float]]]]) -> str:
     """Return the column to plot: the metric on the validation split, or else the loss."""
     known = {key for of_group in curves.values() for curve in of_group for line in curve[:1] for key in line}
-    wanted = f"val/{report.metric.name}"
+    wanted = f"val/{part.metric.name}"
     return wanted if wanted in known else "val/loss" if "val/loss" in known else "train/loss"
 
 
@@ -152,9 +152,9 @@ def _legend(rows: Sequence[Row]) -> str:
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
-def pareto_fronts(part: Part, report: Report) -> Section | None:
+def pareto_fronts(part: Part) -> Section | None:
     """Plot the metric against each cost, with the Pareto front as steps."""
-    drawings = [_pareto_front(part, report, place) for place in range(len(COSTS))]
+    drawings = [_pareto_front(part, place) for place in range(len(COSTS))]
     if not any(drawings):
         return None
     simplest = part.simplest
@@ -172,7 +172,7 @@ def pareto_fronts(part: Part, report: Report) -> Section | None:
     return Section("Pareto fronts", f"<figure>{plots}<figcaption>{caption}</figcaption></figure>")
 
 
-def _pareto_front(part: Part, report: Report, place: int) -> str:
+def _pareto_front(part: Part, place: int) -> str:
     x_ends, y_ends = svg.inner()
     y = svg.scale(_scale_values(part), *y_ends)
     inside = [row for row in part.scored if not _outside(row, y)]
@@ -186,7 +186,7 @@ def _pareto_front(part: Part, report: Report, place: int) -> str:
     dots = "".join(_point(cost, mean, row, COSTS[place], (x, y), labels) for cost, mean, row in known)
     name = ("parameters", "FLOPs per sample", "seconds of training")[place]
     content = _steps(front, x, y) + dots
-    return svg.frame(x, y, name, str(report.metric), content, f"{report.metric} against {name}")
+    return svg.frame(x, y, name, str(part.metric), content, f"{part.metric} against {name}")
 
 
 def _steps(front: Sequence[tuple[float, float]], x: svg.Scale, y: svg.Scale) -> str:

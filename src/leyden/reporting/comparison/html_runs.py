@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from leyden.reporting.comparison.distinguishing_keys import format_value, heading
-from leyden.reporting.comparison.report import Part, Report, Row
+from leyden.reporting.comparison.groups import Metric
+from leyden.reporting.comparison.report import Part, Row
 from leyden.reporting.format import duration, estimate, number, plural
 from leyden.runs.records import Record
 
@@ -42,7 +43,7 @@ def anchor(run: Record) -> str:
     return quote(f"r-{run.experiment}-{run.name}", safe="-_.")
 
 
-def group_section(row: Row, part: Part, report: Report) -> str:
+def group_section(row: Row, part: Part) -> str:
     """Format a group: its settings, and a table with one row per run."""
     settings = ", ".join(
         f"{heading(key)}={value}" for key, value in zip(part.columns, row.values, strict=True) if value != "-"
@@ -55,9 +56,9 @@ def group_section(row: Row, part: Part, report: Report) -> str:
         )
     runs = sorted(row.group.all_runs(), key=lambda run: (str(run.keys.get("seed")).zfill(9), run.name))
     split = any(_split(run) for run in runs)
-    header = [("seed", "n"), *([("split", "")] if split else []), (str(report.metric), "n"), ("state", "")]
+    header = [("seed", "n"), *([("split", "")] if split else []), (str(part.metric), "n"), ("state", "")]
     header += [("time", "n"), ("run", "")]
-    return "".join([*parts, table(header, (_run_cells(run, report, split) for run in runs))])
+    return "".join([*parts, table(header, (_run_cells(run, part.metric, split) for run in runs))])
 
 
 def _split(run: Record) -> str:
@@ -69,12 +70,12 @@ def _split(run: Record) -> str:
     )
 
 
-def _run_cells(run: Record, report: Report, split: bool) -> str:
+def _run_cells(run: Record, metric: Metric, split: bool) -> str:
     to = f"#{anchor(run)}"
     cells = [
         cell(str(run.keys.get("seed", "-")), "n", to),
         cell(_split(run)) if split else "",
-        cell(number(report.metric.of(run)), "n", to),
+        cell(number(metric.of(run)), "n", to),
         cell(run.state),
         cell(duration(run.seconds), "n", to),
         cell(run.name, "", to),
@@ -82,7 +83,7 @@ def _run_cells(run: Record, report: Report, split: bool) -> str:
     return "".join(cells)
 
 
-def run_section(run: Record, row: Row, report: Report, folder: Path) -> str:
+def run_section(run: Record, row: Row, part: Part, folder: Path) -> str:
     """Format a run: folder, state, metrics, and the command that repeats it."""
     return "".join(
         [
@@ -90,7 +91,7 @@ def run_section(run: Record, row: Row, report: Report, folder: Path) -> str:
             f'<div>{escape(run.state)}, of group <a href="#g{row.number}">#{row.number}</a>',
             f"{escape(_cost(run))}</div>",
             _error(run),
-            *_metrics(run, report.metric.split),
+            *_metrics(run, part.metric.split),
             f"<pre>{escape(shlex.join(map(str, run.result.get('command') or [])))}</pre>",
             f'<div class="dim">{" ".join(_links(run, folder))}</div></article>',
         ]

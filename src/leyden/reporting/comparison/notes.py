@@ -28,10 +28,11 @@ def of_report(report: Report) -> Iterator[str]:
         "Intervals are 95 % t intervals of the mean over seeds; the sampling of the test samples is not included. "
         "A single seed has no interval."
     )
-    if report.metric.split == "test" and any(len(part.scored) > 1 for part in report.parts):
+    selected = [part.metric for part in report.parts if part.metric.split == "test" and len(part.scored) > 1]
+    for metric in dict.fromkeys(selected):
         yield (
-            f"Selection bias: the best of many groups by {report.metric} is overestimated. Select by --metric "
-            f"val/{report.metric.name} and report the {report.metric} of the selected group."
+            f"Selection bias: the best of many groups by {metric} is overestimated. Select by --metric "
+            f"val/{metric.name} and report the {metric} of the selected group."
         )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from leyden.metrics import higher_is_better
 from leyden.metrics.intervals import wilson
-from leyden.metrics.results import METRICS, Estimate
+from leyden.metrics.results import METRICS, MULTILABEL_METRICS, Estimate
 from leyden.reporting.comparison import pareto
 from leyden.reporting.comparison.distinguishing_keys import (
     distinguishing_keys,
@@ -22,15 +22,17 @@ from leyden.reporting.comparison.distinguishing_keys import (
     resolve,
 )
 from leyden.reporting.comparison.effects import Effects, effects
-from leyden.reporting.comparison.groups import Cohort, Group, Metric, cohorts
+from leyden.reporting.comparison.groups import Cohort, Group, Metric, cohorts, default_metric
 from leyden.reporting.comparison.statistics import LEVEL, Comparison, Summary, compare, compare_all, summarise
 from leyden.runs.query import UNSET, matching
 from leyden.runs.records import Record
 from leyden.utils.errors import UserError, nearest
 
-DEFAULT = Metric("test", "accuracy")
 COSTS = ("parameters", "flops", "seconds")
-_RANGES = {"mcc": (-1.0, 1.0), "log_loss": (0.0, math.inf)}  # all other metrics of Leyden are in 0 .. 1
+_RANGES = {name: (0.0, 1.0) for name in (*METRICS, *MULTILABEL_METRICS)} | {
+    **{"mcc": (-1.0, 1.0), "spearman": (-1.0, 1.0), "r2": (-math.inf, 1.0)},
+    **{name: (0.0, math.inf) for name in ("log_loss", "mae", "rmse")},
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class Part:
     """The rows of one experiment on the same data, the best first.
 
     Attributes:
-        cohort: the groups.
+        cohort: the groups, and the metric that they are compared by.
+        higher: whether a higher value of the metric is better.
         columns: the keys that distinguish the groups.
         rows: one per group.
         effects: of the keys on the metric.
@@ -81,11 +84,22 @@ class Part:
     """
 
     cohort: Cohort
+    higher: bool
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     effects: Effects
     baseline: Row | None = None
     simplest: Row | None = None
+
+    @property
+    def metric(self) -> Metric:
+        """What the groups are compared by."""
+        return self.cohort.metric
+
+    @property
+    def better(self) -> str:
+        """Which values of the metric are better: "higher" or "lower"."""
+        return "higher" if self.higher else "lower"
 
     @property
     def title(self) -> str:
@@ -103,10 +117,13 @@ class Part:
 class Report:
     """All parts, and the runs that are excluded: damaged, or without a configuration."""
 
-    metric: Metric
-    higher: bool
     parts: tuple[Part, ...]
     left_out: tuple[Record, ...]
+
+    @property
+    def metrics(self) -> str:
+        """The metrics that the parts are compared by, as text."""
+        return ", ".join(dict.fromkeys(str(part.metric) for part in self.parts))
 
     @property
     def rows(self) -> Iterable[Row]:
@@ -125,25 +142,24 @@ def assess(
 
     Args:
         records: of the runs.
-        metric: to compare; None: test/accuracy, or else the metric that most runs monitored.
+        metric: to compare; None: in each part test/accuracy, or else the metric that most of its runs monitored.
         baseline: terms that match the runs of one group in each part.
         by: keys to group by; empty: all keys that can change a result, except seeds.
 
     Raises:
         UserError: no complete run has the metric; no run has a key of `by`; the baseline matches no group or several.
     """
-    metric = resolve_metric(metric, records)
-    higher = _direction(metric, records)
+    _verify_metric(metric, records)
     keys = resolve(by, [record.keys for record in records])
     baseline_folders = _matching_folders(records, baseline)
     parts: list[Part] = []
     first = 1
     for cohort in cohorts(records, metric, keys):
-        parts.append(_part(cohort, metric, higher, keys, first))
+        parts.append(_part(cohort, keys, first))
         first += len(parts[-1].rows)
     if baseline:
         parts = _compare_parts(parts, baseline_folders, " ".join(baseline))
-    return Report(metric, higher, tuple(parts), tuple(r for r in records if not r.config))
+    return Report(tuple(parts), tuple(r for r in records if not r.config))
 
 
 def _matching_folders(records: Sequence[Record], terms: Sequence[str]) -> set[object]:
@@ -154,31 +170,17 @@ def _matching_folders(records: Sequence[Record], terms: Sequence[str]) -> set[ob
         raise UserError(f"--baseline {error}") from error
 
 
-def resolve_metric(metric: Metric | None, records: Sequence[Record]) -> Metric:
-    """Return the metric to compare: the given one, else test/accuracy, else the one that most runs monitored.
-
-    Raises:
-        UserError: no run is complete, or no complete run has the metric.
-    """
+def _verify_metric(metric: Metric | None, records: Sequence[Record]) -> None:
+    """Refuse runs that cannot be compared: none is complete, or no complete one has the metric."""
     complete = [record for record in records if record.state == "complete"]
     if not complete:
         states = ", ".join(f"{n} {state}" for state, n in Counter(r.state for r in records).items())
         raise UserError(f"none of these runs is complete ({states}): nothing to compare")
-    wanted = metric or _default_metric(complete)
+    wanted = metric or default_metric(complete)
     if not any(wanted.of(record) is not None for record in complete):
         raise UserError(
             f"--metric {wanted}: no complete run has it; {nearest(str(wanted), _metric_names(complete))}"
         )
-    return wanted
-
-
-def _default_metric(complete: Sequence[Record]) -> Metric:
-    if any(DEFAULT.of(record) is not None for record in complete):
-        return DEFAULT
-    monitored = Counter(record.best.get("monitor") for record in complete).most_common(1)[0][0]
-    name = str(monitored).partition("/")[2]
-    of_test = Metric("test", name)
-    return of_test if any(of_test.of(record) is not None for record in complete) else Metric("val", name)
 
 
 def _metric_names(records: Iterable[Record]) -> set[str]:
@@ -191,7 +193,7 @@ def _metric_names(records: Iterable[Record]) -> set[str]:
     }
 
 
-def _direction(metric: Metric, records: Sequence[Record]) -> bool:
+def _direction(metric: Metric, records: Iterable[Record]) -> bool:
     """Whether higher is better: as recorded by runs that monitored the metric, else by its name."""
     for record in records:
         if str(record.best.get("monitor")).partition("/")[2] == metric.name:
@@ -199,7 +201,8 @@ def _direction(metric: Metric, records: Sequence[Record]) -> bool:
     return higher_is_better(metric.name)
 
 
-def _part(cohort: Cohort, metric: Metric, higher: bool, by: Sequence[str], first: int) -> Part:
+def _part(cohort: Cohort, by: Sequence[str], first: int) -> Part:
+    metric, higher = cohort.metric, _direction(cohort.metric, cohort.records())
     columns = _columns(cohort, by)
     rows = [_row(group, _values(group, columns, by), metric) for group in cohort.groups]
     rows.sort(key=lambda row: _rank(row, higher))
@@ -213,7 +216,7 @@ def _part(cohort: Cohort, metric: Metric, higher: bool, by: Sequence[str], first
     best = ordinary[0] if len(ordinary) > 1 else None
     rows = [replace(row, marks=_marks(row, best, trivial, simplest, higher)) for row in rows]
     simplest_row = next((row for row in rows if row.number == simplest), None)
-    return Part(cohort, tuple(columns), tuple(rows), _effects(rows, columns), None, simplest_row)
+    return Part(cohort, higher, tuple(columns), tuple(rows), _effects(rows, columns), None, simplest_row)
 
 
 def _columns(cohort: Cohort, by: Sequence[str]) -> list[str]:
@@ -254,7 +257,7 @@ def _row(group: Group, own: tuple[str, ...], metric: Metric) -> Row:
 def _clip_interval(summary: Summary | None, metric: Metric) -> tuple[float, float] | None:
     if summary is None or summary.low is None or summary.high is None:
         return None
-    low, high = _RANGES.get(metric.name, (0.0, 1.0) if metric.name in METRICS else (-math.inf, math.inf))
+    low, high = _RANGES.get(metric.name, (-math.inf, math.inf))
     return max(low, summary.low), min(high, summary.high)
 
 

@@ -23,27 +23,26 @@ _STYLES = {"best": "bold green", "simplest": "green", "baseline": "bold", "trivi
 
 def report(found: Report) -> RenderableType:
     """Format all parts and the notes."""
-    parts = [item for part in found.parts for item in _part(part, found)]
+    parts = [item for part in found.parts for item in _part(part)]
     return Group(*parts, note("\n".join(notes.of_report(found))))
 
 
-def _part(part: Part, found: Report) -> Iterator[RenderableType]:
-    yield _means(part, found)
+def _part(part: Part) -> Iterator[RenderableType]:
+    yield _means(part)
     lines = [*_hidden_rows(part), *notes.of_part(part)]
     if lines:
         yield note("\n".join(lines))
     if part.baseline is not None:
-        yield _comparisons(part, found)
+        yield _comparisons(part)
         yield note("\n".join(notes.of_comparison(part)))
     if part.effects.keys:
         yield _effects(part)
     if len(part.scored) > 2:
-        yield _pareto_fronts(part, found)
+        yield _pareto_fronts(part)
 
 
-def _means(part: Part, found: Report) -> RenderableType:
-    better = "higher" if found.higher else "lower"
-    table = plain_table(f"{part.title}: {found.metric}, {better} is better", ("#", "right"))
+def _means(part: Part) -> RenderableType:
+    table = plain_table(f"{part.title}: {part.metric}, {part.better} is better", ("#", "right"))
     rows = visible_rows(part)
     for name, width in zip(*_key_columns(part, rows), strict=True):
         table.add_column(name, overflow="fold", min_width=width)
@@ -113,7 +112,7 @@ def _hidden_rows(part: Part) -> list[str]:
     return [f"{plural(hidden, 'more group')} not listed: use --csv, --markdown or --html"] if hidden else []
 
 
-def _comparisons(part: Part, found: Report) -> RenderableType:
+def _comparisons(part: Part) -> RenderableType:
     assert part.baseline is not None
     title = f"compared with the baseline, #{part.baseline.number} ({part.baseline.label})"
     table = plain_table(title, ("#", "right"), ("", "left"), ("diff", "right"), ("95 % interval", "right"))
@@ -121,7 +120,7 @@ def _comparisons(part: Part, found: Report) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     for row in visible_rows(part):
         if row.comparison is not None:
-            table.add_row(*_comparison_cells(row, row.comparison, found.higher))
+            table.add_row(*_comparison_cells(row, row.comparison, part.higher))
     return table
 
 
@@ -203,9 +202,9 @@ def share_text(share: Share) -> str:
     return f"{share.share:.1%}"
 
 
-def _pareto_fronts(part: Part, found: Report) -> RenderableType:
+def _pareto_fronts(part: Part) -> RenderableType:
     """Format the groups on a Pareto front of the metric and a cost."""
-    table = plain_table(f"Pareto fronts of {found.metric} and cost", ("#", "right"), ("", "left"))
+    table = plain_table(f"Pareto fronts of {part.metric} and cost", ("#", "right"), ("", "left"))
     for name in ("mean", *COST_HEADS):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("optimal in", overflow="fold")

@@ -14,7 +14,8 @@ from rich.table import Table
 from leyden.reporting.format import plural
 from leyden.reporting.terminal.layout import text
 from leyden.reporting.terminal.run_list import STYLES, Row, age
-from leyden.reporting.terminal.tables import config_tree, result_table
+from leyden.reporting.terminal.run_result import result_table
+from leyden.reporting.terminal.tables import config_tree
 from leyden.runs.query import version_changes
 from leyden.runs.records import Record
 from leyden.runs.run import COSMETIC

@@ -1,4 +1,4 @@
-"""The tables printed at the end of a run, from result.json (schema 1).
+"""The tables printed at the end of a run, from result.json.
 
 Any part may be missing: a user's own module has scalars only, a failed run has no metrics.
 """
@@ -30,9 +30,10 @@ def result_table(result: Mapping[str, Any]) -> RenderableType:
     if splits:
         parts += [_metrics_table(splits), *_notes(splits)]
     parts += list(_groups(splits))
-    detailed = next((key for key in splits if splits[key].get("per_class")), None)
-    if detailed:
-        parts += list(_class_tables(detailed, splits[detailed]["per_class"]))
+    for part, tables in _DETAILS.items():
+        detailed = next((key for key in splits if splits[key].get(part)), None)
+        if detailed:
+            parts += list(tables(detailed, splits[detailed][part]))
     return Group(*parts, _facts(result))
 
 
@@ -103,6 +104,42 @@ def _class_tables(split: str, classes: Sequence[Mapping[str, Any]]) -> Iterator[
         zero = sum(1 for c in classes if c["n"] and not c["recall"]["value"])
         zero_recall = f"; {plural(zero, 'class', 'classes')} with zero recall" if zero else ""
         yield note(f"{count(len(classes) - len(shown))} more classes in result.json{zero_recall}")
+
+
+def _label_tables(split: str, labels: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
+    shown, title = list(labels), f"{_SPLITS[split]}, by label"
+    if len(labels) > MOST_CLASSES:
+        present = [label for label in labels if label["n"]]
+        shown = sorted(present, key=lambda label: (label["average_precision"]["value"], label["name"]))[
+            :WORST
+        ]
+        title = f"{_SPLITS[split]}, the {len(shown)} of {count(len(labels))} labels with the lowest average precision"
+    table = plain_table(title, ("label", "left"), ("n", "right"), ("precision", "right"), ("recall", "right"))
+    table.add_column("F1", justify="right", no_wrap=True)
+    table.add_column("average precision", no_wrap=True)
+    for label in shown:
+        cells = (number(label[key]["value"]) for key in ("precision", "recall", "f1"))
+        table.add_row(
+            text(label["name"]), count(label["n"]), *cells, text(estimate(label["average_precision"]))
+        )
+    yield table
+    if len(shown) < len(labels):
+        yield note(f"{count(len(labels) - len(shown))} more labels in result.json")
+
+
+def _target_tables(split: str, targets: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
+    if len(targets) < 2:
+        return  # its values are those of the whole
+    table = plain_table(f"{_SPLITS[split]}, by target", ("target", "left"), ("MAE", "left"), ("RMSE", "left"))
+    table.add_column("R2", no_wrap=True)
+    table.add_column("Spearman", justify="right", no_wrap=True)
+    for target in targets:
+        cells = (text(estimate(target[key])) for key in ("mae", "rmse", "r2"))
+        table.add_row(text(target["name"]), *cells, number(target["spearman"]["value"]))
+    yield table
+
+
+_DETAILS = {"per_class": _class_tables, "per_label": _label_tables, "per_target": _target_tables}
 
 
 def _facts(result: Mapping[str, Any]) -> Table:

@@ -11,15 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
 from leyden.reporting.format import count, duration, number, percent_of, plural
 from leyden.reporting.terminal.layout import Column, note, plain_table, text
-from leyden.reporting.terminal.run_result import MOST_CLASSES, WORST, result_table
-
-__all__ = ["answers_table", "config_tree", "counts_table", "jobs_table", "result_table"]
+from leyden.reporting.terminal.run_result import MOST_CLASSES, WORST
 
 _STATES = {"complete": "green", "failed": "bold red", "running": "cyan", "interrupted": "yellow"}
 
@@ -135,22 +135,62 @@ def counts_table(counts: Mapping[str, Sequence[int]], class_names: Sequence[str]
     exponential of the entropy of its class shares, which equals the number of classes if all are equally frequent.
     """
     first = next(iter(counts))
-    table = plain_table("", ("class", "left"), (first, "right"), ("share", "right"))
+    table = _counts("class", "classes", counts, {split: sum(n) for split, n in counts.items()}, class_names)
+    return Group(table, note(_imbalance(first, counts[first], class_names)))
+
+
+def label_counts_table(
+    counts: Mapping[str, Sequence[int]], samples: Mapping[str, int], label_names: Sequence[str]
+) -> RenderableType:
+    """Format samples that have each label (rows) by split, with shares of the first split's samples.
+
+    counts: split -> (L,); samples: of each split. Below the table: labels per sample of the first split.
+    """
+    first = next(iter(counts))
+    mean = sum(counts[first]) / max(samples[first], 1)
+    table = _counts("label", "labels", counts, samples, label_names)
+    return Group(table, note(f"{first}: {mean:.2f} labels per sample on average"))
+
+
+def values_table(targets: Mapping[str, NDArray[Any]], names: Sequence[str]) -> RenderableType:
+    """Format mean, standard deviation, minimum and maximum of each target by split. targets: split -> (N, K)."""
+    table = plain_table("", ("target", "left"), ("split", "left"), ("n", "right"))
+    for name in ("mean", "sd", "min", "max"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for column, name in enumerate(names):
+        for split, values in targets.items():
+            of_split = values[:, column]
+            found = (of_split.mean(), of_split.std(), of_split.min(), of_split.max()) if len(of_split) else ()
+            table.add_row(text(name), split, count(len(of_split)), *(number(float(value)) for value in found))
+    return table
+
+
+def _counts(
+    kind: str,
+    plural_kind: str,
+    counts: Mapping[str, Sequence[int]],
+    totals: Mapping[str, int],
+    names: Sequence[str],
+) -> Table:
+    """Rows of classes or labels, columns of splits; totals: samples of each split."""
+    first = next(iter(counts))
+    table = plain_table("", (kind, "left"), (first, "right"), ("share", "right"))
     for split in list(counts)[1:]:
         table.add_column(split, justify="right", no_wrap=True)
-    total = sum(counts[first])
 
     def row(name: Text, numbers: Sequence[int]) -> None:
-        table.add_row(name, count(numbers[0]), percent_of(numbers[0], total), *map(count, numbers[1:]))
+        table.add_row(
+            name, count(numbers[0]), percent_of(numbers[0], totals[first]), *map(count, numbers[1:])
+        )
 
     order = _frequent_and_rare(counts[first])
     for place, c in enumerate(order):
-        row(text(str(class_names[c])), [of_split[c] for of_split in counts.values()])
-        if len(order) < len(class_names) and place == WORST - 1:
-            table.add_row(text(f"... {count(len(class_names) - len(order))} more classes ...", "dim"))
+        row(text(str(names[c])), [of_split[c] for of_split in counts.values()])
+        if len(order) < len(names) and place == WORST - 1:
+            table.add_row(text(f"... {count(len(names) - len(order))} more {plural_kind} ...", "dim"))
     table.add_section()
-    row(text("all", "bold"), [sum(of_split) for of_split in counts.values()])
-    return Group(table, note(_imbalance(first, counts[first], class_names)))
+    row(text("all", "bold"), list(totals.values()))
+    return table
 
 
 def _frequent_and_rare(counts: Sequence[int]) -> list[int]:
