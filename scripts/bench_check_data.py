@@ -25,10 +25,8 @@ import torch
 from leyden.config.compose import compose
 from leyden.config.validate import check_data
 from leyden.data.datamodule import DataModule
-from leyden.health.data import near_duplicates
 from leyden.health.data.checks import run_checks
-from leyden.health.data.duplicates import raw_inputs
-from leyden.health.data.input_stats import input_stats
+from leyden.health.data.modality_checks import checks_of
 from leyden.training import build
 from near_copies import clip_copy, image_copy, layer, text_copy
 
@@ -59,7 +57,7 @@ def gathered(options: Sequence[str], overrides: Sequence[str]) -> Inputs:
     """At most 10,000 inputs, no two identical."""
     data = build.experiment(check_data(compose([*options, "data.deduplicate=true", *overrides], []))).data
     rows = np.random.default_rng(0).permutation(data.kept_rows)[:ITEMS]
-    return [np.array(piece) for piece in raw_inputs(data.table.inputs, rows)]
+    return [np.array(data.table.inputs.row(row)) for row in rows.tolist()]
 
 
 def slower_and_faster(inputs: Inputs) -> Inputs:
@@ -86,7 +84,8 @@ def report(name: str, kind: str, inputs: Inputs) -> None:
             pass
         seconds = time.perf_counter() - begun
         tested = np.concatenate([data.splits.val, data.splits.test])
-        pairs = near_duplicates.pairs_of(data, input_stats(data), np.sort(tested))
+        pairs = checks_of(data).near_duplicates(np.sort(tested))
+    assert pairs is not None
     query, key = np.sort(tested)[pairs.query], data.splits.train[pairs.key]
     right = origin[query] == key
     natural = np.count_nonzero(origin[query] < 0)

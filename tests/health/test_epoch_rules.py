@@ -13,6 +13,8 @@ import pytest
 from torch import nn
 
 import leyden
+from leyden.health.data.input_checks import InputChecks
+from leyden.health.data.modality_checks import CHECKS
 from leyden.health.epoch_rules import EpochStats, ValidationFacts, judge
 from leyden.health.findings import Finding
 from leyden.health.settings import TRAINING_FIELDS, DiagnosticsSettings
@@ -190,16 +192,17 @@ def finding_ids() -> Iterator[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             position = {"Finding": 0, "check_failed": 1}.get(getattr(getattr(node, "func", None), "id", ""))
             if isinstance(node, ast.Call) and position is not None and len(node.args) > position:
-                yield str(getattr(node.args[position], "value", ""))
+                identity = node.args[position]
+                if isinstance(identity, ast.Constant):
+                    yield str(identity.value)
 
 
 def test_every_finding_and_threshold_is_documented() -> None:
     root = Path(__file__).parents[2]
     pages = "".join((root / "docs" / name).read_text() for name in ("health.md", "check-model.md"))
     documented = set(re.findall(r"`(\w+)`", pages))
-    from leyden.health.data.input_checks import _CONSTANT_KINDS
-
-    assert {*finding_ids(), *(identity for identity, *_ in _CONSTANT_KINDS.values())} - documented <= {""}
+    constant = {checks.constant_words.id for checks in (InputChecks, *CHECKS.values())}
+    assert {*finding_ids(), *constant} - documented == set()
     fields = {field.name for field in dataclasses.fields(DiagnosticsSettings)} - set(TRAINING_FIELDS)
     assert fields - documented == set()
     assert len(set(finding_ids())) > 30

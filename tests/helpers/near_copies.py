@@ -12,8 +12,10 @@ from PIL import Image
 from leyden.data.datamodule import DataModule, ReadingOptions
 from leyden.data.index import Index
 from leyden.data.long_tail import KeepAll
+from leyden.data.modalities import Modality
 from leyden.data.sampling_policies import Instance
 from leyden.data.split import Given, Split
+from leyden.data.targets import kind_of
 from leyden.data.tokenizers import Word
 
 TRAIN, VAL, TEST = 0, 1, 2
@@ -22,7 +24,9 @@ TRAIN, VAL, TEST = 0, 1, 2
 class Held:
     """A source whose decoded inputs are given."""
 
-    def __init__(self, modality: str, inputs: Sequence[np.ndarray], index: Index, rate: int = 8000) -> None:
+    def __init__(
+        self, modality: str | Modality, inputs: Sequence[np.ndarray], index: Index, rate: int = 8000
+    ) -> None:
         self.modality, self._inputs, self._index, self._rate = modality, inputs, index, rate
 
     def fingerprint(self, cache: Path) -> str:
@@ -44,9 +48,9 @@ class Held:
 
 
 def layer(
-    modality: str,
+    modality: str | Modality,
     inputs: Sequence[np.ndarray],
-    labels: np.ndarray,
+    targets: np.ndarray,
     part: np.ndarray | None,
     cache: Path,
     *,
@@ -57,11 +61,13 @@ def layer(
     tokenizer: Word | None = None,
     **reading: Any,
 ) -> DataModule:
-    """The data layer over inputs; part (N,): 0 train, 1 val, 2 test."""
-    names = tuple(f"class {c}" for c in range(classes or int(labels.max()) + 1))
+    """The data layer over inputs; targets (N,) classes, (N, L) labels or values; part (N,): 0 train, 1 val, 2 test."""
+    kind = kind_of(targets)
+    count = targets.shape[1] if targets.ndim == 2 else classes or int(targets.max()) + 1
+    names = tuple(f"{'class' if kind == 'classes' else 'target'} {c}" for c in range(count))
     given = None if part is None else part.astype(np.int8)
     groups = () if group is None else tuple(f"group {g}" for g in range(int(group.max()) + 1))
-    index = Index(labels, names, given, None if group is None else group.astype(np.int32), groups)
+    index = Index(targets, names, given, None if group is None else group.astype(np.int32), groups)
     return DataModule(
         source=Held(modality, inputs, index),  # type: ignore[arg-type]
         split=split or Given(),
@@ -72,6 +78,7 @@ def layer(
         batch_size=batch_size,
         seed=1,
         reading=ReadingOptions(**reading),
+        kind=kind,
     )
 
 

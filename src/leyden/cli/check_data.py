@@ -87,14 +87,11 @@ def _save_figure(
 
 
 def _figure(data: "DataModule", pairs: Sequence[Sequence[int]], captions: Sequence[str]) -> "Figure":
-    import numpy as np
-
-    from leyden.health.data.duplicates import raw_inputs
     from leyden.reporting.plots.samples import samples_figure
 
     title = "near duplicates: validation or test (left), train (right)"
     joined = []
     for pair in pairs:
-        one, other = raw_inputs(data.table.inputs, np.array(pair))
+        one, other = (data.table.inputs.row(row) for row in pair)
         joined.append(data.modality.side_by_side(one, other))
     return samples_figure(joined, captions, title, data.spec.sample_rate)

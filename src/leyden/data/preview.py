@@ -16,7 +16,7 @@ def drawings(data: DataModule, rows: np.ndarray) -> list[np.ndarray]:
 
 def text(data: DataModule, row: int) -> str:
     """The text of a row, cut to what can be read at a glance."""
-    whole = bytes(data.table.inputs.row(row)).decode("utf-8")  # type: ignore[union-attr]
+    whole = bytes(data.table.inputs.row(row)).decode("utf-8")
     return whole if len(whole) <= _TEXT_SHOWN else f"{whole[:_TEXT_SHOWN]}..."
 
 

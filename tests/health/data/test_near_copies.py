@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from leyden.data.datamodule import DataModule
 from leyden.data.sources.synthetic import PlantedAudio, PlantedImages, PlantedText
-from leyden.health.data import near_duplicates, near_duplicates_text
+from leyden.health.data import near_duplicates_text
 from leyden.health.data.checks import find_problems
-from leyden.health.data.input_stats import input_stats
+from leyden.health.data.modality_checks import checks_of
 from leyden.health.data.near_duplicates_image import images_near
 from near_copies import clip_copy, image_copy, layer, text_copy
 
@@ -50,7 +50,8 @@ def planted(modality: str, cache: Path) -> tuple[DataModule, np.ndarray]:
 def test_planted_near_duplicates_are_found(modality: str, tmp_path: Path) -> None:
     data, origin = planted(modality, tmp_path)
     tested = np.sort(np.concatenate([data.splits.val, data.splits.test]))
-    pairs = near_duplicates.pairs_of(data, input_stats(data), tested)
+    pairs = checks_of(data).near_duplicates(tested)
+    assert pairs is not None
     right = origin[tested[pairs.query]] == data.splits.train[pairs.key]
     assert right.sum() >= 0.99 * PLANTED
     assert right.mean() >= 0.95

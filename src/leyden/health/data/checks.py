@@ -10,12 +10,11 @@ import numpy as np
 
 from leyden.data.datamodule import DataModule
 from leyden.data.table import FileColumn
-from leyden.health.data import duplicates, split_checks
+from leyden.health.data import duplicates, input_checks, split_checks
 from leyden.health.data.common import split_codes
+from leyden.health.data.input_checks import InputChecks
+from leyden.health.data.modality_checks import checks_of
 from leyden.health.findings import CheckResult, Finding
-
-QUICK_BYTES = 256e6  # of images or recordings: the quick checks skip the comparison of larger sets
-QUICK_TEXT = 8e6  # the same for texts
 
 
 def find_problems(data: DataModule) -> list[Finding]:
@@ -38,25 +37,23 @@ def run_checks(data: DataModule, stops: bool = False) -> Iterator[CheckResult]:
         UserError: the data cannot be read or split.
     """
     # imported here: the quick checks at the start of each run do not need them
-    from leyden.health.data import distribution_shift, input_checks, near_duplicates
-    from leyden.health.data.input_stats import input_stats
+    from leyden.health.data import distribution_shift, near_duplicates
 
-    table = data.table
+    table, checks = data.table, checks_of(data)
     yield split_checks.targets(data)
     yield split_checks.shares(data)
     yield split_checks.groups(data)
-    stats = input_stats(data)
     rows = np.concatenate(data.splits) if isinstance(table.inputs, FileColumn) else np.arange(len(table))
     # constant inputs are equal, but do not count as duplicates
-    rows = np.setdiff1d(rows, stats.rows[stats.constant])
+    rows = np.setdiff1d(rows, checks.stats.rows[checks.stats.constant])
     keys = duplicates.digests(data, rows)
     is_used = split_codes(data)[rows] >= 0
     leakage, _, within = duplicates.duplicates(data, rows[is_used], keys[is_used])
     conflict = duplicates.duplicates(data, rows, keys)[1]  # includes duplicates that data.deduplicate removes
-    yield from input_checks.check_inputs(data, stats, stops)
+    yield from input_checks.check_inputs(checks, stops)
     yield from (conflict, within, leakage)
-    yield near_duplicates.near_duplicates(data, stats, duplicates.leaked_pairs(data, rows, keys))
-    yield distribution_shift.shift(data, stats)
+    yield near_duplicates.near_duplicates(checks, duplicates.leaked_pairs(data, rows, keys))
+    yield distribution_shift.shift(checks)
 
 
 def quick_checks(data: DataModule) -> list[Finding]:
@@ -66,14 +63,13 @@ def quick_checks(data: DataModule) -> list[Finding]:
         *split_checks.shares(data).findings,
         *split_checks.groups(data).findings,
     ]
-    from leyden.health.data.input_checks import constant
-
-    if not data.reading.deduplicate and _is_small(data):
+    checks = checks_of(data)
+    if not data.reading.deduplicate and _is_small(checks):
         rows = np.concatenate(data.splits)
         keys = duplicates.quick_digests(data, rows)
-        constant_inputs = duplicates.constant_rows(data, rows[duplicates.occurs_twice(keys)])
+        constant_inputs = checks.constant_rows(rows[duplicates.occurs_twice(keys)])
         if len(constant_inputs):
-            findings += constant(data, constant_inputs).findings
+            findings += input_checks.constant(checks, constant_inputs).findings
             is_varied = ~np.isin(rows, constant_inputs)
             rows, keys = rows[is_varied], keys[is_varied]
         leakage, conflict, _ = duplicates.duplicates(data, rows, keys)
@@ -81,9 +77,7 @@ def quick_checks(data: DataModule) -> list[Finding]:
     return [finding for finding in findings if finding.level != "info"]
 
 
-def _is_small(data: DataModule) -> bool:
+def _is_small(checks: InputChecks) -> bool:
     """Whether the inputs are in memory and small enough to be compared at the start of a run."""
-    inputs = data.table.inputs
-    if isinstance(inputs, FileColumn):
-        return False
-    return inputs.values.nbytes <= (QUICK_TEXT if data.source.modality == "text" else QUICK_BYTES)
+    inputs = checks.data.table.inputs
+    return not isinstance(inputs, FileColumn) and inputs.values.nbytes <= checks.quick_bytes

@@ -23,6 +23,11 @@ def names_of(data: DataModule, rows: Sequence[int] | np.ndarray, most: int = MAX
     return [data.table.index.names[int(row)] for row in rows[:most]]
 
 
+def no_check(data: DataModule) -> str:
+    """Summary of a check that there is not for a modality of the user's own."""
+    return f"there is no such check for modality {data.modality.name}"
+
+
 def split_codes(data: DataModule) -> np.ndarray:
     """int8 (N,): the split of every row: 0 train, 1 val, 2 test, -1 none."""
     codes = np.full(len(data.table), -1, dtype=np.int8)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from leyden.data.datamodule import DataModule
-from leyden.health.data.common import SPLITS
-from leyden.health.data.input_stats import InputStats
+from leyden.health.data.common import SPLITS, no_check
+from leyden.health.data.input_checks import InputChecks
 from leyden.health.findings import CheckResult, Finding
 
 MAX_SIGMAS = 3.0  # standard deviations of the training samples between the means
@@ -15,8 +15,11 @@ MAX_AUROC = 0.8  # of a classifier that separates train from another split
 _FEWEST, _MOST = 60, 4000  # samples of each split that the classifier uses
 
 
-def shift(data: DataModule, stats: InputStats) -> CheckResult:
+def shift(checks: InputChecks) -> CheckResult:
     """Whether the values of validation or test have another range than train, or are separable from it."""
+    data, stats = checks.data, checks.stats
+    if not stats.levels.shape[1] and not stats.features.shape[1]:
+        return CheckResult("distribution shift", no_check(data))
     bounds = np.cumsum([len(rows) for rows in data.splits])
     members = np.split(np.arange(len(stats.rows)), bounds[:2])
     summaries: list[str] = []
@@ -29,11 +32,11 @@ def shift(data: DataModule, stats: InputStats) -> CheckResult:
             f"{SPLITS[code]}: {sigmas:.2g} sigma" + ("" if new_groups else f", ROC area {area:.2f}")
         )
         if sigmas > MAX_SIGMAS:
-            findings.append(_range_finding(data, stats, members, code, sigmas, dimension))
+            findings.append(_range_finding(checks, members, code, sigmas, dimension))
         elif area > MAX_AUROC:
             message = (
-                f"Samples of {SPLITS[code]} are separable from training samples by their colours, loudness, spectrum "
-                f"or words alone (area under the ROC curve {area:.2f}; same distribution: .5): they come from another "
+                f"Samples of {SPLITS[code]} are separable from training samples by their {checks.feature_words} "
+                f"alone (area under the ROC curve {area:.2f}; same distribution: .5): they come from another "
                 "source, or were preprocessed differently."
             )
             evidence = {"area": area, "sigmas": sigmas}
@@ -56,19 +59,14 @@ def _mean_shift(train: np.ndarray, other: np.ndarray) -> tuple[float, int]:
 
 
 def _range_finding(
-    data: DataModule, stats: InputStats, members: list[np.ndarray], code: int, sigmas: float, dimension: int
+    checks: InputChecks, members: list[np.ndarray], code: int, sigmas: float, dimension: int
 ) -> Finding:
-    count = stats.levels.shape[1] // 2
-    what = (
-        "level in dB"
-        if data.source.modality == "audio"
-        else f"{'mean' if dimension < count else 'contrast'} of channel {dimension % max(count, 1)}"
-    )
-    here, there = (float(stats.levels[members[p], dimension].mean()) for p in (0, code))
+    levels = checks.stats.levels[:, dimension]
+    here, there = (float(levels[members[split]].mean()) for split in (0, code))
     message = (
-        f"The {what} is {here:.3g} in train and {there:.3g} in {SPLITS[code]}, {sigmas:.2g} standard deviations "
-        f"apart: {SPLITS[code]} was preprocessed differently (channels swapped, inverted, normalised twice?), and "
-        "metrics on it are invalid."
+        f"The {checks.level_name(dimension)} is {here:.3g} in train and {there:.3g} in {SPLITS[code]}, {sigmas:.2g} "
+        f"standard deviations apart: {SPLITS[code]} was preprocessed differently (channels swapped, inverted, "
+        "normalised twice?), and metrics on it are invalid."
     )
     evidence = {"sigmas": sigmas, "train": here, SPLITS[code]: there}
     return Finding("split_shift", "error", message, SPLITS[code], ("split=stratified",), evidence)

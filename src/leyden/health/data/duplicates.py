@@ -1,16 +1,15 @@
-"""Exact duplicates: across the split (leakage), with conflicting labels, and within train.
+"""Exact duplicates: across the split (leakage), with conflicting targets, and within train.
 
-Images are compared by pixels, recordings by samples, texts by words (the rule of `data.deduplicate`).
+Inputs are compared by the key of their modality, as `data.deduplicate` does: images by pixels, texts by words.
 """
 
 import hashlib
-from collections.abc import Iterator
 
 import numpy as np
 
 from leyden.data.datamodule import DataModule
-from leyden.data.table import Dense, FileColumn, Ragged
-from leyden.data.text_keys import bare_words
+from leyden.data.modalities import Modality
+from leyden.data.table import FileColumn
 from leyden.health.data.common import (
     MAX_EVIDENCE,
     SPLITS,
@@ -28,96 +27,36 @@ from leyden.utils.text import percent
 LEAK_WARNING, LEAK_ERROR = 0.001, 0.01  # of validation and test rows
 CONFLICT_WARNING = 0.001  # of all rows
 _CHUNK = 256
-_WORDS = 64  # words of 8 bytes of an image in its quick key: 512 pixels
-_POINTS = 48  # samples of a recording in its quick key
 
 
 def digests(data: DataModule, rows: np.ndarray) -> np.ndarray:
     """Hashes uint64 (n,) of the inputs of rows (n,): equal for identical inputs, else different (64 bits)."""
-    inputs, text = data.table.inputs, data.source.modality == "text"
+    inputs, key = data.table.inputs, data.modality.key
 
     def chunk(start: int) -> np.ndarray:
-        chosen = rows[start : start + _CHUNK]
-        return np.array([_digest(content, text) for content in raw_inputs(inputs, chosen)], dtype=np.uint64)
+        chosen = rows[start : start + _CHUNK].tolist()
+        return np.array([_digest(key(inputs.row(row))) for row in chosen], dtype=np.uint64)
 
     parts = list(parallel_map(chunk, range(0, len(rows), _CHUNK), "searching for duplicates", 1))
     return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
 
 
-def raw_inputs(inputs: Dense | Ragged | FileColumn, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """The unpadded input of each row (n,)."""
-    if isinstance(inputs, Dense):
-        yield from (inputs.values[row] for row in rows.tolist())
-    elif isinstance(inputs, Ragged):
-        yield from map(inputs.row, rows.tolist())
-    else:
-        yield from (inputs.source.decode(int(inputs.rows[row])) for row in rows.tolist())
-
-
-def _digest(values: np.ndarray, text: bool) -> int:
-    content = bare_words(bytes(values).decode()).encode() if text else values.tobytes()
+def _digest(content: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 
 def quick_digests(data: DataModule, rows: np.ndarray) -> np.ndarray:
     """As `digests`, cheaper for columns in memory: a key of some values, and full hashes only where keys agree."""
     inputs = data.table.inputs
-    if data.source.modality == "text" or isinstance(inputs, FileColumn):
+    compares_values = type(data.modality).key is Modality.key
+    if not compares_values or isinstance(inputs, FileColumn):
         return digests(data, rows)
-    keys = _image_keys(inputs, rows) if isinstance(inputs, Dense) else _clip_keys(inputs, rows)
-    _, found, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    _, found, counts = np.unique(inputs.quick_keys(rows), return_inverse=True, return_counts=True)
     result = found.astype(np.uint64)
     repeated_keys = np.flatnonzero(counts[found] > 1)
     # the top bit keeps hashes apart from the group numbers above
     result[repeated_keys] = digests(data, rows[repeated_keys]) | np.uint64(1 << 63)
     return result
-
-
-def _image_keys(inputs: Dense, rows: np.ndarray) -> np.ndarray:
-    """Keys uint64 (n,) from evenly spaced words of eight pixels."""
-    flat = inputs.values.reshape(len(inputs), -1)
-    whole = flat.shape[1] // 8
-    if whole == 0:
-        return _hash_columns([flat[rows, pixel].astype(np.uint64) for pixel in range(flat.shape[1])])
-    words = np.unique(np.linspace(0, whole - 1, min(whole, _WORDS)).astype(np.int64))
-    key = np.zeros(len(rows), dtype=np.uint64)
-    for start in range(0, len(rows), 4096):  # blocks that fit into the processor's cache
-        chosen = flat[rows[start : start + 4096], : whole * 8].view(np.uint64)
-        key[start : start + 4096] = _hash_columns([chosen[:, word] for word in words.tolist()])
-    return key
-
-
-def _clip_keys(inputs: Ragged, rows: np.ndarray) -> np.ndarray:
-    """Keys uint64 (n,) from the length and evenly spaced samples."""
-    lengths, begins = inputs.lengths[rows], inputs.offsets[rows]
-    columns = [lengths.astype(np.uint64)]
-    last = len(inputs.values) - 1
-    for share in np.linspace(0.02, 0.98, _POINTS):
-        places = np.clip(begins + (lengths * share).astype(np.int64), 0, last)
-        columns.append(inputs.values[places].astype(np.int64).view(np.uint64))
-    return _hash_columns(columns)
-
-
-def _hash_columns(columns: list[np.ndarray]) -> np.ndarray:
-    """A key uint64 (n,) from columns uint64 (n,), by multiplicative hashing (Knuth 6.4)."""
-    key = np.zeros(len(columns[0]), dtype=np.uint64)
-    for column in columns:
-        key = (key ^ column) * np.uint64(0x9E3779B97F4A7C15)
-        key ^= key >> np.uint64(29)
-    return key
-
-
-def constant_rows(data: DataModule, rows: np.ndarray) -> np.ndarray:
-    """The rows (m,) with a constant input (black images, silence), which do not count as duplicates."""
-    inputs = data.table.inputs
-    if data.source.modality == "text":
-        return rows[:0]
-    if isinstance(inputs, Dense):
-        flat = inputs.values.reshape(len(inputs), -1)
-        chosen = [flat[rows[start : start + 4096]] for start in range(0, len(rows), 4096)]
-        same = [block.max(axis=1) == block.min(axis=1) for block in chosen]
-        return rows[np.concatenate(same)] if same else rows[:0]
-    return rows[[bool(np.ptp(content) == 0) for content in raw_inputs(inputs, rows)]] if len(rows) else rows
 
 
 def occurs_twice(keys: np.ndarray) -> np.ndarray:
@@ -129,7 +68,7 @@ def occurs_twice(keys: np.ndarray) -> np.ndarray:
 def duplicates(
     data: DataModule, rows: np.ndarray, keys: np.ndarray
 ) -> tuple[CheckResult, CheckResult, CheckResult]:
-    """The checks of duplicates: across the split, with conflicting labels, within train.
+    """The checks of duplicates: across the split, with conflicting targets, within train.
 
     Args:
         data: the data, already loaded.
