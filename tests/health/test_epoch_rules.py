@@ -18,7 +18,7 @@ from leyden.health.data.modality_checks import CHECKS
 from leyden.health.epoch_rules import EpochStats, ValidationFacts, judge
 from leyden.health.findings import Finding
 from leyden.health.settings import TRAINING_FIELDS, DiagnosticsSettings
-from leyden.health.step_rules import StepSeries, initial_loss
+from leyden.health.step_rules import StepSeries, expected_loss, initial_loss
 from leyden.health.suggestions import fill_in
 from leyden.health.training_monitor import TrainingMonitor
 
@@ -154,10 +154,27 @@ def test_a_series_is_resumed_exactly() -> None:
     assert list(dict.fromkeys(finding.id for finding in found)) == ["loss_spike", "diverged"]
 
 
-def test_the_first_loss_is_ln_c() -> None:
-    assert not list(initial_loss(1.29 * math.log(10), 10, POLICY))
-    (finding,) = initial_loss(1.31 * math.log(10), 10, POLICY)
-    assert finding.id == "initial_loss"
+@pytest.mark.parametrize(
+    ("loss", "outputs", "value", "most"),
+    [
+        ("CrossEntropy", 10, math.log(10), 1.3),
+        ("BinaryCrossEntropy", 5, math.log(2), 1.3),
+        ("MeanSquaredError", 1, 1.0, 2.0),
+    ],
+)
+def test_the_first_loss_of_a_net_that_knows_nothing(
+    loss: str, outputs: int, value: float, most: float
+) -> None:
+    expected = expected_loss(loss, outputs, POLICY)
+    assert expected is not None
+    assert not list(initial_loss(0.99 * most * value, expected))
+    (finding,) = initial_loss(1.01 * most * value, expected)
+    assert (finding.id, finding.evidence["expected"]) == ("initial_loss", pytest.approx(value))
+
+
+def test_other_first_losses_depend_on_the_data() -> None:
+    assert expected_loss("FocalSoftmax", 10, POLICY) is None
+    assert expected_loss("CrossEntropy", 0, POLICY) is None  # a module that has no names of its outputs
 
 
 # --- suggestions and ranking ---

@@ -257,14 +257,16 @@ class HealthMonitor(LastCallback):
         return ""
 
     def _record(self, module: LightningModule, step: int, loss: float, norm: float) -> None:
-        """Record a good step; check the first loss, whose expected value is known for plain cross-entropy."""
+        """Record a good step; check the first loss where its expected value is known."""
         self.training_monitor.record(step, loss, norm)
-        if step > 0:
+        has_penalty = getattr(module, "l1", 0.0) != 0  # which the loss includes
+        if step > 0 or has_penalty:
             return
-        plain = type(getattr(module, "loss_fn", None)).__name__ == "CrossEntropy"
-        if plain and not getattr(module, "l1", 0):
-            classes = len(getattr(module, "target_names", ()))
-            self.training_monitor.found += step_rules.initial_loss(loss, classes, self.policy)
+        name = type(getattr(module, "loss_fn", None)).__name__
+        outputs = len(getattr(module, "target_names", ()))
+        expected = step_rules.expected_loss(name, outputs, self.policy)
+        if expected is not None:
+            self.training_monitor.found += step_rules.initial_loss(loss, expected)
 
     def _react(
         self,

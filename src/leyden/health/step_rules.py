@@ -7,7 +7,7 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from leyden.health.findings import Finding
 from leyden.health.settings import DiagnosticsSettings
@@ -15,6 +15,9 @@ from leyden.health.settings import DiagnosticsSettings
 _WINDOW = 100  # steps
 _FEWEST = 20  # steps before the mean is used
 _IN_A_ROW = 5  # consecutive spikes that are reported
+VALUES_EXCESS = (
+    1.0  # of a first loss over that of the mean: outputs that vary as much as the targets double it
+)
 _START = 10  # steps whose median is the initial loss
 
 
@@ -145,15 +148,43 @@ class StepSeries:
         self._norms = deque(state["norms"], maxlen=2 * _WINDOW)
 
 
-def initial_loss(loss: float, classes: int, policy: DiagnosticsSettings) -> Iterator[Finding]:
-    """The finding for a first loss far above ln C, the cross-entropy of predicting every class with 1 / C."""
-    expected = math.log(classes)
-    if loss > (1 + policy.initial_loss) * expected:
+class ExpectedLoss(NamedTuple):
+    """What a first loss should be.
+
+    value: the loss. words: what has it. excess: relative, above which a first loss is reported.
+    """
+
+    value: float
+    words: str
+    excess: float
+
+
+def expected_loss(loss_name: str, outputs: int, policy: DiagnosticsSettings) -> ExpectedLoss | None:
+    """What a net that knows nothing has; None: it depends on the data.
+
+    Args:
+        loss_name: name of the loss's class.
+        outputs: how many the net has.
+        policy: thresholds.
+    """
+    if loss_name == "CrossEntropy" and outputs > 1:
+        value = math.log(outputs)
+        return ExpectedLoss(value, f"uniform predictions give ln {outputs} =", policy.initial_loss)
+    if loss_name == "BinaryCrossEntropy":
+        return ExpectedLoss(math.log(2), "probabilities of .5 give ln 2 =", policy.initial_loss)
+    if loss_name == "MeanSquaredError":
+        return ExpectedLoss(1.0, "the mean of the standardised targets gives", VALUES_EXCESS)
+    return None
+
+
+def initial_loss(loss: float, expected: ExpectedLoss) -> Iterator[Finding]:
+    """The finding for a first loss far above that of a net that knows nothing."""
+    if loss > (1 + expected.excess) * expected.value:
         yield Finding(
             "initial_loss",
             "warning",
-            f"the first loss is {loss:.3g}, uniform predictions give ln {classes} = {expected:.3g}: the initial "
-            "weights of the last layer are too large, or the labels are wrong",
-            evidence={"loss": loss, "expected": expected},
+            f"the first loss is {loss:.3g}, {expected.words} {expected.value:.3g}: the initial weights of the last "
+            "layer are too large, or the targets are wrong",
+            evidence={"loss": loss, "expected": expected.value},
             step=0,
         )

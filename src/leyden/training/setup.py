@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from lightning.pytorch import LightningModule
+from numpy.typing import NDArray
 
 from leyden.config.compose import compose
 from leyden.config.validate import check
+from leyden.data.datamodule import DataModule
 from leyden.data.preview import some_of_each_class
-from leyden.data.targets import sampling_classes
+from leyden.data.targets import kind_of
 from leyden.health.model.model_under_test import SAMPLES, ModelUnderTest
 from leyden.modules.session import Session
 from leyden.modules.standalone import fit_frontend
@@ -36,18 +39,19 @@ def open_session(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> S
 
 
 def model_under_test(session: Session) -> ModelUnderTest:
-    """What `leyden check model` holds to its contract: the session's module and a few training samples of each class.
+    """What `leyden check model` holds to its contract: the session's module and a few training samples.
 
     Raises:
-        UserError: its module has no `prepare`.
+        UserError: its module has no `prepare` or no `losses`.
     """
     config, data, module = session.config, session.data, session.module
-    if not hasattr(module, "prepare"):
-        raise UserError(
-            f"leyden check model: {type(module).__name__} has no prepare(batch), so nothing of it can be looked "
-            "at alone: derive it from leyden.modules.classification.Classifier"
-        )
-    rows = some_of_each_class(sampling_classes(data.table.index.targets), data.splits.train, SAMPLES)
+    for method in ("prepare(batch)", "losses(outputs, batch)"):
+        if not hasattr(module, method.partition("(")[0]):
+            raise UserError(
+                f"leyden check model: {type(module).__name__} has no {method}, so nothing of it can be looked at "
+                "alone: derive it from leyden.modules.base.SupervisedModule"
+            )
+    rows = _samples(data)
     again = config.model_copy(update={"seed": config.seed + 1})
 
     def rebuild() -> LightningModule:
@@ -55,4 +59,13 @@ def model_under_test(session: Session) -> ModelUnderTest:
         return other.module().to(session.device)
 
     batch = data.batch_of(rows).to(session.device)
-    return ModelUnderTest(module, batch, data.spec.num_outputs, health_settings(config), rebuild)
+    kind = kind_of(data.table.index.targets)
+    return ModelUnderTest(module, batch, kind, data.spec.num_outputs, health_settings(config), rebuild)
+
+
+def _samples(data: DataModule) -> NDArray[np.int64]:
+    """A few training rows: of each class, or evenly spaced where there are none."""
+    targets, train = data.table.index.targets, data.splits.train
+    if kind_of(targets) == "classes":
+        return some_of_each_class(targets, train, SAMPLES)
+    return train[np.linspace(0, len(train) - 1, min(SAMPLES, len(train))).astype(np.int64)]

@@ -1,6 +1,7 @@
 """`leyden check model`: every shipped model passes the checks, and each planted fault is identified."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
+from brightness import REGRESSION
 from leyden.cli.main import main
 from leyden.config.compose import conf_dir
 from leyden.config.validate import import_target
@@ -29,6 +31,10 @@ DATA = {
     "audio": ["data=planted_audio", "data.source.samples=60"],
 }
 ALIKE = {"resnet32", "resnet56"}  # deeper ones of resnet20's class
+TASKS = {
+    "multilabel-text": ["data=planted_tags", "data.source.samples=120", "task=multilabel", "model=lstm"],
+    "regression-image": [*REGRESSION, "data.source.samples=120", "model=cnn"],
+}
 UNTRAINED = {"majority"}  # learns nothing, which is reported (see below)
 
 
@@ -36,9 +42,11 @@ def pairs() -> Iterator[tuple[str, str]]:
     """(modality, model) of every option of group `model`."""
     for path in sorted((conf_dir() / "model").glob("*.yaml")):
         if path.stem not in ALIKE | UNTRAINED:
-            module = import_target(yaml.safe_load(path.read_text())["module"]["_target_"], "model.module")
-            wanted = getattr(module, "modality", "any")
-            yield from ((modality, path.stem) for modality in DATA if wanted in (modality, "any"))
+            nodes = yaml.safe_load(path.read_text())
+            parts = [nodes[name]["_target_"] for name in ("module", "frontend", "net") if name in nodes]
+            targets = [import_target(part, "model") for part in parts if not part.startswith("$")]
+            wanted = {getattr(target, "modality", "any") for target in targets} - {"any"}
+            yield from ((modality, path.stem) for modality in DATA if wanted <= {modality})
 
 
 PAIRS = list(pairs())
@@ -61,6 +69,49 @@ def test_shipped_models_pass(modality: str, model: str) -> None:
     # several published nets start with a larger loss
     wrong = {finding.id for result in found for finding in result.findings} - {"initial_loss"}
     assert not wrong, [result for result in found if result.findings]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_passes(task: str) -> None:
+    subject = model_under_test(open_session([*TASKS[task], *QUICK]))
+    results = {result.name: result for result in run_checks(subject)}
+    assert [finding for result in results.values() for finding in result.findings] == []
+    assert len(results) == len(CHECKS)
+    assert results["shapes"].summary.startswith(f"outputs (16, {subject.num_outputs}) of inputs (16, ")
+
+
+@pytest.mark.parametrize("loss", ["mae", "huber"])
+def test_losses_of_regression(loss: str) -> None:
+    assert (
+        findings(model_under_test(open_session([*TASKS["regression-image"], *QUICK, f"loss={loss}"]))) == []
+    )
+
+
+@pytest.mark.parametrize("loss", ["asymmetric", "bce_weighted"])
+def test_losses_of_labels(loss: str) -> None:
+    assert findings(model_under_test(open_session([*TASKS["multilabel-text"], *QUICK, f"loss={loss}"]))) == []
+
+
+def test_smoothed_labels_can_be_memorised() -> None:
+    """Their loss stays above a tenth of what it was at the start."""
+    words = [*DATA["image"], *QUICK, "model=mlp", "loss.label_smoothing=0.3"]
+    subject = model_under_test(open_session(words))
+    assert findings(subject) == []
+    assert subject.least_loss > 0.1 * subject.neutral_loss
+    assert subject.neutral_loss == pytest.approx(math.log(subject.num_outputs), rel=1e-5)
+
+
+def test_the_least_loss_is_that_of_the_targets() -> None:
+    """The entropy of smoothed labels; nothing where outputs can be the targets."""
+    words = [*DATA["image"], *QUICK, "model=mlp"]
+    plain = model_under_test(open_session(words))
+    assert plain.least_loss < 1e-3
+    smoothed = model_under_test(open_session([*words, "loss.label_smoothing=0.3"]))
+    n = smoothed.num_outputs
+    right, wrong = 0.7 + 0.3 / n, 0.3 / n
+    entropy = -right * math.log(right) - (n - 1) * wrong * math.log(wrong)
+    assert smoothed.least_loss == pytest.approx(entropy, rel=1e-3)
+    assert model_under_test(open_session([*TASKS["regression-image"], *QUICK])).least_loss < 1e-3
 
 
 # --- nets with one fault ---
@@ -220,7 +271,7 @@ def subject_of(made: Session, make: Callable[[], nn.Module]) -> ModelUnderTest:
 def test_each_fault_is_identified(kind: type[Net], expected: set[str], where: str, images: Session) -> None:
     spec = images.data.spec
     pixels = spec.in_channels * spec.image_size[0] * spec.image_size[1]
-    found = findings(subject_of(images, lambda: kind(spec.num_classes, pixels)))
+    found = findings(subject_of(images, lambda: kind(spec.num_outputs, pixels)))
     own = [finding for finding in found if finding.id in expected]
     assert {finding.id for finding in own} == expected, found
     # some faults have secondary findings; a correct net has none
@@ -228,10 +279,36 @@ def test_each_fault_is_identified(kind: type[Net], expected: set[str], where: st
     assert where in own[0].where if own else True
 
 
+class Loud(Net):
+    """Starts with outputs far from the standardised targets."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + 3
+
+
+class Rectified(Net):
+    """Cannot give values below the mean."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(super().forward(x)) + 0.1
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [(OneMore, "shapes"), (Loud, "initial_loss"), (Rectified, "cannot_memorise"), (Blind, "inputs_unused")],
+)
+def test_faults_of_a_regression(kind: type[Net], expected: str) -> None:
+    made = open_session([*REGRESSION, "data.source.samples=120", *QUICK, "model=mlp"])
+    torch.manual_seed(0)
+    made.module.net = kind(made.data.spec.num_outputs, 64)
+    found = list(run_checks(model_under_test(made)))[:8]  # those before it is built anew
+    assert expected in {finding.id for result in found for finding in result.findings}, found
+
+
 def test_pooling_over_padding_is_identified() -> None:
     made = open_session([*DATA["text"], *QUICK, "model=lstm"])
     spec = made.data.spec
-    found = findings(subject_of(made, lambda: OverPadding(spec.num_classes, spec.vocab_size)))
+    found = findings(subject_of(made, lambda: OverPadding(spec.num_outputs, spec.vocab_size)))
     assert [(f.id, f.level) for f in found] == [("padding", "error")], found
     assert "masked_mean" in found[0].message
 
@@ -271,3 +348,7 @@ def test_mistakes(words: list[str], said: str, capsys: pytest.CaptureFixture[str
 def test_a_module_without_prepare_is_refused(images: Session) -> None:
     with pytest.raises(UserError, match="has no prepare"):
         model_under_test(images._replace(module=nn.Linear(1, 1)))  # type: ignore[arg-type]
+    half = nn.Linear(1, 1)
+    half.prepare = lambda batch: batch  # type: ignore[assignment]
+    with pytest.raises(UserError, match="has no losses"):
+        model_under_test(images._replace(module=half))  # type: ignore[arg-type]

@@ -13,12 +13,12 @@ from leyden.health.model.model_under_test import ModelUnderTest
 from leyden.modules.standalone import preserved_state
 from leyden.utils.text import percent
 
-_CLOSE = 1e-4  # of the largest logit
+_CLOSE = 1e-4  # of the largest output
 _CLOSE_BFLOAT16 = 0.1  # the same in bfloat16, which has three digits
 
 
 def save_and_load(subject: ModelUnderTest) -> CheckResult:
-    """A newly built module with the saved state_dict gives the same logits."""
+    """A newly built module with the saved state_dict gives the same outputs."""
     name, old = "saving and loading", subject.overfitted.module
     file = io.BytesIO()
     torch.save(old.state_dict(), file)
@@ -33,25 +33,25 @@ def save_and_load(subject: ModelUnderTest) -> CheckResult:
             "error",
             f"the saved state_dict does not load into a newly built module: {error}",
         )
-    gap = _distance(subject.logits(module=new), subject.logits(module=old))
+    gap = _distance(subject.outputs(module=new), subject.outputs(module=old))
     if gap <= _CLOSE:
-        return CheckResult(name, f"{len(old.state_dict())} tensors, the same logits")
+        return CheckResult(name, f"{len(old.state_dict())} tensors, the same outputs")
     return check_failed(
         name,
         "save_load",
         "error",
-        f"the saved state_dict loaded into a newly built module gives different logits (by {gap:.2g} of the largest): "
+        f"the saved state_dict loaded into a newly built module gives different outputs (by {gap:.2g} of the largest): "
         "forward uses state that is neither a parameter nor a buffer; register it with register_buffer",
     )
 
 
 def bfloat16(subject: ModelUnderTest) -> CheckResult:
     """Logits under bfloat16 autocast are close to those in float32."""
-    name, plain = "bfloat16", subject.logits(module=subject.overfitted.module)
+    name, plain = "bfloat16", subject.outputs(module=subject.overfitted.module)
     device = subject.batch.targets.device.type
     try:
         with torch.autocast(device, torch.bfloat16):
-            half = subject.logits(module=subject.overfitted.module)
+            half = subject.outputs(module=subject.overfitted.module)
     except Exception as error:  # a custom net raises anything
         return check_failed(
             name,
@@ -62,18 +62,18 @@ def bfloat16(subject: ModelUnderTest) -> CheckResult:
         )
     gap = _distance(half.float(), plain)
     if gap <= _CLOSE_BFLOAT16 and half.isfinite().all():
-        return CheckResult(name, f"logits differ by {percent(gap, 2)} of the largest")
+        return CheckResult(name, f"outputs differ by {percent(gap, 2)} of the largest")
     return check_failed(
         name,
         "half_precision",
         "warning",
-        f"under bf16 autocast logits differ by {percent(gap, 2)} of the largest: compute sums, norms and "
+        f"under bf16 autocast outputs differ by {percent(gap, 2)} of the largest: compute sums, norms and "
         "exponentials in float32 (.float())",
     )
 
 
 def export(subject: ModelUnderTest) -> CheckResult:
-    """torch.export gives a program for any batch size with the same logits."""
+    """torch.export gives a program for any batch size with the same outputs."""
     name = "torch.export"
     try:
         gap = _export_gap(subject)
@@ -86,9 +86,9 @@ def export(subject: ModelUnderTest) -> CheckResult:
             "loops over the length of a tensor",
         )
     if gap <= _CLOSE:
-        return CheckResult(name, "any batch size, the same logits")
+        return CheckResult(name, "any batch size, the same outputs")
     return check_failed(
-        name, "export", "warning", f"the exported net gives different logits, by {gap:.2g} of the largest"
+        name, "export", "warning", f"the exported net gives different outputs, by {gap:.2g} of the largest"
     )
 
 

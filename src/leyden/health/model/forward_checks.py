@@ -11,35 +11,35 @@ from leyden.health.model.model_under_test import ModelUnderTest, Trace
 from leyden.modules.standalone import preserved_state
 
 _LONGER = 0.5  # of the longest input, added as padding
-_CLOSE = 1e-3  # of the largest logit: tolerance for rounding
+_CLOSE = 1e-3  # of the largest output: tolerance for rounding
 
 
 def shapes(subject: ModelUnderTest) -> CheckResult:
-    """The forward pass returns finite floating-point logits (B, C)."""
-    name, expected = "shapes", (len(subject.batch.targets), subject.classes)
+    """The forward pass returns finite floating-point outputs (B, K)."""
+    name, expected = "shapes", (len(subject.batch.targets), subject.num_outputs)
     try:
-        logits = subject.logits()
+        outputs = subject.outputs()
     except Exception as error:  # a custom net raises anything
         where = f"inputs {tuple(subject.prepared.input.values.shape)}"
         return check_failed(
             name, "shapes", "error", f"the forward pass fails for {where}: {type(error).__name__}: {error}"
         )
-    summary = f"logits {tuple(logits.shape)} of inputs {tuple(subject.prepared.input.values.shape)}"
-    if tuple(logits.shape) != expected or not logits.is_floating_point():
+    summary = f"outputs {tuple(outputs.shape)} of inputs {tuple(subject.prepared.input.values.shape)}"
+    if tuple(outputs.shape) != expected or not outputs.is_floating_point():
         message = (
-            f"the net returns {tuple(logits.shape)} {logits.dtype}, expected are logits {expected} (samples, classes): "
-            "take num_classes from the constructor for its last layer"
+            f"the net returns {tuple(outputs.shape)} {outputs.dtype}, expected are {expected} (samples, outputs): take "
+            "num_outputs (or num_classes) from the constructor for its last layer"
         )
         return check_failed(name, "shapes", "error", message, "head")
-    if not logits.isfinite().all():
+    if not outputs.isfinite().all():
         return check_failed(
-            name, "shapes", "error", "at its initial weights the net returns NaN or infinite logits"
+            name, "shapes", "error", "at its initial weights the net returns NaN or infinite outputs"
         )
     return CheckResult(name, summary)
 
 
 def determinism(subject: ModelUnderTest) -> CheckResult:
-    """In evaluation mode the same input gives the same logits, whatever the random state."""
+    """In evaluation mode the same input gives the same outputs, whatever the random state."""
     name = "evaluation is deterministic"
     one, first = _traced(subject, subject.prepared)
     with torch.random.fork_rng(devices=[]):
@@ -48,17 +48,17 @@ def determinism(subject: ModelUnderTest) -> CheckResult:
         two, second = _traced(subject, subject.prepared)
     gap = _gap(one, two)
     if gap <= _tolerance(one) * 1e-2:
-        return CheckResult(name, "two passes give the same logits")
+        return CheckResult(name, "two passes give the same outputs")
     where = first.first_difference(second, lambda a, b: not torch.equal(a, b))
     message = (
-        f"in evaluation mode the same input gives different logits (by up to {gap:.3g}): functional dropout without "
+        f"in evaluation mode the same input gives different outputs (by up to {gap:.3g}): functional dropout without "
         "training=self.training, or random numbers in forward"
     )
     return check_failed(name, "not_deterministic", "error", message, where)
 
 
 def sample_independence(subject: ModelUnderTest) -> CheckResult:
-    """A sample's logits do not change with the other samples of its batch, in evaluation mode.
+    """A sample's outputs do not change with the other samples of its batch, in evaluation mode.
 
     Tested by differences, not by gradients: this covers detached paths and token ids, and locates the module.
     """
@@ -72,15 +72,15 @@ def sample_independence(subject: ModelUnderTest) -> CheckResult:
         if gap > _tolerance(reference):
             where = first.first_difference(second, _differs_at(kept, len(reference)))
             message = (
-                f"the logits of a sample change by {gap:.3g} with the other samples of its batch: check for a reshape "
+                f"the outputs of a sample change by {gap:.3g} with the other samples of its batch: check for a reshape "
                 "that mixes batch and time (view instead of permute), or a mean, softmax or norm over dimension 0"
             )
             return check_failed(name, "sample_leak", "error", message, where)
-    return CheckResult(name, "logits do not change with the other samples")
+    return CheckResult(name, "outputs do not change with the other samples")
 
 
 def padding(subject: ModelUnderTest) -> CheckResult:
-    """Longer zero padding after the end of the sequences does not change the logits."""
+    """Longer zero padding after the end of the sequences does not change the outputs."""
     name, batch = "invariance to padding", subject.batch
     if batch.input.lengths is None:
         return CheckResult(name, "not applicable: inputs of one shape are not padded")
@@ -92,10 +92,10 @@ def padding(subject: ModelUnderTest) -> CheckResult:
     padded, second = _traced(subject, prepared)
     gap = _gap(plain, padded)
     if gap <= _tolerance(plain):
-        return CheckResult(name, f"{more:,} more zeros do not change the logits")
+        return CheckResult(name, f"{more:,} more zeros do not change the outputs")
     where = first.first_difference(second, lambda a, b: _gap(a, b) > _tolerance(a))
     message = (
-        f"padding a batch with {more:,} more zeros changes logits by up to {gap:.3g}: a mean, maximum or last step "
+        f"padding a batch with {more:,} more zeros changes outputs by up to {gap:.3g}: a mean, maximum or last step "
         "includes the padding; use lengths, as leyden.nets.layers does (masked_mean, masked_max)"
     )
     return check_failed(name, "padding", "error", message, where)
@@ -103,15 +103,15 @@ def padding(subject: ModelUnderTest) -> CheckResult:
 
 def _traced(subject: ModelUnderTest, batch: Batch) -> tuple[Tensor, Trace]:
     with Trace().recording(subject.net) as trace:
-        return subject.logits(batch).float(), trace
+        return subject.outputs(batch).float(), trace
 
 
 def _gap(one: Tensor, other: Tensor) -> float:
     return float((one.float() - other.float()).abs().max()) if one.numel() else 0.0
 
 
-def _tolerance(logits: Tensor) -> float:
-    return _CLOSE * max(1e-3, float(logits.abs().max()))
+def _tolerance(outputs: Tensor) -> float:
+    return _CLOSE * max(1e-3, float(outputs.abs().max()))
 
 
 def _perturb_others(batch: Batch, kept: int) -> Batch:

@@ -8,35 +8,46 @@ from functools import cached_property
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from leyden.data.batch import Batch
+from leyden.data.targets import Kind
 from leyden.health.settings import DiagnosticsSettings
 from leyden.modules.standalone import preserved_state
 
 SAMPLES = 16
 STEPS = 200
-OVERFITTED = 0.1  # of the initial loss, below which a batch counts as overfitted
+OVERFITTED = 0.1  # of the initial loss above the least one, below which a batch counts as overfitted
+_FREE_STEPS, _FREE_RATE = 300, 0.3  # of Adam, for the least loss that any outputs have
 _RATES = (1e-3, 1e-2, 1e-4)  # learning rates of Adam, tried in turn
 
 
 @dataclass(frozen=True)
 class OverfitCopy:
-    """A copy trained on a single batch: its loss before and after, the number of steps and the learning rate."""
+    """A copy trained on a single batch.
+
+    Args:
+        module: the copy.
+        before: its loss at the start.
+        after: and at the end.
+        goal: loss below which it has overfitted.
+        steps: how many were taken.
+        rate: learning rate.
+    """
 
     module: LightningModule
     before: float
     after: float
+    goal: float
     steps: int
     rate: float
 
     @property
     def has_overfitted(self) -> bool:
-        """Whether the loss fell below a tenth of its initial value."""
-        return self.after < OVERFITTED * self.before
+        """Whether the loss fell below the goal."""
+        return self.after < self.goal
 
 
 @dataclass(frozen=True)
@@ -44,22 +55,25 @@ class ModelUnderTest:
     """A model and the batch that it is checked with.
 
     Args:
-        module: with `prepare(batch)` and `forward(batch)`, as a `Classifier`; never changed here.
-        batch: raw inputs of a few samples of each class, on the module's device.
-        classes: number of classes C.
+        module: with `prepare(batch)`, `forward(batch)` and `losses(outputs, batch)`, as a `SupervisedModule`; never
+            changed here.
+        batch: raw inputs and targets of a few training samples, on the module's device.
+        kind: of the targets.
+        num_outputs: how many numbers K the net must give for a sample.
         policy: thresholds.
         rebuild: builds a new module with other initial weights.
     """
 
     module: LightningModule
     batch: Batch
-    classes: int
+    kind: Kind
+    num_outputs: int
     policy: DiagnosticsSettings
     rebuild: Callable[[], LightningModule]
 
     @property
     def net(self) -> nn.Module:
-        """The net: prepared inputs -> logits."""
+        """The net: prepared inputs -> outputs."""
         net: nn.Module = self.module.net  # type: ignore[assignment]
         return net
 
@@ -71,16 +85,38 @@ class ModelUnderTest:
             prepared: Batch = prepare(self.batch)
             return prepared
 
-    def logits(self, batch: Batch | None = None, module: LightningModule | None = None) -> Tensor:
-        """Logits (B, C) of a prepared batch in evaluation mode; by default of `prepared` and `module`."""
+    def outputs(self, batch: Batch | None = None, module: LightningModule | None = None) -> Tensor:
+        """Outputs (B, K) of a prepared batch in evaluation mode; by default of `prepared` and `module`."""
         module = module or self.module
         with preserved_state(module), torch.no_grad():
-            logits: Tensor = module(self.prepared if batch is None else batch)
-            return logits.detach()
+            outputs: Tensor = module(self.prepared if batch is None else batch)
+            return outputs.detach()
 
-    def loss(self, logits: Tensor) -> float:
-        """Mean cross-entropy of logits (B, C) with the labels of the batch."""
-        return float(F.cross_entropy(logits.float(), self.batch.targets))
+    def loss(self, outputs: Tensor, module: LightningModule | None = None) -> Tensor:
+        """The module's own loss () of outputs (B, K), with the targets of the batch; by default of `module`."""
+        losses: Any = (module or self.module).losses
+        mean: Tensor = losses(outputs.float(), self.batch).float().mean()
+        return mean
+
+    @property
+    def neutral_loss(self) -> float:
+        """The loss of outputs that are all 0: of uniform probabilities, or of the mean of standardised targets."""
+        return float(self.loss(torch.zeros(self._shape, device=self.batch.targets.device)))
+
+    @cached_property
+    def least_loss(self) -> float:
+        """The least loss that any outputs have: above 0 with label smoothing."""
+        free = torch.zeros(self._shape, device=self.batch.targets.device, requires_grad=True)
+        optimizer = torch.optim.Adam([free], lr=_FREE_RATE)
+        for step in range(_FREE_STEPS):
+            optimizer.param_groups[0]["lr"] = _FREE_RATE * (1 - step / _FREE_STEPS)
+            (free.grad,) = torch.autograd.grad(self.loss(free), free)
+            optimizer.step()
+        return min(self.neutral_loss, float(self.loss(free.detach())))
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return len(self.batch.targets), self.num_outputs
 
     @cached_property
     def overfitted(self) -> OverfitCopy:
@@ -96,26 +132,27 @@ class ModelUnderTest:
         module = copy.deepcopy(self.module)
         parameters = [p for p in module.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(parameters, lr=rate)
-        before = after = self.loss(self.train_logits(module).detach())
+        before = after = float(self.loss(self.train_outputs(module).detach(), module))
+        goal = self.least_loss + OVERFITTED * (before - self.least_loss)
         steps = 0
-        while steps < STEPS and after >= OVERFITTED * before:
-            loss = F.cross_entropy(self.train_logits(module).float(), self.batch.targets)
+        while steps < STEPS and after >= goal:
+            loss = self.loss(self.train_outputs(module), module)
             if not loss.requires_grad:
                 break
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             after, steps = float(loss.detach()), steps + 1
-        return OverfitCopy(module, before, after, steps, rate)
+        return OverfitCopy(module, before, after, goal, steps, rate)
 
-    def train_logits(self, module: LightningModule, batch: Batch | None = None) -> Tensor:
-        """Logits (B, C) of a prepared batch in training mode without dropout; batch norm uses the batch."""
+    def train_outputs(self, module: LightningModule, batch: Batch | None = None) -> Tensor:
+        """Outputs (B, K) of a prepared batch in training mode without dropout; batch norm uses the batch."""
         with preserved_state(module, training=True):
             for part in module.modules():
                 if isinstance(part, nn.modules.dropout._DropoutNd):
                     part.eval()
-            logits: Tensor = module(self.prepared if batch is None else batch)
-        return logits
+            outputs: Tensor = module(self.prepared if batch is None else batch)
+        return outputs
 
 
 class Trace:

@@ -4,24 +4,25 @@ import copy
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 
 from leyden.health import step_rules
 from leyden.health.data.common import examples
 from leyden.health.findings import CheckResult, Finding, check_failed
-from leyden.health.model.model_under_test import OVERFITTED, STEPS, ModelUnderTest
+from leyden.health.model.model_under_test import STEPS, ModelUnderTest
 from leyden.modules.standalone import preserved_state
 
 UNUSED = 0.02  # relative rise of the loss with zero inputs, below which the net ignores its inputs
 
 
 def initial_loss(subject: ModelUnderTest) -> CheckResult:
-    """The first loss is close to ln C, that of uniform predictions."""
+    """The first loss is close to that of outputs of 0: of uniform predictions, or of the targets' mean."""
     module = copy.deepcopy(subject.module)
     with preserved_state(module, training=True), torch.no_grad():
-        loss = subject.loss(module(subject.prepared))
-    summary = f"{loss:.3g}, ln {subject.classes} = {torch.tensor(float(subject.classes)).log():.3g}"
-    found = step_rules.initial_loss(loss, subject.classes, subject.policy)
+        loss = float(subject.loss(module(subject.prepared), module))
+    excess = step_rules.VALUES_EXCESS if subject.kind == "values" else subject.policy.initial_loss
+    expected = step_rules.ExpectedLoss(subject.neutral_loss, "outputs of 0 give", excess)
+    found = step_rules.initial_loss(loss, expected)
+    summary = f"{loss:.3g}, {expected.words} {expected.value:.3g}"
     return CheckResult("initial loss", summary, tuple(replace(finding, step=None) for finding in found))
 
 
@@ -29,13 +30,13 @@ def gradients(subject: ModelUnderTest) -> CheckResult:
     """Every trainable parameter receives a gradient that is not all zero."""
     name, module = "gradients reach every parameter", copy.deepcopy(subject.module)
     with preserved_state(module, training=True):
-        logits = module(subject.prepared)
-        if not logits.requires_grad:
+        loss = subject.loss(module(subject.prepared), module)
+        if not loss.requires_grad:
             message = (
                 "the loss depends on no trainable parameter: all are frozen, or forward runs under no_grad"
             )
             return check_failed(name, "no_gradient", "error", message)
-        F.cross_entropy(logits.float(), subject.batch.targets).backward()
+        loss.backward()
     trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
     none = [n for n, p in trained.items() if p.grad is None]
     zero = [n for n, p in trained.items() if p.grad is not None and not p.grad.any()]
@@ -65,8 +66,8 @@ def overfitting(subject: ModelUnderTest) -> CheckResult:
     message = (
         f"the model does not overfit a single batch of {len(subject.batch.targets)} samples: in {STEPS} steps of Adam "
         f"the loss goes from {found.before:.3g} to {found.after:.3g}, expected is less than "
-        f"{OVERFITTED * found.before:.2g}. A disconnected layer, an activation after the last layer, labels that do "
-        "not match the inputs, or a net far too small"
+        f"{found.goal:.2g}. A disconnected layer, an activation after the last layer, targets that do not match the "
+        "inputs, or a net far too small"
     )
     return check_failed(name, "cannot_memorise", "error", message)
 
@@ -78,7 +79,8 @@ def input_use(subject: ModelUnderTest) -> CheckResult:
     with torch.no_grad():
         # in training mode: after a few steps batch norm's running statistics have not converged
         with_, without = (
-            subject.loss(subject.train_logits(found.module, batch)) for batch in (subject.prepared, blank)
+            float(subject.loss(subject.train_outputs(found.module, batch), found.module))
+            for batch in (subject.prepared, blank)
         )
     if without - with_ > UNUSED * max(with_, 1e-3):
         return CheckResult(name, f"loss {with_:.3g}, with zeros {without:.3g}")
