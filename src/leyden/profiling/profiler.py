@@ -68,7 +68,7 @@ def _memory(session: "Session", batch: Any) -> dict[str, Any]:
 
     from leyden.profiling import costs, memory
 
-    module, half = session.module, max(1, len(batch.labels) // 2)
+    module, half = session.module, max(1, len(batch.targets) // 2)
     small = datamodule.median_length_batch(session.data, half).to(session.device)
     with session.forward_context():
         activations, half_activations = (
@@ -82,12 +82,12 @@ def _memory(session: "Session", batch: Any) -> dict[str, Any]:
         session.step(module, optimizer, batch)
     peak = torch.cuda.max_memory_allocated(session.device) if session.device.type == "cuda" else None
     return {
-        "batch_size": len(batch.labels),
+        "batch_size": len(batch.targets),
         "parameters": memory.tensor_bytes(module.parameters()),
         "gradients": memory.tensor_bytes(p.grad for p in module.parameters()),
         "optimizer": memory.optimizer_bytes(optimizer),
         "activations": activations,
-        "activations_per_sample": (activations - half_activations) / max(1, len(batch.labels) - half),
+        "activations_per_sample": (activations - half_activations) / max(1, len(batch.targets) - half),
         "peak": peak,
     }
 
