@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -18,7 +19,7 @@ from torch import nn
 from leyden.callbacks.interrupt import Interrupt, Interrupted
 from leyden.data.batch import Batch
 from leyden.metrics import METRICS
-from leyden.modules.classification import ImageClassifier
+from leyden.modules.classification import Classifier
 from leyden.runs.manifest import SCHEMA
 from leyden.training.job import Outcome, train
 from words import last_of_each
@@ -158,7 +159,7 @@ def broken(patch: pytest.MonkeyPatch, by: BaseException) -> Outcome:
         raise by
 
     with patch.context() as inner:
-        inner.setattr(ImageClassifier, "training_step", training_step)
+        inner.setattr(Classifier, "training_step", training_step)
         seed = 2 if isinstance(by, Exception) else 3
         try:
             return train([*DIGITS, f"seed={seed}", "logger=none"])
@@ -207,7 +208,7 @@ def test_the_cost_of_a_resumed_run_is_that_of_all_its_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop_after_ten(self: Any, trainer: Any, *rest: Any) -> None:
-        self._asked = trainer.global_step == 10
+        self._signal = signal.SIGINT if trainer.global_step == 10 else 0
 
     overrides = [*DIGITS, f"runs={tmp_path}", "logger=none"]
     with monkeypatch.context() as patch:
@@ -261,7 +262,7 @@ def test_predictions(runs: dict[str, Outcome], split: str) -> None:
     arrays = np.load(runs["complete"].folder / "predictions" / f"{split}.npz")
     assert set(arrays) == set(documented)
     n = read(runs["complete"], "result.json")["metrics"][split]["n"]
-    classes = len(read(runs["complete"], "spec.json")["class_names"])
+    classes = len(read(runs["complete"], "spec.json")["target_names"])
     for name, (kind, meaning) in documented.items():
         dtype, _, shape = kind.partition(" ")
         assert arrays[name].dtype == dtype

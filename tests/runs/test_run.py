@@ -17,7 +17,7 @@ Tiny = Callable[..., list[str]]
 
 def of(overrides: list[str]) -> str:
     config = check(compose(overrides))
-    return identity(config, build.data(config).fingerprint)
+    return identity(config, build.experiment(config).data.fingerprint)
 
 
 def test_cosmetic_keys_and_written_out_defaults_are_the_same_run(tiny: Tiny) -> None:
