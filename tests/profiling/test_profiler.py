@@ -118,7 +118,7 @@ class Crash(nn.Module):
 
 def test_a_view_of_a_parameter_is_counted() -> None:
     session = open_session([*SETS["image"], *QUICK])
-    session.module.net = View(session.data.spec.num_classes)
+    session.module.net = View(session.data.spec.num_outputs)
     found = forward_flops(session.module, session.data)
     assert found is not None
     assert (found.total, found.uncounted) == (0, ())

@@ -193,7 +193,7 @@ def fit(
 def flag_is_kept(loop: Any) -> None:
     """`FitLoop.on_advance_end` that leaves `restarting` as it is."""
     _FitLoop.on_advance_end(loop)
-    lightning_internals._tell(loop.trainer, "on_epoch_done")
+    lightning_internals._call_hook(loop.trainer, "on_epoch_done")
 
 
 class Override(NamedTuple):
@@ -333,9 +333,9 @@ def test_lightning_calls_the_empty_hooks_of_a_callback_at_every_batch() -> None:
     module = Module()
     trainer.fit(module, Loader(), Loader())
     trainer.test(module, Loader(), verbose=False)
-    empty = {name for name in lightning_internals._OFTEN if profiler.started[f"[Callback]Empty.{name}"]}
-    assert empty == set(lightning_internals._OFTEN)
-    lean = {name for name in lightning_internals._OFTEN if profiler.started[f"[Callback]Lean.{name}"]}
+    empty = {name for name in lightning_internals._BATCH_HOOKS if profiler.started[f"[Callback]Empty.{name}"]}
+    assert empty == set(lightning_internals._BATCH_HOOKS)
+    lean = {name for name in lightning_internals._BATCH_HOOKS if profiler.started[f"[Callback]Lean.{name}"]}
     assert lean == {"on_train_batch_end"}
     assert profiler.started["[Callback]Lean.on_train_batch_end"] == STEPS
 
