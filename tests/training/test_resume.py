@@ -21,7 +21,7 @@ from leyden.cli.main import main
 from leyden.data.batch import Batch, Input
 from leyden.data.loader import Loader
 from leyden.data.sampler import Sequential
-from leyden.modules.classification import ImageClassifier
+from leyden.modules.classification import Classifier
 from leyden.runs.run import Run
 from leyden.training import fit, recovery, resume
 from leyden.training.job import Outcome, train
@@ -138,12 +138,12 @@ def test_the_precision_scaler_goes_on(short: Tiny, monkeypatch: pytest.MonkeyPat
     assert scalers[0]["scale"] > 8
 
 
-class Logs(ImageClassifier):
+class Logs(Classifier):
     """Everything that a user's module may do beside the weights, and that a checkpoint of Lightning's forgets."""
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
-            self.accuracy = MulticlassAccuracy(len(self.class_names))
+            self.accuracy = MulticlassAccuracy(len(self.target_names))
             self.register_buffer("average", torch.zeros(()))
 
     def configure_optimizers(self) -> Any:
@@ -157,7 +157,7 @@ class Logs(ImageClassifier):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = super().training_step(batch, batch_idx)
-        self.accuracy(self(self.frontend(batch)), batch.targets)
+        self.accuracy(self(batch.map_inputs(self.frontend)), batch.targets)
         self.log("own/accuracy", self.accuracy, on_step=False, on_epoch=True)
         self.log("own/loss", loss.detach(), on_step=True, on_epoch=True, batch_size=len(batch.targets))
         self.log("own/most", loss.detach(), on_step=False, on_epoch=True, reduce_fx="max")
@@ -167,7 +167,7 @@ class Logs(ImageClassifier):
         self.average.lerp_(next(iter(self.net.parameters())).detach().mean(), 0.1)
 
 
-class Forgets(ImageClassifier):
+class Forgets(Classifier):
     """Keeps what matters in a plain attribute."""
 
     seen = 0
@@ -222,7 +222,7 @@ def test_killed_after_training_it_evaluates_and_does_not_train(
     options += ["trainer.max_epochs=9", "logger=tensorboard"]
     straight = train(short(*options)).folder
     kill(short(*options, "runs=broken"), moment, 1)
-    monkeypatch.setattr(ImageClassifier, "training_step", die)  # whoever trains now dies
+    monkeypatch.setattr(Classifier, "training_step", die)  # whoever trains now dies
     assert differences(straight, train(short(*options, "runs=broken")).folder) == []
 
 
@@ -285,7 +285,7 @@ def test_asked_to_stop_it_saves_and_goes_on_later(
 ) -> None:
     straight = train(short()).folder
     name = "training_step" if at == "step" else "validation_step"
-    original = getattr(ImageClassifier, name)
+    original = getattr(Classifier, name)
 
     def asked(self: Any, *arguments: Any) -> Any:
         if self.trainer.global_step == (4 if at == "step" else EPOCH):
@@ -293,7 +293,7 @@ def test_asked_to_stop_it_saves_and_goes_on_later(
         return original(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ImageClassifier, name, asked)
+        patch.setattr(Classifier, name, asked)
         assert main(["train", *short("runs=broken")]) == 130
     assert "stopping after this step" in capfd.readouterr().out
     (result,) = Path("broken").rglob("result.json")
@@ -306,7 +306,7 @@ def test_asked_to_stop_it_saves_and_goes_on_later(
 
 
 def test_a_second_ctrl_c_leaves_at_once(short: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = ImageClassifier.training_step
+    original = Classifier.training_step
 
     def impatient(self: Any, *arguments: Any) -> Any:
         if self.trainer.global_step == 4:
@@ -317,7 +317,7 @@ def test_a_second_ctrl_c_leaves_at_once(short: Tiny, monkeypatch: pytest.MonkeyP
 
     # a shell starts what runs in the background with the signal ignored
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    monkeypatch.setattr(ImageClassifier, "training_step", impatient)
+    monkeypatch.setattr(Classifier, "training_step", impatient)
     assert main(["train", *short()]) == 130
     signal.signal(signal.SIGINT, before)  # Lightning leaves it ignored
     assert not list(Path("runs").rglob("*.ckpt"))
@@ -383,7 +383,7 @@ def test_check_resume_names_the_first_difference(short: Tiny, capfd: pytest.Capt
     assert "straight" in printed
 
 
-class Breaks(ImageClassifier):
+class Breaks(Classifier):
     """Cannot be resumed at all."""
 
     def on_load_checkpoint(self, checkpoint: Any) -> None:
