@@ -174,7 +174,7 @@ class _Altered:
 
     def index(self) -> Index:
         """Of the source, altered."""
-        return replace(self._index, labels=self._labels, split=self._split, truth=None)
+        return replace(self._index, targets=self._labels, split=self._split, truth=None)
 
     def decode(self, row: int) -> np.ndarray:
         """Of the source, altered."""
@@ -255,13 +255,13 @@ class Shifted(nn.Module):
 class Exploding(nn.Module):
     """A recurrent net without a squashing function whose state grows tenfold at every token."""
 
-    def __init__(self, num_classes: int, vocab_size: int) -> None:
+    def __init__(self, num_outputs: int, vocab_size: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, 16)
         self.step = nn.Linear(16, 16)
         with torch.no_grad():
             self.step.weight.copy_(1e3 * torch.eye(16))
-        self.head = nn.Linear(16, num_classes)
+        self.head = nn.Linear(16, num_outputs)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Ids (B, T) -> (B, C)."""

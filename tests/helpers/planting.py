@@ -27,10 +27,10 @@ def prepared(words: list[str]) -> Prepared:
     """Read the data, build the module, fit its frontend."""
     plain = compose(words)
     config = check(plain)
-    data = build.data(config)
-    module: Any = build.module(config, data.spec, 10)
-    fit_frontend(module, data)
-    return Prepared(plain, module, list(data.training_loader(int(config.trainer["max_epochs"]))))
+    made = build.experiment(config)
+    module: Any = made.module()
+    fit_frontend(module, made.data)
+    return Prepared(plain, module, list(made.data.training_loader(config.epochs)))
 
 
 def planted(words: list[str], steps: list[int], module: str, **more: Any) -> dict[str, Any]:
