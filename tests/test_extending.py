@@ -137,9 +137,9 @@ def test_an_own_loop_is_recorded_evaluated_and_predicts(lab: Path, tmp_path: Pat
     assert evaluate(folder) == result["metrics"]
 
     config = check(compose(["data=stripes", "data.source.samples=8"], [CONF]))
-    source = build.data(config).source
+    source = build.experiment(config).data.source
     files = [picture(tmp_path / f"{row}.png", source.decode(row)) for row in range(8)]
-    answers = [p.classes[0] for p in predict(folder, files)]
+    answers = [p.answer["classes"][0] for p in predict(folder, files)]
     assert answers == ["lying", "standing"] * 4
 
 
@@ -262,7 +262,7 @@ def test_a_loop_that_cannot_predict_says_so(lab: Path) -> None:
         code.replace("def forward", "def scores").replace("self(batch)", "self.scores(batch)")
     )
     folder = written("experiment=stripes")
-    with pytest.raises(UserError, match=r"Centres\.forward\(batch\) must give logits \(B, 2\)"):
+    with pytest.raises(UserError, match=r"Centres\.forward\(batch\) must give \(B, 2\)"):
         list(predict(folder, [picture(Path("a.png"), np.zeros((1, 12, 12), np.uint8))]))
 
 
@@ -284,7 +284,7 @@ def test_a_run_finds_its_code_from_another_folder(
 def of(overrides: list[str], conf: str = CONF) -> str:
     forget()
     config = check(compose(overrides, [conf]))
-    return identity(config, build.data(config).fingerprint)
+    return identity(config, build.experiment(config).data.fingerprint)
 
 
 @pytest.mark.parametrize("file", ["my_net.py", "my_data.py", "my_loss.py"])

@@ -83,7 +83,7 @@ def test_lower_is_better_for_a_loss(
         write(tmp_path / "runs", seed=seed, accuracy=accuracy, monitor="val/loss")
     assert listed_runs(capsys, "--sort=metric") == ["cnn2", "cnn3", "cnn1"]
     rows = json.loads(output_of(capsys, "seed=2", "--json"))
-    assert rows[0]["test"] == pytest.approx(0.1)  # the test split's log loss
+    assert rows[0]["test"] == pytest.approx(0.1)  # of the test split
 
 
 def test_filters_and_folder(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,7 +73,7 @@ def write(
     }
     if status == "complete":
         values = {"accuracy": estimate(accuracy), "log_loss": estimate(1 - accuracy)}
-        metrics = {split: {"n": 100, "values": values} for split in ("val", "test")}
+        metrics = {split: {"n": 100, "values": values, "loss": 1 - accuracy} for split in ("val", "test")}
         best = {
             "monitor": monitor,
             "value": values[monitor.removeprefix("val/").replace("loss", "log_loss")]["value"],

@@ -76,9 +76,12 @@ class Record:
     def metric(self, split: str, name: str) -> float | None:
         """Return a metric of a split, or a scalar that a user's own module logged; None if there is neither."""
         found = (self.result.get("metrics") or {}).get(split) or {}
-        value = (
-            found.get("loss") if name == "loss" else (found.get("values") or {}).get(name, {}).get("value")
-        )
+        values = found.get("values") or {}
+        if name == "loss" and found.get("loss") is not None:
+            return float(found["loss"])
+        if name == "loss" and self.result.get("schema") == 1:
+            name = "log_loss"  # these runs stored no other loss
+        value = values.get(name, {}).get("value")
         return value if value is not None else (found.get("scalars") or {}).get(name)
 
     def curves(self) -> list[dict[str, float]]:
