@@ -8,6 +8,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from leyden.config.compose import conf_dir
 from leyden.config.instantiate import instantiate_with_facts
 from leyden.config.validate import PROVIDED, bind
 from loss_options import loss_options
@@ -15,9 +16,10 @@ from loss_options import loss_options
 TASKS = ("classification", "multilabel", "regression")
 OPTIONS = [(task, path) for task in TASKS for path in loss_options(task)]
 FACTS = {
+    "num_outputs": 5,
     "num_classes": 5,
     "class_counts": (50, 40, 30, 20, 10),
-    "class_names": tuple("abcde"),
+    "target_names": tuple("abcde"),
     "num_samples": 60,
     "epochs": 10,
 }
@@ -27,6 +29,19 @@ def test_the_scan_finds_every_loss() -> None:
     names = {path.stem for _, path in OPTIONS}
     assert {"cross_entropy", "focal", "focal_sigmoid", "bce", "asymmetric", "mse", "huber"} <= names
     assert {path.stem for path in loss_options("regression")} == {"mse", "mae", "huber"}
+    assert {path.stem for path in (conf_dir() / "loss").glob("*.yaml")} - names == {"auto"}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_loss_of_a_task_is_an_option_for_it(task: str) -> None:
+    """What loss=auto stands for, so that it is among those tested here."""
+    own = yaml.safe_load((conf_dir() / "task" / f"{task}.yaml").read_text(encoding="utf-8"))["loss"]
+    options = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in loss_options(task)]
+    assert {"_target_": own} in options
+
+
+def test_the_tasks_are_all_there_are() -> None:
+    assert set(TASKS) == {path.stem for path in (conf_dir() / "task").glob("*.yaml")}
 
 
 def made(path: Path) -> nn.Module:

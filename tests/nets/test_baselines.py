@@ -13,7 +13,9 @@ from torch import Tensor
 
 from leyden.data.batch import Input
 from leyden.data.transforms.fixed_vector import Bands, FixedVector, NGrams, Pixels
-from leyden.nets.baselines import ClassPriorNet
+from leyden.data.spec import DataSpec
+from leyden.nets.baselines import ConstantNet
+from leyden.tasks.classification import Classification
 from leyden.training.job import Outcome, train
 from leyden.utils.errors import UserError
 from words import last_of_each
@@ -76,9 +78,8 @@ def test_majority_is_not_trained_and_takes_one_epoch(run: Callable[..., Outcome]
     rows = (outcome.folder / "metrics.csv").read_text().splitlines()
     assert len(rows) == 2  # the header and one epoch
     weights = torch.load(outcome.folder / "checkpoints" / "best.ckpt", weights_only=False)["state_dict"]
-    assert torch.equal(
-        weights["net.log_prior"], ClassPriorNet(_spec(outcome)["class_counts"]).log_prior.detach()
-    )
+    constant = ConstantNet(Classification().trivial_outputs(DataSpec.from_dict(_spec(outcome))))
+    assert torch.equal(weights["net.outputs"], constant.outputs.detach())
 
 
 def test_majority_killed_after_its_epoch_is_complete(run: Callable[..., Outcome]) -> None:
@@ -105,7 +106,8 @@ def test_experiments_with_augmentation_work(
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 1000), min_size=2, max_size=9).filter(any))
 def test_prior_is_a_distribution_and_finite(counts: list[int]) -> None:
-    logits = ClassPriorNet(counts)(torch.zeros(3, 2), torch.tensor([1, 2, 1]))
+    spec = DataSpec("text", tuple(map(str, counts)), tuple(counts))
+    logits = ConstantNet(Classification().trivial_outputs(spec))(torch.zeros(3, 2), torch.tensor([1, 2, 1]))
     assert logits.shape == (3, len(counts))
     assert bool(logits.isfinite().all())
     assert math.isclose(float(logits.exp().sum(1)[0].detach()), 1, abs_tol=1e-5)

@@ -26,8 +26,8 @@ MODELS = sorted(
 
 
 def net_of(model: str) -> nn.Module:
-    module = yaml.safe_load((conf_dir() / "model" / f"{model}.yaml").read_text())["module"]["_target_"]
-    modality = getattr(import_target(module, "model.module"), "modality", "image")
+    frontend = yaml.safe_load((conf_dir() / "model" / f"{model}.yaml").read_text())["frontend"]["_target_"]
+    modality = getattr(import_target(frontend, "model.frontend"), "modality", "image")
     data = {"text": "planted_text", "audio": "planted_audio"}.get(modality, "planted_images")
     node = compose([f"data={data}", f"model={model}"])["model"]["net"]
     net: nn.Module = instantiate_with_facts("model.net", node, FACTS)
