@@ -418,8 +418,8 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> None:
     def poisoned(self: Any, split: str) -> Any:
         loader = plain(self, split)
         if split == "test":
-            loader._labels = loader._labels.clone()
-            loader._labels[self.splits.test] = 0
+            loader._targets = loader._targets.clone()
+            loader._targets[self.splits.test] = 0
         return loader
 
     monkeypatch.setattr(DataModule, "evaluation_loader", poisoned)

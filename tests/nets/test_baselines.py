@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from leyden.data.batch import Input
-from leyden.data.transforms.fixed_vector import Bands, FixedVector, NGrams, Pixels
 from leyden.data.spec import DataSpec
+from leyden.data.transforms.fixed_vector import Bands, FixedVector, NGrams, Pixels
 from leyden.nets.baselines import ConstantNet
 from leyden.tasks.classification import Classification
 from leyden.training.job import Outcome, train

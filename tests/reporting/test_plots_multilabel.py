@@ -72,7 +72,7 @@ def test_error_matrix_prints_its_counts(labels: int) -> None:
     counts = error_pairs(z > 0, y)[np.ix_([*kept, labels], [*kept, labels])]
     printed = {(w.y, w.x): w.text for w in texts_of(figure) if w.offset == (0, 0)}
     assert printed == {(r, c): str(counts[r, c]) for r, c in np.argwhere(counts)}
-    named = [w.text for w in texts_of(figure) if w.ha == "right" and not w.upright]
+    named = [w.text for w in texts_of(figure) if w.ha == "right" and not w.rotated]
     assert named == [*(names[k] for k in kept), "none"]
     assert texts_of(figure)[0].text == ("test" if labels == 3 else "test (the worst 19 of 40)")
 
