@@ -40,5 +40,15 @@ def test_uniform_is_uniform_and_normal_is_normal() -> None:
 
 def test_to_moves_every_tensor() -> None:
     x = torch.zeros(2)
-    moved = Batch({"image": Input(x, x)}, x, x, x).to(torch.device("meta"))
-    assert all(t.device.type == "meta" for t in moved[:5])
+    named = {"image": Input(x, x), "second": Input(x)}
+    moved = Batch(named, x, x, x).to(torch.device("meta"))
+    assert moved.inputs.keys() == named.keys()
+    assert moved.inputs["second"].lengths is None
+    tensors = [
+        moved.inputs["second"].values,
+        *moved.inputs["image"],
+        moved.targets,
+        moved.rows,
+        moved.positions,
+    ]
+    assert all(isinstance(t, torch.Tensor) and t.device.type == "meta" for t in tensors)

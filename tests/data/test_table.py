@@ -82,7 +82,7 @@ def clips(n: int = 10) -> list[np.ndarray]:
 
 def same_index(a: Index, b: Index) -> None:
     assert (a.target_names, a.group_names, list(a.names)) == (b.target_names, b.group_names, list(b.names))
-    for name in ("labels", "split", "group", "truth"):
+    for name in ("targets", "split", "group", "truth"):
         left, right = getattr(a, name), getattr(b, name)
         assert (left is None) == (right is None)
         if left is not None:

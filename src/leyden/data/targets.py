@@ -49,10 +49,10 @@ class ClassReader:
                 f"data.source.label_column: task=classification reads one column, got {', '.join(columns)}; "
                 "several columns are task=multilabel or task=regression"
             )
-        (cells,) = columns.values()
+        ((name, cells),) = columns.items()
         for cell, place in zip(cells, places, strict=True):
             if not cell:
-                raise UserError(f"{place}: the label is empty; expected the name of a class")
+                raise UserError(f"{place}: column {name!r} is empty; expected the name of a class")
         return encode(cells)
 
     def settings(self) -> dict[str, Any]:

@@ -62,14 +62,15 @@ def test_the_longer_of_two_lengths_holds() -> None:
 
 def test_a_batch_of_one_stays() -> None:
     batch = floats(1, 3)
-    assert torch.allclose(Mixup()(batch, SampleRandom(0, 0, batch.positions)).inputs, batch.input.values)
+    mixed = Mixup()(batch, SampleRandom(0, 0, batch.positions))
+    assert torch.allclose(mixed.input.values, batch.input.values)
 
 
 def test_tokens_and_mixed_batches_are_refused() -> None:
     batch = floats(4, 3)
     draws = SampleRandom(0, 0, batch.positions)
     with pytest.raises(UserError, match="token"):
-        Mixup()(batch._replace(inputs=batch.input.values.long()), draws)
+        Mixup()(batch.map_inputs(lambda x: x.map(torch.Tensor.long)), draws)
     with pytest.raises(UserError, match="once"):
         Mixup()(Mixup()(batch, draws), draws)
 
