@@ -139,7 +139,8 @@ def test_an_own_loop_is_recorded_evaluated_and_predicts(lab: Path, tmp_path: Pat
     config = check(compose(["data=stripes", "data.source.samples=8"], [CONF]))
     source = build.experiment(config).data.source
     files = [picture(tmp_path / f"{row}.png", source.decode(row)) for row in range(8)]
-    answers = [p.answer["classes"][0] for p in predict(folder, files)]
+    _, predictions = predict(folder, files)
+    answers = [p.answer["classes"][0] for p in predictions]
     assert answers == ["lying", "standing"] * 4
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.data
 def read(needed: str, *overrides: str) -> DataModule:
     if not (ROOT / needed).exists():
         pytest.skip(f"{ROOT / needed} is not here")
-    data = build.data(check_data(compose([*overrides, f"data_root={ROOT}"], [])))
+    data = build.experiment(check_data(compose([*overrides, f"data_root={ROOT}"], []))).data
     assert data.spec
     return data
 
