@@ -2,9 +2,11 @@
 
     scripts/make_own_data OUT
 
-    OUT/images/{circle,cross,square}/NN.png   24x24 colour    OUT/images.csv  path,label,author,split
-    OUT/texts/{train,test}.csv                text,label      OUT/texts.csv   text,label,author,split
+    OUT/images/{circle,cross,square}/NN.png   24x24 colour    OUT/images.csv  path,label,width,author,split
+    OUT/texts/{train,test}.csv                text,label      OUT/texts.csv   text,label,tags,author,split
     OUT/audio/{falling,rising}/NN.wav         8 kHz, mono     OUT/audio.csv   path,label,author,split
+
+width is the shape's in pixels, a number to predict; tags are the labels of a text, several in a cell: "bad;lamp".
 
 Only ordinary tools are used: this is what a user's own script might look like.
 """
@@ -33,8 +35,8 @@ VERDICTS = {
 }
 
 
-def picture(kind: str, rng: random.Random) -> Image.Image:
-    """A bright shape at a random place on a dark ground."""
+def picture(kind: str, rng: random.Random) -> tuple[Image.Image, int]:
+    """A bright shape at a random place on a dark ground, and its width in pixels."""
     image = Image.new("RGB", (SIDE, SIDE), tuple(rng.randrange(60) for _ in range(3)))
     draw = ImageDraw.Draw(image)
     size, left, top = rng.randrange(9, 13), rng.randrange(1, 10), rng.randrange(1, 10)
@@ -46,7 +48,7 @@ def picture(kind: str, rng: random.Random) -> Image.Image:
     else:
         draw.line((left, top, left + size, top + size), fill=ink, width=3)
         draw.line((left, top + size, left + size, top), fill=ink, width=3)
-    return image
+    return image, size
 
 
 def sound(kind: str, rng: random.Random) -> list[int]:
@@ -96,11 +98,14 @@ def write_files(
         (out / folder / kind).mkdir(parents=True, exist_ok=True)
         for number in range(count):
             path = out / folder / kind / f"{number:02}{ending}"
+            row = {"path": path.relative_to(out).as_posix(), "label": kind}
             if ending == ".png":
-                picture(kind, rng).save(path)
+                image, width = picture(kind, rng)
+                image.save(path)
+                row["width"] = str(width)
             else:
                 write_wave(path, sound(kind, rng))
-            rows.append({"path": path.relative_to(out).as_posix(), "label": kind, **rest(number, count)})
+            rows.append({**row, **rest(number, count)})
     write_csv(out / f"{folder}.csv", rows)
 
 
@@ -108,9 +113,9 @@ def write_texts(out: Path, count: int, rng: random.Random) -> None:
     """One table with every column, and a file for each split with text and label alone."""
     rows = []
     for label, verdicts in VERDICTS.items():
-        every = [f"{o} {t} {v}." for o in OPENINGS for t in THINGS for v in verdicts]
-        for number, text in enumerate(rng.sample(every, count)):
-            rows.append({"text": text, "label": label, **rest(number, count)})
+        every = [(f"{o} {t} {v}.", t.split()[-1]) for o in OPENINGS for t in THINGS for v in verdicts]
+        for number, (text, thing) in enumerate(rng.sample(every, count)):
+            rows.append({"text": text, "label": label, "tags": f"{label};{thing}", **rest(number, count)})
     write_csv(out / "texts.csv", rows)
     for split in ("train", "test"):
         chosen = [{"text": r["text"], "label": r["label"]} for r in rows if r["split"] == split]

@@ -24,18 +24,16 @@ def instantiate_with_facts(path: str, node: Mapping[str, Any], offered: Mapping[
         UserError: the target rejects its arguments or fails otherwise; the message names `path`.
     """
     parameters = parameters_of(import_target(node["_target_"], path))
-    given = {name: value for name, value in offered.items() if name in parameters}
-    parts = {
+    parts = {name: value for name, value in offered.items() if name in parameters}
+    parts |= {
         name: instantiate_with_facts(f"{path}.{name}", part, offered)
         for name, part in node.items()
         if isinstance(part, Mapping) and "_target_" in part
     }
     plain = {name: value for name, value in node.items() if name not in parts}
     try:
-        if not parts:
-            return instantiate(plain, **given, _convert_="all")
-        # nested objects are passed separately: Hydra would convert a dataclass among them to a dictionary
-        factory = instantiate({**plain, "_partial_": True}, **given, _convert_="all")
+        # facts and nested objects are passed separately: Hydra would convert a dataclass among them to a dictionary
+        factory = instantiate({**plain, "_partial_": True}, _convert_="all")
         return functools.partial(factory, **parts) if node.get("_partial_") else factory(**parts)
     except Exception as error:
         cause = error.__cause__ if isinstance(error, InstantiationException) else error
