@@ -10,10 +10,12 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from brightness import REGRESSION
 from leyden.cli.main import main
 from leyden.config.compose import compose
 from leyden.training.job import attempt
 from planting import NETS, modules_of, planted
+from words import last_of_each
 
 QUICK = [
     *("data.source.samples=240", "trainer=cpu", "trainer.max_epochs=2", "batch_size=16", "threads=1"),
@@ -157,6 +159,33 @@ def test_findings_of_a_stopped_run_are_in_tensorboard(place: Path) -> None:
     text = summary.tensor_proto.string_val[0].decode()
     assert outcome.result["doctor"][0]["message"] in text
     assert "try `leyden train data=digits" in text
+
+
+LABELS = ["data=planted_tags", "task=multilabel", "model=lstm"]
+TASKS = {
+    "values": ([*REGRESSION, "model=cnn", "data.source.samples=600", "trainer.max_epochs=4"], {}),
+    "values without information": (
+        [*REGRESSION, "data.source.noise=true", "model=mlp", "optimizer.lr=1e-4"],
+        {"underfitting": "warning"},
+    ),
+    "values that do not depend on the input": (
+        [*REGRESSION, "model=mlp", "model.net._target_=faults.Deaf", "model.net.hidden=[]"],
+        {"frozen": "error", "collapsed": "info"},  # the one follows from the other
+    ),
+    "labels": ([*LABELS, "optimizer.lr=0.02", "trainer.max_epochs=5", "data.source.samples=600"], {}),
+    "labels in one epoch": ([*LABELS, "trainer.max_epochs=1"], {"collapsed": "warning"}),
+}
+
+
+@pytest.mark.parametrize("case", TASKS)
+def test_what_is_said_of_other_tasks(case: str, place: Path) -> None:
+    """Of each task a training that goes well, and one that learns nothing."""
+    words, expected = TASKS[case]
+    outcome = attempt(compose(last_of_each([*QUICK, *words])), ["leyden", "train"])
+    assert outcome.status == "complete", outcome.message
+    found = {finding["id"]: finding["level"] for finding in outcome.result["doctor"]}
+    assert found.items() >= expected.items()
+    assert expected or found == {}
 
 
 def test_replay_without_snapshot_and_missing_runs(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

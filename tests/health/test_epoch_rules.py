@@ -15,7 +15,8 @@ from torch import nn
 import leyden
 from leyden.health.data.input_checks import InputChecks
 from leyden.health.data.modality_checks import CHECKS
-from leyden.health.epoch_rules import EpochStats, ValidationFacts, judge
+from leyden.health.epoch_rules import judge
+from leyden.health.epoch_stats import EpochStats, ValidationFacts
 from leyden.health.findings import Finding
 from leyden.health.settings import TRAINING_FIELDS, DiagnosticsSettings
 from leyden.health.step_rules import StepSeries, expected_loss, initial_loss
@@ -101,6 +102,72 @@ def test_a_dominant_class_is_no_collapse() -> None:
     """With 96 % of one class, 99 % of predictions in it are expected."""
     facts = ValidationFacts([0.96, 0.04], 800, ["ham", "spam"])
     assert ids([epoch(0.97, 0.97, predicted=[0.99, 0.01])], facts) in ([], [("underfitting", "warning")])
+
+
+# --- labels and values ---
+
+LABELS = ValidationFacts([0.2, 0.3, 0.4], 800, ["a", "b", "c"], "labels")
+VALUES = ValidationFacts([], 800, ["angle", "size"], "values")
+
+
+def other(predicted: list[float], train: float = 0.5, val: float = 0.5, **metrics: float) -> EpochStats:
+    """Statistics of an epoch of a task without classes; train, val: losses."""
+    scalars = {"train/loss": train, "val/loss": val, **{f"val/{k}": v for k, v in metrics.items()}}
+    return EpochStats(10, scalars, 0.1, predicted, {"one": 1e-3, "two": 1e-3}, {"one": 0.5, "two": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("epochs", "facts", "said"),
+    [
+        ([other([0.1, 0.0, 0.2], average_precision=0.8)], LABELS, []),
+        ([other([0.0, 0.0, 0.0], average_precision=0.8)], LABELS, [("collapsed", "info")]),
+        ([other([0.0, 0.0, 0.0])], LABELS, [("collapsed", "warning")]),
+        (
+            [other([0.0, 0.0, 0.0], average_precision=0.3)],
+            LABELS,
+            [("collapsed", "warning"), ("underfitting", "warning")],
+        ),
+        ([other([0.1, 0.1, 0.1], average_precision=0.34)], LABELS, [("underfitting", "warning")]),
+        ([other([0.1, 0.1, 0.1], average_precision=0.36)], LABELS, []),
+        (
+            [other([0.1, 0.1, 0.1], 0.1, 0.9, average_precision=0.34)] * 2,
+            LABELS,
+            [("validation_mismatch", "error")],
+        ),
+        ([other([0.1, 0.1, 0.1], 0.1, 0.9, average_precision=ap) for ap in (0.5, 0.34)], LABELS, []),
+        ([other([0.1, 0.1, 0.1], ece=0.06)], LABELS, [("miscalibrated", "info")]),
+        ([other([1.0, 0.9], r2=0.8)], VALUES, []),
+        ([other([0.9, 0.021], r2=0.8)], VALUES, []),
+        ([other([0.9, 0.019], r2=0.8)], VALUES, [("collapsed", "warning")]),
+        ([other([0.9, 0.0], r2=0.8)], VALUES, [("collapsed", "error")]),
+        ([other([0.9, 0.9], r2=0.04)], VALUES, [("underfitting", "warning")]),
+        ([other([0.9, 0.9], r2=0.06)], VALUES, []),
+        ([other([0.9, 0.9], 0.1, 1.2, r2=-0.2)] * 2, VALUES, [("validation_mismatch", "error")]),
+        ([other([0.9, 0.9])], VALUES, []),
+        (
+            [other([0.9, 0.9], 0.1, loss, r2=0.5) for loss in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)],
+            VALUES,
+            [("overfitting", "warning")],
+        ),
+    ],
+)
+def test_findings_of_labels_and_values(
+    epochs: list[EpochStats], facts: ValidationFacts, said: list[tuple[str, str]]
+) -> None:
+    assert ids(epochs, facts) == said
+
+
+def test_nothing_is_said_of_the_fit_of_what_was_not_trained() -> None:
+    still = dataclasses.replace(other([0.9, 0.9], r2=0.0), rate=0.0, update={}, gradient={})
+    assert ids([still], VALUES) == [("zero_rate", "error")]
+
+
+def test_a_collapse_of_labels_names_what_helps() -> None:
+    (ranked,) = judge([other([0.0] * 3, average_precision=0.8)], LABELS, POLICY)
+    assert ranked.advice[0] == "decision=label_macro_f1"
+    assert "one has 0.9 labels" in ranked.message
+    (narrow,) = judge([other([0.9, 0.01], r2=0.8)], VALUES, POLICY)
+    assert narrow.where == "size"
 
 
 # --- steps ---

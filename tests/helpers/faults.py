@@ -215,6 +215,18 @@ class LogOfZero(nn.Module):
         return -torch.log(chosen)
 
 
+class Deaf(nn.Module):
+    """A net that does not hear its inputs: its outputs are its biases."""
+
+    def __init__(self, num_outputs: int, hidden: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.head = nn.Linear(1, num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, num_outputs)."""
+        return self.head(x.flatten(1)[:, :1] * 0)
+
+
 class OneClass(nn.Module):
     """A loss that only knows the first class."""
 

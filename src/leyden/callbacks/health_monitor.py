@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from leyden.health import step_rules, step_snapshot
-from leyden.health.epoch_rules import EpochStats
+from leyden.health.epoch_stats import EpochStats
 from leyden.health.settings import DiagnosticsSettings
 from leyden.health.step_snapshot import RecordedBatch, StepSnapshot
 from leyden.health.training_monitor import TrainingMonitor
@@ -204,8 +204,8 @@ class HealthMonitor(LastCallback):
         scalars = {name: float(value) for name, value in trainer.callback_metrics.items()}
         waited = _data_seconds(trainer) - self._waited
         kept = getattr(pl_module, "evaluations", {}).get("val")
-        shares: Any = getattr(pl_module, "predicted_shares", None)
-        predicted = [] if kept is None or shares is None else shares(kept.outputs)
+        summary: Any = getattr(pl_module, "prediction_summary", None)
+        predicted = [] if kept is None or summary is None else summary(kept.outputs)
         epoch = self.training_monitor.end_epoch(trainer.global_step, scalars, predicted, waited)
         for logger in trainer.loggers:
             logger.log_metrics(_epoch_scalars(epoch), step=trainer.global_step)

@@ -1,57 +1,16 @@
-"""Findings from the statistics of all epochs: overfitting, collapse, dead units, frozen layers. Plain numbers."""
+"""Findings from the statistics of all epochs: frozen layers, dead units, calibration, waiting. Plain numbers."""
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from leyden.health import fit_rules
+from leyden.health.epoch_stats import EpochStats, ValidationFacts, last_value
 from leyden.health.findings import Finding, Level
 from leyden.health.settings import DiagnosticsSettings
 from leyden.utils.text import and_more
 
 _LISTED = 3  # layers
-_CERTAIN = 3.0  # standard errors
 _FEWEST_CALIBRATION = 500  # samples
-
-
-@dataclass
-class EpochStats:
-    """Statistics of one epoch.
-
-    Args:
-        step: optimizer steps at its end.
-        scalars: logged metrics: "train/accuracy", "val/loss", ...
-        rate: the largest learning rate of a step.
-        predicted: share of validation predictions in each class (C,); empty if predictions are not stored.
-        update: update-to-weight ratio of the last measured step, by layer.
-        gradient: gradient norm of the last measured step, by layer.
-        dead: share of dead ReLU channels in a validation batch, by layer.
-        saturated: share of saturated recurrent units in a validation batch, by layer.
-        waiting: share of the training time spent waiting for data.
-    """
-
-    step: int
-    scalars: dict[str, float]
-    rate: float
-    predicted: list[float] = field(default_factory=list)
-    update: dict[str, float] = field(default_factory=dict)
-    gradient: dict[str, float] = field(default_factory=dict)
-    dead: dict[str, float] = field(default_factory=dict)
-    saturated: dict[str, float] = field(default_factory=dict)
-    waiting: float = 0.0
-
-    def get(self, name: str) -> float | None:
-        """The logged metric `name`; None if it was not logged."""
-        return self.scalars.get(name)
-
-
-@dataclass(frozen=True)
-class ValidationFacts:
-    """Facts of the validation split: share of each class (C,), number of samples, class names (C,)."""
-
-    shares: Sequence[float]
-    samples: int
-    names: Sequence[str]
 
 
 def judge(
@@ -64,9 +23,9 @@ def judge(
     moving = any(any(ratio > 0 for ratio in epoch.update.values()) for epoch in epochs)
     if moving or not epochs[-1].update:
         yield from _dead(epochs[-2:], policy)
-        yield from _collapse(epochs, facts, policy)
+        yield from fit_rules.collapse(epochs, facts, policy)
     yield from _updates(epochs, policy)
-    yield from _fit(epochs, facts, policy)
+    yield from fit_rules.fit(epochs, facts, policy)
     yield from _calibration(epochs[-1], facts, policy)
     waits = [epoch.waiting for epoch in epochs]
     if statistics.median(waits) > policy.data_wait:
@@ -146,7 +105,7 @@ def _dead(latest: Sequence[EpochStats], policy: DiagnosticsSettings) -> Iterator
 def _updates(epochs: Sequence[EpochStats], policy: DiagnosticsSettings) -> Iterator[Finding]:
     """Vanishing gradients, and updates that are too small or too large for their weights."""
     measured = [epoch for epoch in epochs if len(epoch.gradient) > 1]
-    falling = len(epochs) > 1 and _last(epochs, "train/loss") < 0.9 * (epochs[0].get("train/loss") or 0)
+    falling = len(epochs) > 1 and last_value(epochs, "train/loss") < 0.9 * (epochs[0].get("train/loss") or 0)
     ratios = []
     for epoch in measured:
         norms = [norm for norm in epoch.gradient.values() if norm > 0]
@@ -193,97 +152,14 @@ def _updates(epochs: Sequence[EpochStats], policy: DiagnosticsSettings) -> Itera
         )
 
 
-def _collapse(
-    epochs: Sequence[EpochStats], facts: ValidationFacts, policy: DiagnosticsSettings
-) -> Iterator[Finding]:
-    """Collapse: nearly all predictions are one class."""
-    predicted = epochs[-1].predicted
-    if not predicted or not facts.samples:
-        return
-    k = max(range(len(predicted)), key=lambda c: predicted[c])
-    if predicted[k] > max(policy.collapse, min(2 * facts.shares[k], 0.999)) or predicted[k] == 1.0:
-        level: Level = "error" if predicted[k] == 1.0 else "warning"
-        yield Finding(
-            "collapsed",
-            level,
-            f"{predicted[k]:.0%} of the validation samples are predicted as {facts.names[k]!r}, "
-            f"{facts.shares[k]:.0%} belong to it",
-            where=str(facts.names[k]),
-            advice=("imbalance=auto", "optimizer.lr={rate/10}"),
-            evidence={"predicted": predicted},
-        )
-
-
-def _fit(
-    epochs: Sequence[EpochStats], facts: ValidationFacts, policy: DiagnosticsSettings
-) -> Iterator[Finding]:
-    """Overfitting, underfitting, and a validation split at chance accuracy."""
-    train, val = epochs[-1].get("train/accuracy"), epochs[-1].get("val/accuracy")
-    rising = _loss_rises(epochs, policy)
-    if train is None or val is None or not facts.shares:
-        if rising and _last(epochs, "train/loss") < _last(epochs, "val/loss"):
-            yield _overfitting(f"the training loss is {_last(epochs, 'train/loss'):.3g}", rising, {})
-        return
-    chance = max(facts.shares)
-    error = (chance * (1 - chance) / facts.samples) ** 0.5
-    evidence: Mapping[str, Any] = {"train": train, "val": val, "largest_class": chance}
-    best_val = max(epoch.get("val/accuracy") or 0.0 for epoch in epochs)
-    if train > chance + 0.3 and best_val < chance + _CERTAIN * error and len(epochs) > 1:
-        yield Finding(
-            "validation_mismatch",
-            "error",
-            f"training accuracy is {train:.2f}, but validation accuracy is never above {best_val:.2f}, and the largest "
-            f"class has a share of {chance:.2f}: inputs or labels of the splits differ in kind, or the model memorises "
-            "the training samples without generalising",
-            where="val",
-            evidence=evidence,
-        )
-        return
-    if train - val > policy.gap and rising:
-        words = f"accuracy is {train:.2f} in training and {val:.2f} in validation"
-        yield _overfitting(words, rising, evidence)
-    if train < chance + policy.underfit:
-        yield Finding(
-            "underfitting",
-            "warning",
-            f"underfitting: training accuracy is {train:.2f}, always predicting the largest class gives {chance:.2f}",
-            advice=("optimizer.lr={rate*3}", "trainer.max_epochs={epochs*3}"),
-            evidence=evidence,
-        )
-
-
-def _loss_rises(epochs: Sequence[EpochStats], policy: DiagnosticsSettings) -> tuple[float, float] | None:
-    """(least, last) validation loss, where the least is `gap_epochs` or more epochs ago."""
-    losses = [epoch.get("val/loss") for epoch in epochs]
-    known = [loss for loss in losses if loss is not None]
-    if len(known) <= policy.gap_epochs or len(known) - 1 - known.index(min(known)) < policy.gap_epochs:
-        return None
-    return min(known), known[-1]
-
-
-def _overfitting(words: str, rising: tuple[float, float], evidence: Mapping[str, Any]) -> Finding:
-    return Finding(
-        "overfitting",
-        "warning",
-        f"overfitting: {words}, and the validation loss has risen from {rising[0]:.3g} to {rising[1]:.3g}",
-        advice=("callbacks=early_stopping", "model.net.dropout=0.5", "optimizer.weight_decay=0.01"),
-        evidence=evidence,
-    )
-
-
-def _calibration(last: EpochStats, facts: ValidationFacts, policy: DiagnosticsSettings) -> Iterator[Finding]:
+def _calibration(final: EpochStats, facts: ValidationFacts, policy: DiagnosticsSettings) -> Iterator[Finding]:
     """Miscalibrated probabilities; not tested on few samples, where the calibration error is large by chance."""
-    error = last.get("val/ece")
+    error = final.get("val/ece")
     if error is not None and error > policy.calibration and facts.samples >= _FEWEST_CALIBRATION:
         yield Finding(
             "miscalibrated",
             "info",
             f"the probabilities are miscalibrated: expected calibration error {error:.1%} on validation",
-            advice=("decision=calibrated",),
+            advice=("decision=calibrated",) if facts.kind == "classes" else (),
             evidence={"ece": error},
         )
-
-
-def _last(epochs: Sequence[EpochStats], name: str) -> float:
-    value = epochs[-1].get(name)
-    return float("inf") if value is None else value

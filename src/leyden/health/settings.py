@@ -47,10 +47,11 @@ class DiagnosticsSettings:
         dead: share of dead ReLU channels (never above 0) of a layer that is a warning.
         dead_error: share of dead ReLU channels of a layer that is an error.
         saturated: share of saturated gates or tanh units of a layer.
-        initial_loss: relative excess of the first loss over ln C.
+        initial_loss: relative excess of the first loss over that of uniform probabilities: ln C, or ln 2 for labels.
         gap: training accuracy minus validation accuracy.
         gap_epochs: epochs for which the validation loss must have risen.
-        underfit: training accuracy minus the share of the largest class.
+        underfit: training accuracy minus the share of the largest class; validation average precision minus the mean
+            share of the labels; validation R2.
         collapse: share of validation predictions in one class (and at least twice the share of its samples).
         calibration: expected calibration error.
         data_wait: share of training time spent waiting for data.

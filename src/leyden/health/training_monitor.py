@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from leyden.health.epoch_rules import EpochStats, ValidationFacts, judge
+from leyden.health.epoch_rules import judge
+from leyden.health.epoch_stats import EpochStats, ValidationFacts
 from leyden.health.findings import Finding
 from leyden.health.layer_stats import ActivationStats, UpdateRatios
 from leyden.health.settings import DiagnosticsSettings
@@ -98,7 +99,7 @@ class TrainingMonitor:
         Args:
             step: optimizer steps at its end.
             scalars: the metrics logged in it.
-            predicted: share of validation predictions in each class (C,); may be empty.
+            predicted: of the validation predictions, see `EpochStats`; may be empty.
             waited: seconds spent waiting for data.
         """
         self.pause()

@@ -208,6 +208,10 @@ class SupervisedModule(FastAttributes, LightningModule):
         """float32 (B,): what is averaged over training under `train/<score_name>`, beside the loss."""
         raise NotImplementedError
 
+    def prediction_summary(self, outputs: Tensor) -> list[float]:
+        """What tells of the outputs (N, ...) of a whole split, on the CPU, whether all are the same; []: nothing."""
+        return []
+
     def scale_targets(self, targets: Tensor) -> Tensor:
         """Targets as the loss compares them with outputs: numbers are standardised, (B, K)."""
         return (targets - self.mean) / self.std if len(self.mean) else targets

@@ -16,7 +16,7 @@ class Classifier(SupervisedModule):
         """float32 (B,): 1 where the largest logit is the target's."""
         return (outputs.argmax(1) == targets).float()
 
-    def predicted_shares(self, outputs: Tensor) -> list[float]:
+    def prediction_summary(self, outputs: Tensor) -> list[float]:
         """(C,): the share of outputs (N, C) whose largest logit is each class's; a net may answer one class alone."""
         counts = outputs.argmax(1).bincount(minlength=outputs.shape[1])
         found: list[float] = (counts / counts.sum()).tolist()

@@ -15,3 +15,9 @@ class Regressor(SupervisedModule):
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """float32 (B,): the absolute error in the targets' units, its mean over the targets."""
         return (self.unscale_outputs(outputs.float()) - targets).abs().mean(1)
+
+    def prediction_summary(self, outputs: Tensor) -> list[float]:
+        """(K,): the deviation of outputs (N, K), in the targets' units, over that of the targets in training."""
+        spread = outputs.double().std(0, correction=0) / self.std.cpu().double()
+        found: list[float] = spread.tolist()
+        return found

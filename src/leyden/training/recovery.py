@@ -18,8 +18,9 @@ from leyden.callbacks.checkpoint import Checkpoint
 from leyden.callbacks.health_monitor import HealthMonitor, NonFiniteStep
 from leyden.callbacks.pruning import Pruned
 from leyden.callbacks.tensorboard import truncate_events, write_findings
+from leyden.data.targets import kind_of
 from leyden.health import replay
-from leyden.health.epoch_rules import ValidationFacts
+from leyden.health.epoch_stats import ValidationFacts
 from leyden.health.findings import Finding, NonFinite
 from leyden.health.settings import DiagnosticsSettings
 from leyden.health.step_snapshot import recovery_file
@@ -162,12 +163,17 @@ def _findings(made: Experiment, module: LightningModule, trainer: Trainer, place
 
 
 def _facts(made: Experiment) -> ValidationFacts:
-    data = made.data
-    if not made.task.has_class_prior:
-        return ValidationFacts([], len(data.splits.val), ())
-    labels = data.table.index.targets[data.splits.val]
-    counts = np.bincount(labels, minlength=data.spec.num_outputs)
-    return ValidationFacts((counts / max(1, counts.sum())).tolist(), len(labels), data.spec.target_names)
+    """What the validation split holds."""
+    data, names = made.data, made.data.spec.target_names
+    targets = data.table.index.targets[data.splits.val]
+    kind = kind_of(targets)
+    shares: list[float] = []
+    if kind == "labels" and len(targets):
+        shares = targets.mean(axis=0).tolist()
+    elif kind == "classes":
+        counts = np.bincount(targets, minlength=len(names))
+        shares = (counts / max(1, counts.sum())).tolist()
+    return ValidationFacts(shares, len(targets), names, kind)
 
 
 def _recovered(
