@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import leyden
+from leyden.data.modalities import MODALITIES
 
 ROOT = Path(leyden.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -235,6 +236,75 @@ def test_what_frameworks_do_not_promise_is_in_two_files() -> None:
 
 def test_only_the_data_layer_has_a_datamodule() -> None:
     assert users_of(r"\(LightningDataModule\)") == {"data/datamodule.py"}
+
+
+# Where it may matter how inputs are stored, and which modality they are of.
+STORAGE = {f"data/{name}.py" for name in ("table", "cache", "loader", "datamodule", "token_ids")}
+STORED_AS = {"Dense", "Ragged"}
+
+
+def has_own_modality(name: str) -> bool:
+    """Whether a file is of one modality, or lists them."""
+    return name == "data/modalities.py" or bool(set(Path(name).stem.split("_")) & set(MODALITIES))
+
+
+def names_of_modalities(tree: ast.AST) -> Iterator[int]:
+    """Lines that compare with the name of a modality, or a modality with any name; also as a case of a match."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            sides = [inner for side in (node.left, *node.comparators) for inner in ast.walk(side)]
+        elif isinstance(node, ast.MatchValue):
+            sides = list(ast.walk(node))
+        else:
+            continue
+        literals = {x.value for x in sides if isinstance(x, ast.Constant) and isinstance(x.value, str)}
+        called = {getattr(x, "attr", getattr(x, "id", "")) for x in sides}
+        if literals & set(MODALITIES) or (literals and "modality" in called):
+            yield node.lineno if isinstance(node, ast.Compare) else node.value.lineno
+
+
+def kinds_of_storage(tree: ast.AST) -> Iterator[int]:
+    """Lines with isinstance(..., Dense | Ragged)."""
+    for node in ast.walk(tree):
+        is_check = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance"
+        inner = [getattr(x, "attr", getattr(x, "id", "")) for x in ast.walk(node)] if is_check else []
+        if STORED_AS & set(inner):
+            yield node.lineno  # type: ignore[attr-defined]
+
+
+def test_modalities_are_asked_and_not_compared() -> None:
+    found = []
+    for path in FILES:
+        name, tree = path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+        if not has_own_modality(name):
+            found += [f"{name}:{line}" for line in names_of_modalities(tree)]
+            found += [f"{name}:{line}" for line in (() if name in STORAGE else kinds_of_storage(tree))]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "data.modality == 'eeg'",
+            "'text' != kind",
+            "spec.modality in ('image', other)",
+            "modality.name != 'x'",
+        ),
+        *("f(isinstance(x, Dense))", "isinstance(x, (FileColumn, table.Ragged))"),
+        "match kind:\n    case 'audio':\n        pass",
+    ],
+)
+def test_each_way_of_comparing_modalities_is_seen(line: str) -> None:
+    tree = ast.parse(line)
+    assert [*names_of_modalities(tree), *kinds_of_storage(tree)]
+
+
+def test_other_comparisons_are_not_taken_for_it() -> None:
+    tree = ast.parse(
+        "wanted in ('any', data)\nmodality not in makers\nisinstance(x, FileColumn)\nx == 'texts'"
+    )
+    assert not [*names_of_modalities(tree), *kinds_of_storage(tree)]
 
 
 @pytest.mark.parametrize(
