@@ -125,9 +125,10 @@ def test_a_deferred_objective_changes_in_the_midst_of_training(
 
         monkeypatch.setattr(cls, "forward", counted)
     outcome = run("image", "loss=drw", "loss.start=0.5", "trainer.max_epochs=4")
-    steps = outcome.result["cost"]["steps"] // 4
-    assert calls[: 2 * steps] == ["CrossEntropy"] * 2 * steps
-    assert calls[2 * steps :] == ["Weighted", "CrossEntropy"] * 2 * steps
+    epoch = outcome.result["cost"]["steps"] // 4 + 1  # and one batch of validation, by the loss of its epoch
+    evaluations = 3  # val, test, and the training samples of the table of classes: by the last loss
+    assert calls[: 2 * epoch] == ["CrossEntropy"] * 2 * epoch
+    assert calls[2 * epoch :] == ["Weighted", "CrossEntropy"] * (2 * epoch + evaluations)
     assert [p["epochs"] for p in outcome.result["prior"]["phases"]] == [[0, 1], [2, 3]]
 
 

@@ -18,6 +18,7 @@ from leyden.data import tokenizers
 from leyden.data.modalities import Modality, modality_of
 from leyden.data.spec import DataSpec
 from leyden.data.tokenizers import Tokenizer
+from leyden.imbalance.auto import apply_auto
 from leyden.runs.run import Run, load_config
 from leyden.tasks.base import Decision, Task
 from leyden.training import build, transfer
@@ -51,7 +52,10 @@ def load(folder: Path) -> LoadedRun:
         raise UserError(f"{folder} has no best checkpoint yet: finish it with `leyden train` first")
     spec = DataSpec.from_dict(read_object(folder / "spec.json", json.loads))
     task = build.task_of(config)
-    module = build.module(config, spec, 1, build.evaluator(config, task, spec))
+    trained, _ = apply_auto(
+        config, spec
+    )  # the recipe's loss, with which the losses of result.json were computed
+    module = build.module(trained, spec, 1, build.evaluator(config, task, spec))
     try:
         module.load_state_dict(transfer.weights(weights))
     except RuntimeError as error:
