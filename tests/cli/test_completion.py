@@ -13,7 +13,18 @@ LINES = {
     "leyden ": {"train", "data", "evaluate", "predict", "list"},
     "leyden train mod": {"model="},
     "leyden train model=c": {"model=cnn", "model=crnn"},
-    "leyden train model=mlp experiment=mnist": {"experiment=mnist_cnn", "experiment=mnist_keras"},
+    "leyden train model=mlp experiment=mnist": {
+        *(
+            "experiment=mnist_angle",
+            "experiment=mnist_cnn",
+            "experiment=mnist_keras",
+            "experiment=mnist_pairs",
+        ),
+    },
+    "leyden train ta": {"task="},
+    "leyden train task=m": {"task=multilabel"},
+    "leyden train task=multilabel task.target.": {"task.target.separator="},
+    "leyden train task=regression model.module.l": {"model.module.l1="},
     "leyden train data/tok": {"data/tokenizer="},
     "leyden train optimizer.l": {"optimizer.lr="},
     "leyden train trainer.max": {"trainer.max_epochs="},
@@ -58,7 +69,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     option = Path("my_lab/conf/model/my_net.yaml")
     option.parent.mkdir(parents=True)
     option.write_text("# Mine.\nname: my_net\nnet: {_target_: own_net.Net}\n")
-    Path("my_lab/own_net.py").write_text("import torch\n\ndef Net(num_classes, width=8): ...\n")
+    Path("my_lab/own_net.py").write_text("import torch\n\ndef Net(num_outputs, width=8): ...\n")
 
 
 def test_bash_completes_commands_groups_options_and_keys() -> None:

@@ -17,7 +17,6 @@ from pydantic import ValidationError
 
 from leyden.config.schema import Config, nearest_key
 from leyden.config.signatures import RANGES, as_typed, hints_of, parameters_of, reason, verify_type
-from leyden.data.modalities import modality_of
 from leyden.data.spec import FACTS
 from leyden.utils.errors import UserError, nearest
 
@@ -225,7 +224,7 @@ def _verify_names(
     free = [n for n, p in parameters.items() if n not in provided and p.kind is not p.VAR_KEYWORD]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())  # none of Leyden's does
     for name in given:
-        if name in provided and name in parameters:
+        if name in provided and (name in parameters or not takes_any):
             raise UserError(f"{path}.{name}: this is a fact of the data or provided by Leyden; leave it out")
         if name not in free and not takes_any:
             raise UserError(f"{path}.{name}: there is no such argument; {nearest(str(name), free)}")
@@ -246,6 +245,8 @@ def _verify_metrics(config: Config) -> None:
 
 def _verify_modality(config: Config) -> None:
     """Check that the data, the model and every augmentation have the same modality."""
+    from leyden.data.modalities import modality_of  # with NumPy, which completion at a prompt does without
+
     source = import_target(config.data.source["_target_"], "data.source")
     modality = modality_of(source)
     data = modality.name
