@@ -24,58 +24,102 @@ OPTIONS = [
     if "/" in f and not Path(f).name.startswith("_") and not f.startswith(("experiment", "sweep/"))
 ]
 
-# What an option needs beside it to make a valid whole.
-TEXT = ["data=planted_text", "model=lstm"]
-AUDIO = ["data=planted_audio", "model=logmel_cnn"]
+TASKS = sorted(p.stem for p in (conf_dir() / "task").glob("*.yaml"))
+# What an option needs beside it to make a valid whole, by its modality.
 COMPANY = {
-    "audio": AUDIO,
-    "text": TEXT,
+    "audio": ["data=planted_audio", "model=logmel_cnn"],
+    "text": ["data=planted_text", "model=lstm"],
     "image": [],
 }
-
-
-def modality(option: str) -> str:
-    """Of a model, data or augment option, from the targets that its file names."""
-    text = (conf_dir() / option).read_text(encoding="utf-8")
-    found = re.findall(r"leyden\.(?:data\.sources|modules|data\.transforms|data\.tokenizers)\.?(\w+)?", text)
-    names = {"synthetic": option.rpartition("_")[2].removesuffix(".yaml").removesuffix("s"), "Word": "text"}
-    kinds = {names.get(name, name) for name in found}
-    if "tokenizer" in option:
-        return "text"
-    return next((kind for kind in ("audio", "text") if kind in kinds), "image")
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes_and_binds(option: str) -> None:
     group, _, name = option.removesuffix(".yaml").rpartition("/")
-    kind = modality(option) if group in ("data", "model", "augment", "data/tokenizer") else "image"
-    company = [o for o in COMPANY[kind] if not o.startswith(f"{group}=")]
-    given = [f"{key}={value}" for key, value in mandatory(contents(option), group.replace("/", "."))]
-    assert isinstance(check(compose([*company, f"{group}={name}", *given])), Config)
+    company = [o for o in COMPANY[modality(option)] if not o.startswith(f"{group}=")]
+    for task in tasks(option):
+        found = mandatory(contents(option), group.replace("/", "."), contents(f"task/{task}.yaml"))
+        given = [f"{key}={value}" for key, value in found]
+        chosen = [] if group == "task" else [f"task={task}"]
+        config = check(compose([*chosen, *company, f"{group}={name}", *given]))
+        assert isinstance(config, Config)
+        assert config.task.name == task
+
+
+def modality(option: str) -> str:
+    """Of the targets that an option's file names; image, which the defaults are of, where they are for any."""
+    if option.startswith("data/tokenizer/"):
+        return "text"
+    targets = [import_target(t, option) for t in targets_in(contents(option)) if not t.startswith("${")]
+    found = {getattr(target, "modality", "any") for target in targets} - {"any"}
+    assert len(found) <= 1, option
+    return found.pop() if found else "image"
+
+
+def targets_in(node: Any) -> Iterator[str]:
+    for name, value in node.items():
+        if name == "_target_":
+            yield value
+        elif isinstance(value, dict):
+            yield from targets_in(value)
+
+
+def tasks(option: str) -> list[str]:
+    """The task that an option is for; all of them, where its target is the task's choice."""
+    targets = list(targets_in(contents(option)))
+    if any(target.startswith("${task.") for target in targets):
+        return TASKS
+    if option.startswith("task/"):
+        return [Path(option).stem]
+    if option.startswith("data/"):  # a data set is described by the task that it is for
+        return re.findall(r"task=(\w+)", (conf_dir() / option).read_text(encoding="utf-8")) or [
+            "classification"
+        ]
+    named = {getattr(import_target(target, option), "task", "classification") for target in targets}
+    return sorted(named) or ["classification"]
+
+
+def test_modality_and_tasks_of_an_option() -> None:
+    assert modality("data/fsdd_mixed.yaml") == "audio"
+    assert modality("data/planted_tags.yaml") == modality("model/lstm.yaml") == "text"
+    assert modality("augment/crop_flip.yaml") == modality("model/mlp.yaml") == "image"
+    assert tasks("data/mnist_angle.yaml") == tasks("loss/huber.yaml") == ["regression"]
+    assert tasks("data/mnist_pairs.yaml") == tasks("decision/label_macro_f1.yaml") == ["multilabel"]
+    assert tasks("loss/auto.yaml") == tasks("model/cnn.yaml") == TASKS
+    assert tasks("data/digits.yaml") == tasks("optimizer/adam.yaml") == ["classification"]
 
 
 def contents(option: str) -> dict[str, Any]:
     return yaml.safe_load((conf_dir() / option).read_text(encoding="utf-8")) or {}
 
 
-def mandatory(node: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
+def mandatory(node: dict[str, Any], path: str, task: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(key, a value of its type) of all that has to be given with a node: neither it nor a default says it."""
     for name, value in node.items():
         if isinstance(value, dict):
-            yield from mandatory(value, f"{path}.{name}")
+            yield from mandatory(value, f"{path}.{name}", task)
     if "_target_" in node and path in PROVIDED:
-        target = import_target(node["_target_"], path)
+        target = import_target(resolved(node["_target_"], task), path)
         for name, parameter in inspect.signature(target).parameters.items():
             missing = parameter.default is parameter.empty and name not in PROVIDED[path]
             if missing and node.get(name, "???") == "???":
                 yield f"{path}.{name}", "0.01" if "float" in str(hints_of(target)[name]) else "x"
 
 
+def resolved(target: str, task: dict[str, Any]) -> str:
+    """The full name that `${task.loss}` or `${task.module}` stands for."""
+    return task[target[len("${task.") : -1]] if target.startswith("${task.") else target
+
+
 def test_what_must_be_given_is_found() -> None:
-    assert dict(mandatory(contents("data/text_table.yaml"), "data")) == {"data.source.path": "x"}
-    thinned = dict(mandatory(contents("long_tail/share.yaml"), "long_tail"))
+    task = contents("task/classification.yaml")
+    assert dict(mandatory(contents("data/text_table.yaml"), "data", task)) == {"data.source.path": "x"}
+    thinned = dict(mandatory(contents("long_tail/share.yaml"), "long_tail", task))
     assert thinned == {"long_tail.name": "x", "long_tail.share": "0.01"}
-    assert dict(mandatory(contents("split/leave_one_group_out.yaml"), "split")) == {"split.test_group": "x"}
+    left_out = contents("split/leave_one_group_out.yaml")
+    assert dict(mandatory(left_out, "split", task)) == {"split.test_group": "x"}
+    assert dict(mandatory(contents("model/cnn.yaml"), "model", task)) == {}
+    assert resolved("${task.module}", task) == "leyden.modules.classification.Classifier"
 
 
 def test_the_listing_agrees_with_the_folder() -> None:
@@ -116,6 +160,14 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+# Of sources that make their samples of another data set: fewer of them.
+SMALL = {
+    "fsdd_mixed": ["data.source.mixes=60", "data.source.test_mixes=30"],
+    "mnist_angle": ["data.source.samples=150", "data.source.test_samples=30"],
+    "mnist_pairs": ["data.source.pairs=60", "data.source.test_pairs=30"],
+}
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_trains_one_batch(name: str, data_root: Path, tmp_path: Path) -> None:
     quick = [
@@ -125,7 +177,7 @@ def test_every_experiment_trains_one_batch(name: str, data_root: Path, tmp_path:
         "threads=1",
         "batch_size=8",
     ]
-    small = ["data.source.samples=60"] if "planted" in name else []
+    small = SMALL.get(name, ["data.source.samples=60"] if "planted" in name else [])
     places = [f"data_root={data_root}", f"runs={tmp_path}"]
     outcome = train([f"experiment={name}", *quick, *small, *places])
     assert outcome.status == "complete"

@@ -13,7 +13,7 @@ def test_the_groups_are_the_folders_in_the_order_of_composing() -> None:
     folders = {f.parent.relative_to(conf_dir()).as_posix() for f in conf_dir().rglob("*/*.yaml")}
     assert set(GROUPS) == folders - {"hydra"}
     assert len(set(GROUPS)) == len(GROUPS)
-    assert GROUPS[:3] == ("experiment", "data", "data/tokenizer")
+    assert GROUPS[:4] == ("experiment", "task", "data", "data/tokenizer")
     named = [
         k for entry in yaml.safe_load((conf_dir() / "config.yaml").read_text())["defaults"] for k in entry
     ]

@@ -131,6 +131,7 @@ VALUES = [
     Case("data.sorce.root=x", ("data.sorce", "did you mean 'source'")),
     Case("augment.flip.p=1", ("augment.flip", "augment=...", "leyden list augment")),
     Case("callbacks=early_stopping callbacks.early_stopping.patiense=3", ("did you mean 'patience'",)),
+    Case("model.net.num_outputs=10", ("model.net.num_outputs", "leave it out")),
     Case("model.net.num_classes=10", ("model.net.num_classes", "leave it out")),
     Case("trainer.logger=true", ("trainer.logger", "leave it out")),
     Case("batch_size=abc", ("batch_size=abc", "integer")),
