@@ -19,6 +19,7 @@ from torch import nn
 from leyden.callbacks.interrupt import Interrupt, Interrupted
 from leyden.data.batch import Batch
 from leyden.metrics import METRICS
+from leyden.metrics.results import MULTILABEL_METRICS, REGRESSION_METRICS
 from leyden.modules.classification import Classifier
 from leyden.runs.manifest import SCHEMA
 from leyden.training.job import Outcome, train
@@ -34,9 +35,13 @@ JSON = {
     "object": dict,
     "null": type(None),
 }
+COVERAGE = ("coverage", "coverage_band_low", "coverage_band_high", "interval_width")
 PLACEHOLDERS = {
     "<split>": "(val|test)",
-    "<metric>": f"({'|'.join(METRICS)})",
+    "<metric>": f"({'|'.join({*METRICS, *MULTILABEL_METRICS, *REGRESSION_METRICS, *COVERAGE})})",
+    "<label_metric>": "(precision|recall|f1|average_precision)",
+    "<target_metric>": f"({'|'.join(REGRESSION_METRICS)})",
+    "<score>": "(accuracy|label_accuracy|mae)",
     "<rate>": "(precision|recall|f1)",
     "<group>": "(many|medium|few)",
     "<part>": "(sampling|weights|offsets)",
@@ -44,6 +49,7 @@ PLACEHOLDERS = {
     "<name>": "[^.]+",
 }
 QUICK = ("trainer=cpu", "trainer.max_epochs=1", "threads=1")
+TASKS = ("complete", "multilabel", "regression")
 DIGITS = ("data=digits", "model=mlp", *QUICK)
 
 
@@ -139,6 +145,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[dict
         subprocess.run(["git", *identity, "commit", "-q", "-m", "notes"], check=True)
         Path("notes.txt").write_text("changed since\n", encoding="utf-8")
         small = ("data=planted_text", "data.source.samples=200", "model=rnn", "logger=none")
+        tags = ("data=planted_tags", "task=multilabel", "decision=label_macro_f1", *small[1:])
         own = (f"model.module._target_={__name__}.Own", "monitor=val/hits", "logger=none")
         yield {
             "complete": train(last_of_each([*DIGITS, "trainer.max_epochs=2"])),
@@ -146,10 +153,20 @@ def runs(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[dict
             "corrected": train(
                 [*small, *QUICK, "decision=macro_f1", "long_tail=exponential", "long_tail.ratio=3"]
             ),
+            "multilabel": train([*tags, *QUICK]),
+            "regression": train([*numbers(), *small[2:], *QUICK]),
             "own": train([*DIGITS, *own]),
             "failed": broken(patch, ValueError("broken on purpose")),
             "interrupted": broken(patch, Interrupted()),
         }
+
+
+def numbers() -> list[str]:
+    """A table of texts with two values each, and what trains on it."""
+    rows = [f"{'up ' * (i % 9)}word{i},{i % 9},{-i % 9}" for i in range(200)]
+    Path("table.csv").write_text("\n".join(["text,a,b", *rows]), encoding="utf-8")
+    table = ["data=text_table", "data.source.path=table.csv", "data.source.label_column=[a,b]"]
+    return [*table, "task=regression", "decision=conformal"]
 
 
 def broken(patch: pytest.MonkeyPatch, by: BaseException) -> Outcome:
@@ -194,12 +211,13 @@ def test_from_python_the_result_has_the_folder_too(runs: dict[str, Outcome]) -> 
 
 
 def test_from_python_the_metrics_come_as_an_object(runs: dict[str, Outcome]) -> None:
-    outcome = runs["complete"]
-    for split in ("val", "test"):
-        stored = outcome.result["metrics"][split]
-        assert outcome.metrics[split].to_dict() == {
-            k: v for k, v in stored.items() if k not in ("loss", "before")
-        }
+    for task in TASKS:
+        outcome = runs[task]
+        for split in ("val", "test"):
+            stored = outcome.result["metrics"][split]
+            assert outcome.metrics[split].to_dict() == {
+                k: v for k, v in stored.items() if k not in ("loss", "before")
+            }
     for kind in ("failed", "own", "interrupted"):
         assert runs[kind].metrics == {}
 
@@ -222,6 +240,8 @@ def test_the_cost_of_a_resumed_run_is_that_of_all_its_steps(
 
 def test_the_metrics_are_those_of_the_code() -> None:
     assert tuple(table("Metrics")) == METRICS
+    assert tuple(table("Metrics of labels")) == MULTILABEL_METRICS
+    assert tuple(table("Metrics of values")) == (*REGRESSION_METRICS, *COVERAGE)
 
 
 def test_every_way_to_make_an_interval_is_documented(runs: dict[str, Outcome]) -> None:
@@ -244,31 +264,40 @@ def test_manifest_json(runs: dict[str, Outcome]) -> None:
 
 
 def test_spec_json(runs: dict[str, Outcome]) -> None:
-    for kind in ("complete", "text"):
+    for kind in (*TASKS, "text"):
         hold_against("spec.json", list(fields(read(runs[kind], "spec.json"))))
 
 
 def test_metrics_csv(runs: dict[str, Outcome]) -> None:
-    with (runs["complete"].folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 2
-    numbers = [(name, json.loads(cell)) for row in rows for name, cell in row.items()]
-    hold_against("metrics.csv", numbers)
+    for task in TASKS:
+        with (runs[task].folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == (2 if task == "complete" else 1)
+        hold_against("metrics.csv", [(name, json.loads(cell)) for row in rows for name, cell in row.items()])
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_predictions(runs: dict[str, Outcome], split: str) -> None:
-    documented = table("predictions/*.npz")
-    arrays = np.load(runs["complete"].folder / "predictions" / f"{split}.npz")
+@pytest.mark.parametrize(
+    ("task", "heading"),
+    [
+        ("complete", "predictions/*.npz"),
+        ("multilabel", "Predictions of labels"),
+        ("regression", "Predictions of values"),
+    ],
+)
+def test_predictions(runs: dict[str, Outcome], split: str, task: str, heading: str) -> None:
+    documented = table(heading)
+    arrays = np.load(runs[task].folder / "predictions" / f"{split}.npz")
     assert set(arrays) == set(documented)
-    n = read(runs["complete"], "result.json")["metrics"][split]["n"]
-    classes = len(read(runs["complete"], "spec.json")["target_names"])
+    n = read(runs[task], "result.json")["metrics"][split]["n"]
+    outputs = len(read(runs[task], "spec.json")["target_names"])
     for name, (kind, meaning) in documented.items():
         dtype, _, shape = kind.partition(" ")
         assert arrays[name].dtype == dtype
-        assert arrays[name].shape == {"(N,)": (n,), "(N, C)": (n, classes)}[shape]
+        assert arrays[name].shape == ((n,) if shape == "(N,)" else (n, outputs))
         assert meaning
-    assert np.allclose(arrays["probabilities"].sum(axis=1), 1)
+    if task == "complete":
+        assert np.allclose(arrays["probabilities"].sum(axis=1), 1)
     assert (np.diff(arrays["rows"]) > 0).all()
 
 
