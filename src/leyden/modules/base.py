@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -257,14 +258,22 @@ class SupervisedModule(FastAttributes, LightningModule):
 
     def losses(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Loss (B,) of each sample; of a mixed batch, the weighted sum of both targets' losses."""
-        whole: Any = self.loss_fn
-        epoch = batch.epoch if self.training else self.current_epoch  # an evaluation has no epoch of its own
-        loss_fn = whole.at(epoch) if hasattr(whole, "at") else whole
+        loss_fn = self._loss_now(batch)
         losses: Tensor = loss_fn(outputs, self.scale_targets(batch.targets))
         if batch.mix is not None:
             partner = loss_fn(outputs, self.scale_targets(batch.mix.partner))
             losses = batch.mix.weight * losses + (1 - batch.mix.weight) * partner
         return losses
+
+    def _loss_now(self, batch: Batch) -> Any:
+        """The loss of this epoch, where it changes with time; outside a fit that at the end of the training."""
+        whole: Any = self.loss_fn
+        if not hasattr(whole, "at"):
+            return whole
+        if self.training:
+            return whole.at(batch.epoch)
+        is_fitting = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        return whole.at(self.current_epoch) if is_fitting else whole
 
     # --- steps ---
 
