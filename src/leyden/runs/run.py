@@ -51,7 +51,7 @@ COSMETIC = (
 DISPLAY_ARGUMENTS = ("log_every_n_steps", "profiler", "num_sanity_val_steps", "default_root_dir")
 
 _STALE_PACKAGES = ("leyden", "torch")  # a finished run is stale if the version of one of these has changed
-_HEADER = ("command", "started", "data", "made_with", "config")  # of result.json, known before training
+_HEADER = ("task", "command", "started", "data", "made_with", "config")  # of result.json, known before training
 
 
 @dataclass(frozen=True)
@@ -200,6 +200,8 @@ class Run:
         write_json(self.folder / "spec.json", spec)
         software = {name: manifest.get("packages", {}).get(name) for name in _STALE_PACKAGES}
         known = {name: manifest.get(name) for name in ("command", "started", "data")}
+        if isinstance(plain.get("task"), Mapping):
+            known["task"] = plain["task"]["name"]
         self._write_result({"status": "running", **known, "made_with": software, "config": _finite(plain)})
 
     def clear(self) -> None:

@@ -53,7 +53,6 @@ def fit(
         reset_process_group()
     result: dict[str, Any] = {
         "status": "pruned" if trained.pruned else "complete",
-        "task": made.task.name,
         "metrics": trained.metrics,
         "best": trained.best,
         "cost": {**_cost(trained, made.config.batch_size), "flops": flops},
