@@ -14,6 +14,7 @@ from leyden.data.split import (
     Splits,
     Stratified,
     deduplicate,
+    verify_trained,
 )
 from leyden.utils.errors import UserError
 
@@ -210,8 +211,8 @@ def test_misspelt_and_missing_groups_are_named() -> None:
 def test_a_class_that_is_only_tested_is_refused() -> None:
     labels, own, group = table()
     labels[own == TEST] = 7
-    with pytest.raises(UserError, match="no training row has class 7"):
-        Given()(labels, own, group, NAMES)
+    with pytest.raises(UserError, match="no training row has seven"):
+        verify_trained(labels, Given()(labels, own, group, NAMES), [*"0123456", "seven"])
 
 
 def test_an_empty_part_is_refused() -> None:

@@ -84,7 +84,9 @@ def test_auto_and_a_choice_of_ones_own_are_refused(here: Path) -> None:
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize("words", [["imbalance=auto"], ["loss=drw", "loss.start=0.5", "trainer.max_epochs=2"]])
+@pytest.mark.parametrize(
+    "words", [["imbalance=auto"], ["loss=drw", "loss.start=0.5", "trainer.max_epochs=2"]]
+)
 def test_a_run_by_recipe_or_phases_is_evaluated_as_it_was(words: list[str], here: Path) -> None:
     from leyden.inference.evaluate import evaluate as again
 

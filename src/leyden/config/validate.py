@@ -72,6 +72,7 @@ def check(plain: Mapping[str, Any]) -> Config:
         raise UserError("trainer.max_epochs must be given: add trainer.max_epochs=... to the command")
     _verify_metrics(config)
     _verify_modality(config)
+    _verify_loss(config)
     _verify_monitor(config)
     return config
 
@@ -271,6 +272,19 @@ def _verify_modality(config: Config) -> None:
         advice = f"{data} needs a tokenizer: add +data/tokenizer=word"
         raise UserError(
             f"data.tokenizer: {advice if modality.needs_tokenizer else f'{data} takes no tokenizer: leave it out'}"
+        )
+
+
+def _verify_loss(config: Config) -> None:
+    """Check that the loss is for the task; a user's own loss may leave it open."""
+    name = config.loss["_target_"]
+    wanted = getattr(
+        import_target(name, "loss"), "task", "classification" if is_ours(name) else config.task.name
+    )
+    if is_ours(config.task.target["_target_"]) and wanted != config.task.name:
+        raise UserError(
+            f"loss: {name.rpartition('.')[2]} is for task={wanted}, this run has task={config.task.name}: choose "
+            "loss=auto, or another (`leyden list loss`)"
         )
 
 

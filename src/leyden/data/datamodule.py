@@ -20,7 +20,7 @@ from leyden.data.modalities import Modality, modality_of
 from leyden.data.sampler import BucketedOrder, EpochSampler, Order, Sequential
 from leyden.data.sampling_policies import SamplingPolicy
 from leyden.data.spec import DataSpec
-from leyden.data.split import Split, Splits, deduplicate
+from leyden.data.split import Split, Splits, deduplicate, verify_trained
 from leyden.data.table import Dense, FileColumn, Ragged, Source, Table
 from leyden.data.targets import WORDS, Kind, kind_of, sampling_classes, strata, target_facts
 from leyden.data.tokenizers import Tokenizer
@@ -129,7 +129,10 @@ class DataModule(LightningDataModule):
         group = None if index.group is None else index.group[kept]
         found = self.split(strata(index.targets[kept]), given, group, index.group_names)
         train, val, test = (kept[rows] for rows in found)
-        if kind_of(index.targets) != "classes":
+        kind = kind_of(index.targets)
+        if kind != "values":
+            verify_trained(index.targets, Splits(train, val, test), index.target_names)
+        if kind != "classes":
             return Splits(train, val, test)
         thinned = self.long_tail(index.targets[train], index.target_names)
         return Splits(train[thinned], val, test)

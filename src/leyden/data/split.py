@@ -308,7 +308,7 @@ def _place(field: str, name: str, group_names: tuple[str, ...]) -> int:
 
 
 def _checked(labels: Labels, train: Rows, val: Rows, test: Rows) -> Splits:
-    """The parts, none of them empty and each class tested also trained on; else UserError."""
+    """The parts, none of them empty; else UserError."""
     splits = Splits(train, val, test)
     for name, rows in splits._asdict().items():
         if not len(rows):
@@ -316,11 +316,21 @@ def _checked(labels: Labels, train: Rows, val: Rows, test: Rows) -> Splits:
                 f"split: no row of {len(labels)} is left for {name}; choose other shares in `split`,"
                 " or bring more data"
             )
+    return splits
+
+
+def verify_trained(labels: Labels, splits: Splits, names: Sequence[str]) -> None:
+    """Refuse a split whose test rows have a class or label that no training row has.
+
+    Args:
+        labels: classes (N,), or labels (N, L).
+        splits: of these rows.
+        names: of the classes or labels.
+    """
     counts = _one_hot_sums(labels)
-    unseen = np.flatnonzero((counts(test) > 0) & (counts(train) == 0)).tolist()
+    unseen = np.flatnonzero((counts(splits.test) > 0) & (counts(splits.train) == 0)).tolist()
     if unseen:
         raise UserError(
-            f"split: no training row has class {and_more(unseen, SHOWN)} (counted from 0), which the test split "
+            f"split: no training row has {and_more([names[c] for c in unseen], SHOWN)}, which the test split "
             "has; choose another split.seed, smaller shares, or leave these classes out"
         )
-    return splits

@@ -51,7 +51,14 @@ COSMETIC = (
 DISPLAY_ARGUMENTS = ("log_every_n_steps", "profiler", "num_sanity_val_steps", "default_root_dir")
 
 _STALE_PACKAGES = ("leyden", "torch")  # a finished run is stale if the version of one of these has changed
-_HEADER = ("task", "command", "started", "data", "made_with", "config")  # of result.json, known before training
+_HEADER = (
+    "task",
+    "command",
+    "started",
+    "data",
+    "made_with",
+    "config",
+)  # of result.json, known before training
 
 
 @dataclass(frozen=True)
