@@ -67,8 +67,8 @@ def written(*overrides: str) -> Path:
 
 
 def test_the_page_has_enough_to_run() -> None:
-    assert len(pages.files(PAGE)) >= 12
-    assert len(pages.commands(PAGE)) >= 10
+    assert len(pages.files(PAGE)) == 25
+    assert len(pages.commands(PAGE)) == 18
 
 
 @pytest.mark.parametrize(

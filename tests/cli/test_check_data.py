@@ -34,7 +34,7 @@ def test_a_leak_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     overrides = [*table(tmp_path / "t.csv", 20), "data.deduplicate=false"]
     assert main(["check", "data", *overrides]) == 1
     printed = capsys.readouterr().out
-    assert "copies across the split" in printed
+    assert "duplicates across the split" in printed
     assert printed.count("error:") == 1
     assert main(["check", "data", *overrides, "data.deduplicate=true"]) == 0
 
