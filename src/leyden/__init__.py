@@ -8,9 +8,13 @@ leyden.report("runs");  leyden.runs("runs", ["state=failed"])
 Nothing heavy is imported before one of these is used.
 """
 
+from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import leyden.runs
 from leyden.utils.errors import UserError
 from leyden.utils.version import __version__
 
@@ -26,7 +30,6 @@ _LAZY = {
     "train": ("leyden.training.job", "train"),
     "load": ("leyden.inference.model", "load_model"),
     "report": ("leyden.reporting.comparison.compare", "compare"),
-    "runs": ("leyden.runs.query", "find_matching"),
 }
 
 
@@ -37,3 +40,14 @@ def __getattr__(name: str) -> Any:
         import_module("leyden.utils.runtime").load_torch()
     module, attribute = _LAZY[name]
     return getattr(import_module(module), attribute)
+
+
+class _Runs(ModuleType):
+    """The package `leyden.runs`, which is also the function `leyden.runs(root, terms)`."""
+
+    def __call__(self, root: str | Path = "runs", terms: Sequence[str] = ()) -> Any:
+        """The runs at or under a folder that satisfy every term: `leyden.runs.query.find_matching`."""
+        return import_module("leyden.runs.query").find_matching(root, terms)
+
+
+leyden.runs.__class__ = _Runs

@@ -147,14 +147,16 @@ class Image(Modality):
         return f"the images differ in shape: give {' and '.join(advice)}. Found:{indented_lines(lines)}"
 
     def from_array(self, values: Values, spec: DataSpec) -> list[Values]:
-        """uint8 (H, W), (C, H, W) or (N, C, H, W) of the run's channels and size."""
-        pictures = values[None, None] if values.ndim == 2 else values[None] if values.ndim == 3 else values
+        """uint8 (C, H, W) or (N, C, H, W) of the run's channels and size; of one channel also (H, W) or (N, H, W)."""
         wanted = (spec.in_channels, *spec.image_size)
-        if pictures.ndim != 4 or pictures.shape[1:] != wanted or pictures.dtype != np.uint8:
+        if spec.in_channels == 1 and values.shape[-3:] != wanted:
+            values = np.expand_dims(values, -3)  # the channel
+        if values.ndim not in (3, 4) or values.shape[-3:] != wanted or values.dtype != np.uint8:
+            several = ", ".join(map(str, wanted))
             raise UserError(
-                f"predict: a picture is {values.dtype} {values.shape}; the run needs uint8 {wanted} or (N, *{wanted})"
+                f"predict: an array is {values.dtype} {values.shape}; expected uint8 ({several}) or (N, {several})"
             )
-        return list(pictures)
+        return list(values.reshape(-1, *wanted))
 
     def side_by_side(self, one: Values, other: Values) -> Values:
         """With a white gap between them."""

@@ -10,6 +10,7 @@ import platform
 import signal
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -149,3 +150,16 @@ def gc_paused() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+
+
+@contextmanager
+def preserved_handlers() -> Iterator[None]:
+    """Restore the handlers of `STOPS` at the end: Lightning leaves its own behind, which a caller in Python keeps."""
+    before = {number: signal.getsignal(number) for number in STOPS}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                if handler is not None:  # None: installed by C code
+                    signal.signal(number, handler)
