@@ -1,15 +1,19 @@
 #!/usr/bin/env python
-"""Write docs/reference.md, what every option takes, from conf/ and signatures: python scripts/reference.py [OUT]."""
+"""Write docs/reference.md, from conf/ and signatures, and docs/result.schema.json: python scripts/reference.py [DIR]."""
 
+import json
 import sys
 from pathlib import Path
 
 from leyden.cli.list import SCHEMAS
 from leyden.config.reference import describe_groups
 from leyden.reporting.reference_page import reference_page
+from leyden.runs.result import Result
 
-OUT = Path(__file__).parents[1] / "docs" / "reference.md"
+DOCS = Path(__file__).parents[1] / "docs"
 
 if __name__ == "__main__":
-    page = reference_page(describe_groups(SCHEMAS))
-    Path(sys.argv[1] if len(sys.argv) > 1 else OUT).write_text(page, encoding="utf-8")
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS
+    (folder / "reference.md").write_text(reference_page(describe_groups(SCHEMAS)), encoding="utf-8")
+    schema = json.dumps(Result.model_json_schema(), indent=1)
+    (folder / "result.schema.json").write_text(f"{schema}\n", encoding="utf-8")

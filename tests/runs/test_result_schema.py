@@ -22,10 +22,12 @@ from leyden.metrics import METRICS
 from leyden.metrics.results import MULTILABEL_METRICS, REGRESSION_METRICS
 from leyden.modules.classification import Classifier
 from leyden.runs.manifest import SCHEMA
+from leyden.runs.result import Result
 from leyden.training.job import Outcome, train
 from words import last_of_each
 
-PAGE = (Path(__file__).parents[2] / "docs" / "result.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "result.md").read_text(encoding="utf-8")
 JSON = {
     "int": int,
     "float": float,
@@ -312,3 +314,8 @@ def test_the_files(runs: dict[str, Outcome]) -> None:
     assert {name for name in names if not any(fnmatch(name, row) for row in documented)} == set()
     documented = [row for row in documented if not row.startswith("blackbox/")]  # tests/health leaves those
     assert {row for row in documented if not any(fnmatch(name, row) for name in names)} == set()
+
+
+def test_the_json_schema_in_docs_is_that_of_the_type() -> None:
+    stored = json.loads((DOCS / "result.schema.json").read_text(encoding="utf-8"))
+    assert stored == Result.model_json_schema(), "run scripts/reference.py"
