@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write docs/reference.md, from conf/ and signatures, and docs/result.schema.json: python scripts/reference.py [DIR]."""
+"""Write docs/reference.md (from conf/ and signatures) and docs/result.schema.json: scripts/reference [DIR]."""
 
 import json
 import sys

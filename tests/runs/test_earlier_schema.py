@@ -1,4 +1,4 @@
-"""Runs that an earlier version wrote (schema 1): listed, shown and compared; refused with one line where weights are read."""
+"""Runs of an earlier version (schema 1): listed, shown, compared; refused with one line where weights are read."""
 
 import json
 from pathlib import Path
