@@ -18,7 +18,7 @@ from leyden.data.loader import Loader
 from leyden.data.long_tail import TrainSubsampler
 from leyden.data.modalities import Modality, modality_of
 from leyden.data.sampler import BucketedOrder, EpochSampler, Order, Sequential
-from leyden.data.sampling_policies import SamplingPolicy
+from leyden.data.sampling_policies import Instance, SamplingPolicy
 from leyden.data.spec import DataSpec
 from leyden.data.split import Split, Splits, deduplicate, verify_trained
 from leyden.data.table import Dense, FileColumn, Ragged, Source, Table
@@ -190,10 +190,25 @@ class DataModule(LightningDataModule):
     def epoch_sampler(self, epochs: int) -> EpochSampler:
         """The order of the training samples in every epoch; sorted by class once, however often it is asked for."""
         if self._plan is None or self._plan.epochs != epochs:
-            labels = sampling_classes(self.table.index.targets[self.splits.train])
-            classes = self.spec.num_outputs if kind_of(self.table.index.targets) == "classes" else 1
-            self._plan = EpochSampler(labels, classes, self.policy, self.seed, epochs=epochs)
+            labels, classes, policy = self._sampled_groups()
+            self._plan = EpochSampler(labels, classes, policy, self.seed, epochs=epochs)
         return self._plan
+
+    def _sampled_groups(self) -> tuple[np.ndarray, int, SamplingPolicy]:
+        """What the policy balances: the class (N,) of each training row, or groups of rows with several labels."""
+        targets = self.table.index.targets[self.splits.train]
+        kind = kind_of(targets)
+        if kind == "classes":
+            return targets, self.spec.num_outputs, self.policy
+        if kind == "labels" and hasattr(self.policy, "by_labels"):
+            groups, policy = self.policy.by_labels(targets)
+            return groups, int(groups.max()) + 1, policy
+        if not isinstance(self.policy, Instance):
+            others = "instance or repeat_factor" if kind == "labels" else "instance"
+            raise UserError(
+                f"sampling: {type(self.policy).__name__} balances classes; {kind} take sampling={others}"
+            )
+        return sampling_classes(targets), 1, self.policy
 
     def steps_per_epoch(self, epochs: int) -> int:
         """Optimizer steps of an epoch: whole global batches.

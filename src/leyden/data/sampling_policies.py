@@ -105,7 +105,8 @@ class UnderSampling:
 class RepeatFactor:
     """A class with a share f_c below the threshold t is repeated r_c = sqrt(t / f_c) times, the others once.
 
-    Gupta et al.: LVIS, CVPR 2019 (arXiv 1908.03195), section 5, for images of one class each; t is .001 there.
+    Of several labels a row is repeated as often as its rarest one; its frequent labels come along. Gupta et al.: LVIS,
+    CVPR 2019 (arXiv 1908.03195), section 5; t is .001 there, with 1,230 labels.
     """
 
     threshold: Annotated[float, Gt(0), Lt(1)] = 0.001
@@ -119,9 +120,33 @@ class RepeatFactor:
         """sum n_c r_c, rounded."""
         return round(float(self._repeated(counts).sum()))
 
+    def by_labels(self, targets: NDArray[np.uint8]) -> tuple[NDArray[np.int64], "GroupFactors"]:
+        """Groups of rows (N,) that are repeated equally often, and their policy. targets: (N, L) of 0 and 1."""
+        shares = targets.mean(axis=0)
+        by_label = np.sqrt(np.maximum(1.0, self.threshold / np.where(shares > 0, shares, 1.0)))
+        factors = np.where(targets > 0, by_label, 1.0).max(axis=1, initial=1.0)
+        different, groups = np.unique(factors, return_inverse=True)
+        return groups.astype(np.int64), GroupFactors(tuple(different.tolist()))
+
     def _repeated(self, counts: Counts) -> Shares:
         shares = np.where(counts > 0, counts / counts.sum(), 1.0)
         return np.asarray(counts * np.maximum(1.0, np.sqrt(self.threshold / shares)))
+
+
+@dataclass(frozen=True)
+class GroupFactors:
+    """Group g of rows is repeated factors[g] times: what `RepeatFactor` does to rows of several labels."""
+
+    factors: tuple[float, ...]
+
+    def prior(self, counts: Counts, epoch: int, epochs: int) -> Shares:
+        """n_g r_g, normalised."""
+        repeated = counts * np.array(self.factors)
+        return np.asarray(repeated / repeated.sum())
+
+    def length(self, counts: Counts) -> int:
+        """sum n_g r_g, rounded."""
+        return round(float((counts * np.array(self.factors)).sum()))
 
 
 @dataclass(frozen=True)
