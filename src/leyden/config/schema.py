@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from leyden.utils.errors import nearest
 
-RENAMED = {"objective": "loss", "operating": "decision", "schedule": "scheduler"}  # groups of version 0.0
+RENAMED = {"objective": "loss", "operating": "decision", "schedule": "scheduler"}  # groups of version 0.1
 
 
 def nearest_key(key: str, known: Iterable[str]) -> str:

@@ -20,7 +20,6 @@ from pathlib import Path
 
 from leyden.config.compose import no_hydra_job
 from leyden.training import slurm
-from leyden.utils.lightning_internals import processes_of_other_ranks
 from leyden.utils.runtime import module_path
 
 _NAMES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # that Lightning sets
@@ -74,6 +73,8 @@ def _end_others() -> None:
     The watch kills the leading process with SIGKILL within seconds of another's failure. Where all fail alike, that is
     in the middle of writing down why, or of the next attempt.
     """
+    from leyden.utils.lightning_internals import processes_of_other_ranks  # imports torch
+
     for other in processes_of_other_ranks():
         try:
             other.wait(_GRACE)
