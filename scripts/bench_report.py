@@ -117,7 +117,7 @@ def config_of(experiment: str, model: str, rate: float, size: int, loss: str, se
         "augment": {},
         "model": {
             "name": model,
-            "module": {"_target_": "leyden.modules.classification.ImageClassifier"},
+            "module": {"_target_": "leyden.modules.classification.Classifier"},
             "frontend": {"_target_": "leyden.data.transforms.image.Normalize"},
             "net": {"_target_": f"leyden.nets.image.{model}"},
         },

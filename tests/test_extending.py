@@ -181,8 +181,8 @@ def test_a_module_that_derives_from_ours_takes_its_arguments_too(
     lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (lab / "my_derived.py").write_text(
-        "from leyden.modules.classification import ImageClassifier\n\n\n"
-        "class Scaled(ImageClassifier):\n"
+        "from leyden.modules.classification import Classifier\n\n\n"
+        "class Scaled(Classifier):\n"
         "    def __init__(self, scale: float = 1.0, **kwargs) -> None:\n"
         "        super().__init__(**kwargs)\n"
         "        self.scale = scale\n\n"

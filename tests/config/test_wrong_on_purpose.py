@@ -217,7 +217,7 @@ class Broken(nn.Module):
         raise RuntimeError("no such thing")
 """
 MODEL = """name: mine
-module: {_target_: leyden.modules.classification.ImageClassifier}
+module: {_target_: leyden.modules.classification.Classifier}
 frontend: {_target_: leyden.data.transforms.image.Normalize}
 net: {_target_: my_nets.Net, width: 8}
 """
@@ -254,7 +254,7 @@ OWN = [
     Case(
         "model=mine",
         ("leyden.modules.classificatio", "did you mean 'leyden.modules.classification'"),
-        model("s.classification.I", "s.classificatio.I"),
+        model("s.classification.C", "s.classificatio.C"),
     ),
     Case(
         "model=mine",

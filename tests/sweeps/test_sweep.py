@@ -275,9 +275,9 @@ def test_a_temporary_folder_with_too_long_a_path(
 def test_a_dead_worker_interrupts_only_its_job(tiny: Tiny, tmp_path: Path, capsys: Said) -> None:
     code = """
 import os
-from leyden.modules.classification import ImageClassifier
+from leyden.modules.classification import Classifier
 
-class Dies(ImageClassifier):
+class Dies(Classifier):
     def training_step(self, batch, batch_idx):
         if self.seed == 2:
             os.kill(os.getpid(), 9)

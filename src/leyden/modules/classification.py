@@ -21,21 +21,3 @@ class Classifier(SupervisedModule):
         counts = outputs.argmax(1).bincount(minlength=outputs.shape[1])
         found: list[float] = (counts / counts.sum()).tolist()
         return found
-
-
-class ImageClassifier(Classifier):
-    """A `Classifier` of images alone."""
-
-    modality: ClassVar[str] = "image"
-
-
-class TextClassifier(Classifier):
-    """A `Classifier` of texts alone."""
-
-    modality: ClassVar[str] = "text"
-
-
-class AudioClassifier(Classifier):
-    """A `Classifier` of recordings alone."""
-
-    modality: ClassVar[str] = "audio"
