@@ -9,7 +9,6 @@ import json
 from collections.abc import Sequence
 
 from leyden.cli.arguments import config_parser, figure_saver
-from leyden.profiling.profiler import profile
 from leyden.utils.console import console
 from leyden.utils.runtime import load_torch
 
@@ -21,6 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_intermixed_args(arguments)
     save = figure_saver(given.picture)
     load_torch()
+    from leyden.profiling.profiler import profile
     from leyden.reporting.profile import costs_figure, costs_tables
     from leyden.training.setup import open_session
 
