@@ -3,10 +3,10 @@
 `modality_checks.checks_of(data)` gives the object for a data set.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,9 @@ from leyden.utils.text import percent
 BAD_WARNING = 0.01  # of all inputs, if data.on_bad=skip removes them
 CONSTANT_WARNING, CONSTANT_ERROR = 0.001, 0.1  # of the inputs of train, val and test
 TRUNCATED_WARNING = 0.1  # of the inputs
-_CHUNK = 512
+_CHUNK = 512  # rows
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,19 +56,13 @@ class InputChecks:
         """Statistics of every input of train, val and test."""
         rows = np.concatenate(self.data.splits)
         none = np.zeros((len(rows), 0), np.float32)
-        constant = np.zeros(len(rows), dtype=bool)
-        starts = range(0, len(rows), _CHUNK)
-        parts = parallel_map(
-            lambda start: self._are_constant(rows[start : start + _CHUNK]), starts, self._label, 1
-        )
-        for start, part in zip(starts, parts, strict=True):
-            constant[start : start + _CHUNK] = part
+        constant = np.concatenate(self._by_chunk(self._are_constant, rows))
         return InputStats(rows, none, none, constant)
 
-    @property
-    def _label(self) -> str:
-        """Of the progress bar."""
-        return f"checking {self.data.modality.name}"
+    def _by_chunk(self, function: Callable[[np.ndarray], T], rows: np.ndarray) -> list[T]:
+        """What the function gives for each chunk of rows (n,), in order: computed in threads, with a progress bar."""
+        chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+        return list(parallel_map(function, chunks, f"checking {self.data.modality.name}", 1))
 
     def _are_constant(self, rows: np.ndarray) -> np.ndarray:
         """bool (n,): whether all values of a row's input are the same."""

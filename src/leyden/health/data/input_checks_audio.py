@@ -17,14 +17,12 @@ from leyden.health.data.input_stats import InputStats
 from leyden.health.data.near_duplicates_audio import Waves
 from leyden.health.data.nearest_neighbors import Pairs
 from leyden.health.findings import CheckResult, Finding
-from leyden.utils.parallel import parallel_map
 from leyden.utils.text import percent
 
 FULL_SCALE = 32_700  # of int16: a sample beyond is clipped
 SILENT = 16  # of int16, -66 dB: peak of a silent recording, at most
 CLIPPED_SAMPLES, CLIPPED_WARNING = 0.001, 0.1  # of a recording's samples, of the recordings
 RATE_WARNING = 0.01  # of the recordings have a lower sample rate than they are used at
-_CHUNK = 512
 _BANDS = 16  # of a recording's spectrum below 2 kHz
 
 
@@ -53,10 +51,7 @@ class AudioChecks(InputChecks):
     def stats(self) -> AudioStats:
         """Statistics of every recording of train, val and test."""
         rows = np.concatenate(self.data.splits)
-        starts = range(0, len(rows), _CHUNK)
-        parts = list(
-            parallel_map(lambda start: self._part(rows[start : start + _CHUNK]), starts, self._label, 1)
-        )
+        parts = self._by_chunk(self._part, rows)
         names = ("levels", "features", "constant", "clipped")
         arrays = {name: np.concatenate([part[name] for part in parts]) for name in names}
         return AudioStats(rows=rows, waves=Waves.joined([part["waves"] for part in parts]), **arrays)

@@ -16,12 +16,10 @@ from leyden.health.data.input_checks import ConstantWords, InputChecks
 from leyden.health.data.input_stats import InputStats
 from leyden.health.data.nearest_neighbors import Pairs
 from leyden.health.findings import CheckResult, Finding
-from leyden.utils.parallel import parallel_map
 from leyden.utils.text import percent
 
 FLAT_CHANNEL = 1.0  # grey levels: standard deviation over all pixels
 ENLARGED_WARNING = 0.1  # of the images are enlarged to more than twice their size
-_CHUNK = 512
 _GRID = 4  # by 4 cells of an image, whose mean colours are features
 
 
@@ -50,10 +48,7 @@ class ImageChecks(InputChecks):
     def stats(self) -> ImageStats:
         """Statistics of every image of train, val and test."""
         rows = np.concatenate(self.data.splits)
-        starts = range(0, len(rows), _CHUNK)
-        parts = list(
-            parallel_map(lambda start: self._part(rows[start : start + _CHUNK]), starts, self._label, 1)
-        )
+        parts = self._by_chunk(self._part, rows)
         arrays = {
             name: np.concatenate([part[name] for part in parts])
             for name in ("levels", "features", "constant")
