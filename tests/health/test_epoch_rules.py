@@ -52,7 +52,7 @@ def test_a_healthy_training() -> None:
 @pytest.mark.parametrize(
     ("epochs", "said"),
     [
-        ([epoch(rate=0)] * 2, ("zero_rate", "error")),
+        ([epoch(rate=0)] * 2, ("zero_learning_rate", "error")),
         ([epoch(update={"one": 0, "two": 0})] * 2, ("frozen", "error")),
         ([epoch(update={"one": 0, "two": 1e-3})] * 2, ("frozen_layers", "warning")),
         ([epoch(dead={"one": 0.11})] * 2, ("dead_units", "warning")),
@@ -159,7 +159,7 @@ def test_findings_of_labels_and_values(
 
 def test_nothing_is_said_of_the_fit_of_what_was_not_trained() -> None:
     still = dataclasses.replace(other([0.9, 0.9], r2=0.0), rate=0.0, update={}, gradient={})
-    assert ids([still], VALUES) == [("zero_rate", "error")]
+    assert ids([still], VALUES) == [("zero_learning_rate", "error")]
 
 
 def test_a_collapse_of_labels_names_what_helps() -> None:
@@ -203,7 +203,7 @@ def test_a_spike_is_at_its_step() -> None:
 def test_gradients_that_grow_or_are_clipped() -> None:
     assert steps([1.0] * 200, [1.0] * 100 + [11.0] * 100) == ["exploding_gradients"]
     assert steps([1.0] * 200, [1.0] * 100 + [9.0] * 100) == []
-    assert steps([1.0] * 200, [11.0] * 200, clip=1.0) == ["clipping"]
+    assert steps([1.0] * 200, [11.0] * 200, clip=1.0) == ["gradient_clipping"]
     assert steps([1.0] * 200, [9.0] * 200, clip=1.0) == []
 
 

@@ -42,7 +42,10 @@ def _frozen(epochs: Sequence[EpochStats]) -> Iterator[Finding]:
     """Weights that are not updated: all of them, or those of some layers."""
     if all(epoch.rate == 0 for epoch in epochs):
         yield Finding(
-            "zero_rate", "error", "the learning rate is 0 in every step", advice=("optimizer.lr=0.001",)
+            "zero_learning_rate",
+            "error",
+            "the learning rate is 0 in every step",
+            advice=("optimizer.lr=0.001",),
         )
         return
     measured = [epoch for epoch in epochs if epoch.update]

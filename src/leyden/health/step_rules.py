@@ -121,7 +121,7 @@ class StepSeries:
             share = statistics.fmean(norm > self._max_norm for norm in norms)
             if share > self.policy.clipped and now > 10 * self._max_norm:
                 yield Finding(
-                    "clipping",
+                    "gradient_clipping",
                     "warning",
                     f"{share:.0%} of the gradients are clipped, by a factor of {now / self._max_norm:.0f} (median): "
                     "clipping decides the size of most steps",

@@ -19,7 +19,15 @@ _READ_EVERY = 50  # steps
 _FIRST_PROBE = 5  # step of the first layer statistics; then every _READ_EVERY
 # Causes before consequences: a net that diverged has dead units and predicts one class.
 _CAUSES = (
-    *("non_finite", "zero_rate", "frozen", "diverged", "dead_units", "validation_mismatch", "collapsed"),
+    *(
+        "non_finite",
+        "zero_learning_rate",
+        "frozen",
+        "diverged",
+        "dead_units",
+        "validation_mismatch",
+        "collapsed",
+    ),
     "label_noise",
 )
 

@@ -173,7 +173,7 @@ def test_channels(tmp_path: Path) -> None:
     assert levels(found) == {"constant_channel": "warning"}
     assert found[0].where == "channel 2"
     grey = [np.repeat(image[:1], 3, 0) for image in colour]
-    assert levels(find_problems(layer("image", grey, LABELS, PART, tmp_path))) == {"grey_as_colour": "info"}
+    assert levels(find_problems(layer("image", grey, LABELS, PART, tmp_path))) == {"grayscale_as_rgb": "info"}
 
 
 @pytest.mark.parametrize(("loud", "found"), [(30, False), (60, True)])
@@ -181,7 +181,7 @@ def test_clipping(loud: int, found: bool, tmp_path: Path) -> None:
     inputs = clips()
     for row in range(0, loud):
         inputs[row] = np.clip(inputs[row].astype(np.int32) * 8, -32768, 32767).astype(np.int16)
-    assert ("clipping" in levels(find_problems(layer("audio", inputs, LABELS, PART, tmp_path)))) is found
+    assert ("clipped_audio" in levels(find_problems(layer("audio", inputs, LABELS, PART, tmp_path)))) is found
 
 
 def test_unknown_words(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_unknown_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("limit", "found"), [(100, False), (12, True)])
 def test_truncated_texts(limit: int, found: bool, tmp_path: Path) -> None:
     data = layer("text", texts(), LABELS, PART, tmp_path, tokenizer=Word(max_length=limit))
-    assert ("lengths_cut" in levels(find_problems(data))) is found
+    assert ("truncated_inputs" in levels(find_problems(data))) is found
 
 
 def read(source: AudioFolder | ImageFolder, cache: Path, on_bad: str = "skip") -> DataModule:
@@ -230,10 +230,10 @@ def test_sample_rates(tmp_path: Path) -> None:
 
 def test_truncated_recordings(tmp_path: Path) -> None:
     root = str(recordings(tmp_path / "same"))
-    assert "lengths_cut" not in levels(
+    assert "truncated_inputs" not in levels(
         find_problems(read(AudioFolder(root, max_seconds=0.6), tmp_path / "c"))
     )
-    finding = one(find_problems(read(AudioFolder(root, max_seconds=0.3), tmp_path / "c")), "lengths_cut")
+    finding = one(find_problems(read(AudioFolder(root, max_seconds=0.3), tmp_path / "c")), "truncated_inputs")
     assert finding.advice == ("data.source.max_seconds=null",)
 
 
@@ -247,10 +247,10 @@ def pictures(root: Path, sides: tuple[int, ...] = (24,)) -> Path:
     return root
 
 
-def test_image_sizes(tmp_path: Path) -> None:
+def test_upscaled_images(tmp_path: Path) -> None:
     root = str(pictures(tmp_path / "p", (24, 24, 8)))
-    assert "image_sizes" not in levels(find_problems(read(ImageFolder(root, size=16), tmp_path / "c")))
-    finding = one(find_problems(read(ImageFolder(root, size=24), tmp_path / "c")), "image_sizes")
+    assert "upscaled_images" not in levels(find_problems(read(ImageFolder(root, size=16), tmp_path / "c")))
+    finding = one(find_problems(read(ImageFolder(root, size=24), tmp_path / "c")), "upscaled_images")
     assert finding.evidence["share"] == pytest.approx(1 / 3)
 
 
@@ -320,13 +320,13 @@ def test_rare_classes_are_reported(tmp_path: Path) -> None:
 def test_folds(k: int, found: bool, tmp_path: Path) -> None:
     labels = np.where(np.arange(ROWS) < 6, 3, np.arange(ROWS) % 3)
     data = layer("image", images(), labels, None, tmp_path, split=KFold(k=k))
-    assert ("few_for_folds" in levels(quick_checks(data))) is found
+    assert ("too_few_per_fold" in levels(quick_checks(data))) is found
 
 
 def test_class_shares(tmp_path: Path) -> None:
     labels = LABELS.copy()
     labels[320:360] = 0
-    finding = one(quick_checks(layer("image", images(), labels, PART, tmp_path)), "class_shares")
+    finding = one(quick_checks(layer("image", images(), labels, PART, tmp_path)), "label_shift")
     assert finding.where == "val, test"
 
 
@@ -357,7 +357,7 @@ def test_validation_of_another_range(change: str, tmp_path: Path) -> None:
         inputs[row] = {"inverted": 255 - inputs[row], "scaled": inputs[row] // 8, "none": inputs[row]}[change]
     found = find_problems(layer("image", inputs, LABELS, PART, tmp_path))
     assert [(f.id, f.level, f.where) for f in found if f.level == "error"] == (
-        [] if change == "none" else [("split_shift", "error", "val")]
+        [] if change == "none" else [("distribution_shift", "error", "val")]
     )
 
 
@@ -365,7 +365,7 @@ def test_a_shift_of_both_splits_is_one_finding(tmp_path: Path) -> None:
     inputs = [image // 4 for image in images()]
     for row in range(240, ROWS):
         inputs[row] = 255 - inputs[row]
-    finding = one(find_problems(layer("image", inputs, LABELS, PART, tmp_path)), "split_shift")
+    finding = one(find_problems(layer("image", inputs, LABELS, PART, tmp_path)), "distribution_shift")
     assert (finding.level, finding.where) == ("error", "val, test")
 
 
@@ -386,7 +386,7 @@ def test_a_separable_split(modality: str, tmp_path: Path) -> None:
         else:
             inputs[row] = np.frombuffer(b"bababa bababa " + bytes(inputs[row]), np.uint8)
     data = layer(modality, inputs, LABELS, PART, tmp_path)
-    finding = one(find_problems(data), "split_shift")
+    finding = one(find_problems(data), "distribution_shift")
     assert (finding.level, finding.where) == ("warning", "test")
 
 
@@ -395,7 +395,7 @@ def test_new_groups_may_differ(tmp_path: Path) -> None:
     for row in range(320, ROWS):
         inputs[row] = np.repeat(inputs[row], 2)[: len(inputs[row])]
     group = np.where(PART == 2, 1, 0)
-    assert "split_shift" not in levels(
+    assert "distribution_shift" not in levels(
         find_problems(layer("audio", inputs, LABELS, PART, tmp_path, group=group))
     )
 

@@ -81,13 +81,13 @@ def test_folds_of_labels(tmp_path: Path) -> None:
     labels[:, 0] = np.arange(ROWS) < 6
     for k, is_found in ((5, False), (8, True)):
         data = layer("image", IMAGES, labels, None, tmp_path, split=KFold(k=k))
-        assert ("few_for_folds" in {f.id for f in quick_checks(data)}) is is_found
+        assert ("too_few_per_fold" in {f.id for f in quick_checks(data)}) is is_found
 
 
 def test_shares_of_a_label(tmp_path: Path) -> None:
     labels = tags()
     labels[PART == 2, 2] = np.arange(80) % 8 < 5
-    finding = found(labels, tmp_path)["class_shares"]
+    finding = found(labels, tmp_path)["label_shift"]
     assert (finding.level, finding.where) == ("warning", "val, test")
     assert "target 2" in finding.message
 

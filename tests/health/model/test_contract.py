@@ -240,7 +240,7 @@ BROKEN: list[tuple[type[Net], set[str], str]] = [
     (OverTheBatch, {"sample_leak"}, "norm"),
     (Unused, {"no_gradient"}, "net.spare.weight"),
     (DeadUnits, {"zero_gradient"}, "net.dead.weight"),
-    (Squashed, {"cannot_memorise"}, ""),
+    (Squashed, {"cannot_overfit_batch"}, ""),
     (Blind, {"inputs_unused", "zero_gradient"}, ""),
     (UnregisteredState, {"save_load"}, ""),
     (Cancels, {"half_precision"}, ""),
@@ -295,7 +295,12 @@ class Rectified(Net):
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [(OneMore, "shapes"), (Loud, "initial_loss"), (Rectified, "cannot_memorise"), (Blind, "inputs_unused")],
+    [
+        (OneMore, "shapes"),
+        (Loud, "initial_loss"),
+        (Rectified, "cannot_overfit_batch"),
+        (Blind, "inputs_unused"),
+    ],
 )
 def test_faults_of_a_regression(kind: type[Net], expected: str) -> None:
     made = open_session([*REGRESSION, "data.source.samples=120", *QUICK, "model=mlp"])
@@ -316,7 +321,7 @@ def test_pooling_over_padding_is_identified() -> None:
 def test_an_untrainable_model_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "model", *DATA["image"], *QUICK, "model=majority", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
-    assert {"cannot_memorise", "inputs_unused"} <= {finding["id"] for finding in found}
+    assert {"cannot_overfit_batch", "inputs_unused"} <= {finding["id"] for finding in found}
 
 
 def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:

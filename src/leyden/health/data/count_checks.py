@@ -95,7 +95,9 @@ def _folds(data: DataModule, found: Counts) -> Iterator[Finding]:
         f"{examples(few, len(few))}. Some folds have no test sample of them."
     )
     advice = (f"split.k={int(totals.min())}",) if totals.min() >= 2 else ()
-    yield Finding("few_for_folds", "warning", message, "", advice, {found.noun: few, "folds": data.split.k})
+    yield Finding(
+        "too_few_per_fold", "warning", message, "", advice, {found.noun: few, "folds": data.split.k}
+    )
 
 
 def _rare(data: DataModule, found: Counts, small: np.ndarray) -> Iterator[Finding]:
@@ -160,7 +162,7 @@ def _rows(data: DataModule) -> tuple[np.ndarray, np.ndarray]:
 
 def _shares_finding(message: str, distance: float) -> Finding:
     evidence = {"distance": distance}
-    return Finding("class_shares", "warning", message, "val, test", ("split=stratified",), evidence)
+    return Finding("label_shift", "warning", message, "val, test", ("split=stratified",), evidence)
 
 
 def _p_value(one: np.ndarray, other: np.ndarray) -> float:

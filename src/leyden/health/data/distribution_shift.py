@@ -41,7 +41,9 @@ def shift(checks: InputChecks) -> CheckResult:
             )
             evidence = {"area": area, "sigmas": sigmas}
             findings.append(
-                Finding("split_shift", "warning", message, SPLITS[code], ("split=stratified",), evidence)
+                Finding(
+                    "distribution_shift", "warning", message, SPLITS[code], ("split=stratified",), evidence
+                )
             )
     # both differ from train: one problem
     if len({finding.level for finding in findings}) == 1 and len(findings) == 2:
@@ -69,7 +71,7 @@ def _range_finding(
         "normalised twice?), and metrics on it are invalid."
     )
     evidence = {"sigmas": sigmas, "train": here, SPLITS[code]: there}
-    return Finding("split_shift", "error", message, SPLITS[code], ("split=stratified",), evidence)
+    return Finding("distribution_shift", "error", message, SPLITS[code], ("split=stratified",), evidence)
 
 
 def _has_new_groups(data: DataModule, code: int) -> bool:

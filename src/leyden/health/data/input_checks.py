@@ -155,6 +155,8 @@ def truncated(data: DataModule, limit: int, unit: str, key: str) -> Iterator[Che
     if share > TRUNCATED_WARNING:
         message = f"{summary}: they are truncated."
         found.append(
-            Finding("lengths_cut", "warning", message, "", (f"{key}=null",), {"share": share, "limit": limit})
+            Finding(
+                "truncated_inputs", "warning", message, "", (f"{key}=null",), {"share": share, "limit": limit}
+            )
         )
     yield CheckResult("lengths", summary, tuple(found))

@@ -112,7 +112,7 @@ def clipping(data: DataModule, stats: AudioStats) -> CheckResult:
             f"{percent(share)} of the recordings are clipped (more than {percent(CLIPPED_SAMPLES)} of their samples "
             f"at full scale): {examples(names, len(clipped))}."
         )
-        found.append(Finding("clipping", "warning", message, "", (), {"share": share, "names": names}))
+        found.append(Finding("clipped_audio", "warning", message, "", (), {"share": share, "names": names}))
     return CheckResult("recordings without clipping", summary, tuple(found))
 
 

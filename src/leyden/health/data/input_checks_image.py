@@ -115,7 +115,7 @@ def channels(data: DataModule, stats: ImageStats) -> CheckResult:
     ]
     if stats.grey:
         message = "The three channels of every image are equal: greyscale images read as colour, at 3 times the cost."
-        found.append(Finding("grey_as_colour", "info", message, "", ("data.source.channels=1",)))
+        found.append(Finding("grayscale_as_rgb", "info", message, "", ("data.source.channels=1",)))
     return CheckResult("channels", summary, tuple(found))
 
 
@@ -142,6 +142,6 @@ def sizes(data: DataModule) -> Iterator[CheckResult]:
         )
         advice = (f"data.source.size={int(np.median(shorter))}",)
         findings.append(
-            Finding("image_sizes", "warning", message, "", advice, {"share": share, "sizes": distinct})
+            Finding("upscaled_images", "warning", message, "", advice, {"share": share, "sizes": distinct})
         )
     yield CheckResult("image sizes", summary, tuple(findings))

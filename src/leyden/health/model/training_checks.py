@@ -69,7 +69,7 @@ def overfitting(subject: ModelUnderTest) -> CheckResult:
         f"{found.goal:.2g}. A disconnected layer, an activation after the last layer, targets that do not match the "
         "inputs, or a net far too small"
     )
-    return check_failed(name, "cannot_memorise", "error", message)
+    return check_failed(name, "cannot_overfit_batch", "error", message)
 
 
 def input_use(subject: ModelUnderTest) -> CheckResult:
