@@ -22,10 +22,10 @@ QUICK = [
 ]
 
 
-def stepped(norms: list[float], policy: DiagnosticsSettings, tmp_path: Path) -> list[float]:
+def stepped(norms: list[float], settings: DiagnosticsSettings, tmp_path: Path) -> list[float]:
     """Norms of gradients after the health monitor has clipped them, one step after another."""
     parameter = torch.nn.Parameter(torch.zeros(4))
-    optimizer, monitor = torch.optim.SGD([parameter], lr=0.1), HealthMonitor(policy, tmp_path)
+    optimizer, monitor = torch.optim.SGD([parameter], lr=0.1), HealthMonitor(settings, tmp_path)
     left = []
     for norm in norms:
         parameter.grad = torch.full((4,), norm / 2)
@@ -62,7 +62,9 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     def delayed(self: HealthMonitor, trainer: Any, pl_module: Any) -> None:
         start(self, trainer, pl_module)
-        self.exact = self._force_exact or self.policy.skips_bad_steps or self.policy.adaptive_clip is not None
+        self.exact = (
+            self._force_exact or self.settings.skips_bad_steps or self.settings.adaptive_clip is not None
+        )
 
     monkeypatch.setattr(HealthMonitor, "on_train_start", delayed)
 
@@ -110,13 +112,13 @@ def test_reactions_need_every_step_checked(tmp_path: Path) -> None:
     class Trainer:
         strategy = Strategy()
 
-    for policy, every in (
+    for settings, every in (
         (DiagnosticsSettings(), False),
         (DiagnosticsSettings(adaptive_clip=2.5), True),
         (DiagnosticsSettings(on_bad="skip"), True),
         (DiagnosticsSettings(on_bad="roll_back"), True),
     ):
-        monitor = HealthMonitor(policy, tmp_path)
+        monitor = HealthMonitor(settings, tmp_path)
         monitor.on_train_start(Trainer(), torch.nn.Linear(1, 1))  # type: ignore[arg-type]
         assert monitor.exact is every
 

@@ -24,14 +24,14 @@ from leyden.health.suggestions import fill_in
 from leyden.health.training_monitor import TrainingMonitor
 
 FACTS = ValidationFacts([0.25] * 4, 800, ["a", "b", "c", "d"])
-POLICY = DiagnosticsSettings()
+SETTINGS = DiagnosticsSettings()
 
 
 def ids(
-    epochs: list[EpochStats], facts: ValidationFacts = FACTS, policy: DiagnosticsSettings = POLICY
+    epochs: list[EpochStats], facts: ValidationFacts = FACTS, settings: DiagnosticsSettings = SETTINGS
 ) -> list[tuple[str, str]]:
     """(id, level) of every finding."""
-    return [(finding.id, finding.level) for finding in judge(epochs, facts, policy)]
+    return [(finding.id, finding.level) for finding in judge(epochs, facts, settings)]
 
 
 def epoch(
@@ -163,10 +163,10 @@ def test_nothing_is_said_of_the_fit_of_what_was_not_trained() -> None:
 
 
 def test_a_collapse_of_labels_names_what_helps() -> None:
-    (ranked,) = judge([other([0.0] * 3, average_precision=0.8)], LABELS, POLICY)
+    (ranked,) = judge([other([0.0] * 3, average_precision=0.8)], LABELS, SETTINGS)
     assert ranked.advice[0] == "decision=label_macro_f1"
     assert "one has 0.9 labels" in ranked.message
-    (narrow,) = judge([other([0.9, 0.01], r2=0.8)], VALUES, POLICY)
+    (narrow,) = judge([other([0.9, 0.01], r2=0.8)], VALUES, SETTINGS)
     assert narrow.where == "size"
 
 
@@ -175,7 +175,7 @@ def test_a_collapse_of_labels_names_what_helps() -> None:
 
 def steps(losses: list[float], norms: list[float] | None = None, clip: float | None = None) -> list[str]:
     """Ids of the findings in a series."""
-    series = StepSeries(POLICY, clip)
+    series = StepSeries(SETTINGS, clip)
     norms = norms or [1.0] * len(losses)
     found: list[Finding] = []
     for start in range(0, len(losses), 50):
@@ -195,7 +195,7 @@ def test_spikes_and_divergence() -> None:
 
 
 def test_a_spike_is_at_its_step() -> None:
-    series = StepSeries(POLICY, None)
+    series = StepSeries(SETTINGS, None)
     (finding,) = series.add(0, [1.0] * 100 + [9.0] * 5, [1.0] * 105)
     assert (finding.id, finding.step) == ("loss_spike", 104)
 
@@ -210,11 +210,11 @@ def test_gradients_that_grow_or_are_clipped() -> None:
 def test_a_series_is_resumed_exactly() -> None:
     rng = np.random.default_rng(1)
     losses = [*(1 + 0.1 * rng.standard_normal(150)), *[4.0] * 70]
-    whole = StepSeries(POLICY, None)
+    whole = StepSeries(SETTINGS, None)
     expected = [*whole.add(0, losses[:170], [1.0] * 170), *whole.add(170, losses[170:], [1.0] * 50)]
-    first = StepSeries(POLICY, None)
+    first = StepSeries(SETTINGS, None)
     found = list(first.add(0, losses[:170], [1.0] * 170))
-    second = StepSeries(POLICY, None)
+    second = StepSeries(SETTINGS, None)
     second.load(first.state())
     found += second.add(170, losses[170:], [1.0] * 50)
     assert found == expected
@@ -232,7 +232,7 @@ def test_a_series_is_resumed_exactly() -> None:
 def test_the_first_loss_of_a_net_that_knows_nothing(
     loss: str, outputs: int, value: float, most: float
 ) -> None:
-    expected = expected_loss(loss, outputs, POLICY)
+    expected = expected_loss(loss, outputs, SETTINGS)
     assert expected is not None
     assert not list(initial_loss(0.99 * most * value, expected))
     (finding,) = initial_loss(1.01 * most * value, expected)
@@ -240,8 +240,8 @@ def test_the_first_loss_of_a_net_that_knows_nothing(
 
 
 def test_other_first_losses_depend_on_the_data() -> None:
-    assert expected_loss("FocalSoftmax", 10, POLICY) is None
-    assert expected_loss("CrossEntropy", 0, POLICY) is None  # a module that has no names of its outputs
+    assert expected_loss("FocalSoftmax", 10, SETTINGS) is None
+    assert expected_loss("CrossEntropy", 0, SETTINGS) is None  # a module that has no names of its outputs
 
 
 # --- suggestions and ranking ---
@@ -257,7 +257,7 @@ def test_advice_has_the_runs_own_numbers() -> None:
 
 
 def test_a_cause_comes_before_its_consequences() -> None:
-    monitor = TrainingMonitor(POLICY, nn.Linear(2, 2), None)
+    monitor = TrainingMonitor(SETTINGS, nn.Linear(2, 2), None)
     monitor.found = [Finding("diverged", "error", "up"), Finding("diverged", "error", "again")]
     monitor.epochs = [epoch(dead={"one": 0.9}, predicted=[1.0, 0, 0, 0])]
     found = monitor.findings(FACTS)

@@ -71,13 +71,13 @@ class HealthMonitor(LastCallback):
     """Detects non-finite steps, writes a step snapshot, and skips the step if the settings say so.
 
     Args:
-        policy: reaction to non-finite steps, and thresholds.
+        settings: reaction to non-finite steps, and thresholds.
         folder: folder of the run.
         exact: check every step even if that synchronises with the device.
     """
 
-    def __init__(self, policy: DiagnosticsSettings, folder: Path, exact: bool = False) -> None:
-        self.policy, self.folder, self._force_exact = policy, folder, exact
+    def __init__(self, settings: DiagnosticsSettings, folder: Path, exact: bool = False) -> None:
+        self.settings, self.folder, self._force_exact = settings, folder, exact
         self.exact = True
         self.skipped: list[dict[str, Any]] = []
         self.passed: list[tuple[int, int, int]] = []  # excluded: (epoch, first batch, last batch)
@@ -86,7 +86,7 @@ class HealthMonitor(LastCallback):
         self._losses: list[Tensor] = []
         self._recent: deque[bool] = deque(maxlen=_RECENT)
         self._scaler_skips = 0
-        self._clip = None if policy.adaptive_clip is None else AdaptiveClip(policy.adaptive_clip)
+        self._clip = None if settings.adaptive_clip is None else AdaptiveClip(settings.adaptive_clip)
         self._waiting: list[Tensor] = []  # (loss, norm) on the device, of steps not read yet
         self._buffers: list[Tensor] = []
         self._saved_buffers: list[Tensor] = []
@@ -100,13 +100,13 @@ class HealthMonitor(LastCallback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Create the training monitor; resuming fills it, also if no epoch is left to train."""
         if stage == "fit":
-            self._monitor = TrainingMonitor(self.policy, pl_module, trainer.gradient_clip_val or None)
+            self._monitor = TrainingMonitor(self.settings, pl_module, trainer.gradient_clip_val or None)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Decide whether every step is checked, and keep a copy of the buffers to undo a bad batch."""
         on_cpu = trainer.strategy.root_device.type == "cpu"
-        self.exact = on_cpu or self._force_exact or self.policy.changes_training
-        self._buffers = [b for b in pl_module.buffers() if b.numel()] if self.policy.skips_bad_steps else []
+        self.exact = on_cpu or self._force_exact or self.settings.changes_training
+        self._buffers = [b for b in pl_module.buffers() if b.numel()] if self.settings.skips_bad_steps else []
         self._saved_buffers = [b.detach().clone() for b in self._buffers]
         self._window, self._losses, self._waiting = [], [], []
         self._since = time.perf_counter()
@@ -157,7 +157,7 @@ class HealthMonitor(LastCallback):
         if self._steps < _ADAPT_AFTER:
             return
         share = self._overhead / (now - self._since)
-        if not (self._force_exact or self.policy.changes_training):
+        if not (self._force_exact or self.settings.changes_training):
             self._every = min(2 * self._every, _MAX_INTERVAL) if share > _MAX_OVERHEAD else self._every
         self._overhead, self._steps, self._since = 0.0, 0, now
 
@@ -264,7 +264,7 @@ class HealthMonitor(LastCallback):
             return
         name = type(getattr(module, "loss_fn", None)).__name__
         outputs = len(getattr(module, "target_names", ()))
-        expected = step_rules.expected_loss(name, outputs, self.policy)
+        expected = step_rules.expected_loss(name, outputs, self.settings)
         if expected is not None:
             self.training_monitor.found += step_rules.initial_loss(loss, expected)
 
@@ -281,7 +281,7 @@ class HealthMonitor(LastCallback):
             weights = {k: v.detach().clone() for k, v in module.state_dict().items()}
             snapshot = StepSnapshot(step, epoch, tuple(window), weights, what, trainer.global_rank)
             step_snapshot.write(snapshot, self.folder)
-        if not self.policy.skips_bad_steps:
+        if not self.settings.skips_bad_steps:
             is_unchecked = (
                 self._last_checked < step - 1 and self._every > 1 and not are_weights_finite(module)
             )
@@ -301,11 +301,11 @@ class HealthMonitor(LastCallback):
             torch._foreach_copy_(self._buffers, self._saved_buffers)
 
     def _has_skipping_failed(self) -> bool:
-        row = list(self._recent)[-self.policy.in_a_row :]
-        if len(row) == self.policy.in_a_row and all(row):
+        row = list(self._recent)[-self.settings.in_a_row :]
+        if len(row) == self.settings.in_a_row and all(row):
             return True
         bad = sum(self._recent)
-        return bad >= _FEWEST and bad > self.policy.share * len(self._recent)
+        return bad >= _FEWEST and bad > self.settings.share * len(self._recent)
 
     def _is_excluded(self, trainer: Trainer, window: list[RecordedBatch]) -> bool:
         """Whether a batch of the step is excluded by a rollback."""

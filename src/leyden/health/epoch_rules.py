@@ -14,7 +14,7 @@ _FEWEST_CALIBRATION = 500  # samples
 
 
 def judge(
-    epochs: Sequence[EpochStats], facts: ValidationFacts, policy: DiagnosticsSettings
+    epochs: Sequence[EpochStats], facts: ValidationFacts, settings: DiagnosticsSettings
 ) -> Iterator[Finding]:
     """Every finding of a finished training from the statistics of its epochs."""
     if not epochs:
@@ -22,13 +22,13 @@ def judge(
     yield from _frozen(epochs)
     moving = any(any(ratio > 0 for ratio in epoch.update.values()) for epoch in epochs)
     if moving or not epochs[-1].update:
-        yield from _dead(epochs[-2:], policy)
-        yield from fit_rules.collapse(epochs, facts, policy)
-    yield from _updates(epochs, policy)
-    yield from fit_rules.fit(epochs, facts, policy)
-    yield from _calibration(epochs[-1], facts, policy)
+        yield from _dead(epochs[-2:], settings)
+        yield from fit_rules.collapse(epochs, facts, settings)
+    yield from _updates(epochs, settings)
+    yield from fit_rules.fit(epochs, facts, settings)
+    yield from _calibration(epochs[-1], facts, settings)
     waits = [epoch.waiting for epoch in epochs]
-    if statistics.median(waits) > policy.data_wait:
+    if statistics.median(waits) > settings.data_wait:
         yield Finding(
             "data_wait",
             "warning",
@@ -71,20 +71,20 @@ def _frozen(epochs: Sequence[EpochStats]) -> Iterator[Finding]:
         )
 
 
-def _dead(latest: Sequence[EpochStats], policy: DiagnosticsSettings) -> Iterator[Finding]:
+def _dead(latest: Sequence[EpochStats], settings: DiagnosticsSettings) -> Iterator[Finding]:
     """ReLU channels dead in the last two epochs, and saturated units; a single epoch needs the error threshold."""
     shares = {name: min(e.dead.get(name, 0.0) for e in latest) for name in latest[-1].dead}
-    least = policy.dead if len(latest) > 1 else policy.dead_error
+    least = settings.dead if len(latest) > 1 else settings.dead_error
     bad = {name: share for name, share in shares.items() if share > least}
     if bad:
         worst = max(bad, key=lambda name: bad[name])
-        level: Level = "error" if bad[worst] > policy.dead_error else "warning"
+        level: Level = "error" if bad[worst] > settings.dead_error else "warning"
         yield Finding(
             "dead_units",
             level,
             f"{bad[worst]:.0%} of the channels of {worst} are 0 for every sample of a validation batch"
             + (
-                f"; more than {policy.dead:.0%} are dead in {len(bad) - 1} other layers"
+                f"; more than {settings.dead:.0%} are dead in {len(bad) - 1} other layers"
                 if len(bad) > 1
                 else ""
             ),
@@ -92,7 +92,7 @@ def _dead(latest: Sequence[EpochStats], policy: DiagnosticsSettings) -> Iterator
             advice=("optimizer.lr={rate/10}",),
             evidence={"layers": bad},
         )
-    saturated = {name: share for name, share in latest[-1].saturated.items() if share > policy.saturated}
+    saturated = {name: share for name, share in latest[-1].saturated.items() if share > settings.saturated}
     if saturated:
         worst = max(saturated, key=lambda name: saturated[name])
         yield Finding(
@@ -105,7 +105,7 @@ def _dead(latest: Sequence[EpochStats], policy: DiagnosticsSettings) -> Iterator
         )
 
 
-def _updates(epochs: Sequence[EpochStats], policy: DiagnosticsSettings) -> Iterator[Finding]:
+def _updates(epochs: Sequence[EpochStats], settings: DiagnosticsSettings) -> Iterator[Finding]:
     """Vanishing gradients, and updates that are too small or too large for their weights."""
     measured = [epoch for epoch in epochs if len(epoch.gradient) > 1]
     falling = len(epochs) > 1 and last_value(epochs, "train/loss") < 0.9 * (epochs[0].get("train/loss") or 0)
@@ -114,7 +114,7 @@ def _updates(epochs: Sequence[EpochStats], policy: DiagnosticsSettings) -> Itera
         norms = [norm for norm in epoch.gradient.values() if norm > 0]
         if len(norms) > 1:
             ratios.append(norms[0] / norms[-1])
-    if ratios and not falling and statistics.median(ratios) < policy.vanishing:
+    if ratios and not falling and statistics.median(ratios) < settings.vanishing:
         first, *_, last = measured[-1].gradient
         yield Finding(
             "vanishing_gradients",
@@ -130,7 +130,7 @@ def _updates(epochs: Sequence[EpochStats], policy: DiagnosticsSettings) -> Itera
     typical = {
         layer: statistics.median([e.update.get(layer, 0) for e in measured]) for layer in measured[-1].update
     }
-    slow = {layer: ratio for layer, ratio in typical.items() if 0 < ratio < policy.slow}
+    slow = {layer: ratio for layer, ratio in typical.items() if 0 < ratio < settings.slow}
     if len(slow) > 0.5 * len(typical) and not falling:
         least = min(slow, key=lambda name: slow[name])
         yield Finding(
@@ -142,7 +142,7 @@ def _updates(epochs: Sequence[EpochStats], policy: DiagnosticsSettings) -> Itera
             advice=("optimizer.lr={rate*10}",),
             evidence={"layers": slow},
         )
-    fast = {layer: ratio for layer, ratio in typical.items() if ratio > policy.fast}
+    fast = {layer: ratio for layer, ratio in typical.items() if ratio > settings.fast}
     if len(fast) > 0.5 * len(typical):
         worst = max(fast, key=lambda name: fast[name])
         yield Finding(
@@ -155,10 +155,12 @@ def _updates(epochs: Sequence[EpochStats], policy: DiagnosticsSettings) -> Itera
         )
 
 
-def _calibration(final: EpochStats, facts: ValidationFacts, policy: DiagnosticsSettings) -> Iterator[Finding]:
+def _calibration(
+    final: EpochStats, facts: ValidationFacts, settings: DiagnosticsSettings
+) -> Iterator[Finding]:
     """Miscalibrated probabilities; not tested on few samples, where the calibration error is large by chance."""
     error = final.get("val/ece")
-    if error is not None and error > policy.calibration and facts.samples >= _FEWEST_CALIBRATION:
+    if error is not None and error > settings.calibration and facts.samples >= _FEWEST_CALIBRATION:
         yield Finding(
             "miscalibrated",
             "info",

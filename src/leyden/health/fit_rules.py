@@ -18,19 +18,19 @@ _LEARNED = 0.5  # training loss over validation loss, below which the training s
 
 
 def collapse(
-    epochs: Sequence[EpochStats], facts: ValidationFacts, policy: DiagnosticsSettings
+    epochs: Sequence[EpochStats], facts: ValidationFacts, settings: DiagnosticsSettings
 ) -> Iterator[Finding]:
     """Collapse: nearly all predictions are the same."""
     if epochs[-1].predicted and facts.samples:
-        yield from _COLLAPSE[facts.kind](epochs, facts, policy)
+        yield from _COLLAPSE[facts.kind](epochs, facts, settings)
 
 
 def _one_class(
-    epochs: Sequence[EpochStats], facts: ValidationFacts, policy: DiagnosticsSettings
+    epochs: Sequence[EpochStats], facts: ValidationFacts, settings: DiagnosticsSettings
 ) -> Iterator[Finding]:
     predicted = epochs[-1].predicted
     k = max(range(len(predicted)), key=lambda c: predicted[c])
-    if predicted[k] > max(policy.collapse, min(2 * facts.shares[k], 0.999)) or predicted[k] == 1.0:
+    if predicted[k] > max(settings.collapse, min(2 * facts.shares[k], 0.999)) or predicted[k] == 1.0:
         level: Level = "error" if predicted[k] == 1.0 else "warning"
         yield Finding(
             "collapsed",
@@ -44,13 +44,13 @@ def _one_class(
 
 
 def _no_label(
-    epochs: Sequence[EpochStats], facts: ValidationFacts, policy: DiagnosticsSettings
+    epochs: Sequence[EpochStats], facts: ValidationFacts, settings: DiagnosticsSettings
 ) -> Iterator[Finding]:
     """No label is predicted for any sample; thresholds help if the labels are ranked well nevertheless."""
     if any(epochs[-1].predicted):
         return
     chance, precision = _mean(facts.shares), epochs[-1].get("val/average_precision")
-    is_ranked = precision is not None and precision > chance + policy.underfit
+    is_ranked = precision is not None and precision > chance + settings.underfit
     words = f", although the average precision is {precision:.2f}" if is_ranked else ""
     advice = ("decision=label_macro_f1", "loss=bce_weighted", "loss=asymmetric")
     yield Finding(
@@ -63,7 +63,7 @@ def _no_label(
 
 
 def _one_value(
-    epochs: Sequence[EpochStats], facts: ValidationFacts, policy: DiagnosticsSettings
+    epochs: Sequence[EpochStats], facts: ValidationFacts, settings: DiagnosticsSettings
 ) -> Iterator[Finding]:
     predicted = epochs[-1].predicted
     k = min(range(len(predicted)), key=lambda target: predicted[target])
@@ -83,27 +83,27 @@ _COLLAPSE = {"classes": _one_class, "labels": _no_label, "values": _one_value}
 
 
 def fit(
-    epochs: Sequence[EpochStats], facts: ValidationFacts, policy: DiagnosticsSettings
+    epochs: Sequence[EpochStats], facts: ValidationFacts, settings: DiagnosticsSettings
 ) -> Iterator[Finding]:
     """Overfitting, underfitting, and a validation split with a result no better than a constant answer."""
     train, val = epochs[-1].get("train/accuracy"), epochs[-1].get("val/accuracy")
     if facts.kind == "classes" and facts.shares and train is not None and val is not None:
-        yield from _fit_of_classes(epochs, facts, policy, (train, val))
+        yield from _fit_of_classes(epochs, facts, settings, (train, val))
         return
-    rising = _loss_rises(epochs, policy)
+    rising = _loss_rises(epochs, settings)
     if rising and last_value(epochs, "train/loss") < last_value(epochs, "val/loss"):
         yield _overfitting(f"the training loss is {last_value(epochs, 'train/loss'):.3g}", rising, {})
-    yield from _fit_by_losses(epochs, facts, policy)
+    yield from _fit_by_losses(epochs, facts, settings)
 
 
 def _fit_of_classes(
     epochs: Sequence[EpochStats],
     facts: ValidationFacts,
-    policy: DiagnosticsSettings,
+    settings: DiagnosticsSettings,
     accuracy: tuple[float, float],
 ) -> Iterator[Finding]:
     """accuracy: of training and of validation, in the last epoch."""
-    (train, val), rising = accuracy, _loss_rises(epochs, policy)
+    (train, val), rising = accuracy, _loss_rises(epochs, settings)
     chance = max(facts.shares)
     error = (chance * (1 - chance) / facts.samples) ** 0.5
     evidence: Mapping[str, Any] = {"train": train, "val": val, "largest_class": chance}
@@ -119,10 +119,10 @@ def _fit_of_classes(
             evidence=evidence,
         )
         return
-    if train - val > policy.gap and rising:
+    if train - val > settings.gap and rising:
         words = f"accuracy is {train:.2f} in training and {val:.2f} in validation"
         yield _overfitting(words, rising, evidence)
-    if train < chance + policy.underfit:
+    if train < chance + settings.underfit:
         yield Finding(
             "underfitting",
             "warning",
@@ -133,7 +133,7 @@ def _fit_of_classes(
 
 
 def _fit_by_losses(
-    epochs: Sequence[EpochStats], facts: ValidationFacts, policy: DiagnosticsSettings
+    epochs: Sequence[EpochStats], facts: ValidationFacts, settings: DiagnosticsSettings
 ) -> Iterator[Finding]:
     """Labels that are not ranked better than by their shares, and values that the mean predicts as well."""
     name, chance, constant = {
@@ -143,7 +143,7 @@ def _fit_by_losses(
     }[facts.kind]
     found = [value for epoch in epochs if (value := epoch.get(f"val/{name}")) is not None]
     is_trained = any(epoch.rate for epoch in epochs)
-    if not is_trained or not found or found[-1] >= chance + policy.underfit:
+    if not is_trained or not found or found[-1] >= chance + settings.underfit:
         return
     losses = last_value(epochs, "train/loss"), last_value(epochs, "val/loss")
     evidence = {name: found[-1], "constant": chance, "train_loss": losses[0], "val_loss": losses[1]}
@@ -155,7 +155,7 @@ def _fit_by_losses(
             advice=("optimizer.lr={rate*3}", "trainer.max_epochs={epochs*3}"),
             evidence=evidence,
         )
-    elif max(found) < chance + policy.underfit and len(epochs) > 1:
+    elif max(found) < chance + settings.underfit and len(epochs) > 1:
         yield Finding(
             "validation_mismatch",
             "error",
@@ -171,11 +171,11 @@ def _mean(shares: Sequence[float]) -> float:
     return sum(shares) / max(1, len(shares))
 
 
-def _loss_rises(epochs: Sequence[EpochStats], policy: DiagnosticsSettings) -> tuple[float, float] | None:
+def _loss_rises(epochs: Sequence[EpochStats], settings: DiagnosticsSettings) -> tuple[float, float] | None:
     """(least, last) validation loss, where the least is `gap_epochs` or more epochs ago."""
     losses = [epoch.get("val/loss") for epoch in epochs]
     known = [loss for loss in losses if loss is not None]
-    if len(known) <= policy.gap_epochs or len(known) - 1 - known.index(min(known)) < policy.gap_epochs:
+    if len(known) <= settings.gap_epochs or len(known) - 1 - known.index(min(known)) < settings.gap_epochs:
         return None
     return min(known), known[-1]
 

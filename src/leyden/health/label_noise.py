@@ -44,7 +44,7 @@ def label_noise(
     probabilities: NDArray[np.float64],
     labels: NDArray[np.int64],
     names: Sequence[str],
-    policy: DiagnosticsSettings,
+    settings: DiagnosticsSettings,
 ) -> Iterator[Finding]:
     """The finding `label_noise`, if the share of wrong labels is significantly above the threshold.
 
@@ -52,11 +52,11 @@ def label_noise(
         probabilities: (N, C), of validation samples.
         labels: (N,), class indices.
         names: N names of the samples.
-        policy: thresholds.
+        settings: thresholds.
     """
     indices = suspects(probabilities, labels)
     n = len(labels)
-    if len(indices) < _FEWEST or (wilson(len(indices), n).low or 0.0) < policy.noise:
+    if len(indices) < _FEWEST or (wilson(len(indices), n).low or 0.0) < settings.noise:
         return
     rest = np.setdiff1d(np.arange(n), indices)
     if len(rest) < n / 2:  # the model is wrong, or the whole split

@@ -25,15 +25,15 @@ class StepSeries:
     """Series of losses and gradient norms, and the findings they give.
 
     Args:
-        policy: thresholds.
+        settings: thresholds.
         max_norm: norm at which gradients are clipped; None: no clipping.
     """
 
-    def __init__(self, policy: DiagnosticsSettings, max_norm: float | None) -> None:
-        self.policy, self._max_norm = policy, max_norm
+    def __init__(self, settings: DiagnosticsSettings, max_norm: float | None) -> None:
+        self.settings, self._max_norm = settings, max_norm
         self._first: list[float] = []
         self._normal: deque[float] = deque(maxlen=_WINDOW)
-        self._last: deque[float] = deque(maxlen=policy.spike_lasting)
+        self._last: deque[float] = deque(maxlen=settings.spike_lasting)
         self._norms: deque[float] = deque(maxlen=2 * _WINDOW)
         self._consecutive = 0
         self.spike_lasts = False
@@ -56,8 +56,8 @@ class StepSeries:
             self._consecutive += 1
             if self._consecutive == _IN_A_ROW:
                 yield self._spike_finding(step, loss)
-            self.spike_lasts = self._consecutive >= self.policy.spike_lasting
-            if self._consecutive == self.policy.spike_lasting:
+            self.spike_lasts = self._consecutive >= self.settings.spike_lasting
+            if self._consecutive == self.settings.spike_lasting:
                 yield self._divergence_finding(step, statistics.fmean(self._normal))
         yield from self._divergence(step)
 
@@ -66,7 +66,7 @@ class StepSeries:
         least, start = min(self._last), max(self._first[0], 1e-3)
         if least > 1e4 * max(1.0, start) and len(self._last) >= _FEWEST:
             yield self._divergence_finding(step, start)
-        elif least > 3 * start and len(self._last) == self.policy.spike_lasting:
+        elif least > 3 * start and len(self._last) == self.settings.spike_lasting:
             start = statistics.median(self._first)
             if least > 3 * start:
                 yield self._divergence_finding(step, start)
@@ -75,10 +75,10 @@ class StepSeries:
         if len(self._normal) < _FEWEST:
             return False
         mean = statistics.fmean(self._normal)
-        if loss <= self.policy.spike * mean:
+        if loss <= self.settings.spike * mean:
             return False
         spread = math.sqrt(statistics.fmean((x - mean) ** 2 for x in self._normal))
-        return loss > mean + self.policy.spike_z * spread
+        return loss > mean + self.settings.spike_z * spread
 
     def _spike_finding(self, step: int, loss: float) -> Finding:
         mean = statistics.fmean(self._normal)
@@ -108,7 +108,7 @@ class StepSeries:
             return
         norms = list(self._norms)
         before, now = statistics.median(norms[:_WINDOW]), statistics.median(norms[_WINDOW:])
-        if before > 0 and now > self.policy.growth * before:
+        if before > 0 and now > self.settings.growth * before:
             yield Finding(
                 "exploding_gradients",
                 "warning",
@@ -119,7 +119,7 @@ class StepSeries:
             )
         if self._max_norm:
             share = statistics.fmean(norm > self._max_norm for norm in norms)
-            if share > self.policy.clipped and now > 10 * self._max_norm:
+            if share > self.settings.clipped and now > 10 * self._max_norm:
                 yield Finding(
                     "gradient_clipping",
                     "warning",
@@ -144,7 +144,7 @@ class StepSeries:
         """Restore what `state` returned."""
         self._first, self._consecutive = list(state["first"]), state["consecutive"]
         self._normal = deque(state["normal"], maxlen=_WINDOW)
-        self._last = deque(state["last"], maxlen=self.policy.spike_lasting)
+        self._last = deque(state["last"], maxlen=self.settings.spike_lasting)
         self._norms = deque(state["norms"], maxlen=2 * _WINDOW)
 
 
@@ -159,19 +159,19 @@ class ExpectedLoss(NamedTuple):
     excess: float
 
 
-def expected_loss(loss_name: str, outputs: int, policy: DiagnosticsSettings) -> ExpectedLoss | None:
+def expected_loss(loss_name: str, outputs: int, settings: DiagnosticsSettings) -> ExpectedLoss | None:
     """What a net that knows nothing has; None: it depends on the data.
 
     Args:
         loss_name: name of the loss's class.
         outputs: how many the net has.
-        policy: thresholds.
+        settings: thresholds.
     """
     if loss_name == "CrossEntropy" and outputs > 1:
         value = math.log(outputs)
-        return ExpectedLoss(value, f"uniform predictions give ln {outputs} =", policy.initial_loss)
+        return ExpectedLoss(value, f"uniform predictions give ln {outputs} =", settings.initial_loss)
     if loss_name == "BinaryCrossEntropy":
-        return ExpectedLoss(math.log(2), "probabilities of .5 give ln 2 =", policy.initial_loss)
+        return ExpectedLoss(math.log(2), "probabilities of .5 give ln 2 =", settings.initial_loss)
     if loss_name == "MeanSquaredError":
         return ExpectedLoss(1.0, "the mean of the standardised targets gives", VALUES_EXCESS)
     return None

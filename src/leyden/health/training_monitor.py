@@ -36,14 +36,14 @@ class TrainingMonitor:
     """Statistics and findings of one training.
 
     Args:
-        policy: thresholds.
+        settings: thresholds.
         root: the trained module.
         max_norm: norm at which gradients are clipped; None: no clipping.
     """
 
-    def __init__(self, policy: DiagnosticsSettings, root: nn.Module, max_norm: float | None) -> None:
-        self.policy, self._root = policy, root
-        self.series, self._updates = StepSeries(policy, max_norm), UpdateRatios(root)
+    def __init__(self, settings: DiagnosticsSettings, root: nn.Module, max_norm: float | None) -> None:
+        self.settings, self._root = settings, root
+        self.series, self._updates = StepSeries(settings, max_norm), UpdateRatios(root)
         self.found: list[Finding] = []
         self.epochs: list[EpochStats] = []
         self._losses: list[float] = []
@@ -134,7 +134,7 @@ class TrainingMonitor:
             facts: facts of the validation split.
             more: findings from elsewhere, put first.
         """
-        collected = [*more, *self.found, *judge(self.epochs, facts, self.policy)]
+        collected = [*more, *self.found, *judge(self.epochs, facts, self.settings)]
         first = list({finding.id: finding for finding in reversed(collected)}.values())[::-1]
         return list(_ranked(first))
 

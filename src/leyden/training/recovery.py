@@ -53,7 +53,7 @@ class TrainingOutcome(NamedTuple):
 def train_with_recovery(
     made: Experiment, module: LightningModule, place: Run, state: State | None, leads: bool
 ) -> TrainingOutcome:
-    """Fit the frontend, train; where a step goes bad, do what the policy says.
+    """Fit the frontend, train; where a step goes bad, do what the settings say.
 
     Args:
         leads: whether this is the process that starts the other ranks.
@@ -70,13 +70,13 @@ def train_with_recovery(
         if not leads:
             raise NonFinite(str(bad))
         reset_process_group()
-        policy = made.health
+        settings = made.health
         doctor = _health_monitor(trainer)
         if not bad.exact and slurm.task_count() == 1:
             console.print(f"doctor: {bad}, or a little before: going back to look at every step")
             exact, state = True, resume.roll_back(place.checkpoints, bad.step)
-        elif policy.on_bad == "roll_back" and len(doctor.rollbacks) < policy.rollbacks and bad.lasting:
-            state = _roll_back(place, policy, doctor, bad, made.steps_per_epoch)
+        elif settings.on_bad == "roll_back" and len(doctor.rollbacks) < settings.rollbacks and bad.lasting:
+            state = _roll_back(place, settings, doctor, bad, made.steps_per_epoch)
         else:
             raise _stopped(made, module, trainer, place, bad)
         truncate_events(place.folder, {} if state is None else state.content.get("events", {}))
@@ -113,17 +113,17 @@ def _health_monitor(trainer: Trainer) -> HealthMonitor:
 
 
 def _roll_back(
-    place: Run, policy: DiagnosticsSettings, doctor: HealthMonitor, bad: NonFiniteStep, steps_per_epoch: int
+    place: Run, settings: DiagnosticsSettings, doctor: HealthMonitor, bad: NonFiniteStep, steps_per_epoch: int
 ) -> State | None:
     """Back to a good state; the stretch around the event is left out, the learning rate is lowered."""
     row = [
-        s for s in doctor.skipped if s["epoch"] == bad.epoch and s["step"] > bad.step - policy.in_a_row - 1
+        s for s in doctor.skipped if s["epoch"] == bad.epoch and s["step"] > bad.step - settings.in_a_row - 1
     ]
     first = min((s["batch"] for s in row), default=bad.batch)
-    behind = math.ceil(policy.window * steps_per_epoch)
-    state = resume.roll_back(place.checkpoints, bad.step - policy.margin)
+    behind = math.ceil(settings.window * steps_per_epoch)
+    state = resume.roll_back(place.checkpoints, bad.step - settings.margin)
     event = {"step": bad.step, "epoch": bad.epoch, "batch": bad.batch, "what": bad.what}
-    event |= {"to_step": 0 if state is None else state.step, "rate_factor": policy.rate_factor}
+    event |= {"to_step": 0 if state is None else state.step, "rate_factor": settings.rate_factor}
     changes = {
         "rollbacks": [*doctor.rollbacks, event],
         "passed": [*doctor.passed, (bad.epoch, max(0, first - 1), bad.batch + behind)],
@@ -131,7 +131,7 @@ def _roll_back(
     write_json(recovery_file(place.folder), changes)
     console.print(
         f"doctor: {bad}; going back to step {event['to_step']}, passing over batches {max(0, first - 1) + 1} to "
-        f"{bad.batch + behind + 1} of epoch {bad.epoch + 1}, learning rate x {policy.rate_factor:g}"
+        f"{bad.batch + behind + 1} of epoch {bad.epoch + 1}, learning rate x {settings.rate_factor:g}"
     )
     return state
 

@@ -60,7 +60,7 @@ class ModelUnderTest:
         batch: raw inputs and targets of a few training samples, on the module's device.
         kind: of the targets.
         num_outputs: how many numbers K the net must give for a sample.
-        policy: thresholds.
+        settings: thresholds.
         rebuild: builds a new module with other initial weights.
     """
 
@@ -68,7 +68,7 @@ class ModelUnderTest:
     batch: Batch
     kind: Kind
     num_outputs: int
-    policy: DiagnosticsSettings
+    settings: DiagnosticsSettings
     rebuild: Callable[[], LightningModule]
 
     @property

@@ -19,7 +19,7 @@ def initial_loss(subject: ModelUnderTest) -> CheckResult:
     module = copy.deepcopy(subject.module)
     with preserved_state(module, training=True), torch.no_grad():
         loss = float(subject.loss(module(subject.prepared), module))
-    excess = step_rules.VALUES_EXCESS if subject.kind == "values" else subject.policy.initial_loss
+    excess = step_rules.VALUES_EXCESS if subject.kind == "values" else subject.settings.initial_loss
     expected = step_rules.ExpectedLoss(subject.neutral_loss, "outputs of 0 give", excess)
     found = step_rules.initial_loss(loss, expected)
     summary = f"{loss:.3g}, {expected.words} {expected.value:.3g}"
