@@ -117,7 +117,7 @@ def run_list(rows: Sequence[Row], root: Path) -> RenderableType:
 
 def _header(monitor: str) -> str:
     """Break the metric's name into lines, so that the column is as narrow as its numbers."""
-    return monitor.replace("_", "\n").replace("/", "/\n")
+    return monitor.replace("_", "_\n").replace("/", "/\n")
 
 
 def age(seconds: float | None) -> str:

@@ -67,7 +67,7 @@ def jobs_table(
     shared = _shared_overrides(rows)
     parent = _parent([str(row["folder"]) for row in rows if row.get("folder")])
     # the metric's name is broken into lines, so that the column is as narrow as its numbers
-    header = metric.rsplit("/", 1)[-1].replace("_", "\n")
+    header = metric.rsplit("/", 1)[-1].replace("_", "_\n")
     table = plain_table("", ("state", "left"), (header, "right"), ("time", "right"), ("folder", "left"))
     table.add_column("overrides", overflow="fold")
     for row in rows:
