@@ -104,8 +104,8 @@ def main() -> None:
             rows = [measure(setting.split()) for _ in range(given.repeats)]
             own, step, whole = (statistics.median(column) for column in zip(*rows, strict=True))
             share = statistics.median(a / b for a, b, _ in rows)
-            told = f"own {own:6.3f} ms  step {step:7.2f} ms  {share:5.1%}  of all {whole:5.1%}"
-            print(f"{setting:50}  {told}", flush=True)
+            line = f"own {own:6.3f} ms  step {step:7.2f} ms  {share:5.1%}  of all {whole:5.1%}"
+            print(f"{setting:50}  {line}", flush=True)
 
 
 if __name__ == "__main__":

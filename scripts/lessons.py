@@ -1,4 +1,4 @@
-"""Three lessons as sweeps: NaN caused and cured, overfitting caused and cured, a gradient that vanishes.
+"""Three lessons as sweeps: NaN caused and fixed, overfitting caused and fixed, a gradient that vanishes.
 
     scripts/lessons                 # all three, half an hour on two cores
     scripts/lessons nan --jobs 1

@@ -1,4 +1,4 @@
-"""Faults that must be found and healthy runs that must not be accused: what the training doctor is worth.
+"""Evaluation of the health monitor: planted faults that must be found, healthy runs without false alarms.
 
     scripts/torture_health                         # everything on generated data and digits
     scripts/torture_health --data-root data        # healthy runs of the real sets, too
@@ -7,7 +7,7 @@
 faults: each must give exactly its own error-level finding, at its place, and no other error.
 plants: a NaN in a random module, for a sample of a random batch: batch and module must be named.
 healthy: shipped experiments, several seeds: no error-level finding, at most one warning.
-treatment: a poisoned batch every 200 steps under health=guard, a burst of 5 under health=recover: test accuracy within
+recovery: a poisoned batch every 200 steps under health=guard, a burst of 5 under health=recover: test accuracy within
     a point of the run without them.
 """
 
@@ -114,7 +114,7 @@ FAULTS = [
 def main() -> int:
     """Run the parts that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", choices=("faults", "plants", "healthy", "treatment"), action="append")
+    parser.add_argument("--only", choices=("faults", "plants", "healthy", "recovery"), action="append")
     parser.add_argument("--name", action="append", help="of a fault or an experiment")
     parser.add_argument("--data-root", help="folder of the real sets")
     parser.add_argument("--seeds", type=int, default=3)
@@ -132,8 +132,8 @@ def main() -> int:
     return int(wrong > 0)
 
 
-def told(name: str, ok: bool, words: str, began: float) -> tuple[str, bool, str]:
-    """Print a line of the table, and hand it on."""
+def report_line(name: str, ok: bool, words: str, began: float) -> tuple[str, bool, str]:
+    """Print a line of the table and return it."""
     print(f"{'ok  ' if ok else 'BAD '} {name:<28} {words}  ({time.monotonic() - began:.1f} s)", flush=True)
     return name, ok, words
 
@@ -152,7 +152,7 @@ def faults(given: argparse.Namespace) -> Iterator[tuple[str, bool, str]]:
             words = "; ".join(
                 f"{f['level']} {f['id']} at {f['where']!r}" for f in found if f["level"] != "info"
             )
-            yield told(fault.name, ok, words or "nothing", began)
+            yield report_line(fault.name, ok, words or "nothing", began)
 
 
 def configured(fault: Fault) -> dict[str, Any]:
@@ -225,7 +225,7 @@ def plants(given: argparse.Namespace) -> Iterator[tuple[str, bool, str]]:
         ]
         ok = found["id"] == "non_finite" and found["where"].endswith(module) and found["step"] == step
         name = f"{modality} {module} step {step}{' backward' if backward else ''}"
-        yield told(name, ok, f"{found['where']} step {found.get('step')}", began)
+        yield report_line(name, ok, f"{found['where']} step {found.get('step')}", began)
 
 
 # --- healthy runs ---
@@ -264,16 +264,16 @@ def healthy(given: argparse.Namespace) -> Iterator[tuple[str, bool, str]]:
                 and sum(f["level"] == "warning" for f in found) <= 1
             )
             words_ = "; ".join(f"{f['level']} {f['id']} at {f['where']!r}" for f in found)
-            yield told(f"{name} seed {seed}", ok, words_ or "nothing", began)
+            yield report_line(f"{name} seed {seed}", ok, words_ or "nothing", began)
 
 
-# --- treatment ---
+# --- recovery ---
 
 EVERY, BURST = 200, 5
 POINT = 0.01
 
 
-def treatment(given: argparse.Namespace) -> Iterator[tuple[str, bool, str]]:
+def recovery(given: argparse.Namespace) -> Iterator[tuple[str, bool, str]]:
     """The bad samples stay in the data: every epoch meets them again, each in a batch of its own."""
     words = ["experiment=planted_images", "data.source.samples=16000", "batch_size=16"]
     if given.data_root:
@@ -291,22 +291,22 @@ def treatment(given: argparse.Namespace) -> Iterator[tuple[str, bool, str]]:
         clean = quietly(compose(own))
         for name, places_ in places.items():
             run = quietly(planted([*own, f"health={name}"], places_, module))
-            yield told(f"{name} seed {seed}", *compared(run, clean), began)
+            yield report_line(f"{name} seed {seed}", *compared(run, clean), began)
             began = time.monotonic()
 
 
 def compared(run: Any, clean: Any) -> tuple[bool, str]:
-    """Whether a treated run came within a point of the clean one, and what was done."""
+    """Whether a recovered run came within a point of the clean one, and what was done."""
     if run.status != "complete":
         return False, f"{run.status}: {run.message}"
     reached, wanted = (o.metrics["test"].values["accuracy"].value for o in (run, clean))
-    done: dict[str, Any] = next((f["evidence"] for f in run.result["doctor"] if f["id"] == "treated"), {})
+    done: dict[str, Any] = next((f["evidence"] for f in run.result["doctor"] if f["id"] == "recovered"), {})
     words = f"test accuracy {reached:.4f}, clean {wanted:.4f}; {len(done.get('skipped', ()))} steps skipped"
     went_back = len(done.get("rollbacks", ()))
     return abs(reached - wanted) <= POINT and bool(done), f"{words}, {went_back} rollbacks"
 
 
-PARTS = {"faults": faults, "plants": plants, "healthy": healthy, "treatment": treatment}
+PARTS = {"faults": faults, "plants": plants, "healthy": healthy, "recovery": recovery}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,11 +1,11 @@
 """Kills training runs with SIGKILL and resumes them: scripts/torture_resume [--kills N] [--seed S].
 
 Images, text and audio (tiny generated sets), workers 0 and 2 (images and audio are then decoded by worker
-processes; texts are columns always). Each is trained straight, and again in runs that are killed: by their own hand at
+processes; texts are columns always). Each is trained uninterrupted, and again in runs that are killed: by themselves at
 chosen moments (in a batch, half-way through writing a checkpoint, between its renames, in a validation, on the last
 batch of an epoch, twice in one epoch, in the final evaluation), and from outside at a random time. A killed run is
 started again by the same command until it ends. Its weights, optimizer, metrics.csv, TensorBoard scalars, predictions
-and result must be those of the straight run, bit for bit.
+and result must be those of the uninterrupted run, bit for bit.
 """
 
 import argparse
@@ -49,12 +49,12 @@ STUCK = 300.0  # seconds after which a run counts as hanging
 
 
 class Cell(NamedTuple):
-    """One configuration, trained straight."""
+    """One configuration, trained uninterrupted."""
 
     modality: str
     workers: int
     words: list[str]
-    straight: Path
+    uninterrupted: Path
     steps: int
     seconds: float  # of a whole process, the moments from outside lie within
 
@@ -93,7 +93,7 @@ def main() -> int:
         os.environ["LEYDEN_CACHE"] = str(Path(scratch) / "cache")
         for number, (modality, workers) in enumerate(cells):
             share = given.kills * (number + 1) // len(cells) - given.kills * number // len(cells)
-            cell = straight(modality, workers)
+            cell = uninterrupted(modality, workers)
             for kill, difference in torture(cell, share, random.Random(f"{given.seed} {number}")):
                 died.append(kill)
                 if difference:
@@ -101,14 +101,14 @@ def main() -> int:
     return verdict(died, wrong, time.monotonic() - began)
 
 
-def straight(modality: str, workers: int) -> Cell:
+def uninterrupted(modality: str, workers: int) -> Cell:
     """Train without a kill."""
     from leyden.runs.records import read
     from leyden.training.resume_check import fault_injection
 
     files = [f"data.workers={workers}", *(["data.limit_gb=1e-6"] if workers else [])]
     words = [*MODALITIES[modality], *COMMON, *files]
-    runs, log = Path(f"{modality}-{workers}-straight"), Path(f"{modality}-{workers}.log")
+    runs, log = Path(f"{modality}-{workers}-uninterrupted"), Path(f"{modality}-{workers}.log")
     fault_injection.train(
         [*words, f"runs={runs}-first"], log
     )  # fills the cache, so that the next one's time is right
@@ -201,13 +201,13 @@ def finish(cell: Cell, number: int, suffered: Sequence[Died]) -> Iterator[tuple[
         sys.exit(f"a resumed run fails:\n{log.read_text()[-2000:]}")
     (folder,) = (path.parent for path in runs.glob("*/*/result.json"))
     different = [
-        f"{part.name}: {part.difference}" for part in compare(cell.straight, folder) if part.difference
+        f"{part.name}: {part.difference}" for part in compare(cell.uninterrupted, folder) if part.difference
     ]
     left = [p.name for p in folder.rglob(".*") if p.name != ".lock"]
     left += [name for name in ("writing.ckpt", "best.link") if (folder / "checkpoints" / name).exists()]
     problem = next(iter([*different, *(f"left behind: {name}" for name in left)]), "")
-    told = ", ".join(kill.moment for kill in suffered)
-    print(f"{cell.modality:5}  workers {cell.workers}  {told}: {problem or 'identical'}", flush=True)
+    moments = ", ".join(kill.moment for kill in suffered)
+    print(f"{cell.modality:5}  workers {cell.workers}  {moments}: {problem or 'identical'}", flush=True)
     shutil.rmtree(runs)
     yield from ((kill, problem) for kill in suffered)
 

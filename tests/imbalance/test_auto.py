@@ -225,7 +225,7 @@ def test_a_class_that_is_learnt_by_heart_is_named() -> None:
     assert rows[2]["unique"] == 12
     assert rows[2]["epoch_draws"] == [int(plan.quotas(0)[2]), int(plan.quotas(9)[2])]
     (found,) = class_exposure.exposure_findings(rows, train_part, val_part)
-    assert found.message.startswith("'c' is learnt by heart: recall 1.00 on its 12 training samples")
+    assert found.message.startswith("'c' is memorised: recall 1.00 on its 12 training samples")
     assert "sampling=square_root" in found.message  # it was drawn far more often than the others
     assert not list(class_exposure.exposure_findings(rows, train_part, part([0.93, 0.9, 0.85], 40)))
     overfit = class_exposure.exposure_table("abc", plan, 10, train_part, part([0.3, 0.25, 0.2], 40))
@@ -259,14 +259,14 @@ def test_groups_by_training_counts() -> None:
     assert not evaluate(torch.tensor(logits), torch.tensor(labels), list("abcd")).groups
 
 
-def test_data_says_what_is_at_stake(here: Path, capsys: Any) -> None:
+def test_data_describes_the_imbalance(here: Path, capsys: Any) -> None:
     assert main(["data", *DATA["image"][:3], "long_tail=exponential", "long_tail.ratio=20"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "imbalance ratio" in printed
-    assert "at stake: always answering" in printed
+    assert "always predicting" in printed
     assert "imbalance=auto" in printed
     assert main(["data", "data=digits"]) == 0
-    assert "at stake" not in capsys.readouterr().out
+    assert "always predicting" not in capsys.readouterr().out
 
 
 def test_bad_input_is_refused_in_one_line(here: Path, capsys: Any) -> None:

@@ -191,7 +191,7 @@ def test_a_module_that_forgets_is_found_out(short: Tiny) -> None:
     straight = train(forgetful).folder
     found = differences(straight, broken([*forgetful, OFTEN, "runs=broken"], ("step", 4)).folder)
     assert found[0].startswith("weights, best.ckpt: net.")
-    assert "straight" in found[0]
+    assert "uninterrupted" in found[0]
 
 
 # --- where it dies ---
@@ -380,7 +380,7 @@ def test_check_resume_names_the_first_difference(short: Tiny, capfd: pytest.Capt
     assert main(["check", "resume", *forgetful, "--kills=1", "--seed=3"]) == 1
     printed = capfd.readouterr().out
     assert "it does not resume exactly: weights, best.ckpt: net." in printed
-    assert "straight" in printed
+    assert "uninterrupted" in printed
 
 
 class Breaks(Classifier):
@@ -392,7 +392,7 @@ class Breaks(Classifier):
 
 @pytest.mark.slow
 def test_check_resume_does_not_hide_a_run_that_fails(short: Tiny, capfd: pytest.CaptureFixture[str]) -> None:
-    """Tried once more it would start again, and end like the straight one."""
+    """Tried once more it would start again, and end like the uninterrupted one."""
     words = short("model.module._target_=test_resume.Breaks")
     assert main(["check", "resume", *words, "--kills=2"]) == 1
     assert "no way back" in capfd.readouterr().out

@@ -1,4 +1,4 @@
-"""Pruning of a search's trial: reports the monitored metric after each epoch and stops the run if told to.
+"""Pruning of a search's trial: reports the monitored metric after each epoch and stops the run if the pruner says so.
 
 The run's key `trial`, "STORAGE#STUDY#NUMBER", names the trial. It does not change what is computed, so
 it is not part of the run's fingerprint: a pruned run that is trained again without it continues to the end.

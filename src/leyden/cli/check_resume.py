@@ -73,15 +73,15 @@ def _check(arguments: Sequence[str], scratch: Path, kills: int, rng: random.Rand
     from leyden.runs.records import read
     from leyden.training.resume_check.compare_runs import compare
 
-    straight = _train(arguments, scratch / "straight")
-    steps = int(read(straight).result["cost"]["steps"])
+    uninterrupted = _train(arguments, scratch / "uninterrupted")
+    steps = int(read(uninterrupted).result["cost"]["steps"])
     console.print(f"uninterrupted: {plural(steps, 'step')}")
     resumed = _train_with_kills(
         arguments, scratch / "resumed", sorted(rng.choices(range(1, steps + 1), k=kills)), rng
     )
     if resumed is None:
         return 1
-    return _verdict(compare(straight, resumed))
+    return _verdict(compare(uninterrupted, resumed))
 
 
 def _train(arguments: Sequence[str], runs: Path) -> Path:

@@ -100,7 +100,7 @@ def bad_files(source: Source, skipped: SkippedInputs) -> UserError:
     """The error that lists every input that could not be decoded."""
     return UserError(
         f"{type(source).__name__}: {len(skipped)} input(s) cannot be decoded:{indented_lines(skipped.lines())}\n"
-        "Mend or remove them, or leave them out with data.on_bad=skip"
+        "Repair or remove them, or leave them out with data.on_bad=skip"
     )
 
 

@@ -1,4 +1,4 @@
-"""`imbalance=auto`: look at the class counts of the training split and take a documented recipe, or leave all as it is.
+"""`imbalance=auto`: choose a documented recipe by the class counts of the training split, or change nothing.
 
 The recipe is a pure function of the configuration and the counts, so a run stays its configuration: the same data
 give the same recipe again, on every rank and after a resume. docs/imbalance.md has the measurements behind it.
@@ -47,12 +47,13 @@ def describe_imbalance(counts: Sequence[int], names: Sequence[str]) -> Iterator[
     """
     present = [c for c, n in enumerate(counts) if n]
     often, rare = max(present, key=lambda c: counts[c]), min(present, key=lambda c: counts[c])
-    yield f"imbalance ratio {ratio(counts):.3g} in training, as if there were {effective_classes(counts):.2g} classes"
+    effective = effective_classes(counts)
+    yield f"imbalance ratio {ratio(counts):.3g} in training, effective number of classes {effective:.2g}"
     if ratio(counts) >= EVEN:
         share = counts[often] / sum(counts)
         yield (
-            f"at stake: always answering {names[often]!r} is right for {100 * share:.1f} % of the training samples and "
-            f"finds no {names[rare]!r}; look at balanced accuracy, macro F1 and recall by class; try imbalance=auto"
+            f"always predicting {names[often]!r} is correct for {100 * share:.1f} % of the training samples and "
+            f"never finds {names[rare]!r}: compare balanced accuracy, macro F1 and recall by class; try imbalance=auto"
         )
 
 
@@ -66,7 +67,7 @@ def choose(counts: Sequence[int]) -> Recipe:
     return Recipe(
         "balanced_softmax",
         f"the largest class has {r:.3g} times the samples of the smallest: balanced softmax (the loss adds log n to "
-        "the logits in training, so that the net answers as if all classes were equally likely), and the checkpoint "
+        "the logits in training, so that the net predicts as if all classes were equally likely), and the checkpoint "
         "of best balanced accuracy",
     )
 

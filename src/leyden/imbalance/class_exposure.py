@@ -1,8 +1,8 @@
-"""The minority ledger: how often the samples of each class were used, and whether a class was learnt by heart.
+"""Class exposure: how often the samples of each class were drawn, and whether a class was memorised.
 
-A rare class of 12 samples, drawn as often as the others, is seen a hundred times as often: the net can remember those
-samples and know nothing of the class. Recall on its training samples, unaugmented, against recall on validation
-shows it.
+A rare class of 12 samples, drawn as often as the others, is repeated a hundred times as often: the net can memorise
+those samples without learning the class. The gap between recall on its unaugmented training samples and recall
+on validation shows it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +15,8 @@ from leyden.data.sampler import EpochSampler
 from leyden.health.findings import Finding
 from leyden.metrics.intervals import wilson
 
-MOST = 50  # training samples of a class that are looked at: enough for a recall, and under 1 % of an epoch
-_LEAST = 5  # validation samples of a class below which nothing is said
+MOST = 50  # training samples of a class that are evaluated: enough for a recall, and under 1 % of an epoch
+_LEAST = 5  # validation samples of a class below which nothing is reported
 _ABOVE = 0.1  # over the usual gap
 _MOST_NAMED = 5
 _GAP = 0.2  # of recall, between training and validation: less is what every net has
@@ -105,7 +105,7 @@ def exposure_findings(
             "memorised_class",
             "warning",
             (
-                f"{row['name']!r} is learnt by heart: recall {known['recall']['value']:.2f} on its {row['samples']} "
+                f"{row['name']!r} is memorised: recall {known['recall']['value']:.2f} on its {row['samples']} "
                 f"training samples, each drawn {row['repeats']:.0f} times, {new['recall']['value']:.2f} on validation "
                 f"(n = {new['n']}); try {advice}more augmentation"
             ),

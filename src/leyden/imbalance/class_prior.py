@@ -1,4 +1,4 @@
-"""The prior ledger: which class shares the loss really sees, and whether they were corrected more than once.
+"""The prior ledger: the class shares that are in the loss, and whether they were corrected more than once.
 
 Sampling draws class c with share q_c, weights multiply its loss by w_c, offsets o_c are added to its logit in
 training. Cross-entropy under all three learns the class probabilities of a world whose prior is
@@ -6,7 +6,7 @@ training. Cross-entropy under all three learns the class probabilities of a worl
     p_c ~ q_c * w_c / exp(o_c)                                                                        (1)
 
 (weights: a loss counted twice is a sample seen twice; offsets: Menon et al. 2021, arXiv 2007.07314, section 4.) Any one
-of them can make p uniform. Two of them make the rarest class the most frequent, which costs more than it mends: on
+of them can make p uniform. Two of them make the rarest class the most frequent, which costs more than it gains: on
 2 % positives, balanced accuracy falls from .86 to .62. Margins, focal losses and CDT impose no prior.
 """
 

@@ -1,4 +1,4 @@
-"""Expected calibration error, with an interval that is honest about its bias."""
+"""Expected calibration error, with an interval corrected for its bias."""
 
 import numpy as np
 from numpy.typing import NDArray

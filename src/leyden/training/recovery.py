@@ -1,7 +1,7 @@
-"""Training to the end, through what the doctor has to do: go back to look closer, or to go on from a good state.
+"""Training with recovery: rolls back to check every step, or to continue from a state before the bad step.
 
-Going back is a resume (training.resume): the newest checkpoint that is far enough before the event, a new trainer, the
-same order of batches. What differs from then on is written to recovery.json first, so a killed run takes it up, too:
+Rolling back is a resume (training.resume): the newest checkpoint that is far enough before the event, a new trainer,
+the same order of batches. What differs from then on is written to recovery.json first, for a run that is killed:
 
     blackbox/recovery.json     {"rollbacks": [...], "passed": [[epoch, first batch, last batch], ...]}
 """
@@ -37,7 +37,7 @@ from leyden.utils.files import write_json
 
 
 class TrainingOutcome(NamedTuple):
-    """Training that has come to its end."""
+    """The result of training that has ended."""
 
     trainer: Trainer
     module: LightningModule
@@ -53,13 +53,13 @@ class TrainingOutcome(NamedTuple):
 def train_with_recovery(
     made: Experiment, module: LightningModule, place: Run, state: State | None, leads: bool
 ) -> TrainingOutcome:
-    """Fit the frontend, train; where a step goes bad, do what the settings say.
+    """Fit the frontend and train; on a non-finite step, react as the health settings say.
 
     Args:
         leads: whether this is the process that starts the other ranks.
 
     Raises:
-        NonFinite: the run cannot go on; its findings name the place.
+        NonFinite: the run cannot go on; its findings name the module.
     """
     exact = False
     while True:
@@ -73,7 +73,7 @@ def train_with_recovery(
         settings = made.health
         doctor = _health_monitor(trainer)
         if not bad.exact and slurm.task_count() == 1:
-            console.print(f"doctor: {bad}, or a little before: going back to look at every step")
+            console.print(f"doctor: {bad}, or a few steps earlier: rolling back to check every step")
             exact, state = True, resume.roll_back(place.checkpoints, bad.step)
         elif settings.on_bad == "roll_back" and len(doctor.rollbacks) < settings.rollbacks and bad.lasting:
             state = _roll_back(place, settings, doctor, bad, made.steps_per_epoch)
@@ -91,7 +91,7 @@ def _attempt(
     exact: bool,
     leads: bool,
 ) -> tuple[Trainer, NonFiniteStep | Pruned | None]:
-    """One `Trainer.fit`, and what ended it before its end."""
+    """One `Trainer.fit`, and what stopped it early; None: nothing did."""
     fit_frontend(module, made.data)
     first = None if state is None else state.step + 1  # event files drop what they hold from there
     trainer = build_trainer(made.config, place.folder, first, exact)
@@ -115,7 +115,7 @@ def _health_monitor(trainer: Trainer) -> HealthMonitor:
 def _roll_back(
     place: Run, settings: DiagnosticsSettings, doctor: HealthMonitor, bad: NonFiniteStep, steps_per_epoch: int
 ) -> State | None:
-    """Back to a good state; the stretch around the event is left out, the learning rate is lowered."""
+    """Roll back to a state before the event; the batches around it are excluded, the learning rate is lowered."""
     row = [
         s for s in doctor.skipped if s["epoch"] == bad.epoch and s["step"] > bad.step - settings.in_a_row - 1
     ]
@@ -130,7 +130,7 @@ def _roll_back(
     }
     write_json(recovery_file(place.folder), changes)
     console.print(
-        f"doctor: {bad}; going back to step {event['to_step']}, passing over batches {max(0, first - 1) + 1} to "
+        f"doctor: {bad}; rolling back to step {event['to_step']}, excluding batches {max(0, first - 1) + 1} to "
         f"{bad.batch + behind + 1} of epoch {bad.epoch + 1}, learning rate x {settings.rate_factor:g}"
     )
     return state
@@ -143,7 +143,7 @@ def _stopped(
     place: Run,
     bad: NonFiniteStep,
 ) -> NonFinite:
-    """The end, with the diagnosis: what happened, where, and what to try."""
+    """The error that ends the run, with the diagnosis: what happened, where, and what to try."""
     found = _origin(made, module, trainer, place)
     write_findings(trainer.loggers, [found.to_dict()], place.command(), bad.step)
     for logger in trainer.loggers:
@@ -154,11 +154,11 @@ def _stopped(
 
 
 def _findings(made: Experiment, module: LightningModule, trainer: Trainer, place: Run) -> tuple[Finding, ...]:
-    """What the doctor says of a training that has come to its end."""
+    """The findings about a training that has ended."""
     if not trainer.is_global_zero or made.health.on_bad == "ignore":
         return ()
-    treated = _recovered(made, module, trainer, place)
-    found = _health_monitor(trainer).training_monitor.findings(_facts(made), treated)
+    recovered = _recovered(made, module, trainer, place)
+    found = _health_monitor(trainer).training_monitor.findings(_facts(made), recovered)
     return tuple(fill_in(finding, made.config.optimizer, made.config.trainer) for finding in found)
 
 
@@ -179,7 +179,7 @@ def _facts(made: Experiment) -> ValidationFacts:
 def _recovered(
     made: Experiment, module: LightningModule, trainer: Trainer, place: Run
 ) -> tuple[Finding, ...]:
-    """Of a run that went on: what was skipped and why."""
+    """The finding about a run that continued after bad steps: which were skipped, and why."""
     doctor = _health_monitor(trainer)
     if not doctor.skipped:
         return ()

@@ -1,7 +1,8 @@
-"""Where a broken run goes on: the newest state that is whole, with a best checkpoint that agrees with it.
+"""Where an interrupted run resumes: the newest undamaged state, with a best checkpoint that agrees with it.
 
-A process may be killed between any two system calls, and a disk may hold what nobody wrote. `find` looks at what there
-is, mends what can be mended, and returns the state to go on from; `tidy` removes what an interrupted write left behind.
+A process may be killed between any two system calls, and a disk may return other bytes than were written. `find`
+examines the files, repairs what can be repaired, and returns the state to resume from; `remove_temporaries`
+removes what an interrupted write left behind.
 """
 
 import re

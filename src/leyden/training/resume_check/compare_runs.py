@@ -117,12 +117,12 @@ def _equal(one: Any, other: Any) -> bool:
 def _describe(one: Any, other: Any) -> str:
     """A difference in words: of arrays, where it begins."""
     if one is None or other is None:
-        return f"only in the {'resumed' if one is None else 'straight'} run"
+        return f"only in the {'resumed' if one is None else 'uninterrupted'} run"
     if not torch.is_tensor(one) and not isinstance(one, np.ndarray):
-        return f"{one} straight, {other} resumed"
+        return f"{one} uninterrupted, {other} resumed"
     a, b = np.asarray(one), np.asarray(other)
     if a.shape != b.shape:
-        return f"shape {a.shape} straight, {b.shape} resumed"
+        return f"shape {a.shape} uninterrupted, {b.shape} resumed"
     place = tuple(int(i) for i in np.argwhere(a != b)[0])
     at = f" at {list(place)}" if place else ""
-    return f"{a[place]!s} straight, {b[place]!s} resumed{at}"
+    return f"{a[place]!s} uninterrupted, {b[place]!s} resumed{at}"
