@@ -94,7 +94,7 @@ def test_recover_rolls_back_and_excludes_batches(place: Path) -> None:
     assert outcome.status == "complete", outcome.message
     (finding,) = [f for f in outcome.result["doctor"] if f["id"] == "recovered"]
     assert finding["evidence"]["rollbacks"]
-    files = {path.name for path in (outcome.folder / "blackbox").iterdir()}
+    files = {path.name for path in (outcome.folder / "bad_step").iterdir()}
     assert files == {"rank0.pt", "recovery.json"}
     rows = history(outcome.folder)
     rolled_back = [

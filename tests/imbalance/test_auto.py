@@ -62,7 +62,7 @@ def test_auto_corrects_once_and_says_so(modality: str, here: Path, capsys: Any) 
     assert "imbalance=auto, balanced_softmax" in printed
     assert "class prior (offsets)" in printed
     (stored,) = (json.loads(p.read_text()) for p in here.rglob("result.json"))
-    seen = stored["prior"]["phases"][0]["seen"]
+    seen = stored["prior"]["phases"][0]["effective"]
     np.testing.assert_allclose(seen, 1 / len(seen), atol=1e-6)
     assert stored["best"]["monitor"] == "val/balanced_accuracy"
     assert stored["classes"]
@@ -220,9 +220,9 @@ def test_a_class_that_is_learnt_by_heart_is_named() -> None:
     plan = EpochSampler(labels, 3, Power(0.0), seed=0, epochs=10)
     train_part, val_part = part([0.95, 0.97, 1.0], 40), part([0.93, 0.9, 0.2], 40)
     rows = class_exposure.exposure_table("abc", plan, 10, train_part, val_part)
-    assert rows[2]["repeats"] == pytest.approx(352 * 10 / 3 / 12, rel=0.01)
-    assert rows[2]["gap"] == pytest.approx(0.8)
-    assert rows[2]["unique"] == 12
+    assert rows[2]["draws_per_sample"] == pytest.approx(352 * 10 / 3 / 12, rel=0.01)
+    assert rows[2]["recall_gap"] == pytest.approx(0.8)
+    assert rows[2]["unique_samples"] == 12
     assert rows[2]["epoch_draws"] == [int(plan.quotas(0)[2]), int(plan.quotas(9)[2])]
     (found,) = class_exposure.exposure_findings(rows, train_part, val_part)
     assert found.message.startswith("'c' is memorised: recall 1.00 on its 12 training samples")
@@ -234,7 +234,7 @@ def test_a_class_that_is_learnt_by_heart_is_named() -> None:
     )  # all alike: plain overfitting
     few = part([0.93, 0.9, 0.5], 2)  # one of two is no evidence
     assert not list(class_exposure.exposure_findings(rows, train_part, few))
-    assert class_exposure.exposure_table("abc", plan, 10, train_part, [])[0]["gap"] is None
+    assert class_exposure.exposure_table("abc", plan, 10, train_part, [])[0]["recall_gap"] is None
 
 
 # --- seeing it ---

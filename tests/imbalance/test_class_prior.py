@@ -93,16 +93,16 @@ def test_the_ledger_is_what_an_epoch_counts(policy: str, loss: str) -> None:
         correction = _correction(loss, epoch)
         counted = drawn * (1 if correction is None else np.exp(correction[0] - correction[1]))
         phase = next(p for p in book.phases if p.first <= epoch <= p.last)
-        np.testing.assert_allclose(phase.seen, counted / counted.sum(), rtol=1 / drawn.min(), atol=1e-6)
+        np.testing.assert_allclose(phase.effective, counted / counted.sum(), rtol=1 / drawn.min(), atol=1e-6)
         exact = effective_prior(plan.prior(epoch), correction)
-        np.testing.assert_allclose(phase.seen, exact, atol=1e-12)
+        np.testing.assert_allclose(phase.effective, exact, atol=1e-12)
 
 
 @pytest.mark.parametrize("loss", NEUTRAL)
 def test_margins_and_focal_losses_declare_no_prior(loss: str) -> None:
     made = NEUTRAL[loss]()
     assert _correction(made, 0) is None
-    np.testing.assert_allclose(ledger_of(Instance(), made).prior.seen, np.array(COUNTS) / sum(COUNTS))
+    np.testing.assert_allclose(ledger_of(Instance(), made).prior.effective, np.array(COUNTS) / sum(COUNTS))
 
 
 def test_a_net_trained_under_a_correction_answers_by_the_ledgers_prior() -> None:
@@ -124,7 +124,7 @@ def test_a_net_trained_under_a_correction_answers_by_the_ledgers_prior() -> None
 
         optimizer.step(closure)
         learnt = biases.detach().softmax(0).numpy()
-        np.testing.assert_allclose(learnt, ledger_of(Instance(), loss).prior.seen, atol=2e-3)
+        np.testing.assert_allclose(learnt, ledger_of(Instance(), loss).prior.effective, atol=2e-3)
 
 
 # What may go together: no two parts past the uniform prior. Sampling against loss, both at their last epoch.
@@ -199,7 +199,7 @@ def test_a_class_without_samples_has_no_share() -> None:
     counts = (10, 0, 30)
     prior = np.array([0.5, 0.0, 0.5])
     found = Ledger.of(counts, lambda epoch: prior, lambda epoch: (np.zeros(3), np.log([10.0, 0.5, 30.0])), 1)
-    np.testing.assert_allclose(found.prior.seen, [0.75, 0, 0.25])
+    np.testing.assert_allclose(found.prior.effective, [0.75, 0, 0.25])
     assert found.phases[0].degrees["sampling"] == pytest.approx(1)
 
 
@@ -208,7 +208,7 @@ def test_stored_and_read_back() -> None:
     stored = book.to_dict()
     assert stored["changes"] == EPOCHS - 1
     back = ClassPrior.of(stored)
-    np.testing.assert_allclose(back.seen, book.prior.seen)
+    np.testing.assert_allclose(back.effective, book.prior.effective)
     np.testing.assert_allclose(back.training, book.prior.training)
     assert list(book.lines("abcd"))
     assert not list(ledger_of(Instance(), CrossEntropy()).lines("abcd"))

@@ -223,7 +223,9 @@ JOBS = [
 def test_a_sweep_table_gives_the_best_job_and_shared_overrides(higher: bool, best: str) -> None:
     text = render(jobs_table(JOBS, "val/balanced_accuracy", higher=higher))
     assert f"best val/balanced_accuracy {best}" in text
-    assert "balanced_" in text.split("state")[0]  # the first line of the broken heading: not "accuracy", another metric
+    assert (
+        "balanced_" in text.split("state")[0]
+    )  # the first line of the broken heading: not "accuracy", another metric
     assert "4 jobs: 1 failed, 2 complete, 1 new" in text
     assert text.count("seed=1") == 1
     assert "common to all: seed=1" in text

@@ -88,10 +88,10 @@ class ConformalRule:
         values: Floats,
         targets: NDArray[Any],
         names: Sequence[str],
-        seen: Floats,
+        effective: Floats,
         training: Floats,
     ) -> ConformalIntervals:
-        """Of validation values (N, K) and targets (N, K); the class priors `seen` and `training` are not used.
+        """Of validation values (N, K) and targets (N, K); the class priors `effective` and `training` are not used.
 
         Raises:
             UserError: there are too few validation rows for an interval of this level.

@@ -66,10 +66,10 @@ class LabelRule:
         logits: Floats,
         targets: NDArray[Any],
         names: Sequence[str],
-        seen: Floats,
+        effective: Floats,
         training: Floats,
     ) -> LabelThresholds:
-        """Of validation logits (N, L) and targets (N, L); the class priors `seen` and `training` are not used."""
+        """Of validation logits (N, L) and targets (N, L); the class priors `effective` and `training` are not used."""
         offsets = best_label_thresholds(logits, targets, self.criterion)
         made = LabelThresholds(tuple(offsets.tolist()), self.criterion)
         before, after = (_f1(d, targets, self.criterion) for d in (logits > 0, made.decide(logits)))

@@ -83,7 +83,7 @@ class DecisionRule:
         logits: Floats,
         labels: NDArray[np.int64],
         class_names: Sequence[str],
-        seen: Floats,
+        effective: Floats,
         training: Floats,
     ) -> OperatingPoint:
         """The operating point, from validation outputs alone.
@@ -92,19 +92,19 @@ class DecisionRule:
             logits: (N, C) of the validation split; N may be 0 where it is not read.
             labels: (N,).
             class_names: C names.
-            seen: prior (C,) that the net was trained under, `leyden.imbalance.class_prior.ClassPrior.seen`.
+            effective: prior (C,) that the net was trained under, `leyden.imbalance.class_prior.ClassPrior.effective`.
             training: class shares (C,) of the training rows.
 
         Raises:
             UserError: a class that there is not, or shares and costs that are none.
         """
         z = np.asarray(logits, dtype=np.float64)
-        target = self._target(class_names, seen, training)
-        temperature = _temperature(z, labels, seen) if self.temperature else 1.0
-        shift = np.zeros(len(seen)) if target is None else _shift(target, seen, self.tau)
+        target = self._target(class_names, effective, training)
+        temperature = _temperature(z, labels, effective) if self.temperature else 1.0
+        shift = np.zeros(len(effective)) if target is None else _shift(target, effective, self.tau)
         costs = self._costs(class_names) if self.criterion == "cost" else ()
         point = replace(
-            neutral(len(seen)),
+            neutral(len(effective)),
             temperature=temperature,
             shift=tuple(shift.tolist()),
             cost=costs,
@@ -112,10 +112,13 @@ class DecisionRule:
         )
         if not len(labels):
             return point
-        weights = _weights(labels, target, len(seen))
+        weights = _weights(labels, target, len(effective))
         if self.criterion not in ("accuracy", "cost"):
             criterion, moving = self._criterion(class_names)
-            starts = (np.zeros(len(seen)), -shift)  # the second: the answers that the net gives by itself
+            starts = (
+                np.zeros(len(effective)),
+                -shift,
+            )  # the second: the answers that the net gives by itself
             offsets = best_offsets(point.log_probabilities(z), labels, weights, criterion, moving, starts)
             point = replace(point, decision=tuple(offsets.tolist()))
         answers = point.decide(point.log_probabilities(z))
@@ -129,7 +132,7 @@ class DecisionRule:
         self._criterion(class_names)
         self._costs(class_names)
 
-    def _target(self, names: Sequence[str], seen: Floats, training: Floats) -> Floats | None:
+    def _target(self, names: Sequence[str], effective: Floats, training: Floats) -> Floats | None:
         """The shares (C,) that are stated; None: none are."""
         if self.target_prior == "as_trained":
             return None
@@ -137,7 +140,7 @@ class DecisionRule:
             target = _shares(self.target_prior, names)
         else:
             target = np.asarray(training if self.target_prior == "training" else np.ones(len(names)))
-        target = np.where((seen > 0) & (training > 0), target, 0.0)
+        target = np.where((effective > 0) & (training > 0), target, 0.0)
         if not target.sum() > 0:
             raise UserError(
                 "decision.target_prior: no class that has training samples has a share; give it one"
@@ -187,9 +190,9 @@ def _shares(given: Mapping[str, float], names: Sequence[str]) -> Floats:
     return np.array([float(given[name]) for name in names])
 
 
-def _shift(target: Floats, seen: Floats, tau: float) -> Floats:
-    log_target, log_seen = (np.log(np.maximum(p / p.sum(), _SMALLEST)) for p in (target, seen))
-    shift = tau * (log_target - log_seen)
+def _shift(target: Floats, effective: Floats, tau: float) -> Floats:
+    log_target, log_effective = (np.log(np.maximum(p / p.sum(), _SMALLEST)) for p in (target, effective))
+    shift = tau * (log_target - log_effective)
     return np.asarray(shift - shift.max())
 
 
@@ -207,17 +210,17 @@ def _place(name: str, names: Sequence[str], key: str) -> int:
     return list(names).index(name)
 
 
-def _temperature(z: Floats, labels: NDArray[np.int64], seen: Floats) -> float:
+def _temperature(z: Floats, labels: NDArray[np.int64], effective: Floats) -> float:
     """T of least log loss of softmax(z / T + log v - log s), by golden section over log T; 1 without samples.
 
     Samples of a class that training had none of say nothing of T and are left out.
     """
-    known = seen[labels] > 0
+    known = effective[labels] > 0
     if not known.any():
         return 1.0
     z, labels = z[known], labels[known]
-    shares = np.bincount(labels, minlength=len(seen)) / len(labels)
-    log_v, log_s = (np.log(np.maximum(p, _SMALLEST)) for p in (shares, seen))
+    shares = np.bincount(labels, minlength=len(effective)) / len(labels)
+    log_v, log_s = (np.log(np.maximum(p, _SMALLEST)) for p in (shares, effective))
 
     def loss(log_t: float) -> float:
         log_p = log_softmax(z / np.exp(log_t) + log_v - log_s)

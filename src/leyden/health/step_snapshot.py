@@ -1,7 +1,7 @@
 """Snapshot of a non-finite step, to replay it: its batches, the weights before it and the random-number state.
 
-blackbox/rank0.pt          snapshot of the first non-finite step; one file per rank
-blackbox/recovery.json     changes by rollbacks: {"rollbacks": [...], "passed": [[epoch, first, last], ...]}
+bad_step/rank0.pt          snapshot of the first non-finite step; one file per rank
+bad_step/recovery.json     changes by rollbacks: {"rollbacks": [...], "passed": [[epoch, first, last], ...]}
 """
 
 import json
@@ -58,9 +58,15 @@ class StepSnapshot:
     rank: int
 
 
+def _folder(run: Path) -> Path:
+    """Folder of these files in the folder of a run; a run of before schema 3 keeps the one that it has."""
+    earlier = run / "blackbox"
+    return earlier if earlier.is_dir() else run / "bad_step"
+
+
 def path_of(folder: Path, rank: int) -> Path:
     """Path of a rank's snapshot in the folder of a run."""
-    return folder / "blackbox" / f"rank{rank}.pt"
+    return _folder(folder) / f"rank{rank}.pt"
 
 
 def write(snapshot: StepSnapshot, folder: Path) -> Path:
@@ -80,7 +86,7 @@ def read(folder: Path) -> list[StepSnapshot]:
     Raises:
         UserError: there is none, or one is damaged.
     """
-    paths = sorted((folder / "blackbox").glob("rank*.pt"))
+    paths = sorted(_folder(folder).glob("rank*.pt"))
     if not paths:
         raise UserError(
             f"{folder} has no step snapshot: one is written at the first step whose loss or gradient is not finite"
@@ -100,7 +106,7 @@ def _load(path: Path) -> StepSnapshot:
 
 def recovery_file(folder: Path) -> Path:
     """Path of recovery.json: the rollbacks of a run."""
-    return folder / "blackbox" / "recovery.json"
+    return _folder(folder) / "recovery.json"
 
 
 def read_recovery(folder: Path) -> dict[str, Any]:

@@ -66,11 +66,11 @@ def exposure_table(
                 "name": name,
                 "samples": int(plan.counts[c]),
                 "draws": int(draws[c]),
-                "unique": int(unique[c]),
+                "unique_samples": int(unique[c]),
                 "epoch_draws": [int(first[c]), int(last[c])],
-                "repeats": round(float(draws[c] / unique[c]), 3) if unique[c] else None,
+                "draws_per_sample": round(float(draws[c] / unique[c]), 3) if unique[c] else None,
                 "train_recall": known,
-                "gap": None if known is None or new is None else known - new,
+                "recall_gap": None if known is None or new is None else known - new,
             }
         )
     return rows
@@ -86,28 +86,28 @@ def exposure_findings(
     Its recall on training samples is further above that on validation than chance puts it, and further than those of
     the other classes are (where all are, the net overfits, which is no matter of imbalance).
     """
-    gaps = [row["gap"] for row in rows if row["gap"] is not None]
+    gaps = [row["recall_gap"] for row in rows if row["recall_gap"] is not None]
     usual = float(np.median(gaps)) if gaps else 0.0
     found = [
         (row, known, new)
         for row, known, new in zip(rows, train, val, strict=False)
-        if row["gap"] is not None
-        and row["gap"] >= max(_GAP, usual + _ABOVE)
-        and (row["repeats"] or 0) > 1
+        if row["recall_gap"] is not None
+        and row["recall_gap"] >= max(_GAP, usual + _ABOVE)
+        and (row["draws_per_sample"] or 0) > 1
         and new["n"] >= _LEAST
         and _apart(known, new)
     ]
-    repeats = float(np.median([row["repeats"] for row in rows if row["repeats"]] or [1]))
-    for row, known, new in sorted(found, key=lambda each: -each[0]["gap"])[:_MOST_NAMED]:
-        drawn = row["repeats"] > 1.5 * repeats
+    repeats = float(np.median([row["draws_per_sample"] for row in rows if row["draws_per_sample"]] or [1]))
+    for row, known, new in sorted(found, key=lambda each: -each[0]["recall_gap"])[:_MOST_NAMED]:
+        drawn = row["draws_per_sample"] > 1.5 * repeats
         advice = "sampling=square_root in place of a balanced one, or " if drawn else ""
         yield Finding(
             "memorised_class",
             "warning",
             (
                 f"{row['name']!r} is memorised: recall {known['recall']['value']:.2f} on its {row['samples']} "
-                f"training samples, each drawn {row['repeats']:.0f} times, {new['recall']['value']:.2f} on validation "
-                f"(n = {new['n']}); try {advice}more augmentation"
+                f"training samples, each drawn {row['draws_per_sample']:.0f} times, {new['recall']['value']:.2f} on "
+                f"validation (n = {new['n']}); try {advice}more augmentation"
             ),
             where=str(row["name"]),
             advice=("sampling=square_root",) if drawn else (),

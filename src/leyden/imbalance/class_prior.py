@@ -31,14 +31,14 @@ _MOST_PHASES = 6  # stored; a prior that changes with every epoch is stored by i
 class Phase(NamedTuple):
     """Epochs `first` to `last` in which nothing changes.
 
-    sampled: shares (C,) that are drawn.   seen: shares (C,) that the loss sees, equation (1).
+    sampled: shares (C,) that are drawn.   effective: shares (C,) in the loss, equation (1).
     degrees: how far each part alone goes from the training prior (0) to the uniform one (1), or past it.
     """
 
     first: int
     last: int
     sampled: Floats
-    seen: Floats
+    effective: Floats
     degrees: dict[str, float]
 
 
@@ -46,12 +46,12 @@ class ClassPrior(NamedTuple):
     """Class shares (C,): of the training rows, and those that a trained net answers by."""
 
     training: Floats
-    seen: Floats
+    effective: Floats
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> "ClassPrior":
         """From what `Ledger.to_dict` gave."""
-        return cls(np.array(stored["training"]), np.array(stored["phases"][-1]["seen"]))
+        return cls(np.array(stored["training"]), np.array(stored["phases"][-1]["effective"]))
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,11 @@ class Ledger:
         phases: list[Phase] = []
         for epoch in range(epochs):
             now = _phase(epoch, training, sampled(epoch), correction(epoch))
-            if phases and np.array_equal(phases[-1].seen, now.seen) and phases[-1].degrees == now.degrees:
+            if (
+                phases
+                and np.array_equal(phases[-1].effective, now.effective)
+                and phases[-1].degrees == now.degrees
+            ):
                 phases[-1] = phases[-1]._replace(last=epoch)
             else:
                 phases.append(now)
@@ -95,7 +99,7 @@ class Ledger:
     @property
     def prior(self) -> "ClassPrior":
         """What the trained net's probabilities belong to: the prior of the last epoch."""
-        return ClassPrior(self.training, self.phases[-1].seen)
+        return ClassPrior(self.training, self.phases[-1].effective)
 
     def stacked(self) -> Phase | None:
         """The first phase in which two parts together go past the uniform prior; None: there is none."""
@@ -121,7 +125,7 @@ class Ledger:
         raise UserError(
             f"{' and '.join(parts)} correct the same class prior twice{when}: {classes[rare]!r} is "
             f"{percent(self.training[rare], 2)} of the training samples, and the loss would see it as "
-            f"{percent(phase.seen[rare], 2)}; uniform is {percent(1 / np.count_nonzero(self.training), 2)}. "
+            f"{percent(phase.effective[rare], 2)}; uniform is {percent(1 / np.count_nonzero(self.training), 2)}. "
             f"Take {undone}; allow_stacking=true insists"
         )
 
@@ -136,8 +140,8 @@ class Ledger:
                 yield (
                     f"class prior ({', '.join(active)}{span}): {classes[rare]!r} is "
                     f"{percent(self.training[rare], 2)} of the training samples, the loss sees "
-                    f"{percent(phase.seen[rare], 2)}; {classes[often]!r} {percent(self.training[often], 2)}, "
-                    f"seen as {percent(phase.seen[often], 2)}"
+                    f"{percent(phase.effective[rare], 2)}; {classes[often]!r} {percent(self.training[often], 2)}, "
+                    f"seen as {percent(phase.effective[often], 2)}"
                 )
 
     def to_dict(self) -> dict[str, Any]:
@@ -150,7 +154,7 @@ class Ledger:
                 {
                     "epochs": [p.first, p.last],
                     "sampled": p.sampled.tolist(),
-                    "seen": p.seen.tolist(),
+                    "effective": p.effective.tolist(),
                     "degrees": p.degrees,
                 }
                 for p in kept

@@ -1,6 +1,5 @@
 """Evaluate a finished run again, or on other data of the same classes."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,6 @@ from omegaconf import OmegaConf
 
 from leyden.config.overrides import parse
 from leyden.utils.errors import UserError, nearest
-from leyden.utils.files import read_object
 
 if TYPE_CHECKING:
     from leyden.config.schema import Config
@@ -68,7 +66,7 @@ def evaluate(
             rule = build.decision_rule(
                 config.model_copy(update={"decision": node}), made.task, made.data.spec
             )
-            stored = read_object(folder / "result.json", json.loads)["prior"]
+            stored = (restored.run.result() or {})["prior"]
             prior = ClassPrior.of(stored) if made.task.has_class_prior else None
             chosen_decision = evaluation.decision(prior, rule)
         return evaluation.metrics(chosen_decision, splits)

@@ -45,13 +45,13 @@ def classes_markdown(classes: Sequence[Mapping[str, Any]], prior: Mapping[str, A
         "train recall",
         "train - val recall",
     )
-    seen = prior["phases"][-1]["seen"]
+    effective = prior["phases"][-1]["effective"]
     rows = (
         (
             *(c["name"], count(c["samples"]), number(share), number(after)),
-            *(number(c[key]) for key in ("repeats", "train_recall", "gap")),
+            *(number(c[key]) for key in ("draws_per_sample", "train_recall", "recall_gap")),
         )
-        for c, share, after in zip(classes, prior["training"], seen, strict=True)
+        for c, share, after in zip(classes, prior["training"], effective, strict=True)
     )
     return table(header, rows)
 

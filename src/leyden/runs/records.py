@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from leyden.runs.result import READABLE
+from leyden.runs.result import READABLE, with_current_names
 from leyden.runs.run import STATUSES, Run
 from leyden.utils.errors import UserError, nearest
 from leyden.utils.runtime import gc_paused
@@ -156,8 +156,7 @@ def _parse(folder: Path, content: bytes) -> Record | None:
         return None
     for split in (result.get("metrics") or {}).values():
         split.pop("per_class", None)
-    result["folder"] = str(folder)
-    return Record(folder, result)
+    return Record(folder, {**with_current_names(result), "folder": str(folder)})
 
 
 def _without_per_class(content: bytes) -> bytes:

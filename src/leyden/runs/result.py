@@ -3,16 +3,18 @@
 `Result.model_json_schema()` is published as docs/result.schema.json; docs/result.md explains each field.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA = 2  # of result.json and manifest.json
-READABLE = (
-    1,
-    2,
-)  # 1: of runs made before groups and targets were renamed; listed and compared, not evaluated
+SCHEMA = 3  # of result.json and manifest.json
+LOADABLE = (2, 3)  # by `evaluate`, `predict` and `replay`
+READABLE = (1, *LOADABLE)  # 1: of runs made before groups and targets were renamed; listed and compared
+_RENAMED = {  # fields of earlier schemas, by the list whose elements have them
+    "phases": {"seen": "effective"},
+    "classes": {"unique": "unique_samples", "repeats": "draws_per_sample", "gap": "recall_gap"},
+}
 
 Status = Literal["running", "complete", "failed", "interrupted", "pruned"]
 
@@ -52,6 +54,37 @@ class Cost(Part):
     flops: int | None
 
 
+class Phase(Part):
+    """Epochs in which sampling and loss impose the same class prior."""
+
+    epochs: list[int]
+    sampled: list[float]
+    effective: list[float]
+    degrees: dict[str, float]
+
+
+class Prior(Part):
+    """Class prior of the training; a task without classes has `samples_per_epoch` alone."""
+
+    training: list[float] = []
+    changes: int = 0
+    phases: list[Phase] = []
+    samples_per_epoch: int = 0
+
+
+class ClassExposure(Part):
+    """How often the training samples of a class were drawn, and how well they are recalled."""
+
+    name: str
+    samples: int
+    draws: int
+    unique_samples: int
+    epoch_draws: list[int]
+    draws_per_sample: float | None
+    train_recall: float | None
+    recall_gap: float | None
+
+
 class FoundProblem(Part):
     """A finding of the health monitor or of the data checks."""
 
@@ -79,9 +112,9 @@ class Result(Part):
     metrics: dict[str, dict[str, Any]] = {}
     best: Best | dict[str, Any] = {}
     cost: Cost | None = None
-    prior: dict[str, Any] = {}
+    prior: Prior = Prior()
     operating_point: dict[str, Any] = {}
-    classes: list[dict[str, Any]] = []
+    classes: list[ClassExposure] = []
     doctor: list[FoundProblem] = []
 
     @classmethod
@@ -96,3 +129,20 @@ class Result(Part):
     def to_dict(self) -> dict[str, Any]:
         """As it is written: only the fields that were given."""
         return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+def with_current_names(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a result.json of an earlier schema, its fields under their names of today."""
+    if stored.get("schema") == SCHEMA:
+        return dict(stored)
+    prior = stored.get("prior") or {}
+    phases = _renamed(prior.get("phases", []), _RENAMED["phases"])
+    return {
+        **stored,
+        **({"prior": {**prior, "phases": phases}} if phases else {}),
+        **({"classes": _renamed(stored["classes"], _RENAMED["classes"])} if "classes" in stored else {}),
+    }
+
+
+def _renamed(rows: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{names.get(name, name): value for name, value in row.items()} for row in rows]

@@ -28,7 +28,7 @@ from typing import IO, Any, Literal
 import yaml
 
 from leyden.runs.manifest import packages
-from leyden.runs.result import READABLE, SCHEMA, Result
+from leyden.runs.result import LOADABLE, READABLE, SCHEMA, Result, with_current_names
 from leyden.utils.errors import UserError, nearest
 from leyden.utils.files import cannot_write, damaged, is_locked, read_object, write_json, write_text
 
@@ -73,7 +73,7 @@ class Run:
         return self.folder / "checkpoints"
 
     def result(self) -> dict[str, Any] | None:
-        """Read result.json and add `folder`; None if there is no file.
+        """Read result.json and add `folder`; None if there is no file. Earlier schemas get the names of today.
 
         Raises:
             UserError: it is damaged, or its schema version is not supported.
@@ -89,7 +89,7 @@ class Run:
             raise UserError(
                 f"{path} has schema version {schema}, this leyden supports {SCHEMA}: use the leyden that wrote it"
             )
-        return {**stored, "folder": str(self.folder)}
+        return {**with_current_names(stored), "folder": str(self.folder)}
 
     def command(self) -> Sequence[str]:
         """Return the command that trains the run; `leyden train` if none is recorded."""
@@ -128,14 +128,14 @@ class Run:
             UserError: with the version that made it, and how to use it.
         """
         schema = self.manifest().get("schema", SCHEMA)
-        if schema == SCHEMA:
+        if schema in LOADABLE:
             return
         git = self.manifest().get("git", {}).get("commit")
         made = (
             f"leyden {self.manifest().get('packages', {}).get('leyden', '?')} with files of schema {schema}"
         )
         raise UserError(
-            f"{self.folder} was made by {made}; this leyden reads schema {SCHEMA}: use the leyden of then"
+            f"{self.folder} was made by {made}; this leyden reads schema {LOADABLE[0]} to {SCHEMA}: use that version"
             + (f" (the checkout it was started in was at {git[:12]})" if git else "")
             + ", or train it again: the groups objective, operating and schedule are now loss, decision and scheduler"
         )
@@ -218,7 +218,7 @@ class Run:
         """
         for name in ("result.json", "metrics.csv", "error.txt", "changes.diff"):
             (self.folder / name).unlink(missing_ok=True)
-        for name in ("checkpoints", "predictions", "tensorboard", "blackbox"):
+        for name in ("checkpoints", "predictions", "tensorboard", "bad_step", "blackbox"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def finish(self, result: Mapping[str, Any]) -> dict[str, Any]:

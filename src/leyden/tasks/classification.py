@@ -61,10 +61,10 @@ class Classification(Task):
         return np.exp(log_softmax(decision.log_probabilities(outputs)))
 
     def predictions(self, outputs: Floats, targets: NDArray[Any], decision: Any) -> Arrays:
-        """labels (N,), probabilities float32 (N, C), answers (N,)."""
+        """labels (N,), probabilities float32 (N, C), predicted (N,)."""
         log_p = outputs if decision.is_neutral else decision.log_probabilities(outputs)
         probabilities = np.exp(log_softmax(log_p)).astype(np.float32)
-        return {"labels": targets, "probabilities": probabilities, "answers": decision.decide(log_p)}
+        return {"labels": targets, "probabilities": probabilities, "predicted": decision.decide(log_p)}
 
     def answers(self, outputs: Floats, spec: DataSpec, decision: Any, top: int) -> Iterator[dict[str, Any]]:
         """{classes: [...], probabilities: [...]}: the answer, then the most probable other classes."""
@@ -93,16 +93,16 @@ class Classification(Task):
             "precision-recall",
             PrecisionRecall(probabilities, labels, names, f"{title}: precision and recall"),
         )
-        right = stored["answers"] == labels
+        right = stored["predicted"] == labels
         yield "reliability", Reliability(probabilities.max(1), right, f"{title}: reliability")
 
     def errors(self, stored: Arrays, spec: DataSpec, most: int) -> tuple[NDArray[np.int64], Sequence[str]]:
-        """Wrong answers by the probability of the most probable class."""
-        answers, labels, names = stored["answers"], stored["labels"], spec.target_names
+        """Wrong predictions by the probability of the most probable class."""
+        predicted, labels, names = stored["predicted"], stored["labels"], spec.target_names
         confidence = stored["probabilities"].max(1)
-        wrong = np.flatnonzero(answers != labels)
+        wrong = np.flatnonzero(predicted != labels)
         worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
-        captions = [f"{names[answers[i]]} {confidence[i]:.2f}\ntrue: {names[labels[i]]}" for i in worst]
+        captions = [f"{names[predicted[i]]} {confidence[i]:.2f}\ntrue: {names[labels[i]]}" for i in worst]
         return worst, captions
 
     def trivial_outputs(self, spec: DataSpec) -> tuple[float, ...]:

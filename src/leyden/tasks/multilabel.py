@@ -56,10 +56,10 @@ class Multilabel(Task):
         return np.asarray(expit(outputs))
 
     def predictions(self, outputs: Floats, targets: NDArray[Any], decision: Any) -> Arrays:
-        """targets and answers uint8 (N, L), probabilities float32 (N, L)."""
+        """targets and predicted uint8 (N, L), probabilities float32 (N, L)."""
         decided = decision.decide(outputs).astype(np.uint8)
         probabilities = expit(outputs).astype(np.float32)
-        return {"targets": targets.astype(np.uint8), "probabilities": probabilities, "answers": decided}
+        return {"targets": targets.astype(np.uint8), "probabilities": probabilities, "predicted": decided}
 
     def answers(self, outputs: Floats, spec: DataSpec, decision: Any, top: int) -> Iterator[dict[str, Any]]:
         """{labels: [...], probabilities: {label: p}}, the labels by falling probability."""
@@ -77,23 +77,26 @@ class Multilabel(Task):
         self, found: Mapping[str, Any], stored: Arrays, spec: DataSpec, title: str
     ) -> Iterator[tuple[str, Figure]]:
         """Average precision by label, errors by pairs of labels, reliability of all decisions."""
-        targets, answers, p = stored["targets"], stored["answers"], stored["probabilities"]
+        targets, predicted, p = stored["targets"], stored["predicted"], stored["probabilities"]
         yield (
             "average precision",
             LabelPrecision(found["per_label"], len(targets), f"{title}: average precision"),
         )
-        yield "errors by label", LabelErrors(targets, answers, spec.target_names, f"{title}: errors by label")
-        confidence = np.where(answers == 1, p, 1 - p).ravel()
-        yield "reliability", Reliability(confidence, (answers == targets).ravel(), f"{title}: reliability")
+        yield (
+            "errors by label",
+            LabelErrors(targets, predicted, spec.target_names, f"{title}: errors by label"),
+        )
+        confidence = np.where(predicted == 1, p, 1 - p).ravel()
+        yield "reliability", Reliability(confidence, (predicted == targets).ravel(), f"{title}: reliability")
 
     def errors(self, stored: Arrays, spec: DataSpec, most: int) -> tuple[NDArray[np.int64], Sequence[str]]:
         """Rows with a wrong label, by the probability of the most confident wrong decision."""
-        targets, answers, p = stored["targets"], stored["answers"], stored["probabilities"]
-        confidence = np.where(answers == targets, 0.0, np.where(answers == 1, p, 1 - p)).max(1)
+        targets, predicted, p = stored["targets"], stored["predicted"], stored["probabilities"]
+        confidence = np.where(predicted == targets, 0.0, np.where(predicted == 1, p, 1 - p)).max(1)
         worst = np.argsort(-confidence, kind="stable")[: min(most, int((confidence > 0).sum()))]
         captions = []
         for i in worst:
-            said, true = (_names(spec, row[i]) for row in (answers, targets))
+            said, true = (_names(spec, row[i]) for row in (predicted, targets))
             captions.append(f"{said} {confidence[i]:.2f}\ntrue: {true}")
         return worst, captions
 

@@ -70,9 +70,9 @@ class TrainedEvaluation:
                     "decision: needs outputs, which a module of your own does not keep: decision=none"
                 )
             z, y = found.outputs.double().numpy(), found.targets.numpy()
-        seen = np.zeros(0) if prior is None else prior.seen
+        effective = np.zeros(0) if prior is None else prior.effective
         training = np.zeros(0) if prior is None else prior.training
-        fitted: Decision = rule.fit(z, y, spec.target_names, seen, training)
+        fitted: Decision = rule.fit(z, y, spec.target_names, effective, training)
         return fitted
 
     def metrics(

@@ -3,7 +3,7 @@
 Rolling back is a resume (training.resume): the newest checkpoint that is far enough before the event, a new trainer,
 the same order of batches. What differs from then on is written to recovery.json first, for a run that is killed:
 
-    blackbox/recovery.json     {"rollbacks": [...], "passed": [[epoch, first batch, last batch], ...]}
+    bad_step/recovery.json     {"rollbacks": [...], "passed": [[epoch, first batch, last batch], ...]}
 """
 
 import contextlib
