@@ -1,1 +1,1 @@
-"""Class imbalance: the class prior that the loss sees, `imbalance=auto`, how often each class was seen in training."""
+"""Class imbalance: the class prior in the loss, `imbalance=auto`, how often the samples of each class were drawn."""

@@ -1,7 +1,7 @@
 """The prior ledger: the class shares that are in the loss, and whether they were corrected more than once.
 
 Sampling draws class c with share q_c, weights multiply its loss by w_c, offsets o_c are added to its logit in
-training. Cross-entropy under all three learns the class probabilities of a world whose prior is
+training. Cross-entropy under all three learns the class probabilities under the prior
 
     p_c ~ q_c * w_c / exp(o_c)                                                                        (1)
 
@@ -43,7 +43,7 @@ class Phase(NamedTuple):
 
 
 class ClassPrior(NamedTuple):
-    """Class shares (C,): of the training rows, and those that a trained net answers by."""
+    """Class shares (C,): of the training rows, and in the loss, which are the prior of the net's outputs."""
 
     training: Floats
     effective: Floats
@@ -98,11 +98,11 @@ class Ledger:
 
     @property
     def prior(self) -> "ClassPrior":
-        """What the trained net's probabilities belong to: the prior of the last epoch."""
+        """The prior of the trained net's probabilities: that of the last epoch."""
         return ClassPrior(self.training, self.phases[-1].effective)
 
     def stacked(self) -> Phase | None:
-        """The first phase in which two parts together go past the uniform prior; None: there is none."""
+        """The first phase in which two parts together exceed the uniform prior; None: there is none."""
         return next((phase for phase in self.phases if is_overcorrected(phase.degrees)), None)
 
     def refuse_stacking(self, names: Mapping[str, str], classes: Sequence[str]) -> None:
@@ -113,7 +113,7 @@ class Ledger:
             classes: names of the classes.
 
         Raises:
-            UserError: with the reason and the ways out.
+            UserError: with the reason and what to choose instead.
         """
         phase = self.stacked()
         if phase is None:
@@ -124,13 +124,14 @@ class Ledger:
         undone = ", or ".join(f"{_PLAIN[part.partition('=')[0]]} instead of {part}" for part in parts)
         raise UserError(
             f"{' and '.join(parts)} correct the same class prior twice{when}: {classes[rare]!r} is "
-            f"{percent(self.training[rare], 2)} of the training samples, and the loss would see it as "
-            f"{percent(phase.effective[rare], 2)}; uniform is {percent(1 / np.count_nonzero(self.training), 2)}. "
-            f"Take {undone}; allow_stacking=true insists"
+            f"{percent(self.training[rare], 2)} of the training samples and would be "
+            f"{percent(phase.effective[rare], 2)} in the loss; uniform is "
+            f"{percent(1 / np.count_nonzero(self.training), 2)}. "
+            f"Take {undone}; allow_stacking=true permits it"
         )
 
     def lines(self, classes: Sequence[str]) -> Iterator[str]:
-        """What a user should know of it, a line each; nothing where nothing is corrected."""
+        """A line for each corrected phase; nothing if nothing is corrected."""
         there = np.flatnonzero(self.training)
         rare, often = there[np.argmin(self.training[there])], there[np.argmax(self.training[there])]
         for phase in self.phases[:1] if len(self.phases) == 1 else (self.phases[0], self.phases[-1]):
@@ -139,9 +140,10 @@ class Ledger:
                 span = "" if len(self.phases) == 1 else f", epochs {phase.first} to {phase.last}"
                 yield (
                     f"class prior ({', '.join(active)}{span}): {classes[rare]!r} is "
-                    f"{percent(self.training[rare], 2)} of the training samples, the loss sees "
-                    f"{percent(phase.effective[rare], 2)}; {classes[often]!r} {percent(self.training[often], 2)}, "
-                    f"seen as {percent(phase.effective[often], 2)}"
+                    f"{percent(self.training[rare], 2)} of the training samples and "
+                    f"{percent(phase.effective[rare], 2)} in the loss; {classes[often]!r} "
+                    f"{percent(self.training[often], 2)} and "
+                    f"{percent(phase.effective[often], 2)} in the loss"
                 )
 
     def to_dict(self) -> dict[str, Any]:
@@ -195,10 +197,10 @@ def correction_degree(training: Floats, now: Floats) -> float:
 
 
 def is_overcorrected(degrees: Mapping[str, float]) -> bool:
-    """The table of combinations: two parts or more may go together as far as the uniform prior, and no further.
+    """The table of combinations: two or more parts may reach the uniform prior together, but not exceed it.
 
-    So square-root sampling with square-root weights is one whole correction in two halves; balanced sampling with
-    balanced softmax is two. A single part is never refused, however far it goes: it was asked for.
+    So square-root sampling with square-root weights is one correction in two halves; balanced sampling with
+    balanced softmax is two. A single part is never refused, however far it goes: it was requested.
     """
     active = _active(degrees)
     return len(active) > 1 and sum(degrees[part] for part in active) > _ENOUGH
