@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     outcome = leyden.train([*QUICK, f"runs={folder}"])
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
     return leyden.load(outcome.folder)
+
+
+def test_a_thread_trains_without_handlers(tmp_path: Path) -> None:
+    """Python sets signal handlers in the main thread alone."""
+    with ThreadPoolExecutor() as pool:
+        outcome = pool.submit(leyden.train, [*QUICK, f"runs={tmp_path}", "seed=2"]).result()
+    assert outcome.status == "complete"
 
 
 def test_arrays_of_images_are_predicted_one_by_one_and_together(model: Model) -> None:

@@ -20,6 +20,8 @@ from leyden.runs.run import Run
 from leyden.sweeps.plan import Estimate, Job
 from leyden.sweeps.progress import time_left
 from leyden.sweeps.sequential import next_of
+from leyden.training.build import Experiment
+from leyden.training.evaluation import TrainedEvaluation
 
 Tiny = Callable[..., list[str]]
 Said = pytest.CaptureFixture[str]
@@ -154,6 +156,31 @@ def until(true: Callable[[], bool], seconds: float = 60) -> None:
 
 
 # --- one after another ---
+
+
+@pytest.mark.parametrize("place", [(Experiment, "module"), (TrainedEvaluation, "metrics")])
+def test_sigterm_outside_of_a_training_ends_the_sweep(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, place: tuple[type, str]
+) -> None:
+    """As a job begins, or while it is evaluated: the next does not begin, and the handlers are as they were."""
+    original, calls = getattr(*place), []
+
+    def signalled(*given: object, **named: object) -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return original(*given, **named)
+
+    words = ["train", "-m", *tiny("trainer.max_epochs=1", "seed=1,2,3")]
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with monkeypatch.context() as patch:
+        patch.setattr(*place, signalled)
+        assert main(words) == 130
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    begun = ["complete"] if place[1] == "module" else ["complete", "interrupted"]
+    assert sorted(states().values()) == begun
+    assert main(words) == 0
+    assert list(states().values()) == ["complete"] * 3
 
 
 def test_a_failing_job_does_not_affect_others_and_is_tried_again(tiny: Tiny, capsys: Said) -> None:
@@ -343,6 +370,20 @@ def test_two_shells_share_a_sweep(tiny: Tiny, shell: Callable[..., subprocess.Po
             3,
         )
     assert sum(output.count("epoch 2/2") for output in outputs) == 4
+
+
+@pytest.mark.slow
+def test_sigterm_ends_a_sweep_with_its_workers(
+    tiny: Tiny, shell: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        process = shell(*tiny("trainer.max_epochs=200", "seed=1,2,3"), "--jobs=2")
+        until(lambda: len(list(Path("runs").rglob("last.ckpt"))) == 2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
+        assert list(states().values()) == ["interrupted"] * 2
+        assert not list(Path(folder).glob("leyden-worker-*"))  # each removes its log as it ends
 
 
 @pytest.mark.slow

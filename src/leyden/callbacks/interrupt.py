@@ -4,6 +4,7 @@ A second Ctrl-C stops at once.
 """
 
 import signal
+import threading
 from types import FrameType
 from typing import Any
 
@@ -33,8 +34,8 @@ class Interrupt(LastCallback):
         self._previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Install the signal handlers, after Lightning's own connector has installed its handlers."""
-        for number in STOPS:
+        """Install the signal handlers, after Lightning's own; Python allows it in the main thread alone."""
+        for number in STOPS if threading.current_thread() is threading.main_thread() else ():
             self._previous[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

@@ -18,7 +18,7 @@ from leyden.runs.run import EXIT_STATUS
 from leyden.training import slurm
 from leyden.training.job import Outcome, _catch_failures, attempt, run
 from leyden.utils.errors import UserError
-from leyden.utils.runtime import WARNINGS
+from leyden.utils.runtime import WARNINGS, sigterm_interrupts
 
 if TYPE_CHECKING:
     from leyden.sweeps.sweep import Sweep
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run Hydra's command line with a `HydraJob`; returns the exit status."""
     if slurm.is_follower():
         return follow_first_task()
-    with slurm.lead_tasks():
+    with sigterm_interrupts(), slurm.lead_tasks():
         return _main(arguments)
 
 

@@ -72,7 +72,12 @@ def _listen(pipe: Connection, requests: "queue.Queue[dict[str, Any] | None]", bu
 def _train(request: Mapping[str, Any]) -> dict[str, str]:
     from leyden.training.job import attempt
     from leyden.utils.console import console
+    from leyden.utils.runtime import sigterm_interrupts
 
     console.quiet = True
-    outcome = attempt(request["plain"], request["command"], known=request["known"])
+    with sigterm_interrupts():
+        try:
+            outcome = attempt(request["plain"], request["command"], known=request["known"])
+        except KeyboardInterrupt:  # before or after the training
+            return {"status": "interrupted", "message": ""}
     return {"status": outcome.status, "message": outcome.message}

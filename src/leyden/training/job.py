@@ -18,7 +18,7 @@ from leyden.training import slurm
 from leyden.utils.console import console
 from leyden.utils.errors import UserError, format_error
 from leyden.utils.files import cannot_write
-from leyden.utils.runtime import load_torch, prepare, preserved_handlers
+from leyden.utils.runtime import load_torch, prepare, sigterm_interrupts
 
 if TYPE_CHECKING:
     from leyden.imbalance.class_prior import Ledger
@@ -65,7 +65,7 @@ def train(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> Out
         KeyboardInterrupt: interrupted; the state was saved, the same call resumes it.
     """
     command = ["leyden", "train", *(f"--config-dir={folder}" for folder in config_dirs), *overrides]
-    with preserved_handlers():
+    with sigterm_interrupts():
         outcome = run(compose(overrides, config_dirs), command, verbose=False)
     if outcome.status == "interrupted":
         raise KeyboardInterrupt

@@ -153,13 +153,20 @@ def gc_paused() -> Iterator[None]:
 
 
 @contextmanager
-def preserved_handlers() -> Iterator[None]:
-    """Restore the handlers of `STOPS` at the end: Lightning leaves its own behind, which a caller in Python keeps."""
+def sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt, as Ctrl-C does, and restore the handlers of `STOPS` at the end.
+
+    A training replaces them until it has saved its state (`callbacks.interrupt`), and Lightning leaves its own behind.
+    In another than the main thread, where Python sets no handlers, nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = {number: signal.getsignal(number) for number in STOPS}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                if handler is not None:  # None: installed by C code
-                    signal.signal(number, handler)
+        for number, handler in before.items():
+            if handler is not None:  # None: installed by C code
+                signal.signal(number, handler)
