@@ -1,6 +1,7 @@
 """From a command to a finished run, and what the same command does again."""
 
 import json
+import math
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,34 @@ def test_no_state_is_saved_where_it_could_not_be_taken_up(tiny: Tiny, saved_step
         *range(1, 11),
         *range(11, 21),
     ]  # the 10th and 20th are the epochs' own, after the validation
+
+
+@pytest.mark.filterwarnings("ignore:You requested to overfit")
+@pytest.mark.parametrize(
+    "limits",
+    [
+        ["trainer.max_steps=11"],
+        ["trainer.limit_train_batches=4"],
+        ["trainer.limit_train_batches=0.5"],
+        ["trainer.limit_train_batches=5", "trainer.accumulate_grad_batches=2"],
+        ["trainer.overfit_batches=3"],
+    ],
+)
+def test_a_schedule_ends_where_the_training_ends(
+    tiny: Tiny, limits: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    original = Classifier.training_step
+
+    def noted(self: Any, *given: Any) -> Any:
+        rates.append(self.trainer.optimizers[0].param_groups[0]["lr"])
+        return original(self, *given)
+
+    monkeypatch.setattr(Classifier, "training_step", noted)
+    train(tiny("scheduler=cosine", "optimizer.lr=1", "monitor=epoch", *limits))
+    # the last step of n is done at (1 + cos(pi (n - 1) / n)) / 2 of the rate
+    steps = len(set(rates))
+    assert rates[-1] == pytest.approx((1 + math.cos(math.pi * (steps - 1) / steps)) / 2)
 
 
 class _Killed(BaseException):

@@ -55,7 +55,9 @@ def load(folder: Path) -> LoadedRun:
     trained, _ = apply_auto(
         config, spec
     )  # the recipe's loss, with which the losses of result.json were computed
-    module = build.module(trained, spec, 1, build.evaluator(config, task, spec))
+    module = build.module(
+        trained, spec, {"steps_per_epoch": 1, "total_steps": 1}, build.evaluator(config, task, spec)
+    )
     try:
         module.load_state_dict(transfer.weights(weights))
     except RuntimeError as error:

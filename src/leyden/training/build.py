@@ -70,8 +70,20 @@ class Experiment:
 
     @cached_property
     def steps_per_epoch(self) -> int:
-        """Optimizer steps of an epoch."""
-        return self.data.steps_per_epoch(self.config.epochs)
+        """Optimizer steps of an epoch, of which `trainer.limit_train_batches` may train a part."""
+        node = self.config.trainer
+        accumulate = int(node.get("accumulate_grad_batches") or 1)
+        batches = self.data.steps_per_epoch(self.config.epochs) * accumulate
+        limit = node.get("overfit_batches") or node.get("limit_train_batches")
+        if limit is not None:  # as Lightning reads it: a share where it is no whole number
+            batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        return -(-batches // accumulate)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the run: of all epochs, or `trainer.max_steps`. Schedules end with them."""
+        steps, most = self.steps_per_epoch * self.config.epochs, self.config.trainer.get("max_steps", -1)
+        return steps if most < 0 else min(steps, most)
 
     def with_recipe(self) -> "Experiment":
         """With the recipe of imbalance=auto in its configuration, chosen by the class counts; itself without it.
@@ -88,7 +100,8 @@ class Experiment:
 
     def module(self) -> LightningModule:
         """A module at its initial weights, drawn from the configuration's seed."""
-        return module(self.config, self.data.spec, self.steps_per_epoch, self.evaluator)
+        times = {"steps_per_epoch": self.steps_per_epoch, "total_steps": self.total_steps}
+        return module(self.config, self.data.spec, times, self.evaluator)
 
     def ledger(self, module: LightningModule) -> Ledger | None:
         """The class prior that the loss sees in every epoch; None: rows have no classes.
@@ -161,8 +174,11 @@ def evaluator(config: Config, task: Task, spec: DataSpec) -> Evaluator:
     return Evaluator(task, spec, custom)
 
 
-def module(config: Config, spec: DataSpec, steps_per_epoch: int, evaluator: Evaluator) -> LightningModule:
-    """The LightningModule with its net, at its initial weights (drawn from `config.seed`)."""
+def module(config: Config, spec: DataSpec, times: Mapping[str, int], evaluator: Evaluator) -> LightningModule:
+    """The LightningModule with its net, at its initial weights (drawn from `config.seed`).
+
+    times: `steps_per_epoch` and `total_steps`.
+    """
     seed_everything(config.seed, workers=True, verbose=False)
     facts = {**spec.facts(), "trivial_outputs": evaluator.task.trivial_outputs(spec)}
     frontend = (
@@ -177,7 +193,6 @@ def module(config: Config, spec: DataSpec, steps_per_epoch: int, evaluator: Eval
     facts |= {"epochs": config.epochs}
     loss = instantiate_with_facts("loss", config.loss, facts)
     _verify_scale(loss, maker)
-    times = {"steps_per_epoch": steps_per_epoch, "total_steps": steps_per_epoch * config.epochs}
     parts = {
         "net": net,
         "frontend": frontend,
