@@ -84,7 +84,7 @@ class Checkpoint(LastCallback):
             link(self.last_path, self.best_path)
 
     def _update_best(self, trainer: Trainer) -> bool:
-        """Whether the epoch just finished is the best so far.
+        """Whether the epoch just finished is the best so far: of equal ones that with the lower loss, else the later.
 
         Raises:
             UserError: the monitor was not logged.
@@ -100,16 +100,24 @@ class Checkpoint(LastCallback):
         value = float(found[self.monitor])
         if not math.isfinite(value):
             raise NonFinite(f"{self.monitor} is {value} after epoch {trainer.current_epoch}")
-        if self.best and self.sign * value <= self.sign * self.best["value"]:
-            return False
-        self.best = {
+        loss = float(found.get("val/loss", math.nan))  # a module of the user's own may log none
+        candidate = {
             "monitor": self.monitor,
             "value": value,
+            "loss": loss if math.isfinite(loss) else None,
             "higher_is_better": self.sign > 0,
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
         }
+        if self.best and self._rank(candidate) < self._rank(self.best):
+            return False
+        self.best = candidate
         return True
+
+    def _rank(self, best: Mapping[str, Any]) -> tuple[float, float]:
+        """What orders epochs, the best last."""
+        loss = best.get("loss")
+        return self.sign * best["value"], -math.inf if loss is None else -loss
 
     def save(self, trainer: Trainer) -> None:
         """Write last.ckpt atomically; the older one becomes previous.ckpt.

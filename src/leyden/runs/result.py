@@ -38,6 +38,7 @@ class Best(Part):
 
     monitor: str = ""
     value: float | None = None
+    loss: float | None = None
     higher_is_better: bool = True
     epoch: int = 0
     step: int = 0
