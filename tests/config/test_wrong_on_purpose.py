@@ -103,6 +103,8 @@ COMMANDS = [
     Case("train ++sede=3", ("sede", "did you mean 'seed'")),
     Case("train batchsize=4", ("batchsize", "did you mean 'batch_size'")),
     Case("train seed", ("'seed' is not of the form key=value",)),
+    Case("train -m seed=1,2 --jobs 60000", ("--jobs 60000 with threads=1: 60,000 at once", "at most")),
+    Case("train -m sweep=optuna seed=1,2 --jobs 60000", ("--jobs 60000 with threads=1: 60,000 at once",)),
     Case("train =3", ("'=3' is not of the form key=value",)),
     Case("train model.net.widths=[1,2", ("'model.net.widths=[1,2' cannot be parsed", "'[1,2'", "brackets")),
     Case("train seed=1,2", ("seed=1,2", "add -m")),
@@ -188,6 +190,9 @@ VALUES = [
         lambda: Path("weights.pt").write_text("x"),
     ),
     Case("init.freeze=[net.x*]", ("init.freeze", "'net.x*' matches no parameter", "net.head.*")),
+    Case("threads=99999999999999", ("threads=99999999999999", "less than or equal to 65536")),
+    Case("threads=60000", ("threads=60000: 60,000 at once", "at most")),
+    Case("sampling=deferred_balanced sampling.first=-1", ("sampling.first=-1", "SamplingPolicy")),
     Case("batch_size=5000", ("batch_size=5000", "batch_size=1258 or less")),
 ]
 
@@ -397,6 +402,11 @@ DATA = [
         lambda: (pictures("cat", "dog"), pictures("cow", size=(20, 14))),
     ),
     Case(IMAGES, ("batch_size=64", "batch_size=14 or less"), lambda: pictures("cat", "dog")),
+    Case(
+        f"{IMAGES} batch_size=8 monitor=val/auroc",
+        ("monitor=val/auroc is undefined", "only one class, 'cat' (n=10)", "val/loss, val/accuracy"),
+        lambda: pictures("train/cat", "train/dog", "val/cat", "test/cat", "test/dog"),
+    ),
     Case(f"{IMAGES} split=grouped", ("no groups", "split=stratified"), lambda: pictures("cat", "dog")),
     Case(
         f"{IMAGES} split=given", ("no split of its own", "split=stratified"), lambda: pictures("cat", "dog")

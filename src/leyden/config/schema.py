@@ -117,7 +117,7 @@ class Config(Node):
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     batch_size: Annotated[int, Field(ge=1)]
     monitor: str
-    threads: Annotated[int, Field(ge=1)] | None
+    threads: Annotated[int, Field(ge=1, le=65536)] | None
     checkpoint_minutes: Annotated[float, Field(gt=0)]
     checkpoint_steps: Annotated[int, Field(ge=1)] | None
     task: Task

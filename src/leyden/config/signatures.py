@@ -4,7 +4,7 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import yaml
 from annotated_types import Ge, Gt, Interval
@@ -16,6 +16,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from pydantic_core import SchemaError
 
 from leyden.utils.errors import UserError, nearest
 
@@ -87,8 +88,14 @@ def verify_type(path: str, value: Any, hint: Any) -> None:
     """
     try:
         adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-    except (PydanticSchemaGenerationError, PydanticUserError):
-        return  # not a type that a YAML value could satisfy; the constructor reports its own error
+    except (PydanticSchemaGenerationError, PydanticUserError, SchemaError):
+        # no type that a YAML value could satisfy; the constructor reports its own error, a protocol has none
+        kinds = [kind for kind in (hint, *get_args(hint)) if getattr(kind, "_is_protocol", False)]
+        if kinds and not (value is None and type(None) in get_args(hint)):
+            raise UserError(
+                f"{path}={as_typed(value)}: expected a {kinds[0].__name__}: {{_target_: package.module.Name}}"
+            ) from None
+        return
     try:
         adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:

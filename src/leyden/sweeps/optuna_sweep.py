@@ -62,6 +62,8 @@ def search(config: DictConfig, launcher: Launcher, arguments: Sequence[str]) -> 
     """
     load_optuna()
     found = Search.of(config, launcher, arguments)
+    if launcher.inner is None:
+        launcher.sweep.verify_load([config.threads])
     if not (found.folder / "study.json").exists():  # else verified when it was started
         found.verify()
     found.announce()

@@ -9,7 +9,7 @@ import shlex
 import time
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from leyden.sweeps.submitit_launcher import wait_for_each
 from leyden.sweeps.worker_pool import Pool
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
+from leyden.utils.runtime import available_cores, verify_cpu_load
 
 if TYPE_CHECKING:
     from leyden.training.job import Outcome
@@ -83,6 +84,8 @@ class Sweep:
             KeyboardInterrupt: interrupted; the state of the running jobs is saved.
         """
         jobs = self._plan(overrides, compose)
+        if inner is None:
+            self.verify_load(job.plain["threads"] for job in jobs)
         self.jobs.update({str(job.run.folder): job for job in jobs})
         todo = [job for job in jobs if not job.is_done()]
         expected = self._announce(jobs, todo, 1 if inner else self.at_once)
@@ -126,6 +129,20 @@ class Sweep:
         except KeyboardInterrupt:
             self.interrupted = True
             raise
+
+    def verify_load(self, threads: Iterable[int | None]) -> None:
+        """Refuse more jobs at once than this machine's cores can train.
+
+        Args:
+            threads: of each job; None: its share of the cores.
+
+        Raises:
+            UserError: they have more than four threads a core.
+        """
+        share = max(1, available_cores() // self.at_once)
+        most = max((of_job or share for of_job in threads), default=share)
+        if self.at_once > 1:
+            verify_cpu_load(self.at_once * most, f"--jobs {self.at_once} with threads={most}")
 
     def _plan(
         self, overrides: Sequence[Sequence[str]], compose: Callable[[Sequence[str]], Plain]

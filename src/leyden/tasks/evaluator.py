@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from leyden.data.spec import DataSpec
+from leyden.data.targets import kind_of
 from leyden.metrics import bootstrap
 from leyden.metrics.intervals import number, percentiles
 from leyden.metrics.results import Estimate
@@ -49,6 +50,15 @@ class Evaluator:
     def names(self) -> tuple[str, ...]:
         """Every metric that there is."""
         return (*self.task.metrics, *self.custom)
+
+    def undefined(self, targets: NDArray[Any]) -> list[str]:
+        """The task's metrics that no outputs can define on these targets (N, ...), N > 0."""
+        if kind_of(targets) == "classes":  # which of them are there decides, and three are as good as more
+            targets = targets[np.unique(targets, return_index=True)[1][:3]]
+        outputs = np.random.default_rng(0).normal(size=(len(targets), self.spec.num_outputs))
+        decision = self.task.neutral(self.spec)
+        found = self.task.evaluate(outputs, targets, self.spec, decision, intervals=False).values
+        return [name for name in self.task.metrics if found[name].value is None]
 
     def values(self, outputs: ArrayLike, targets: ArrayLike) -> dict[str, float]:
         """The defined values by name, without decision and intervals: of a validation epoch."""

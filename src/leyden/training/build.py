@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,15 +11,17 @@ from typing import Any
 import torch
 import yaml
 from lightning.pytorch import LightningModule, seed_everything
+from numpy.typing import NDArray
 from torch import nn
 
 from leyden.config.compose import conf_dir
 from leyden.config.instantiate import instantiate_with_facts
 from leyden.config.schema import Config
 from leyden.config.signatures import parameters_of
-from leyden.config.validate import EPOCH, import_target
+from leyden.config.validate import EPOCH, import_target, is_ours
 from leyden.data.datamodule import DataModule, reading_options
 from leyden.data.spec import DataSpec
+from leyden.data.targets import kind_of
 from leyden.data.tokenizers import Tokenizer
 from leyden.health.settings import DiagnosticsSettings
 from leyden.imbalance.auto import Recipe, apply_auto
@@ -103,6 +105,25 @@ class Experiment:
         times = {"steps_per_epoch": self.steps_per_epoch, "total_steps": self.total_steps}
         return module(self.config, self.data.spec, times, self.evaluator)
 
+    def verify_monitor(self) -> None:
+        """Refuse a monitored metric that the validation targets leave undefined; a user's own module may log any.
+
+        Raises:
+            UserError: with the reason.
+        """
+        config, data = self.config, self.data
+        own = (config.model.module["_target_"], config.task.target["_target_"])
+        if config.monitor == EPOCH or not all(map(is_ours, own)):
+            return
+        targets = data.table.index.targets[data.splits.val]
+        undefined = self.evaluator.undefined(targets) if len(targets) else [*self.evaluator.names, "loss"]
+        if config.monitor.removeprefix("val/") in undefined:
+            known = [f"val/{n}" for n in names_of(self.task, config.metrics) if n not in undefined]
+            raise UserError(
+                f"monitor={config.monitor} is undefined: {_narrow(targets, data.spec.target_names)}; choose another "
+                f"({', '.join([*known, EPOCH])}), or another split"
+            )
+
     def ledger(self, module: LightningModule) -> Ledger | None:
         """The class prior that the loss sees in every epoch; None: rows have no classes.
 
@@ -110,6 +131,17 @@ class Experiment:
             UserError: sampling and loss both correct it, and `allow_stacking` is not set.
         """
         return ledger(self.config, self.data, module) if self.task.has_class_prior else None
+
+
+def _narrow(targets: NDArray[Any], names: Sequence[str]) -> str:
+    """Why metrics of validation targets (N, ...) are undefined."""
+    if not len(targets):
+        return "the split has no validation samples"
+    kind = kind_of(targets)
+    if kind == "classes":
+        return f"the validation split has only one class, {names[int(targets[0])]!r} (n={len(targets):,})"
+    varying = {"labels": "each label is on all samples or on none", "values": "the values are constant"}
+    return f"in the validation split (n={len(targets):,}) {varying[kind]}"
 
 
 def experiment(config: Config, tokenizer: Tokenizer | None = None) -> Experiment:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from leyden.config.compose import no_hydra_job
 from leyden.training import slurm
-from leyden.utils.runtime import module_path
+from leyden.utils.runtime import available_cores, module_path, verify_cpu_load
 
 _NAMES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # that Lightning sets
 _GIVEN = {name: os.environ[name] for name in _NAMES if name in os.environ}
@@ -84,10 +84,16 @@ def _end_others() -> None:
 
 
 def threads_of_a_rank(threads: int | None, trainer: dict[str, object]) -> int | None:
-    """The CPU threads of one rank: those given, else this machine's cores divided among the CPU ranks."""
-    from leyden.utils.runtime import available_cores
+    """The CPU threads of one rank: those given, else this machine's cores divided among the CPU ranks.
 
+    Raises:
+        UserError: all ranks together have more than four threads a core.
+    """
     devices = trainer.get("devices")
-    if threads is None and trainer.get("accelerator") == "cpu" and isinstance(devices, int):
-        return max(1, available_cores() // devices)
+    ranks = devices if trainer.get("accelerator") == "cpu" and isinstance(devices, int) else 1
+    if threads is None and ranks > 1:
+        threads = max(1, available_cores() // ranks)
+    if threads is not None:
+        each = f"threads={threads}"
+        verify_cpu_load(ranks * threads, f"trainer.devices={ranks} with {each}" if ranks > 1 else each)
     return threads

@@ -123,6 +123,7 @@ def run(
     slurm.verify(config.trainer)
     verify_trainer(config)
     made = made.with_recipe()
+    made.verify_monitor()
     module = made.module()
     ledger = made.ledger(module)
     _print_notes(made, ledger)

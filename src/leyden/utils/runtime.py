@@ -1,12 +1,14 @@
 """Process setup before the first tensor: allocator, threads, and Lightning's log level and warnings."""
 
 import ctypes
+import functools
 import gc
 import importlib
 import logging
 import multiprocessing
 import os
 import platform
+import re
 import signal
 import sys
 import tempfile
@@ -18,7 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
-from leyden.utils.errors import UserError
+from leyden.utils.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
@@ -31,6 +33,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 # Between two parallel regions GNU OpenMP's threads busy-wait, by default without limit: if another process needs
 # the core, a step of a small net then takes ten times as long. This spin count is a few microseconds.
 _SPINS = "2000"
+
+_MOST_PER_CORE = 4  # CPU threads or processes: with more, a mistyped number makes the machine unusable
 
 # Slurm (sbatch --signal) and submitit (USR2) send these before a job's time limit; unhandled, they kill the process.
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
@@ -48,12 +52,24 @@ _IGNORED_WARNINGS = (
 
 
 def load_torch() -> None:
-    """Tune the process and import torch and Lightning; call it before anything else imports them."""
+    """Tune the process and import torch and Lightning; call it before anything else imports them.
+
+    Raises:
+        UserError: they need more memory than there is.
+    """
     _tune_process()
     if "lightning" in sys.modules:
         return
     with gc_paused():  # the import creates a million objects; collecting among them takes a fifth of its time
-        importlib.import_module("lightning.pytorch")
+        try:
+            importlib.import_module("lightning.pytorch")
+        except (ImportError, MemoryError, OSError) as error:
+            if isinstance(error, ImportError) and not re.search("memory|map segment", str(error)):
+                raise
+            raise UserError(
+                f"torch cannot be loaded, there is too little memory ({first_line(error)}): raise the limit of this "
+                "process (`ulimit -v` shows it; 4 GB suffice), or use a larger machine"
+            ) from error
         gc.freeze()  # these objects live as long as the process
 
 
@@ -89,6 +105,31 @@ def fork_server(modules: Sequence[str]) -> "ForkServerContext":
 def available_cores() -> int:
     """Return the number of CPU cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def verify_cpu_load(processes: int, what: str) -> None:
+    """Refuse more CPU threads or processes at once than four per core; print a remark above one.
+
+    Args:
+        processes: threads or processes that compute at the same time.
+        what: the overrides that ask for them: "--jobs 8 with threads=4".
+
+    Raises:
+        UserError: so many that they would mostly wait for each other.
+    """
+    cores = available_cores()
+    if processes <= cores:
+        return
+    here = f"{cores:,} CPU core{'s' if cores > 1 else ''}"
+    if processes > _MOST_PER_CORE * cores:
+        raise UserError(
+            f"{what}: {processes:,} at once, and this process has {here}; choose {cores}, or at most "
+            f"{_MOST_PER_CORE * cores}"
+        )
+    from leyden.utils.console import errors  # imports rich
+
+    errors.print(f"{what}: {processes:,} at once on {here} wait for each other; fewer may be faster")
 
 
 def module_path() -> str:
