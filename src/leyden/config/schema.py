@@ -46,7 +46,8 @@ class Data(Node):
         name: of the data set, as in data=NAME.
         source: the data source.
         tokenizer: of texts; None for images and audio.
-        deduplicate: whether to keep only one of identical inputs (texts: equal up to case, spaces and punctuation).
+        deduplicate: whether to keep only one of identical inputs with the same target (texts: equal up to case, spaces
+            and Unicode form).
         on_bad: what to do with a file that cannot be read: `stop` with an error or `skip` it.
         limit_gb: size of the decoded inputs in GB above which `workers` processes decode them on the fly; below it
             they are cached as memory-mapped arrays.

@@ -107,7 +107,7 @@ class DataModule(LightningDataModule):
 
     @cached_property
     def kept_rows(self) -> np.ndarray:
-        """int64 rows that are no copy of another row."""
+        """int64 rows that are no copy of another row with the same target."""
         if not self.reading.deduplicate:
             return np.arange(len(self.table))
         if isinstance(self.table.inputs, FileColumn):
@@ -292,12 +292,10 @@ class DataModule(LightningDataModule):
 
 
 def _keys(table: Table, modality: Modality) -> list[bytes]:
-    """What makes two inputs identical."""
-    inputs = table.inputs
-    if isinstance(inputs, Ragged):
-        return [modality.key(inputs.row(row)) for row in range(len(inputs))]
-    assert isinstance(inputs, Dense)
-    return [modality.key(values) for values in inputs.values]
+    """What makes two rows identical: input and target. Copies with other targets all stay, and are a finding."""
+    inputs, targets = table.inputs, table.index.targets
+    assert not isinstance(inputs, FileColumn)
+    return [modality.key(inputs.row(row)) + targets[row].tobytes() for row in range(len(inputs))]
 
 
 def reading_options(options: Any) -> ReadingOptions:

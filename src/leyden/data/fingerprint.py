@@ -19,9 +19,9 @@ from leyden.utils.files import write_json
 from leyden.utils.parallel import parallel_map
 from leyden.utils.text import indented_lines
 
-DECODING = (
-    1  # raise when the values decoded from the same bytes and arguments change: old columns are then redone
-)
+# Raise when the values decoded from the same bytes and arguments change, or which of them are the same: old columns are
+# then redone, and runs on them are other runs.
+DECODING = 2
 SETTLED = 2.0  # seconds; a file changed later than this may change again within its clock's resolution
 
 

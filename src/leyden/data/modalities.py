@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from leyden.data.decode import BadInput, decode_audio, decode_image, decode_text
 from leyden.data.spec import DataSpec
-from leyden.data.text_keys import bare_words
+from leyden.data.text_keys import normal_form
 from leyden.utils.errors import UserError
 from leyden.utils.text import indented_lines
 
@@ -192,8 +192,8 @@ class Text(Modality):
     is_text: ClassVar[bool] = True
 
     def key(self, values: Values) -> bytes:
-        """The same words in the same order, whatever case, spaces and punctuation."""
-        return bare_words(bytes(values).decode()).encode()
+        """The same text, whatever case, spaces and Unicode form."""
+        return normal_form(bytes(values).decode()).encode()
 
     def facts(self, shape: tuple[int, ...]) -> dict[str, Any]:
         """None."""

@@ -190,9 +190,9 @@ class KFold:
 
 
 def deduplicate(keys: Sequence[bytes] | NDArray[Any], given: Codes | None) -> tuple[Rows, int]:
-    """The rows (sorted) that keep one copy of each input, and how many were removed.
+    """The rows (sorted) that keep one copy of each row, and how many were removed.
 
-    keys: one per row, equal for identical inputs: bytes, or an array (N,) of hashes. With a given split the
+    keys: one per row, equal for identical rows: bytes, or an array (N,) of hashes. With a given split the
     copy in test is kept, then that in val, then that in train; among equals the first.
     """
     rank = np.zeros(len(keys), np.int8) if given is None else TEST - given

@@ -79,10 +79,13 @@ def test_duplicates_across_the_split(modality: str, copies: int, level: str | No
         assert "split_leak" not in levels(find_problems(cleaned)) | levels(quick_checks(cleaned))
 
 
-def test_texts_are_compared_by_their_words(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("more", "same"), [("  ", True), ("!!", False)])
+def test_texts_are_compared_in_their_normal_form(more: str, same: bool, tmp_path: Path) -> None:
     inputs = texts()
-    inputs[240] = np.frombuffer(bytes(inputs[0]).upper() + b" !!", dtype=np.uint8)
-    assert "split_leak" in levels(find_problems(layer("text", inputs, LABELS, PART, tmp_path)))
+    inputs[240] = np.frombuffer(bytes(inputs[0]).upper() + more.encode(), dtype=np.uint8)
+    found = levels(find_problems(layer("text", inputs, LABELS, PART, tmp_path)))
+    assert ("split_leak" in found) == same
+    assert ("near_duplicates" in found) == (not same)
 
 
 @pytest.mark.parametrize("modality", MAKE)
@@ -93,8 +96,12 @@ def test_labels_of_identical_inputs(modality: str, tmp_path: Path) -> None:
     finding = one(find_problems(data), "label_conflict")
     assert (finding.level, finding.evidence["names"]) == ("warning", ["row 0 (class 0)", "row 1 (class 1)"])
     assert levels(quick_checks(data)) == {"label_conflict": "warning"}
-    removed = layer(modality, inputs, LABELS, PART, tmp_path, deduplicate=True)
-    assert "label_conflict" in levels(find_problems(removed))  # includes removed duplicates
+    inputs[240] = inputs[0]  # in validation, with the label of row 0
+    kept = layer(modality, inputs, LABELS, PART, tmp_path, deduplicate=True)
+    assert {1, 240} <= set(kept.kept_rows.tolist())  # with different labels: never dropped
+    assert 0 not in kept.kept_rows
+    for found in (find_problems(kept), quick_checks(kept)):
+        assert levels(found) == {"label_conflict": "warning"}
 
 
 def test_duplicates_within_train_are_reported(tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def run_checks(data: DataModule, stops: bool = False) -> Iterator[CheckResult]:
     # constant inputs are equal, but do not count as duplicates
     rows = np.setdiff1d(rows, checks.stats.rows[checks.stats.constant])
     keys = duplicates.digests(data, rows)
-    is_used = split_codes(data)[rows] >= 0
+    # of inputs that data.deduplicate leaves, identical ones have different targets: a conflict, not leakage
+    is_used = (split_codes(data)[rows] >= 0) & (not data.reading.deduplicate)
     leakage, _, within = duplicates.duplicates(data, rows[is_used], keys[is_used])
     conflict = duplicates.duplicates(data, rows, keys)[1]  # includes duplicates that data.deduplicate removes
     yield from input_checks.check_inputs(checks, stops)
@@ -64,7 +65,7 @@ def quick_checks(data: DataModule) -> list[Finding]:
         *split_checks.groups(data).findings,
     ]
     checks = checks_of(data)
-    if not data.reading.deduplicate and _is_small(checks):
+    if _is_small(checks):
         rows = np.concatenate(data.splits)
         keys = duplicates.quick_digests(data, rows)
         constant_inputs = checks.constant_rows(rows[duplicates.occurs_twice(keys)])
@@ -73,7 +74,7 @@ def quick_checks(data: DataModule) -> list[Finding]:
             is_varied = ~np.isin(rows, constant_inputs)
             rows, keys = rows[is_varied], keys[is_varied]
         leakage, conflict, _ = duplicates.duplicates(data, rows, keys)
-        findings += [*leakage.findings, *conflict.findings]
+        findings += [*(() if data.reading.deduplicate else leakage.findings), *conflict.findings]
     return [finding for finding in findings if finding.level != "info"]
 
 

@@ -1,6 +1,6 @@
 """Exact duplicates: across the split (leakage), with conflicting targets, and within train.
 
-Inputs are compared by the key of their modality, as `data.deduplicate` does: images by pixels, texts by words.
+Inputs are compared by the key of their modality, as `data.deduplicate` does: images by pixels, texts by normal form.
 """
 
 import hashlib
