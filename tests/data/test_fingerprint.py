@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,12 @@ def make(root: Path, contents: dict[str, bytes], age: float = 100.0) -> list[Pat
         os.utime(path, (time.time() - age,) * 2)
         paths.append(path)
     return paths
+
+
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files may be remembered at once: no program can give one an older time of change."""
+    monkeypatch.setattr(fingerprints, "SETTLED", -10.0)
 
 
 @pytest.fixture
@@ -54,8 +61,31 @@ def test_changed_file_is_read_again(tmp_path: Path, reads: list[str], change: st
     assert second["y"] == first["y"]
 
 
-def test_just_written_files_are_not_remembered(tmp_path: Path, reads: list[str]) -> None:
-    paths = make(tmp_path / "d", {"x": b"1"}, age=0.0)
+def replaced(path: Path, content: bytes) -> None:
+    other = path.with_name("other")
+    other.write_bytes(content)
+    other.replace(path)
+
+
+@pytest.mark.parametrize("write", [Path.write_bytes, replaced])
+def test_a_change_that_keeps_size_and_time_is_noticed(
+    tmp_path: Path, reads: list[str], write: Callable[[Path, bytes], object]
+) -> None:
+    root, cache = tmp_path / "d", tmp_path / "cache"
+    (path,) = make(root, {"x": b"old"})
+    first, before = digest_files([path], root, cache), path.stat()
+    write(path, b"new")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert digest_files([path], root, cache) != first
+    assert len(reads) == 2
+
+
+def test_just_written_files_are_not_remembered(
+    tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fingerprints, "SETTLED", 2.0)
+    paths = make(tmp_path / "d", {"x": b"1"})
     for _ in range(2):
         digest_files(paths, tmp_path / "d", tmp_path / "cache")
     assert len(reads) == 2  # it could change once more within its clock's resolution

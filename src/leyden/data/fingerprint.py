@@ -1,8 +1,8 @@
 """Content digests of files and the fingerprint of a data set.
 
-A file is read once: its digest is kept under (absolute path, size, mtime in ns), so a second start asks
-only for each file's status. Digests are keyed by path relative to the root: the same data elsewhere has the
-same fingerprint.
+A file is read once: its digest is kept under (absolute path, size, mtime, ctime, inode), so a second start asks
+only for each file's status. A program can set the size and mtime that it likes (cp -p, rsync -t), but not the time of the
+change itself. Digests are keyed by path relative to the root: the same data elsewhere has the same fingerprint.
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from leyden.utils.text import indented_lines
 # then redone, and runs on them are other runs.
 DECODING = 2
 SETTLED = 2.0  # seconds; a file changed later than this may change again within its clock's resolution
+_ENTRY = 5  # what is remembered of a file: the four numbers of its mark, and the digest
 
 
 def fingerprint(source: object, arguments: Mapping[str, Any], digests: Mapping[str, str]) -> str:
@@ -40,7 +41,7 @@ def digest_files(paths: Iterable[Path | str], root: Path, cache: Path) -> dict[s
     prefix = os.path.join(root, "")  # noqa: PTH118
     files = {_relative(file, prefix): file for file in (os.fspath(path) for path in paths)}
     marks = {name: _mark(file) for name, file in files.items()}
-    missing = [name for name, (size, _) in marks.items() if size < 0]
+    missing = [name for name, mark in marks.items() if not mark]
     if missing:
         raise UserError(f"{len(missing)} file(s) are missing in {root}:{indented_lines(missing)}")
     memory = cache / "digests" / f"{_digest(os.fsencode(root.resolve()))}.json"
@@ -50,7 +51,7 @@ def digest_files(paths: Iterable[Path | str], root: Path, cache: Path) -> dict[s
     found.update(
         zip(fresh, parallel_map(_digest_file, [files[name] for name in fresh], "reading"), strict=True)
     )
-    settled = [name for name in fresh if marks[name][1] < (begun - SETTLED) * 1e9]
+    settled = [name for name in fresh if max(marks[name][1:3]) < (begun - SETTLED) * 1e9]
     if settled:
         memory.parent.mkdir(parents=True, exist_ok=True)
         content = {**known, **{name: [*marks[name], found[name]] for name in settled}}
@@ -65,12 +66,12 @@ def _relative(file: str, prefix: str) -> str:
 
 
 def _mark(file: str) -> list[int]:
-    """[size, mtime in ns]; size -1 where there is no such file."""
+    """[size, mtime in ns, ctime in ns, inode]; empty where there is no such file."""
     try:
         status = os.stat(file)  # noqa: PTH116
     except (FileNotFoundError, NotADirectoryError):
-        return [-1, -1]
-    return [status.st_size, status.st_mtime_ns]
+        return []
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def _remembered(memory: Path) -> dict[str, list[Any]]:
@@ -81,7 +82,7 @@ def _remembered(memory: Path) -> dict[str, list[Any]]:
         return {}
     if not isinstance(known, dict):
         return {}
-    return {name: entry for name, entry in known.items() if isinstance(entry, list) and len(entry) == 3}
+    return {name: entry for name, entry in known.items() if isinstance(entry, list) and len(entry) == _ENTRY}
 
 
 def _digest(content: bytes) -> str:
