@@ -14,6 +14,7 @@ import pytest
 from leyden import __version__
 from leyden.cli.main import COMMANDS, main
 from leyden.modules.classification import Classifier
+from run_folders import write
 
 Tiny = Callable[..., list[str]]
 
@@ -49,9 +50,9 @@ print(seen.get("torch"), gc.isenabled(), gc.get_freeze_count() > 100_000)
     [
         ["train", "trainer.no_such_argument=1"],
         ["train", "-m", "trainer.no_such_argument=1", "seed=1,2"],
-        ["evaluate", "nowhere"],
-        ["predict", "nowhere", "a.png"],
-        ["replay", "nowhere"],
+        ["evaluate", "last"],
+        ["predict", "last", "a.png"],
+        ["replay", "last"],
         ["data"],
         ["check", "data"],
         ["check", "model", "model=no_such_model"],
@@ -62,6 +63,7 @@ print(seen.get("torch"), gc.isenabled(), gc.get_freeze_count() > 100_000)
 )
 def test_the_process_is_tuned_before_torch_is_imported(words: list[str], tmp_path: Path) -> None:
     """OpenMP reads its variables once, at the import; the garbage collector is off for its time, and on again."""
+    write(tmp_path / "runs")
     done = subprocess.run(
         [sys.executable, "-c", FIRST, *words], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -94,8 +96,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "data=image_folder"], "data.source.root must be given"),
         (["train", "data=sms_spam"], "is text, but model=cnn is for image"),
         (["list", "modle"], "did you mean 'model'"),
-        (["evaluate", "nowhere"], "not the folder of a run"),
-        (["predict", "nowhere", "a.png"], "not the folder of a run"),
+        (["evaluate", "nowhere"], "nowhere: there is no folder runs"),
+        (["predict", "nowhere", "a.png"], "nowhere: there is no folder runs"),
     ],
 )
 def test_a_mistake_is_one_message_and_status_2(

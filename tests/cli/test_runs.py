@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+import leyden
 from leyden.cli import main
 from leyden.reporting.terminal.run_page import size
 from leyden.runs.lookup import find_run
 from leyden.runs.run import Run
 from leyden.utils.console import console
+from leyden.utils.errors import UserError
 from run_folders import write
 
 HOLD = (
@@ -116,7 +118,7 @@ def test_a_damaged_run_is_listed_with_its_problem(root: Path, capsys: pytest.Cap
         (["show", "zz"], "no run with this name or fingerprint under runs"),
         (["show", "digits-cnn-sed1"], "did you mean 'digits-cnn-seed"),
         (["show", "digits-cnn"], "2 runs match"),
-        (["show", "636e", "--runs", "elsewhere"], "there is no such folder"),
+        (["show", "636e", "--runs", "elsewhere"], "there is no folder elsewhere"),
         (["diff", "digits-mlp"], "required: B"),
         (["rm"], "required: RUN"),
         (["rm", "runs"], "is a folder of runs, not a run"),
@@ -134,7 +136,7 @@ def test_invalid_arguments(
     monkeypatch.setattr("sys.stdin", io.StringIO())
     message = output_of(capsys, *words, status=2)
     assert expected in message
-    assert message.count("\n") == 1
+    assert len([line for line in message.splitlines() if not line.startswith("  ")]) == 1
     assert len(list((root / "default").iterdir())) == 6
 
 
@@ -173,6 +175,44 @@ def test_a_run_by_folder_glob_fingerprint_and_prefix(root: Path) -> None:
         f"default/{folder.name}",
     ):
         assert find_run(word, short).folder.resolve() == folder, word
+
+
+def test_last_is_the_run_that_was_started_last(root: Path) -> None:
+    newest = find_run("last", root)
+    assert newest.name.startswith("digits-cnn-seed1-")
+    newest.folder.rename(newest.folder.with_name("last-one"))
+    write(root, model="cnn", seed=9, started="2026-05-01T12:00:00+0000").rename(root / "default" / "last")
+    assert find_run("last-", root).name == "last-one"
+    assert find_run("last", root).name == "last", "a name that is typed in full comes first"
+
+
+def test_every_verb_finds_a_run_by_the_same_words(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each hands the folder of the run on; what it does with the run is tested elsewhere."""
+    newest, elsewhere = find_run("last", root).folder, str(root.rename(root.with_name("elsewhere")))
+    seen: list[Path] = []
+
+    def noted(folder: Path, *_: object, **__: object) -> None:
+        seen.append(Path(folder))
+        raise UserError("seen")
+
+    for name in ("cli.evaluate.evaluate", "cli.predict.predict", "inference.load.config_of"):
+        monkeypatch.setattr(f"leyden.{name}", noted)
+    monkeypatch.setattr("leyden.inference.model.load", noted)
+    for verb, *more in (["evaluate"], ["predict", "a.png"], ["replay"]):
+        assert main.main([verb, "last", *more, "--runs", elsewhere]) == 2
+    with pytest.raises(UserError, match="seen"):
+        leyden.load("last", runs=elsewhere)
+    assert seen == [Path(elsewhere, *newest.parts[-2:])] * 4
+    assert main.main(["doctor", newest.name.rpartition("-")[2], "--runs", elsewhere]) == 0
+    report = leyden.report(["last", "digits-mlp"], runs=elsewhere)
+    assert [next(iter(row.group.all_runs())).keys["model.name"] for row in report.rows] == ["cnn", "mlp"]
+    assert [run.name for run in leyden.runs("elsewhere/*/*mlp*")] == [find_run("*mlp*", Path(elsewhere)).name]
+
+
+def test_a_list_of_runs_by_words(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert listed_runs(capsys, "last", "digits-mlp", "last") == ["cnn1", "mlp1"]
+    assert listed_runs(capsys, "digits-cnn", "seed=2", "--runs", str(root)) == ["cnn2"]
+    assert "neither a command nor a run; did you mean 'show'" in output_of(capsys, "shwo", status=2)
 
 
 def test_an_exact_name_takes_precedence_over_a_prefix(tmp_path: Path) -> None:

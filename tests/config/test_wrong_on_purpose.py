@@ -77,7 +77,7 @@ COMMANDS = [
     Case("predict somewhere a.png --top 0", ("--top 0", "at least 1")),
     Case("predict somewhere a.png --tpo 3", ("--tpo", "did you mean '--top'")),
     Case("predict somewhere a.png --format xml", ("--format", "'xml'", "'json'")),
-    Case("evaluate", ("required: run", "leyden evaluate --help")),
+    Case("evaluate", ("required: RUN", "leyden evaluate --help")),
     Case("train --multi-run seed=1,2", ("--multi-run", "did you mean '--multirun'")),
     Case(
         "train --config-dir mine",
@@ -495,9 +495,13 @@ def test_a_damaged_run(
 @RUN_COMMANDS
 def test_no_run(command: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = ["a.png"] if command == "predict" else []
-    expected = ("is not the folder of a run", f"did you mean '{run}'")
-    assert_error([command, f"{run}x", *files], expected, capsys)
-    assert_error([command, "runs", *files], ("runs is not the folder of a run", "config.yaml"), capsys)
+    expected = ("no run with this name or fingerprint under runs", "did you mean")
+    assert_error([command, f"{run}x", *files], (*expected, f"'{run}'"), capsys)
+    assert_error([command, f"{run.name[:-1]}x", *files], (*expected, f"'{run.name}'"), capsys)
+    assert_error([command, "", *files], ("an empty text means no run",), capsys)
+    shutil.copytree(run, run.with_name("other-abc"))
+    assert_error([command, "runs", *files], ("2 runs match, expected one:\n  ", f"  {run}\n"), capsys)
+    shutil.rmtree(run.with_name("other-abc"))
     shutil.rmtree(run / "checkpoints")
     (run / "result.json").unlink()
     assert_error([command, str(run), *files], ("no best checkpoint yet", "leyden train"), capsys)

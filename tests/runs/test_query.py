@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leyden.runs.query import Term, folder_and_terms, is_term, matching, version_changes
+from leyden.runs.query import Term, is_term, matching, version_changes, words_and_terms
 from leyden.runs.records import Record, find
 from leyden.utils.errors import UserError
 from run_folders import config, write
@@ -103,16 +103,14 @@ def test_a_key_that_only_some_runs_have_is_valid(tmp_path: Path) -> None:
         matching(records, ["extra=1"])
 
 
-def test_folder_and_terms_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_and_terms_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a=b").mkdir()
-    assert folder_and_terms(["seed=1", "there", "x<2"]) == (Path("there"), ["seed=1", "x<2"])
-    assert folder_and_terms(["a=b"]) == (Path("a=b"), [])
-    assert folder_and_terms([]) == (Path("runs"), [])
+    assert words_and_terms(["seed=1", "there", "x<2", "last"]) == (["there", "last"], ["seed=1", "x<2"])
+    assert words_and_terms(["a=b"]) == (["a=b"], [])
+    assert words_and_terms([]) == ([], [])
     assert is_term("optimizer.lr<=1e-3")
     assert not is_term("runs/a")
-    with pytest.raises(UserError, match="one folder"):
-        folder_and_terms(["one", "two"])
 
 
 def test_what_is_stale(records: list[Record]) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from leyden.config.overrides import format_parser_error
+from leyden.runs.lookup import RUNS
 from leyden.utils.errors import UserError
 
+RUN = "a run's folder, a glob, its fingerprint, its folder's name, a prefix of one of these, or last"
 PICTURES = (".png", ".svg", ".pdf")
 
 
@@ -35,6 +37,19 @@ def config_parser(prog: str, description: str, *, json: str = "", picture: str =
         formats = f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]}"
         parser.add_argument("--picture", type=Path, help=f"plot {picture} to this file ({formats})")
     return parser
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a command that reads one run, `run` and `runs`: what `find_run` takes."""
+    parser.add_argument("run", metavar="RUN", help=RUN)
+    add_runs_folder(parser)
+
+
+def add_runs_folder(parser: argparse.ArgumentParser) -> None:
+    """Add the flag --runs, the folder in which runs are looked up."""
+    parser.add_argument(
+        "--runs", type=Path, default=RUNS, metavar="FOLDER", help=f"folder of the runs (default: {RUNS})"
+    )
 
 
 def train_command(given: argparse.Namespace) -> list[str]:

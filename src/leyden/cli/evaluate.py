@@ -7,17 +7,17 @@ leyden evaluate RUN --decision macro_f1          # thresholds for another criter
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
-from leyden.cli.arguments import Arguments
+from leyden.cli.arguments import Arguments, add_run
 from leyden.inference.evaluate import evaluate
+from leyden.runs.lookup import find_run
 from leyden.utils.console import console
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the tables, or the metrics as JSON."""
     parser = Arguments(prog="leyden evaluate", description="Evaluate a finished run.")
-    parser.add_argument("run", type=Path, help="the run's folder")
+    add_run(parser)
     parser.add_argument(
         "overrides", nargs="*", default=[], help="key=value of the stored configuration: data.source.root=..."
     )
@@ -32,11 +32,12 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
     given = parser.parse_intermixed_args(arguments)
-    found = evaluate(given.run, given.overrides, tuple(given.split or ("val", "test")), given.decision)
+    folder = find_run(given.run, given.runs).folder
+    found = evaluate(folder, given.overrides, tuple(given.split or ("val", "test")), given.decision)
     if given.json:
         print(json.dumps(found, indent=1))
         return 0
     from leyden.reporting.terminal.run_result import result_table
 
-    console.print(result_table({"status": "complete", "metrics": found, "folder": str(given.run)}))
+    console.print(result_table({"status": "complete", "metrics": found, "folder": str(folder)}))
     return 0

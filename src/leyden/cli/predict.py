@@ -9,10 +9,10 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from leyden.cli.arguments import Arguments
+from leyden.cli.arguments import Arguments, add_run
 from leyden.inference.predictor import Prediction, predict
+from leyden.runs.lookup import find_run
 from leyden.tasks.base import Task
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
@@ -21,7 +21,7 @@ from leyden.utils.errors import UserError
 def main(arguments: Sequence[str]) -> int:
     """Print predictions as a table, CSV or JSON."""
     parser = Arguments(prog="leyden predict", description="Predict files with a finished run.")
-    parser.add_argument("run", type=Path, help="the run's folder")
+    add_run(parser)
     parser.add_argument(
         "files", nargs="+", help="images, text files (one text per line; - is standard input) or audio files"
     )
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     if given.top < 1:
         raise UserError(f"--top {given.top}: must be at least 1")
-    task, predictions = predict(given.run, given.files, given.top)
+    task, predictions = predict(find_run(given.run, given.runs).folder, given.files, given.top)
     _PRINT[given.format](predictions, task)
     return 0
 

@@ -7,14 +7,15 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from leyden.cli.arguments import Arguments
+from leyden.cli.arguments import Arguments, add_run
+from leyden.runs.lookup import find_run
 from leyden.utils.console import console
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the finding."""
     parser = Arguments(prog="leyden replay", description="Repeat the non-finite step of a run.")
-    parser.add_argument("run", type=Path, help="the run's folder")
+    add_run(parser)
     given = parser.parse_args(arguments)
     from leyden.utils.runtime import load_torch, prepare
 
@@ -27,14 +28,15 @@ def main(arguments: Sequence[str]) -> int:
     from leyden.training import build
     from leyden.training.trainer import evaluation_trainer
 
-    config = config_of(given.run)
-    step_snapshot.read(given.run)
+    folder = find_run(given.run, given.runs).folder
+    config = config_of(folder)
+    step_snapshot.read(folder)
     prepare(config.threads)
     made = build.experiment(config)
     module = made.module()
     with tempfile.TemporaryDirectory() as scratch:
         trainer = evaluation_trainer(config, Path(scratch))
-        finding = diagnose(given.run, config, module, trainer, made.data)
-    for line in findings_lines([finding.to_dict()], Run(given.run).command()):
+        finding = diagnose(folder, config, module, trainer, made.data)
+    for line in findings_lines([finding.to_dict()], Run(folder).command()):
         console.print(line, soft_wrap=True)
     return 0

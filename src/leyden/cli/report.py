@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leyden.cli.arguments import Arguments
-from leyden.runs.query import is_term
+from leyden.cli.arguments import Arguments, add_runs_folder
+from leyden.runs.query import is_term, words_and_terms
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 from leyden.utils.files import write_text
@@ -44,10 +44,8 @@ def _compare(given: Namespace) -> dict[Path, str]:
     from leyden.reporting.comparison.compare import compare
 
     targets = _targets(given)
-    terms = [word for word in given.selection if is_term(word)]
-    report = compare(
-        _folders(given.selection), terms, metric=given.metric, baseline=given.baseline, by=given.by
-    )
+    words, terms = words_and_terms(given.selection)
+    report = compare(words, terms, runs=given.runs, metric=given.metric, baseline=given.baseline, by=given.by)
     files = {path: content(report) for path, content in targets.items()}
     console.print(terminal.report(report))
     return files
@@ -60,9 +58,10 @@ def _parser() -> Arguments:
     parser.add_argument(
         "selection",
         nargs="*",
-        metavar="FOLDER|KEY=VALUE",
-        help="folders of runs (default: runs), and terms that select runs: model=cnn,mlp 'optimizer.lr<0.1'",
+        metavar="RUN|KEY=VALUE",
+        help="runs or folders of runs (default: --runs), and terms that select runs: model=cnn,mlp 'optimizer.lr<0.1'",
     )
+    add_runs_folder(parser)
     parser.add_argument("--metric", metavar="SPLIT/NAME", help="metric to compare (default: test/accuracy)")
     parser.add_argument(
         "--baseline", nargs="+", default=[], metavar="KEY=VALUE", help="test all others against this group"
@@ -104,7 +103,7 @@ def _targets(given: Namespace) -> "dict[Path, Callable[[Report], str]]":
         (given.markdown, export.markdown),
         (given.csv, export.table),
         (given.csv_runs, runs_csv.runs),
-        (given.html, lambda report: page(report, given.html.absolute().parent, _studies(given.selection))),
+        (given.html, lambda report: page(report, given.html.absolute().parent, _studies(given))),
     ]
     found: dict[Path, Callable[[Report], str]] = {}
     for path, content in wanted:
@@ -119,14 +118,10 @@ def _targets(given: Namespace) -> "dict[Path, Callable[[Report], str]]":
     return found
 
 
-def _studies(selection: Sequence[str]) -> "list[Section]":
+def _studies(given: Namespace) -> "list[Section]":
     """Return the sections of the searches in the folders."""
     from leyden.reporting.comparison.html_plots import Section
     from leyden.reporting.search import sections  # imports matplotlib, which takes a second
 
-    folders = _folders(selection)
+    folders = map(Path, words_and_terms(given.selection)[0] or [given.runs])
     return [Section(title, content) for folder in folders for title, content in sections(folder)]
-
-
-def _folders(words: Sequence[str]) -> list[Path]:
-    return [Path(word) for word in words if not is_term(word)] or [Path("runs")]

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from leyden.cli.arguments import Arguments
+from leyden.cli.arguments import RUN, Arguments, add_run, add_runs_folder
 from leyden.cli.remove_runs import remove
-from leyden.runs.lookup import find_run, find_runs, is_run
-from leyden.runs.query import folder_and_terms, is_term, matching
-from leyden.runs.records import Record, flat, read, survey
+from leyden.runs.lookup import find_records, find_run, is_run
+from leyden.runs.query import matching, words_and_terms
+from leyden.runs.records import Record, flat
 from leyden.utils.console import console
 from leyden.utils.errors import UserError, nearest
 
@@ -28,7 +28,6 @@ seconds, or a metric of a split:
 Quote terms with < > * !, which the shell would interpret. States: new, running, interrupted, failed, pruned,
 complete, damaged; stale: a complete run that was made with another version of leyden or torch.
 """
-_RUN = "a run's folder, a glob, its fingerprint, its folder's name, or a prefix of one of these"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,18 +41,13 @@ def main(arguments: Sequence[str]) -> int:
     first = arguments[0] if arguments else ""
     if first in commands:
         return commands[first](arguments[1:])
-    _verify_command(arguments, commands)
-    return _list(arguments)
-
-
-def _verify_command(arguments: Sequence[str], commands: dict[str, Callable[[Sequence[str]], int]]) -> None:
-    """Reject a misspelt subcommand, which would otherwise be taken for a folder."""
-    first = arguments[0] if arguments else ""
-    if not first or first.startswith("-") or is_term(first) or Path(first).exists():
-        return
-    hint = nearest(first, commands)
-    if hint.startswith("did you mean") and "/" not in first:
-        raise UserError(f"leyden runs {first}: neither a command nor a folder; {hint}")
+    try:
+        return _list(arguments)
+    except UserError as error:
+        hint = nearest(first, commands)
+        if hint.startswith("did you mean") and str(error).startswith(f"{first}: "):  # no run of this name
+            raise UserError(f"leyden runs {first}: neither a command nor a run; {hint}") from error
+        raise
 
 
 def _parser(command: str, description: str, epilog: str = "") -> Arguments:
@@ -75,9 +69,10 @@ def _list(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "selection",
         nargs="*",
-        metavar="FOLDER | key=value",
-        help="folder of the runs (default: runs), and terms",
+        metavar="RUN | key=value",
+        help=f"folders of runs (default: --runs), {RUN}; and terms",
     )
+    add_runs_folder(parser)
     parser.add_argument(
         "--sort",
         choices=("age", "metric", "cost"),
@@ -88,9 +83,10 @@ def _list(arguments: Sequence[str]) -> int:
         "--json", action="store_true", help="print a JSON list, including each run's configuration"
     )
     given = parser.parse_intermixed_args(arguments)
-    root, terms = folder_and_terms(given.selection)
+    words, terms = words_and_terms(given.selection)
+    root = Path(words[0]) if len(words) == 1 and Path(words[0]).is_dir() else given.runs
     now = time.time()
-    rows = [Row.of(record, now) for record in matching(_records(root), terms)]
+    rows = [Row.of(record, now) for record in matching(find_records(words, given.runs), terms)]
     rows = sorted_by(rows, given.sort)
     if given.json:
         print(json.dumps([row.plain() for row in rows], indent=1))
@@ -101,19 +97,6 @@ def _list(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _records(root: Path) -> list[Record]:
-    """Read every run under `root`.
-
-    Raises:
-        UserError: there is no such folder.
-    """
-    if not root.exists() and root == Path("runs"):
-        raise UserError(
-            "there is no folder runs here: `leyden train` creates it; or give a folder: leyden runs FOLDER"
-        )
-    return [record for record in survey(root) if is_run(record.folder)]
-
-
 def _show(arguments: Sequence[str]) -> int:
     """Print the details of one run."""
     from leyden.config.compose import compose
@@ -122,8 +105,7 @@ def _show(arguments: Sequence[str]) -> int:
     parser = _parser(
         "show", "Show all details of one run: state, command, versions, configuration, metrics, files."
     )
-    parser.add_argument("run", metavar="RUN", help=_RUN)
-    _add_root(parser)
+    add_run(parser)
     given = parser.parse_args(arguments)
     record = find_run(given.run, given.runs)
     console.print(run_page(record, time.time(), dict(flat(compose([])))))
@@ -137,16 +119,12 @@ def _diff(arguments: Sequence[str]) -> int:
     parser = _parser(
         "diff", "Show the differences between two runs: configuration, versions, data, machine, metrics."
     )
-    parser.add_argument("a", metavar="A", help=_RUN)
+    parser.add_argument("a", metavar="A", help=RUN)
     parser.add_argument("b", metavar="B", help="same as A")
-    _add_root(parser)
+    add_runs_folder(parser)
     given = parser.parse_args(arguments)
     console.print(difference(find_run(given.a, given.runs), find_run(given.b, given.runs)))
     return 0
-
-
-def _add_root(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
 
 
 def _rm(arguments: Sequence[str]) -> int:
@@ -155,10 +133,10 @@ def _rm(arguments: Sequence[str]) -> int:
         "rm", "Remove runs with all their files, after confirmation. Running ones are rejected.", _TERMS
     )
     parser.add_argument(
-        "selection", nargs="+", metavar="RUN | key=value", help=f"{_RUN}; or terms; or a folder and terms"
+        "selection", nargs="+", metavar="RUN | key=value", help=f"{RUN}; or terms; or a folder and terms"
     )
     parser.add_argument("--yes", "-y", action="store_true", help="remove without confirmation")
-    _add_root(parser)
+    add_runs_folder(parser)
     given = parser.parse_intermixed_args(arguments)
     selected = _select(given.selection, given.runs)
     if not selected:
@@ -169,16 +147,13 @@ def _rm(arguments: Sequence[str]) -> int:
 
 def _select(selection: Sequence[str], root: Path) -> list[Record]:
     """Return the given runs that satisfy the terms; if none is given, all runs that do."""
-    terms = [item for item in selection if is_term(item)]
-    names = [item for item in selection if not is_term(item)]
+    names, terms = words_and_terms(selection)
     for item in names if not terms else ():
         if Path(item).is_dir() and not is_run(Path(item)):
             raise UserError(
                 f"{item} is a folder of runs, not a run: select runs by a term, or all by '{item.rstrip('/')}/*'"
             )
-    folders = dict.fromkeys(folder for item in names for folder in find_runs(item, root))
-    records = [read(folder) for folder in folders] if names else _records(root)
-    return matching(records, terms)
+    return matching(find_records(names, root), terms)
 
 
 def _always_yes(question: str) -> bool:

@@ -16,7 +16,7 @@ from torch import nn
 from leyden.data.decode import BadInput
 from leyden.inference.load import LoadedRun, load
 from leyden.inference.predictor import predict_inputs
-from leyden.runs.lookup import find_run
+from leyden.runs.lookup import RUNS, find_run
 from leyden.utils.errors import UserError
 
 Inputs = str | Path | np.ndarray | Sequence[str] | Sequence[Path] | Sequence[np.ndarray]
@@ -87,15 +87,14 @@ def _several(inputs: Inputs) -> Iterable[str | Path | np.ndarray]:
     return [inputs] if isinstance(inputs, str | Path | np.ndarray) else inputs
 
 
-def load_model(run: str | Path, runs: str | Path = "runs") -> Model:
+def load_model(run: str | Path, runs: str | Path = RUNS) -> Model:
     """The model of a finished run.
 
     Args:
-        run: its folder, or a word that means it: a fingerprint, a folder's name or its beginning.
+        run: its folder, or a word that means it: a fingerprint, a folder's name, its beginning, a glob, "last".
         runs: where such a word is looked up.
 
     Raises:
         UserError: no such run, or one without a best checkpoint.
     """
-    folder = Path(run) if Path(run).is_dir() else find_run(str(run), Path(runs)).folder
-    return Model(load(folder))
+    return Model(load(find_run(str(run), Path(runs)).folder))

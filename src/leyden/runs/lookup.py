@@ -1,18 +1,20 @@
-"""Find runs by a pattern: a folder, a glob, a fingerprint, a folder's name, or a prefix of one of these.
+"""Find runs by a word: a folder, a glob, a fingerprint, a folder's name, a prefix of one of these, or `last`.
 
-find_run("46d0", Path("runs")), find_runs("runs/*/digits-mlp-*", Path("runs"))
+find_run("46d0"), find_runs("runs/*/digits-mlp-*"), find_records(["runs/default", "46d0", "last"])
 """
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from glob import glob, has_magic
 from pathlib import Path
 
-from leyden.runs.records import Record, read, run_folders
+from leyden.runs.records import Record, read, run_folders, survey
 from leyden.utils.errors import UserError, nearest
-from leyden.utils.text import and_more
+from leyden.utils.text import indented_lines
 
+RUNS = Path("runs")  # where runs are looked up unless another folder is given
+LAST = "last"  # the run that was started last
 _RUN_FILES = ("manifest.json", ".lock", "checkpoints")  # next to config.yaml, of a run without a result
-_MAX_LISTED = 5
 
 
 def is_run(folder: Path) -> bool:
@@ -22,38 +24,72 @@ def is_run(folder: Path) -> bool:
     return (folder / "config.yaml").exists() and any((folder / name).exists() for name in _RUN_FILES)
 
 
-def find_run(pattern: str, root: Path) -> Record:
-    """Return the record of the one run that matches.
+def find_run(word: str, root: Path = RUNS) -> Record:
+    """Return the record of the one run that a word means.
 
     Raises:
-        UserError: no run matches, or several do.
+        UserError: no run matches, or several do, which are listed.
     """
-    folders = find_runs(pattern, root)
+    folders = find_runs(word, root)
     if len(folders) > 1:
-        matches = and_more(folders, _MAX_LISTED)
-        raise UserError(f"{pattern}: {len(folders)} runs match, expected one: {matches}")
+        matches = indented_lines(list(map(str, folders)))
+        raise UserError(f"{word}: {len(folders)} runs match, expected one:{matches}")
     return read(folders[0])
 
 
-def find_runs(pattern: str, root: Path) -> list[Path]:
-    """Return the folders of the runs that match, at least one. A folder of runs matches all runs in it.
+def find_records(words: Sequence[str | Path], root: Path = RUNS) -> list[Record]:
+    """Return the records of all runs that the words mean, each once; without a word, of all runs under `root`.
+
+    Raises:
+        UserError: no run matches a word that is not a folder, or there is no folder `root`.
+    """
+    found = [record for word in words or [_existing(root)] for record in _records(str(word), root)]
+    return list({record.folder.absolute(): record for record in found}.values())
+
+
+def _records(word: str, root: Path) -> list[Record]:
+    if not word or not Path(word).is_dir():
+        return [read(folder) for folder in find_runs(word, root)]
+    return [record for record in survey(Path(word)) if record.result or is_run(record.folder)]
+
+
+def find_runs(word: str, root: Path = RUNS) -> list[Path]:
+    """Return the folders of the runs that a word means, at least one. A folder of runs means all runs in it.
 
     Raises:
         UserError: no run matches, or the folder `root` does not exist.
     """
-    paths = sorted(glob(pattern)) if has_magic(pattern) else [pattern]  # noqa: PTH207 - it may begin with / or be ./x
+    if not word:
+        raise UserError("an empty text means no run; give its folder, its fingerprint, or last")
+    paths = sorted(glob(word)) if has_magic(word) else [word]  # noqa: PTH207 - it may begin with / or be ./x
     found = [run for path in map(Path, paths) if path.is_dir() for run in _runs_in(path)]
     if found:
         return found
-    if not root.is_dir():
-        raise UserError(f"{root}: there is no such folder; give the folder of the runs with --runs FOLDER")
-    runs = _runs_in(root)
+    runs = _runs_in(_existing(root, word))
     for matches in (_matches_exactly, _matches_glob, _matches_prefix):
-        found = [folder for folder in runs if any(matches(name, pattern) for name in _names(folder, root))]
+        found = [folder for folder in runs if any(matches(name, word) for name in _names(folder, root))]
         if found:
             return found
-    near = nearest(pattern, [folder.name for folder in runs])
-    raise UserError(f"{pattern}: no run with this name or fingerprint under {root}; {near}")
+    if word == LAST and runs:
+        return [max(runs, key=lambda folder: read(folder).started or 0.0)]
+    place = "no run in this folder" if Path(word).is_dir() else "there is no such folder"
+    raise UserError(
+        f"{word}: {place}, and no run with this name or fingerprint under {root}; {_near(word, runs)}"
+    )
+
+
+def _existing(root: Path, word: str = "") -> Path:
+    if root.is_dir():
+        return root
+    advice = "`leyden train` creates it; or give the folder of the runs with --runs FOLDER"
+    raise UserError(f"{f'{word}: ' if word else ''}there is no folder {root}: {advice}")
+
+
+def _near(word: str, runs: Sequence[Path]) -> str:
+    """Return the suggestion for a word that means no run: a path for a path, else a name or a folder here."""
+    if "/" in word:
+        return nearest(word, runs)
+    return nearest(word, [*(run.name for run in runs), *(path for path in Path().glob("*") if path.is_dir())])
 
 
 def _runs_in(folder: Path) -> list[Path]:
@@ -66,13 +102,13 @@ def _names(folder: Path, root: Path) -> tuple[str, ...]:
     return folder.name, folder.name.rpartition("-")[2], relative
 
 
-def _matches_exactly(name: str, pattern: str) -> bool:
-    return name == pattern.rstrip("/")
+def _matches_exactly(name: str, word: str) -> bool:
+    return name == word.rstrip("/")
 
 
-def _matches_glob(name: str, pattern: str) -> bool:
-    return has_magic(pattern) and fnmatchcase(name, pattern)
+def _matches_glob(name: str, word: str) -> bool:
+    return has_magic(word) and fnmatchcase(name, word)
 
 
-def _matches_prefix(name: str, pattern: str) -> bool:
-    return name.startswith(pattern)
+def _matches_prefix(name: str, word: str) -> bool:
+    return name.startswith(word)

@@ -19,8 +19,8 @@ from typing import Any
 
 import yaml
 
-from leyden.runs.lookup import is_run
-from leyden.runs.records import Record, survey
+from leyden.runs.lookup import find_records
+from leyden.runs.records import Record
 from leyden.runs.run import STATUSES
 from leyden.utils.errors import UserError, nearest
 
@@ -49,31 +49,22 @@ def matching(records: Sequence[Record], terms: Sequence[str]) -> list[Record]:
 
 
 def find_matching(root: str | Path = "runs", terms: Sequence[str] = ()) -> list[Record]:
-    """The runs at or under a folder that satisfy every term, oldest first within a folder's name order.
+    """The runs at or under a folder that satisfy every term, in the order of their paths.
 
     Args:
-        root: where they lie.
+        root: where they lie, or another word that means runs: a fingerprint, a glob, "last".
         terms: conditions: "state=failed", "model.name=cnn", "optimizer.lr<0.1".
 
     Raises:
-        UserError: there is no such folder, or a term does not parse or names no key.
+        UserError: no run is meant by the word, or a term does not parse or names no key.
     """
-    return matching([record for record in survey(Path(root)) if is_run(record.folder)], terms)
+    return matching(find_records([root]), terms)
 
 
-def folder_and_terms(arguments: Sequence[str]) -> tuple[Path, list[str]]:
-    """Split the arguments of a command that reads runs into a folder (default: `runs`) and terms.
-
-    Raises:
-        UserError: two folders are given.
-    """
+def words_and_terms(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split the arguments of a command that reads runs into words that mean runs, and terms."""
     terms = [argument for argument in arguments if is_term(argument)]
-    folders = [argument for argument in arguments if not is_term(argument)]
-    if len(folders) > 1:
-        raise UserError(
-            f"{folders[0]} and {folders[1]}: expected one folder; select runs by terms, key=value"
-        )
-    return Path(folders[0] if folders else "runs"), terms
+    return [argument for argument in arguments if not is_term(argument)], terms
 
 
 def is_term(argument: str) -> bool:

@@ -10,6 +10,7 @@ import csv
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,14 @@ class Record:
         if status == "running":
             return "running" if Run(self.folder).is_locked() else "interrupted"
         return status
+
+    @property
+    def started(self) -> float | None:
+        """When it was started, of a damaged run when its folder was changed; seconds since 1970."""
+        try:
+            return datetime.fromisoformat(str(self.result.get("started"))).timestamp()
+        except ValueError:
+            return self.folder.stat().st_mtime if self.folder.exists() else None
 
     @property
     def best(self) -> Mapping[str, Any]:

@@ -5,15 +5,17 @@ from pathlib import Path
 
 from leyden.reporting.comparison.groups import TRIVIAL, Metric
 from leyden.reporting.comparison.report import Report, assess
+from leyden.runs.lookup import RUNS, find_records
 from leyden.runs.query import matching
-from leyden.runs.records import Record, survey
+from leyden.runs.records import Record
 from leyden.utils.errors import UserError
 
 
 def compare(
-    folders: str | Path | Sequence[str | Path] = "runs",
+    folders: str | Path | Sequence[str | Path] = RUNS,
     terms: Sequence[str] = (),
     *,
+    runs: str | Path = RUNS,
     metric: str | None = None,
     baseline: Sequence[str] = (),
     by: Sequence[str] = (),
@@ -21,8 +23,9 @@ def compare(
     """Groups of runs that differ in more than the seed: means, intervals, tests, costs.
 
     Args:
-        folders: where the runs lie, one or several.
+        folders: where the runs lie, or words that mean runs (fingerprints, globs, "last"); one or several.
         terms: conditions on them, as `leyden runs` takes them: "state=complete", "optimizer.lr<0.1".
+        runs: where such words are looked up.
         metric: to compare by, "macro_f1" or "val/macro_f1"; None: test/accuracy, or else what
             the runs monitored, for each part its own.
         baseline: terms that match the runs of one group of each part.
@@ -32,7 +35,7 @@ def compare(
         UserError: no such folder, run, metric or key.
     """
     several = [folders] if isinstance(folders, str | Path) else folders
-    records = select([Path(folder) for folder in several], terms)
+    records = select(several, terms, Path(runs))
     return assess(records, _metric(metric), baseline=baseline, by=by)
 
 
@@ -44,17 +47,17 @@ def _metric(given: str | None) -> Metric | None:
     return Metric(split, name) if slash else Metric("test", given)
 
 
-def select(folders: Sequence[Path], terms: Sequence[str]) -> list[Record]:
-    """The runs that are meant, and the trivial models of the same experiment and data, which no term leaves out.
+def select(words: Sequence[str | Path], terms: Sequence[str], root: Path = RUNS) -> list[Record]:
+    """The runs that the words mean, and the trivial models of the same experiment and data, which no term leaves out.
 
     Raises:
         UserError: there is no such folder, no run in it, or none that the terms match.
     """
-    records = [record for folder in folders for record in survey(folder)]
-    if len(folders) > 1:  # a run is counted once, whichever of the folders it is in
-        records = list({record.folder.absolute(): record for record in records}.values())
+    records = find_records(words, root)
     if not records:
-        raise UserError(f"{', '.join(map(str, folders))}: there are no runs in it; `leyden train` makes one")
+        raise UserError(
+            f"{', '.join(map(str, words or [root]))}: there are no runs in it; `leyden train` makes one"
+        )
     if not terms:
         return records
     chosen = matching(records, terms)

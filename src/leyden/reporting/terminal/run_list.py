@@ -8,7 +8,6 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,7 +48,7 @@ class Row:
     @classmethod
     def of(cls, record: Record, now: float) -> "Row":
         """Create the row of a record; `now` in seconds since 1970."""
-        best, started = record.best, _start_time(record)
+        best, started = record.best, record.started
         monitor = str(best.get("monitor") or record.config.get("monitor") or "")
         return cls(
             folder=str(record.folder),
@@ -71,15 +70,6 @@ class Row:
     def plain(self) -> dict[str, Any]:
         """Return the fields as a dictionary for JSON."""
         return asdict(self)
-
-
-def _start_time(record: Record) -> float | None:
-    """Return the start time, or for a damaged run the modification time of its folder; seconds since 1970."""
-    started = record.result.get("started")
-    try:
-        return datetime.fromisoformat(str(started)).timestamp()
-    except ValueError:
-        return record.folder.stat().st_mtime if record.folder.exists() else None
 
 
 def sorted_by(rows: Sequence[Row], order: Order) -> list[Row]:
