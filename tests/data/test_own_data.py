@@ -1,4 +1,4 @@
-"""Somebody's own pictures, texts and recordings, without code: docs/own-data.md from the first command to the last."""
+"""Somebody's own pictures, texts and recordings, without code, in the layouts of docs/own-data.md."""
 
 import csv
 import io
@@ -9,11 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import pages
 from leyden.cli.main import main
-from words import last_of_each
 
-PAGE = "own-data.md"
 SCRIPT = Path(__file__).parents[2] / "scripts" / "make_own_data.py"
 QUICK = ["trainer=cpu", "trainer.max_epochs=1", "batch_size=8", "threads=1", "logger=none"]
 FOLDERS = {
@@ -163,18 +160,3 @@ def test_evaluate_takes_other_data_of_the_same_classes(capsys: pytest.CaptureFix
     shutil.copytree("my_data/images/circle", "more/cross")  # all of them called wrongly
     assert main(["evaluate", str(run), "data.source.root=more", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["test"]["n"] == 12
-
-
-def test_the_page_has_enough_to_run() -> None:
-    assert len(pages.commands(PAGE)) >= 13
-
-
-def test_every_command_of_the_page_works() -> None:
-    for words in pages.commands(PAGE):
-        expanded = [
-            name
-            for word in words[1:]
-            for name in (sorted(map(str, Path().glob(word))) if "*" in word else [word])
-        ]
-        assert main(last_of_each([*expanded, *(QUICK if words[1] == "train" else [])])) == 0, words
-    assert Path("samples.png").stat().st_size > 1000

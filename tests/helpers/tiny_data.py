@@ -1,13 +1,16 @@
 """Tiny data sets in the layouts of the real ones, so that every shipped experiment can train a batch anywhere."""
 
 import csv
+import io
 import pickle
 import struct
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import soundfile
+from PIL import Image
 
 RNG = np.random.default_rng(0)
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
@@ -35,6 +38,19 @@ def cifar10(root: Path) -> None:
         values = RNG.integers(0, 256, (40, 3072)).astype(np.uint8)
         labels = [int(i) for i in np.arange(40) % 10]
         (folder / name).write_bytes(pickle.dumps({b"data": values, b"labels": labels}, protocol=2))
+
+
+def cifar10_jpeg(root: Path) -> None:
+    """20 + 4 of each class, as files of one archive."""
+    with tarfile.open(root / "cifar10-jpg.tar.gz", "w:gz") as archive:
+        for part, n in (("train", 200), ("test", 40)):
+            for i in range(n):
+                content = io.BytesIO()
+                Image.fromarray(RNG.integers(0, 256, (32, 32, 3)).astype(np.uint8)).save(content, "jpeg")
+                member = tarfile.TarInfo(f"{part}/class{i % 10}/{i:03}.jpg")
+                member.size = content.tell()
+                content.seek(0)
+                archive.addfile(member, content)
 
 
 def sms_spam(root: Path) -> None:
@@ -83,6 +99,7 @@ def speech_commands(root: Path) -> None:
 WRITERS: dict[str, Callable[[Path], None]] = {
     "mnist": mnist,
     "cifar10": cifar10,
+    "cifar10_jpeg": cifar10_jpeg,
     "sms_spam": sms_spam,
     "ag_news": ag_news,
     "fsdd": fsdd,

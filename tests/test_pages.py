@@ -1,0 +1,228 @@
+"""Every command that README and the pages of docs/ print, as printed, page by page.
+
+What is cheap is run; a training runs for 40 small batches of tiny data. What takes longer (a sweep, a search, the
+finders, the checks of a model) is planned, or composed and checked like a training, and run under `slow`. A program
+or a command of Leyden's that no function here knows fails, so that no command of a page escapes.
+"""
+
+import argparse
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+import pages
+import run_folders
+import tiny_data
+from leyden.cli.main import main
+from leyden.config.compose import compose, config_dirs_of
+from leyden.config.validate import check
+from pages import ROOT, Command
+from words import last_of_each
+
+QUICK = ["trainer=cpu", "threads=1", "logger=none"]
+SHORT = ["trainer.max_epochs=1", "trainer.limit_train_batches=40", "batch_size=8"]
+SMALL = {  # of sources that make their samples: fewer of them
+    "fsdd_mixed": ["data.source.mixes=60", "data.source.test_mixes=30"],
+    "mnist_angle": ["data.source.samples=150", "data.source.test_samples=30"],
+    "mnist_pairs": ["data.source.pairs=60", "data.source.test_pairs=30"],
+}
+LONG = ("check resume", "check model", "find lr", "find batch_size", "profile")
+OTHER_DEVICES = ("trainer=gpu", "trainer=ddp", "trainer.devices=", "trainer.accelerator=gpu")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the pages take for granted: data sets, the files that they tell the reader to write, and some runs."""
+    root = tmp_path_factory.mktemp("pages")
+    (root / "data").mkdir()
+    for write in tiny_data.WRITERS.values():
+        write(root / "data")
+    runpy.run_path(str(ROOT / "scripts/make_own_data.py"))["main"]([str(root / "my_data")])
+    (root / "new.txt").write_text("It works like a charm.\n", encoding="utf-8")
+    for page in pages.PAGES:
+        for name, content in pages.files(page).items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(content, encoding="utf-8")
+    for folder in ("my_package/my_package", "my_package/my_package/conf"):
+        (root / folder / "__init__.py").touch()
+    assert main(["train", *QUICK, *SHORT, f"runs={root / 'runs'}"]) == 0
+    for model in ("linear", "mlp"):
+        for seed in (2, 3):
+            run_folders.write(root / "runs", model=model, seed=seed)
+    run_folders.write(root / "runs", model="gru", status="failed")
+    lesson(root / "runs" / "lesson-overfitting")
+    return root
+
+
+def lesson(runs: Path) -> None:
+    """Two runs of the sweep of lessons.md that is too long for this test, as its report asks for them."""
+    base = [
+        "model=mlp",
+        "model.net.hidden=[512,512]",
+        "model.net.dropout=0",
+        "optimizer=adamw",
+        "split=stratified",
+    ]
+    base += ["optimizer.weight_decay=0", "split.test=0.9", "split.val=0.05", "monitor=epoch", f"runs={runs}"]
+    for remedies in ([], ["model.module.l1=0.001", "augment=affine"]):
+        assert main(["train", *base, *remedies, *QUICK, *SHORT]) == 0
+
+
+@pytest.fixture
+def here(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working folder with all that; what a command imports from it is forgotten."""
+    for path in prepared.iterdir():
+        if path.name == "runs":
+            shutil.copytree(path, tmp_path / "runs")
+        else:
+            (tmp_path / path.name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    for name in [name for name in sys.modules if name.startswith("my_")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("page", pages.PAGES)
+def test_a_command_stands_in_a_block_of_the_shell(page: str) -> None:
+    assert pages.strays(page) == []
+
+
+@pytest.mark.parametrize("page", [page for page in pages.PAGES if any(pages.printed(page))])
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["quick", "whole"])
+def test_every_command_works_as_printed(
+    page: str, whole: bool, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in pages.printed(page):
+        status = run(command, whole or command.status > 0)
+        said = capsys.readouterr()
+        assert status == command.status, f"{command}: status {status}\n{said.out[-2000:]}{said.err}"
+
+
+def run(command: Command, whole: bool) -> int:
+    """The exit status of a command, or of what stands for it."""
+    program, *words = substituted(command.words)
+    for name, function in PROGRAMS.items():
+        if re.fullmatch(name, program):
+            return function(program, words, whole)
+    pytest.fail(f"{command}: no function of this test knows {program}")
+
+
+def substituted(words: tuple[str, ...]) -> list[str]:
+    """The words with what the page leaves to the reader (RUN: the newest), and with file names for patterns."""
+    finished = sorted(Path("runs").glob("*/*/result.json"), key=lambda path: path.stat().st_mtime)
+    given = {"FOLDER": "runs", "DATA": "data", "OPTION": "calibrated"}
+    given |= {"RUN": str(finished[-1].parent), "OTHER": str(finished[0].parent)}
+    named = [re.sub(r"\b[A-Z]{3,}\b", lambda found: given.get(found[0], found[0]), word) for word in words]
+    expanded = [
+        sorted(map(str, Path().glob(word))) if "*" in word and "=" not in word else [] for word in named
+    ]
+    return [name for word, names in zip(named, expanded, strict=True) for name in names or [word]]
+
+
+def leyden(program: str, words: list[str], whole: bool) -> int:
+    """A command of Leyden's."""
+    name, *rest = words
+    if name == "train":
+        return training(rest, whole)
+    if " ".join(words[:2]).startswith(LONG) and not whole:
+        return checked(rest)
+    return main([*words, *(["--yes"] if words[:2] == ["runs", "rm"] and "--yes" not in words else [])])
+
+
+def training(words: list[str], whole: bool) -> int:
+    """A training of two batches, or the plan of a sweep; on devices that there may not be, its check."""
+    here = [word for word in words if not word.startswith(("hydra/", "hydra."))]
+    if any(word.startswith(("--cfg", "-sc")) for word in words):
+        return main(["train", *here])
+    if "-m" in words and not (whole and here == words):
+        one_seed = [re.sub(r"^(seed=\d+)[,\d]+$", r"\1", word) for word in here]
+        return main(["train", "--plan", *one_seed])
+    if any(word.startswith(OTHER_DEVICES) for word in words):
+        return checked(words)
+    own = {word.partition("=")[0] for word in words} - {"trainer.max_epochs"}
+    small = next((SMALL[name] for name in SMALL if f"experiment={name}" in words), [])
+    added = [word for word in (*QUICK, *SHORT, *small) if word.partition("=")[0] not in own]
+    return main(["train", *last_of_each([*words, *added])])
+
+
+def checked(words: list[str]) -> int:
+    """Compose and check a configuration: all that is done before data are read and a net is built."""
+    overrides = [word for word in words if "=" in word and not word.startswith("-")]
+    check(compose(overrides, config_dirs_of(words)))
+    return 0
+
+
+class Parsed(Exception):
+    """The arguments of a script are valid."""
+
+
+def script(program: str, words: list[str], whole: bool) -> int:
+    """One of scripts/: it is there and takes these arguments."""
+    path = ROOT / program
+    assert path.stat().st_mode & 0o100, f"{program} cannot be executed"
+    source = path.with_suffix(".py")
+    if not source.exists() or "ArgumentParser" not in source.read_text(encoding="utf-8"):
+        return 0
+
+    def parse(parser: argparse.ArgumentParser, arguments: list[str] | None = None) -> NoReturn:
+        parser.parse_known_args(arguments)
+        raise Parsed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [str(source), *words])
+        patch.setattr(argparse.ArgumentParser, "parse_args", parse)
+        try:
+            runpy.run_path(str(source), run_name="__main__")
+        except Parsed:
+            return 0
+        except SystemExit as end:
+            return int(end.code or 0)
+    pytest.fail(f"{program} parses no arguments")
+
+
+def pip(program: str, words: list[str], whole: bool) -> int:
+    """Install a package that the page tells to write; of this package, look whether it has the extra."""
+    command, what = words
+    if Path(what, "pyproject.toml").exists():
+        options = ["-q", "--no-deps", "--no-build-isolation", "--no-index", "--target", "site"]
+        sys.path.insert(0, str(Path("site").absolute()))
+        return subprocess.run([sys.executable, "-m", "pip", command, *options, what], check=False).returncode
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [f"leyden[{name}]" for name in project["optional-dependencies"]]
+    return 0 if command == "install" and what in extras else 2
+
+
+def tensorboard(program: str, words: list[str], whole: bool) -> int:
+    """A folder of runs is shown."""
+    return 0 if words[0] == "--logdir" and Path(words[1]).is_dir() else 2
+
+
+def source(program: str, words: list[str], whole: bool) -> int:
+    """The environment that scripts/bootstrap makes."""
+    return 0 if words == [".venv/bin/activate"] and ".venv" in (ROOT / "scripts/bootstrap").read_text() else 2
+
+
+def shell(program: str, words: list[str], whole: bool) -> int:
+    """`eval "$(command)"`, or a command that srun starts."""
+    line = " ".join(words)
+    inner = line.removeprefix("$(").removesuffix(")") if program == "eval" else line[line.index("leyden") :]
+    return leyden("leyden", inner.split()[1:], whole)
+
+
+PROGRAMS: dict[str, Callable[[str, list[str], bool], int]] = {
+    "leyden": leyden,
+    r"scripts/\w+": script,
+    "pip": pip,
+    "tensorboard": tensorboard,
+    "source": source,
+    "eval|srun": shell,
+}
