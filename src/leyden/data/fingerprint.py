@@ -1,8 +1,8 @@
 """Content digests of files and the fingerprint of a data set.
 
 A file is read once: its digest is kept under (absolute path, size, mtime, ctime, inode), so a second start asks
-only for each file's status. A program can set the size and mtime that it likes (cp -p, rsync -t), but not the time of the
-change itself. Digests are keyed by path relative to the root: the same data elsewhere has the same fingerprint.
+only for each file's status. A program can set the size and mtime that it likes (cp -p, rsync -t), but not the time
+of the change itself. Digests are keyed by path relative to the root: the same data elsewhere has the same fingerprint.
 """
 
 import hashlib
