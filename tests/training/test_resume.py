@@ -257,7 +257,7 @@ def test_a_run_whose_last_state_is_damaged_ends_as_if_nothing_had_happened(
     (last,) = Path("broken").rglob("last.ckpt")
     os.truncate(last, last.stat().st_size // 2)
     assert differences(straight, train(overrides).folder) == []
-    assert "last.ckpt damaged; going on from the state before it, step 12" in capsys.readouterr().out
+    assert "last.ckpt damaged; resuming from the checkpoint before it, step 12" in capsys.readouterr().out
 
 
 # --- checkpoints within an epoch ---

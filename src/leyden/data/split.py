@@ -314,7 +314,7 @@ def _checked(labels: Labels, train: Rows, val: Rows, test: Rows) -> Splits:
         if not len(rows):
             raise UserError(
                 f"split: no row of {len(labels)} is left for {name}; choose other shares in `split`,"
-                " or bring more data"
+                " or add data"
             )
     return splits
 

@@ -181,7 +181,7 @@ def load(json: str) -> Tokenizer:
     try:
         return Tokenizer(Core.from_str(json))
     except Exception as e:  # the library raises bare Exception
-        raise UserError(f"the stored tokenizer cannot be read ({e}); fit it anew: train the run again") from e
+        raise UserError(f"the stored tokenizer cannot be read ({e}); train the run again") from e
 
 
 def _normalizer(lowercase: bool, shapes: bool) -> normalizers.Sequence:

@@ -1,4 +1,4 @@
-"""Split conformal prediction for regression: intervals round predictions that hold the target 1 - alpha of the time.
+"""Split conformal prediction for regression: intervals that contain the target with probability 1 - alpha.
 
     radius = conformal_radius(abs(predictions - targets), alpha=0.1)   # of calibration rows: (K,)
     intervals = predictions - radius, predictions + radius             # of any exchangeable rows

@@ -1,7 +1,7 @@
-"""What decisions are to be best at, as a sum of one term for each class.
+"""Criteria that decisions maximise, each a sum of one term per class.
 
-A term depends on its class alone: the (weighted) samples of the class that are answered rightly, and all that are
-answered so. So where one sample moves from one answer to another, two terms change, and the rest need no look.
+A term depends on its class alone: the (weighted) samples of the class that are predicted correctly, and all that are
+predicted as it. So if the prediction of one sample changes, two terms change, and no others.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A threshold for each label that serves F1 best on given (validation) samples: exact, by one sort a label. NumPy only.
+"""The threshold of each label that maximises F1 on given (validation) samples: exact, by one sort a label. NumPy only.
 
     offsets = best_label_thresholds(val_logits, val_targets, "macro_f1")
     answers = decide(test_logits, offsets)

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """log p = log softmax(z / T + b); the answer is argmax(log p + d), or the class of least expected cost.
+    """log p = log softmax(z / T + b); the prediction is argmax(log p + d), or the class of least expected cost.
 
     Attributes:
         temperature: T (Guo et al. 2017, arXiv 1706.04599).
@@ -34,7 +34,7 @@ class OperatingPoint:
 
     @property
     def is_neutral(self) -> bool:
-        """Whether it leaves logits and answers as they are."""
+        """Whether it leaves logits and predictions unchanged."""
         return self.temperature == 1 and not any(self.shift) and not any(self.decision) and not self.cost
 
     def log_probabilities(self, logits: Floats) -> Floats:
@@ -42,7 +42,7 @@ class OperatingPoint:
         return log_softmax(np.asarray(logits, dtype=np.float64) / self.temperature + np.array(self.shift))
 
     def decide(self, log_probabilities: Floats) -> NDArray[np.int64]:
-        """The answers (N,)."""
+        """The predicted classes (N,)."""
         if self.cost:
             return np.asarray((np.exp(log_probabilities) @ np.array(self.cost)).argmin(1))
         return np.asarray((log_probabilities + np.array(self.decision)).argmax(1))

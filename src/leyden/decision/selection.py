@@ -1,9 +1,9 @@
-"""Group `decision`: which operating point is wanted, and its choice on the validation split.
+"""Group `decision`: the criterion of the operating point, and its selection on the validation split.
 
 Three priors: s, which the net was trained under (the ledger's); v, of the validation samples, which are drawn as the
 evaluation's are (a long tail thins training rows alone); t, the stated one that the model will meet.
 
-- Shift: the net answers log p_s(y | x). Under t the classes' likelihoods are the same, so log p_t = log p_s + log t -
+- Shift: the net gives log p_s(y | x). Under t the classes' likelihoods are the same, so log p_t = log p_s + log t -
   log s + constant (Saerens et al. 2002). No sample is needed.
 - Temperature: fitted on samples of prior v, so the likelihood to be maximised is that of softmax(z / T + log v - log s)
   and not of softmax(z / T): else T would make up for the shift between s and v, and be wrong everywhere else. This

@@ -1,6 +1,6 @@
-"""Decision offsets that serve a criterion best on given samples: exact along each class, class after class.
+"""Decision offsets that maximise a criterion on given samples: coordinate ascent, exact along each class.
 
-Raising the offset of class k turns answers into k, one sample after another, in the order of margin = log p_k - max
+Raising the offset of class k turns predictions into k, one sample after another, in the order of margin = log p_k - max
 over the others of (log p_j + d_j). So one sort sees every possible outcome of that class's offset, and sums along it
 say how good each is: O(N log N). With two classes this is the optimum over all thresholds; with more it is coordinate
 ascent, repeated until nothing improves. Offsets move only for a gain on these samples, and no further than it takes.

@@ -1,4 +1,4 @@
-"""The prior ledger: the class shares that are in the loss, and whether they were corrected more than once.
+"""The ledger of class priors: the class shares in the loss, and whether they were corrected more than once.
 
 Sampling draws class c with share q_c, weights multiply its loss by w_c, offsets o_c are added to its logit in
 training. Cross-entropy under all three learns the class probabilities under the prior
@@ -169,7 +169,7 @@ _PLAIN = {"sampling": "sampling=instance", "loss": "loss=cross_entropy"}
 
 
 def effective_prior(sampled: Floats, correction: Correction | None) -> Floats:
-    """Equation (1): the prior (C,) that the loss sees, its sum 1; 0 for a class that is never drawn."""
+    """Equation (1): the prior (C,) in the loss, its sum 1; 0 for a class that is never drawn."""
     if correction is None:
         return sampled / sampled.sum()
     log_weights, offsets = correction

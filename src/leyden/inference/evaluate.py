@@ -78,7 +78,7 @@ def _verify_effect(overrides: Sequence[str]) -> None:
         root = override.key_or_group.partition(".")[0]
         if root == "decision":
             raise UserError(
-                f"{override.input_line}: say which point to begin from: --decision OPTION, see `leyden list decision`"
+                f"{override.input_line}: name the rule to start from: --decision OPTION, see `leyden list decision`"
             )
         if root not in _USED:
             raise UserError(

@@ -44,7 +44,7 @@ def optimizer_of(module: LightningModule) -> torch.optim.Optimizer:
 
 @contextmanager
 def _plain_failure(what: str, batch: Batch) -> Iterator[None]:
-    """What a module's own code fails with, in one line; no room on the device is another matter."""
+    """Raise failures of the module's own code in one line; lack of device memory is raised unchanged."""
     try:
         yield
     except torch.cuda.OutOfMemoryError:

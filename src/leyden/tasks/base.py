@@ -90,13 +90,13 @@ class Task:
         raise NotImplementedError
 
     def predictions(self, outputs: Floats, targets: NDArray[Any], decision: Decision) -> Arrays:
-        """What predictions/<split>.npz holds beside `rows`: arrays (N, ...) by name."""
+        """What predictions/<split>.npz holds besides `rows`: arrays (N, ...) by name."""
         raise NotImplementedError
 
     def answers(
         self, outputs: Floats, spec: DataSpec, decision: Decision, top: int
     ) -> Iterator[dict[str, Any]]:
-        """What `leyden predict` says of each input, as plain values."""
+        """What `leyden predict` prints of each input, as plain values."""
         raise NotImplementedError
 
     def columns(self, answer: Mapping[str, Any]) -> dict[str, str | float]:
@@ -121,5 +121,5 @@ class Task:
         return np.zeros(0, np.int64), ()
 
     def trivial_outputs(self, spec: DataSpec) -> tuple[float, ...]:
-        """Outputs (num_outputs,) of the best constant answer: what `model=majority` gives for every input."""
+        """Outputs (num_outputs,) of the best constant prediction: what `model=majority` gives for every input."""
         raise NotImplementedError

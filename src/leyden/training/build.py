@@ -193,9 +193,7 @@ def evaluator(config: Config, task: Task, spec: DataSpec) -> Evaluator:
     """
     for name in config.metrics:
         if name in (*task.metrics, "loss"):
-            raise UserError(
-                f"metrics.{name}: task={task.name} has a metric of this name; call yours otherwise"
-            )
+            raise UserError(f"metrics.{name}: task={task.name} has a metric of this name; rename yours")
     custom: dict[str, Metric] = {
         name: Metric(
             instantiate_with_facts(f"metrics.{name}", {**node.function, "_partial_": True}, {}),

@@ -59,7 +59,7 @@ def find(checkpoints: Path) -> State | None:
         return None
     damaged = last.exists() and state.path != last
     if damaged:
-        _say(f"last.ckpt damaged; going on from the state before it, step {state.step}")
+        _say(f"last.ckpt damaged; resuming from the checkpoint before it, step {state.step}")
     if not _agree(state, checkpoints, newer_lost=damaged):
         _say("best.ckpt is damaged or missing and no other state has its weights; the run starts again")
         return None

@@ -1,4 +1,4 @@
-"""A configuration made ready to be looked at or tried, without a run: `leyden profile`, `check model`, `find`."""
+"""A configuration built for inspection, without a run: `leyden profile`, `check model`, `find`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,8 +48,8 @@ def model_under_test(session: Session) -> ModelUnderTest:
     for method in ("prepare(batch)", "losses(outputs, batch)"):
         if not hasattr(module, method.partition("(")[0]):
             raise UserError(
-                f"leyden check model: {type(module).__name__} has no {method}, so nothing of it can be looked at "
-                "alone: derive it from leyden.modules.base.SupervisedModule"
+                f"leyden check model: {type(module).__name__} has no {method}, so its parts cannot be checked: "
+                "derive it from leyden.modules.base.SupervisedModule"
             )
     rows = _samples(data)
     again = config.model_copy(update={"seed": config.seed + 1})

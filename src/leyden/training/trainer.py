@@ -108,7 +108,7 @@ def verify_trainer(config: Config) -> None:
     """
     if config.trainer.get("fast_dev_run"):
         raise UserError(
-            "trainer.fast_dev_run: would be recorded as a complete run; a quick look is trainer.max_epochs=1 "
+            "trainer.fast_dev_run: would be recorded as a complete run; for a quick test use trainer.max_epochs=1 "
             "trainer.limit_train_batches=1 trainer.limit_val_batches=1 trainer.limit_test_batches=1"
         )
     try:

@@ -76,7 +76,7 @@ def start(built: LightningModule, config: Config, num_classes: int) -> None:
         except ValueError as error:
             raise UserError(f"init.from={config.init.source}: {error}") from error
         console.print(
-            f"init.from: {len(copied)} tensors taken from {path}; left as drawn: {', '.join(left) or 'none'}"
+            f"init.from: {len(copied)} tensors taken from {path}; not loaded: {', '.join(left) or 'none'}"
         )
     try:
         frozen = freeze(built, names_of(built, config.init.freeze, head))
