@@ -2,14 +2,17 @@
 
 import functools
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy.special import logit
 from torch import nn
 
 from leyden.config.compose import compose
+from leyden.config.validate import check
 from leyden.data.sampler import EpochSampler
 from leyden.data.sampling_policies import (
     Deferred,
@@ -29,6 +32,11 @@ from leyden.imbalance.class_prior import (
     effective_prior,
     is_overcorrected,
 )
+from leyden.losses.binary import (
+    BinaryCrossEntropy,
+    LogitAdjustedBinaryCrossEntropy,
+    WeightedBinaryCrossEntropy,
+)
 from leyden.losses.cdt import CDT
 from leyden.losses.class_weighted import Weighted
 from leyden.losses.cross_entropy import CrossEntropy
@@ -37,7 +45,7 @@ from leyden.losses.focal import FocalSigmoid, FocalSoftmax
 from leyden.losses.label_aware_smoothing import LabelAwareSmoothing
 from leyden.losses.ldam import LDAM
 from leyden.losses.logit_adjusted import LogitAdjusted
-from leyden.training.build import _correction
+from leyden.training.build import Experiment, _correction, experiment
 from leyden.utils.errors import UserError
 
 COUNTS = (400, 90, 20, 6)
@@ -169,6 +177,10 @@ def test_degree_of_a_power_of_the_counts() -> None:
     for q in (0.0, 0.25, 0.5, 1.0):
         assert correction_degree(training, training**q / (training**q).sum()) == pytest.approx(1 - q)
     assert correction_degree(np.full(4, 0.25), np.array([0.4, 0.3, 0.2, 0.1])) == 0
+    assert correction_degree(np.full(2, 0.1), np.full(2, 0.5), labels=True) == pytest.approx(
+        1
+    )  # each by itself
+    assert correction_degree(np.array([0.1, 0.8]), np.array([0.25, 2 / 3]), labels=True) == pytest.approx(0.5)
     assert not is_overcorrected({"sampling": 0.0, "weights": 1.7, "offsets": 0.0})
     assert is_overcorrected({"sampling": 1.0, "weights": 1.0, "offsets": 0.0})
 
@@ -213,6 +225,96 @@ def test_stored_and_read_back() -> None:
     assert list(book.lines("abcd"))
     assert not list(ledger_of(Instance(), CrossEntropy()).lines("abcd"))
     assert ledgers.effective_prior(np.array([1.0, 3.0]), None).tolist() == [0.25, 0.75]
+
+
+# --- labels ---
+
+
+def label_sets() -> np.ndarray:
+    return (np.random.default_rng(0).random((3000, 4)) < [0.02, 0.1, 0.4, 0.7]).astype(np.uint8)
+
+
+LABEL_COUNTS = tuple(label_sets().sum(0).tolist())
+LABEL_LOSSES: dict[str, Any] = {
+    "plain": BinaryCrossEntropy,
+    "inverse": lambda: WeightedBinaryCrossEntropy(LABEL_COUNTS, 3000),
+    "square_root": lambda: WeightedBinaryCrossEntropy(LABEL_COUNTS, 3000, "square_root"),
+    "cut": lambda: WeightedBinaryCrossEntropy(LABEL_COUNTS, 3000, max_weight=5.0),
+    "adjusted": lambda: LogitAdjustedBinaryCrossEntropy(LABEL_COUNTS, 3000),
+    "half_adjusted": lambda: LogitAdjustedBinaryCrossEntropy(LABEL_COUNTS, 3000, tau=0.5),
+}
+
+
+def label_data(tmp_path: Path, *words: str) -> Experiment:
+    sizes = ["task=multilabel", "data=planted_tags", "data.source.samples=400", "model=lstm"]
+    return experiment(check(compose([*sizes, f"cache={tmp_path / 'cache'}", *words])))
+
+
+@pytest.mark.parametrize("loss", LABEL_LOSSES)
+@pytest.mark.parametrize("threshold", [0.001, 0.3])
+def test_the_best_constant_logits_are_the_log_odds_of_the_ledger(loss: str, threshold: float) -> None:
+    """No features: trained on an epoch's drawn rows, a bias for each label ends at the effective log-odds."""
+    targets, made = label_sets(), LABEL_LOSSES[loss]()
+    groups, policy = RepeatFactor(threshold).by_labels(targets)
+    sampler = EpochSampler(groups, int(groups.max()) + 1, policy, seed=1, length=60_000)
+    drawn = torch.from_numpy(targets[sampler.epoch(0)]).double()
+    biases = torch.zeros(4, requires_grad=True)
+    optimizer = torch.optim.LBFGS([biases], max_iter=200, tolerance_grad=1e-9, tolerance_change=1e-12)
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        value = made(biases.expand(len(drawn), -1), drawn).mean()
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    book = Ledger.of(
+        LABEL_COUNTS, lambda epoch: drawn.mean(0).numpy(), functools.partial(_correction, made), 1, 3000
+    )
+    np.testing.assert_allclose(biases.detach().numpy(), logit(book.prior.effective), atol=5e-3)
+
+
+def test_effective_shares_of_labels_by_weights_offsets_and_repetition_in_closed_form(tmp_path: Path) -> None:
+    for words, expected in (
+        (["loss=bce"], lambda odds: odds),
+        (["loss=bce_weighted"], lambda odds: odds**0),
+        (["loss=bce_weighted", "loss.scheme=square_root"], lambda odds: odds**0.5),
+        (["loss=bce_logit_adjusted", "loss.tau=0.25"], lambda odds: odds**0.75),
+    ):
+        made = label_data(tmp_path, *words)
+        book = made.ledger(made.module())
+        assert book is not None
+        shares = np.array(made.data.spec.class_counts) / made.data.spec.sizes[0]
+        np.testing.assert_allclose(book.training, shares)
+        np.testing.assert_allclose(logit(book.prior.effective), np.log(expected(shares / (1 - shares))), atol=1e-5)
+    made = label_data(tmp_path, "loss=bce", "sampling=repeat_factor", "sampling.threshold=0.9")
+    book, data = made.ledger(made.module()), made.data
+    rows = data.splits.train[data.epoch_sampler(made.config.epochs).epoch(0)]
+    shown = data.table.index.targets[rows].mean(0)
+    assert book is not None
+    np.testing.assert_allclose(book.prior.effective, shown, atol=2 / len(rows))
+    assert np.abs(shown - book.training).max() > 0.01
+    (line,) = book.lines(data.spec.target_names)
+    assert line.startswith("label prior (sampling): ")
+
+
+def test_two_corrections_of_labels_are_refused(tmp_path: Path) -> None:
+    words = ("loss=bce_logit_adjusted", "sampling=repeat_factor", "sampling.threshold=0.9")
+    made = label_data(tmp_path, *words)
+    with pytest.raises(UserError, match=r"same label prior twice.* is on .*uniform is 50 %.*loss=bce inst"):
+        made.ledger(made.module())
+    made = label_data(tmp_path, *words, "allow_stacking=true")
+    assert made.ledger(made.module()) is not None
+
+
+@pytest.mark.parametrize("counts", [(0, 1000, 1)])
+def test_labels_without_positives_or_negatives_get_finite_offsets(counts: tuple[int, ...]) -> None:
+    loss = LogitAdjustedBinaryCrossEntropy(counts, 1000)
+    expected = logit([0.0005, 0.9995, 0.001])
+    np.testing.assert_allclose(loss.offsets.numpy(), expected, rtol=1e-5)
+    shares = np.array(counts) / 1000
+    seen = effective_prior(shares, _correction(loss, 0), labels=True)
+    np.testing.assert_allclose(seen, [0, 1, 0.5], atol=1e-6)
 
 
 # --- double correction, reproduced ---

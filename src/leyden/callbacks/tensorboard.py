@@ -147,6 +147,8 @@ def write_figures(
         if result["classes"]:
             lines.append(markdown.classes_markdown(result["classes"], result["prior"]))
         writer.add_text("classes", "\n\n".join(lines), step)
+    elif "phases" in result["prior"]:
+        writer.add_text("labels", markdown.labels_markdown(data.spec.target_names, result["prior"]), step)
     for split, found in result["metrics"].items():
         writer.add_text(f"{split}/metrics", markdown.metrics_markdown(found), step)
         path = predictions / f"{split}.npz"

@@ -1,6 +1,6 @@
 """The only LightningDataModule: source -> columns -> split -> (tokens) -> loaders, and the facts for the net."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -193,6 +193,15 @@ class DataModule(LightningDataModule):
             labels, classes, policy = self._sampled_groups()
             self._plan = EpochSampler(labels, classes, policy, self.seed, epochs=epochs)
         return self._plan
+
+    def sampled_prior(self, epochs: int) -> Callable[[int], np.ndarray]:
+        """By epoch, the share of the draws that are of each class (C,) or have each label (L,)."""
+        sampler, targets = self.epoch_sampler(epochs), self.table.index.targets[self.splits.train]
+        if kind_of(targets) != "labels":
+            return sampler.prior
+        groups, count, _ = self._sampled_groups()
+        of_groups = np.stack([targets[groups == group].mean(axis=0) for group in range(count)])  # (G, L)
+        return lambda epoch: sampler.prior(epoch) @ of_groups
 
     def _sampled_groups(self) -> tuple[np.ndarray, int, SamplingPolicy]:
         """What the policy balances: the class (N,) of each training row, or groups of rows with several labels."""

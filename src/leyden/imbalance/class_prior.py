@@ -8,6 +8,9 @@ training. Cross-entropy under all three learns the class probabilities under the
 (weights: a loss counted twice is a sample seen twice; offsets: Menon et al. 2021, arXiv 2007.07314, section 4.) Any one
 of them can make p uniform. Two of them make the rarest class the most frequent, which costs more than it gains: on
 2 % positives, balanced accuracy falls from .86 to .62. Margins, focal losses and CDT impose no prior.
+
+With several labels each is a decision of its own: q_l is the share of the draws that have label l, w_l the weight of
+its positives, o_l the offset of its logit, (1) gives the odds p_l / (1 - p_l), and uniform is one half.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,12 +19,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from leyden.utils.errors import UserError
 from leyden.utils.text import percent
 
 Floats = NDArray[np.float64]
-Correction = tuple[Floats, Floats]  # (log weights (C,), offsets (C,))
+Correction = tuple[Floats, Floats]  # (log weights (C,), offsets (C,)); of labels (L,), here and below
 
 _NONE = 0.05  # a part that moves the prior by less of the way to uniform corrects nothing
 _ENOUGH = 1.1  # of the way to uniform: what two parts may do together, with room for effective numbers
@@ -43,7 +47,7 @@ class Phase(NamedTuple):
 
 
 class ClassPrior(NamedTuple):
-    """Class shares (C,): of the training rows, and in the loss, which are the prior of the net's outputs."""
+    """Class shares (C,) or label shares (L,): of the training rows, and in the loss, the prior of the net's outputs."""
 
     training: Floats
     effective: Floats
@@ -61,10 +65,12 @@ class Ledger:
     Attributes:
         training: shares (C,) of the training rows.
         phases: in order, without gaps.
+        labels: whether the shares are those of labels (L,), of which a row may have several.
     """
 
     training: Floats
     phases: tuple[Phase, ...]
+    labels: bool = False
 
     @classmethod
     def of(
@@ -73,6 +79,7 @@ class Ledger:
         sampled: Callable[[int], Floats],
         correction: Callable[[int], Correction | None],
         epochs: int,
+        samples: int | None = None,
     ) -> "Ledger":
         """Follow a run through its epochs.
 
@@ -81,11 +88,13 @@ class Ledger:
             sampled: the shares (C,) that the policy draws in an epoch.
             correction: what the loss in force in an epoch imposes; None: nothing.
             epochs: how many there are.
+            samples: training rows, where each may have several labels; None: each has one class.
         """
-        training = np.asarray(counts, dtype=np.float64) / sum(counts)
+        labels = samples is not None
+        training = np.asarray(counts, dtype=np.float64) / (samples or sum(counts))
         phases: list[Phase] = []
         for epoch in range(epochs):
-            now = _phase(epoch, training, sampled(epoch), correction(epoch))
+            now = _phase(epoch, training, sampled(epoch), correction(epoch), labels)
             if (
                 phases
                 and np.array_equal(phases[-1].effective, now.effective)
@@ -94,7 +103,7 @@ class Ledger:
                 phases[-1] = phases[-1]._replace(last=epoch)
             else:
                 phases.append(now)
-        return cls(training, tuple(phases))
+        return cls(training, tuple(phases), labels)
 
     @property
     def prior(self) -> "ClassPrior":
@@ -121,12 +130,13 @@ class Ledger:
         parts = list(dict.fromkeys(names[part] for part in _active(phase.degrees)))
         rare = int(np.argmin(np.where(self.training > 0, self.training, np.inf)))
         when = "" if len(self.phases) == 1 else f" from epoch {phase.first} on"
-        undone = ", or ".join(f"{_PLAIN[part.partition('=')[0]]} instead of {part}" for part in parts)
+        plain = {"sampling": "sampling=instance", "loss": "loss=bce" if self.labels else "loss=cross_entropy"}
+        undone = ", or ".join(f"{plain[part.partition('=')[0]]} instead of {part}" for part in parts)
+        uniform = 0.5 if self.labels else 1 / np.count_nonzero(self.training)
         raise UserError(
-            f"{' and '.join(parts)} correct the same class prior twice{when}: {classes[rare]!r} is "
-            f"{percent(self.training[rare], 2)} of the training samples and would be "
-            f"{percent(phase.effective[rare], 2)} in the loss; uniform is "
-            f"{percent(1 / np.count_nonzero(self.training), 2)}. "
+            f"{' and '.join(parts)} correct the same {self._kind} prior twice{when}: {classes[rare]!r} "
+            f"{self._is} {percent(self.training[rare], 2)} of the training samples and would be "
+            f"{percent(phase.effective[rare], 2)} in the loss; uniform is {percent(uniform, 2)}. "
             f"Take {undone}; allow_stacking=true permits it"
         )
 
@@ -139,12 +149,20 @@ class Ledger:
             if active:
                 span = "" if len(self.phases) == 1 else f", epochs {phase.first} to {phase.last}"
                 yield (
-                    f"class prior ({', '.join(active)}{span}): {classes[rare]!r} is "
-                    f"{percent(self.training[rare], 2)} of the training samples and "
+                    f"{self._kind} prior ({', '.join(active)}{span}): {classes[rare]!r} "
+                    f"{self._is} {percent(self.training[rare], 2)} of the training samples and "
                     f"{percent(phase.effective[rare], 2)} in the loss; {classes[often]!r} "
                     f"{percent(self.training[often], 2)} and "
                     f"{percent(phase.effective[often], 2)} in the loss"
                 )
+
+    @property
+    def _kind(self) -> str:
+        return "label" if self.labels else "class"
+
+    @property
+    def _is(self) -> str:
+        return "is on" if self.labels else "is"
 
     def to_dict(self) -> dict[str, Any]:
         """For result.json: at most six phases; of more, the first and the last."""
@@ -164,15 +182,16 @@ class Ledger:
         }
 
 
-# What to choose in place of a part that is one correction too many.
-_PLAIN = {"sampling": "sampling=instance", "loss": "loss=cross_entropy"}
+def effective_prior(sampled: Floats, correction: Correction | None, labels: bool = False) -> Floats:
+    """Equation (1): the prior (C,) in the loss, its sum 1; 0 for a class that is never drawn.
 
-
-def effective_prior(sampled: Floats, correction: Correction | None) -> Floats:
-    """Equation (1): the prior (C,) in the loss, its sum 1; 0 for a class that is never drawn."""
+    Of labels (L,) each share is one of its own, 0 or 1 where it is so in `sampled`.
+    """
     if correction is None:
-        return sampled / sampled.sum()
+        return sampled if labels else sampled / sampled.sum()
     log_weights, offsets = correction
+    if labels:
+        return np.asarray(expit(logit(sampled) + log_weights - offsets))
     with np.errstate(divide="ignore"):
         # equation (1) in logarithms, (C,): log q_c + log w_c - o_c, and -inf for a class that is never drawn
         logs = np.log(sampled) + np.where(sampled > 0, log_weights - offsets, 0.0)
@@ -181,19 +200,22 @@ def effective_prior(sampled: Floats, correction: Correction | None) -> Floats:
     return np.asarray(shares / shares.sum(), dtype=np.float64)
 
 
-def correction_degree(training: Floats, now: Floats) -> float:
+def correction_degree(training: Floats, now: Floats, labels: bool = False) -> float:
     """How far `now` (C,) is on the way from the training prior (0) to the uniform one (1).
 
     The slope of log(now / training) against -log(training), by least squares over the classes that are there: a power
-    n^q of the counts gives 1 - q exactly. 0 where the training prior is uniform: there is nothing to correct.
+    n^q of the counts gives 1 - q exactly. 0 where the training prior is uniform: there is nothing to correct. Of labels
+    log-odds take the place of the logarithms, and 0, those of one half, that of their mean.
     """
     there = (training > 0) & (now > 0)
-    x = np.log(training[there])
-    x -= x.mean()
-    moved = np.log(now[there] / training[there])
-    # -sum x y / sum x^2, with x = log(training) and y = log(now / training), both centred
+    if labels:
+        there &= (training < 1) & (now < 1)
+    x, y = (np.asarray((logit if labels else np.log)(shares[there])) for shares in (training, now))
+    if not labels:
+        x, y = x - x.mean(), y - y.mean()
+    # -sum x (y - x) / sum x^2
     spread = float(x @ x)
-    return float(-(x @ (moved - moved.mean())) / spread) if spread > 1e-12 else 0.0
+    return float(x @ (x - y) / spread) if spread > 1e-12 else 0.0
 
 
 def is_overcorrected(degrees: Mapping[str, float]) -> bool:
@@ -210,13 +232,15 @@ def _active(degrees: Mapping[str, float]) -> list[str]:
     return [part for part, how_far in degrees.items() if how_far > _NONE]
 
 
-def _phase(epoch: int, training: Floats, sampled: Floats, correction: Correction | None) -> Phase:
+def _phase(
+    epoch: int, training: Floats, sampled: Floats, correction: Correction | None, labels: bool
+) -> Phase:
     none = np.zeros_like(training)
     log_weights, offsets = (none, none) if correction is None else correction
-    degrees = {
-        "sampling": correction_degree(training, sampled),
-        "weights": correction_degree(training, effective_prior(training, (log_weights, none))),
-        "offsets": correction_degree(training, effective_prior(training, (none, offsets))),
+    alone = {
+        "sampling": sampled,
+        "weights": effective_prior(training, (log_weights, none), labels),
+        "offsets": effective_prior(training, (none, offsets), labels),
     }
-    rounded = {part: round(value, 6) for part, value in degrees.items()}
-    return Phase(epoch, epoch, sampled, effective_prior(sampled, correction), rounded)
+    degrees = {part: round(correction_degree(training, now, labels), 6) for part, now in alone.items()}
+    return Phase(epoch, epoch, sampled, effective_prior(sampled, correction, labels), degrees)

@@ -67,7 +67,7 @@ def evaluate(
                 config.model_copy(update={"decision": node}), made.task, made.data.spec
             )
             stored = (restored.run.result() or {})["prior"]
-            prior = ClassPrior.of(stored) if made.task.has_class_prior else None
+            prior = ClassPrior.of(stored) if "phases" in stored else None
             chosen_decision = evaluation.decision(prior, rule)
         return evaluation.metrics(chosen_decision, splits)
 

@@ -76,6 +76,43 @@ class WeightedBinaryCrossEntropy(nn.Module):
         )
         return losses.mean(1)
 
+    def correction(self) -> tuple[Tensor, Tensor]:
+        """(log weights (L,), offsets (L,)): the label prior that is imposed, see `leyden.imbalance.class_prior`."""
+        return self.weights.log(), torch.zeros_like(self.weights)
+
+
+class LogitAdjustedBinaryCrossEntropy(nn.Module):
+    """Cross-entropy of z + tau log(p_l / (1 - p_l)), p_l the label's share of the training samples; answers use z.
+
+    Logit adjustment (Menon et al. 2021, arXiv 2007.07314, equation 10) of each label by itself. With tau = 1 the net
+    learns the posterior as if a label were had by half of the samples. A label without positives, or without negatives,
+    counts as if half a sample were one.
+
+    Args:
+        class_counts: training samples that have each label (L,).
+        num_samples: training samples N.
+        tau: how much of the prior is taken out.
+    """
+
+    task: ClassVar[str] = "multilabel"
+    offsets: Tensor
+
+    def __init__(
+        self, class_counts: Sequence[int], num_samples: int, tau: Annotated[float, Ge(0)] = 1.0
+    ) -> None:
+        super().__init__()
+        positives = torch.tensor(class_counts, dtype=torch.float64).clamp(0.5, num_samples - 0.5)
+        self.register_buffer("offsets", (tau * (positives / num_samples).logit()).float(), persistent=False)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each sample."""
+        shifted = logits.float() + self.offsets
+        return F.binary_cross_entropy_with_logits(shifted, targets.float(), reduction="none").mean(1)
+
+    def correction(self) -> tuple[Tensor, Tensor]:
+        """(log weights (L,), offsets (L,)): the label prior that is imposed, see `leyden.imbalance.class_prior`."""
+        return torch.zeros_like(self.offsets), self.offsets
+
 
 class AsymmetricLoss(nn.Module):
     """-t (1 - p)^g+ log p - (1 - t) p_m^g- log(1 - p_m), p_m = max(p - m, 0): easy negatives, which are most, fade.

@@ -56,6 +56,12 @@ def classes_markdown(classes: Sequence[Mapping[str, Any]], prior: Mapping[str, A
     return table(header, rows)
 
 
+def labels_markdown(names: Sequence[str], prior: Mapping[str, Any]) -> str:
+    """Format the share of samples with each label, of the training rows and in the loss: `prior` of result.json."""
+    shares = (map(number, prior["training"]), map(number, prior["phases"][-1]["effective"]))
+    return table(("label", "share", "share in the loss"), zip(names, *shares, strict=True))
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Format a Markdown table; cells are escaped."""
     lines = [header, ["---"] * len(header), *rows]

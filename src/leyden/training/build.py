@@ -125,12 +125,12 @@ class Experiment:
             )
 
     def ledger(self, module: LightningModule) -> Ledger | None:
-        """The class prior that the loss sees in every epoch; None: rows have no classes.
+        """The prior of classes or labels that the loss sees in every epoch; None: there are neither.
 
         Raises:
             UserError: sampling and loss both correct it, and `allow_stacking` is not set.
         """
-        return ledger(self.config, self.data, module) if self.task.has_class_prior else None
+        return None if self.task.kind == "values" else ledger(self.config, self.data, module)
 
 
 def _narrow(targets: NDArray[Any], names: Sequence[str]) -> str:
@@ -277,10 +277,16 @@ def _verify_scale(loss: nn.Module, head: heads.Head) -> None:
 
 
 def ledger(config: Config, data: DataModule, module: LightningModule) -> Ledger:
-    """The class prior that the loss sees; see `Experiment.ledger`."""
-    loss = getattr(module, "loss_fn", None)
-    sampled = data.epoch_sampler(config.epochs).prior
-    made = Ledger.of(data.spec.class_counts, sampled, functools.partial(_correction, loss), config.epochs)
+    """The prior that the loss sees; see `Experiment.ledger`."""
+    correction = functools.partial(_correction, getattr(module, "loss_fn", None))
+    sampled, samples = data.sampled_prior(config.epochs), data.spec.sizes[0]
+    made = Ledger.of(
+        data.spec.class_counts,
+        sampled,
+        correction,
+        config.epochs,
+        samples if data.kind == "labels" else None,
+    )
     if made.stacked() and not config.allow_stacking:
         names = {"sampling": _option_name("sampling", config.sampling)}
         names |= dict.fromkeys(("weights", "offsets"), _option_name("loss", config.loss))

@@ -52,7 +52,7 @@ class TrainedEvaluation:
         """Fitted on the validation split alone.
 
         Args:
-            prior: that the net was trained under; None: rows have no classes.
+            prior: that the net was trained under; None: rows have neither classes nor labels.
             rule: of group `decision`; None: the experiment's own.
 
         Raises:
