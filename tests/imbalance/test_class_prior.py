@@ -286,7 +286,9 @@ def test_effective_shares_of_labels_by_weights_offsets_and_repetition_in_closed_
         assert book is not None
         shares = np.array(made.data.spec.class_counts) / made.data.spec.sizes[0]
         np.testing.assert_allclose(book.training, shares)
-        np.testing.assert_allclose(logit(book.prior.effective), np.log(expected(shares / (1 - shares))), atol=1e-5)
+        np.testing.assert_allclose(
+            logit(book.prior.effective), np.log(expected(shares / (1 - shares))), atol=1e-5
+        )
     made = label_data(tmp_path, "loss=bce", "sampling=repeat_factor", "sampling.threshold=0.9")
     book, data = made.ledger(made.module()), made.data
     rows = data.splits.train[data.epoch_sampler(made.config.epochs).epoch(0)]

@@ -1,4 +1,4 @@
-"""Rules of group `decision` for task=multilabel: a threshold for each label, chosen on validation."""
+"""Rules of group `decision` for task=multilabel: a threshold for each label, or another prior of each label."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -6,45 +6,54 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from leyden.decision.label_thresholds import best_label_thresholds
+from leyden.utils.errors import UserError
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class LabelThresholds:
-    """A label is predicted where its logit plus an offset is above 0.
+    """A label is predicted where its shifted logit plus an offset is above 0.
 
     Attributes:
         offsets: (L,).
         criterion: what they maximise on validation.
         chosen_on: the split and its size, and the criterion's value before and after.
+        shift: (L,), added to the logits, of which probabilities are made; (): nothing is.
     """
 
     offsets: tuple[float, ...]
     criterion: str = "none"
     chosen_on: Mapping[str, Any] = field(default_factory=dict)
+    shift: tuple[float, ...] = ()
 
     @property
     def is_neutral(self) -> bool:
-        """Whether a label is predicted where it is more probable than not."""
-        return not any(self.offsets)
+        """Whether a label is predicted where the net finds it more probable than not."""
+        return not any(self.offsets) and not any(self.shift)
+
+    def shifted(self, logits: Floats) -> Floats:
+        """(N, L)."""
+        return logits + np.array(self.shift) if self.shift else logits
 
     def decide(self, logits: Floats) -> NDArray[np.bool_]:
-        """(N, L)."""
-        return np.asarray(logits + np.array(self.offsets) > 0)
+        """(N, L) of the net's own logits."""
+        return np.asarray(self.shifted(logits) + np.array(self.offsets) > 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Lists, not tuples; thresholds are the probabilities above which a label is predicted."""
         offsets = np.array(self.offsets)
-        return {**asdict(self), "offsets": list(self.offsets), "thresholds": expit(-offsets).tolist()}
+        lists = {"offsets": list(self.offsets), "shift": list(self.shift)}
+        return {**asdict(self), **lists, "thresholds": expit(-offsets).tolist()}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> "LabelThresholds":
         """As it was before `to_dict` and JSON."""
-        return cls(tuple(stored["offsets"]), stored["criterion"], stored["chosen_on"])
+        shift = tuple(stored.get("shift", ()))  # of an earlier version: without
+        return cls(tuple(stored["offsets"]), stored["criterion"], stored["chosen_on"], shift)
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,44 @@ class LabelRule:
         before, after = (_f1(d, targets, self.criterion) for d in (logits > 0, made.decide(logits)))
         chosen = {"split": "val", "n": len(targets), "before": before, "after": after}
         return LabelThresholds(made.offsets, self.criterion, chosen)
+
+
+@dataclass(frozen=True)
+class LabelPriorRule:
+    """Probabilities for another share of each label than the one that the net was trained under.
+
+    logit p + logit(target) - logit(effective), exact where the labels' shares are all that differs (Saerens et al.
+    2002, for the two classes of each label).
+
+    Args:
+        target_prior: training: the shares of the training rows; uniform: one half.
+    """
+
+    task: ClassVar[str] = "multilabel"
+    neutral: ClassVar[bool] = False
+    reads_validation: ClassVar[bool] = False
+
+    target_prior: Literal["training", "uniform"]
+
+    def fit(
+        self,
+        logits: Floats,
+        targets: NDArray[Any],
+        names: Sequence[str],
+        effective: Floats,
+        training: Floats,
+    ) -> LabelThresholds:
+        """The shift from the `effective` shares (L,); 0 for a label that all or no training rows have.
+
+        Raises:
+            UserError: the run is of a version that did not store them.
+        """
+        if len(effective) != len(names):
+            raise UserError("decision: the run stores no prior of its labels; train it again (force=true)")
+        open_ = (effective > 0) & (effective < 1)
+        target = logit(training) if self.target_prior == "training" else np.zeros(len(effective))
+        shift = np.subtract(target, logit(effective), out=np.zeros(len(effective)), where=open_)
+        return LabelThresholds((0.0,) * len(names), shift=tuple(shift.tolist()))
 
 
 def _f1(decided: NDArray[np.bool_], targets: NDArray[Any], criterion: str) -> float:

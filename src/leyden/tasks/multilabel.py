@@ -40,7 +40,7 @@ class Multilabel(Task):
         """Every metric at the labels' thresholds."""
         decided = None if decision.is_neutral else decision.decide(outputs)
         return evaluate_multilabel(
-            outputs, targets, spec.target_names, decisions=decided, intervals=intervals
+            decision.shifted(outputs), targets, spec.target_names, decisions=decided, intervals=intervals
         )
 
     def neutral(self, spec: DataSpec) -> LabelThresholds:
@@ -53,17 +53,17 @@ class Multilabel(Task):
 
     def scores(self, outputs: Floats, decision: Any) -> Floats:
         """Probabilities (N, L)."""
-        return np.asarray(expit(outputs))
+        return np.asarray(expit(decision.shifted(outputs)))
 
     def predictions(self, outputs: Floats, targets: NDArray[Any], decision: Any) -> Arrays:
         """targets and predicted uint8 (N, L), probabilities float32 (N, L)."""
         decided = decision.decide(outputs).astype(np.uint8)
-        probabilities = expit(outputs).astype(np.float32)
+        probabilities = self.scores(outputs, decision).astype(np.float32)
         return {"targets": targets.astype(np.uint8), "probabilities": probabilities, "predicted": decided}
 
     def answers(self, outputs: Floats, spec: DataSpec, decision: Any, top: int) -> Iterator[dict[str, Any]]:
         """{labels: [...], probabilities: {label: p}}, the labels by falling probability."""
-        for row, decided in zip(expit(outputs), decision.decide(outputs), strict=True):
+        for row, decided in zip(self.scores(outputs, decision), decision.decide(outputs), strict=True):
             order = np.argsort(-row, kind="stable")
             labels = [spec.target_names[i] for i in order if decided[i]]
             yield {"labels": labels, "probabilities": {spec.target_names[i]: float(row[i]) for i in order}}

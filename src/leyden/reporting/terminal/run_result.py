@@ -193,7 +193,8 @@ def _prior(result: Mapping[str, Any]) -> str:
     if isinstance(target, Mapping):
         shown = [f"{name} {number(share)}" for name, share in list(target.items())[:_SHARES]]
         return f"class shares: {', '.join(shown)}{', ...' if len(target) > _SHARES else ''}"
-    named = {"uniform": "class shares: uniform", "training": "class shares: as in training"}
+    kind = "label" if "thresholds" in result["operating_point"] else "class"
+    named = {"uniform": f"{kind} shares: uniform", "training": f"{kind} shares: as in training"}
     return named.get(str(target), "custom class prior")
 
 
