@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 pytest.importorskip("optuna")
 
 import leyden.sweeps.optuna_sweep as searching
 from leyden.cli.main import main
-from leyden.config.compose import conf_dir
+from leyden.config.compose import compose, conf_dir
 from leyden.reporting import search as reporting
 from leyden.runs.records import read
 from leyden.tuning.parameters import literal
@@ -269,7 +270,7 @@ def test_every_sampler_proposes_what_it_would_have_proposed(
     """Trials asked for in one go and in two: a sampler that begins its random numbers anew would repeat itself."""
     space, goals = (
         Space.of({"a": {"low": 0.0, "high": 1.0}, "b": {"low": 1, "high": 100}}),
-        Settings().goals("val/ece"),
+        Settings().goals("val/ece", {}),
     )
 
     def ask(folder: Path, breaks: tuple[int, ...]) -> list[Any]:
@@ -287,6 +288,33 @@ def test_every_sampler_proposes_what_it_would_have_proposed(
     assert len({str(values) for values in straight}) == 6
     if sampler != "cmaes":  # it keeps a random state of its own in the storage
         assert ask(tmp_path / "broken", (1, 3)) == straight
+
+
+@pytest.mark.parametrize("goal", ["monitor=val/regret", "sweep.objectives=[val/regret]"])
+def test_an_own_metric_is_searched_by_in_its_own_direction(search: Any, tmp_path: Path, goal: str) -> None:
+    """Beside the code of one's own module, which says the same of what it logs."""
+    (tmp_path / "own_search.py").write_text(
+        "from leyden.modules.classification import Classifier\n\n\n"
+        "def regret(probabilities, labels):\n"
+        "    return 1 - probabilities[range(len(labels)), labels].mean()\n\n\n"
+        "class Own(Classifier):\n"
+        "    lower_is_better = ('val/distance',)\n"
+    )
+    (tmp_path / "my" / "metrics").mkdir()
+    entry = "regret:\n  function: {_target_: own_search.regret}\n  higher_is_better: false\n"
+    (tmp_path / "my" / "metrics" / "regret.yaml").write_text(entry)
+    assert search("sweep=optuna", LR, "metrics=regret", "sweep.trials=2", goal) == 0
+    (study,) = studies()
+    assert study["goals"] == [{"name": "val/regret", "direction": "minimize"}]
+    values = [trial["values"][0] for trial in study["trials"]]
+    assert values[study["best"][0]] == min(values) < max(values)
+    composed = OmegaConf.create(compose(["metrics=regret", "task=multilabel"], ["my"]))
+    composed.model.module["_target_"] = "own_search.Own"
+    directions = searching._directions(composed)
+    assert directions["val/average_precision_micro"]
+    assert not any(
+        directions[name] for name in ("val/regret", "val/distance", "val/hamming_loss", "val/loss")
+    )
 
 
 @pytest.mark.slow
@@ -393,13 +421,13 @@ def test_interrupted_and_launched_again(search: Any, monkeypatch: pytest.MonkeyP
 def test_two_processes_share_a_study(tmp_path: Path) -> None:
     """What one has asked for the other does not get, until the first is gone."""
     space, settings = Space.of({"seed": {"low": 1, "high": 999}}), Settings.of({"trials": 3})
-    study = Study(tmp_path / "s", settings, space, settings.goals("val/accuracy"), 1)
+    study = Study(tmp_path / "s", settings, space, settings.goals("val/accuracy", {}), 1)
     first = study.ask()
     code = (
         "import sys; from pathlib import Path; from leyden.tuning.study import Study\n"
         "from leyden.tuning.settings import Settings; from leyden.tuning.space import Space\n"
         "space, settings = Space.of({'seed': {'low': 1, 'high': 999}}), Settings.of({'trials': 3})\n"
-        "study = Study(Path(sys.argv[1]), settings, space, settings.goals('val/accuracy'), 1)\n"
+        "study = Study(Path(sys.argv[1]), settings, space, settings.goals('val/accuracy', {}), 1)\n"
         "asked = [study.ask(), study.ask(), study.ask()]\n"
         "print([a and a.number for a in asked], study.elsewhere(), flush=True)\n"
         "import os; os._exit(9)  # dies over two trials\n"

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from leyden.config.compose import nested_keys_without_plus
 from leyden.config.overrides import split_search_overrides
+from leyden.metrics import higher_is_better
 from leyden.reporting import search as reporting
 from leyden.reporting.format import number as format_number
 from leyden.reporting.format import plural
@@ -94,7 +95,7 @@ class Search:
         self._params, self._space = params, Space.of(params)
         _verify_space(settings, self._space, fixed)
         self._launcher, self._sweep = launcher, launcher.sweep
-        self.goals = settings.goals(str(config.monitor))
+        self.goals = settings.goals(str(config.monitor), _directions(config))
         verify_goals(settings, self.goals)
         self._run_of = RunFolders()
 
@@ -249,6 +250,23 @@ class Search:
 
     def _command(self, overrides: Sequence[str]) -> str:
         return shlex.join(["leyden", "train", *self._sweep.flags, *overrides])
+
+
+def _directions(config: DictConfig) -> dict[str, bool]:
+    """Whether higher is better, of each metric of validation: the task's, the user's own, those of an own module."""
+    from leyden.config.validate import import_target, is_ours
+
+    targets = {"task.target": config.task.target, "model.module": config.model.module}
+    own = {path: node["_target_"] for path, node in targets.items() if not is_ours(node["_target_"])}
+    if own:
+        load_torch()
+    task = import_target(config.task.target["_target_"], "task.target")
+    found = {f"val/{name}": higher_is_better(name) for name in ("loss", *getattr(task, "metrics", ()))}
+    found |= {
+        f"val/{name}": bool(node.get("higher_is_better", True)) for name, node in config.metrics.items()
+    }
+    module = import_target(own["model.module"], "model.module") if "model.module" in own else None
+    return found | dict.fromkeys(getattr(module, "lower_is_better", ()), False)
 
 
 def _verify_space(settings: Settings, space: Space, fixed: Sequence[str]) -> None:

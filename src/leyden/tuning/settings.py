@@ -82,8 +82,12 @@ class Settings(Node):
                 f"sweep.{path}={as_typed(first['input'])}: {reason([first], first['input'])}"
             ) from None
 
-    def goals(self, monitor: str) -> list[Goal]:
+    def goals(self, monitor: str, directions: Mapping[str, bool]) -> list[Goal]:
         """The objectives with their directions; by default the monitored metric.
+
+        Args:
+            monitor: the monitored metric.
+            directions: whether higher is better, of each metric of validation, such as val/accuracy.
 
         Raises:
             UserError: an unknown objective, one of the test split, or not as many directions as objectives.
@@ -94,21 +98,15 @@ class Settings(Node):
                 f"sweep.directions: expected one for each of {', '.join(names)}, got {len(self.directions)}"
             )
         for name in self.objectives:
-            _verify(name, monitor)
+            _verify(name, (monitor, *directions))
         return [
-            Goal(name, self.directions[i] if self.directions else _direction(name))
+            Goal(name, self.directions[i] if self.directions else _direction(name, directions))
             for i, name in enumerate(names)
         ]
 
 
-def _verify(name: str, monitor: str) -> None:
-    from leyden.metrics import METRICS
-
-    known = [
-        monitor,
-        *(f"val/{metric}" for metric in ("loss", *METRICS)),
-        *(f"cost.{cost}" for cost in _COSTS),
-    ]
+def _verify(name: str, metrics: Sequence[str]) -> None:
+    known = [*metrics, *(f"cost.{cost}" for cost in _COSTS)]
     if name.startswith("test/"):
         raise UserError(
             f"sweep.objectives: {name} would select by the test split; use a metric of validation, val/..."
@@ -117,12 +115,12 @@ def _verify(name: str, monitor: str) -> None:
         raise UserError(f"sweep.objectives: {name} is not a metric of a run; {nearest(name, known)}")
 
 
-def _direction(name: str) -> Direction:
+def _direction(name: str, directions: Mapping[str, bool]) -> Direction:
     from leyden.metrics import higher_is_better
 
     if name.startswith("cost."):
         return "maximize" if name == "cost.samples_per_second" else "minimize"
-    return "maximize" if higher_is_better(name) else "minimize"
+    return "maximize" if directions.get(name, higher_is_better(name)) else "minimize"
 
 
 def verify_goals(settings: Settings, goals: Sequence[Goal]) -> None:
