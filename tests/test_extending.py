@@ -2,6 +2,7 @@
 
 import csv
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,9 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The page's files, written where the test is."""
     monkeypatch.chdir(tmp_path)
     write(tmp_path)
+    for words in pages.commands(PAGE):
+        if words[0] == "python":
+            runpy.run_path(words[1])
     return tmp_path / "my_lab"
 
 
@@ -67,8 +71,8 @@ def written(*overrides: str) -> Path:
 
 
 def test_the_page_has_enough_to_run() -> None:
-    assert len(pages.files(PAGE)) == 25
-    assert len(pages.commands(PAGE)) == 18
+    assert len(pages.files(PAGE)) == 26
+    assert len(pages.commands(PAGE)) == 19
 
 
 def test_own_values_are_checked_like_ours(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,6 +101,30 @@ def test_the_list_shows_own_options_their_line_and_their_place(
         assert "my_lab/conf" in row, row
     (ours,) = [r for r in shown.splitlines() if r.split()[:1] == ["keras_cnn"]]
     assert "my_lab" not in ours
+
+
+# --- a modality of one's own ---
+
+
+def test_signals_of_files_are_learned_predicted_and_refused_by_name(
+    lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (words,) = [c for c in pages.commands(PAGE) if c[1] == "train" and "data=signal_folder" in c]
+    folder = written(*words[4:])
+    assert (
+        json.loads((folder / "result.json").read_text())["metrics"]["test"]["values"]["accuracy"]["value"]
+        > 0.9
+    )
+    files = [f"waves/{kind}/{number}.npy" for kind in ("slow", "fast") for number in range(20)]
+    _, predictions = predict(folder, files)
+    assert [p.answer["classes"][0] for p in predictions].count("slow") == pytest.approx(20, abs=3)
+    np.save("waves/slow/7.npy", np.zeros(64, np.float32))
+    Path("waves/fast/3.npy").write_bytes(b"no array")
+    capsys.readouterr()
+    assert main(["data", "--config-dir", CONF, *words[4:6]]) == 2
+    said = capsys.readouterr().err
+    assert "7.npy: has shape (64,); expected (channels, steps)" in said
+    assert "3.npy: " in said
 
 
 # --- a LightningModule that knows nothing of Leyden's ---

@@ -201,6 +201,12 @@ def pip(program: str, words: list[str], whole: bool) -> int:
     return 0 if command == "install" and what in extras else 2
 
 
+def python(program: str, words: list[str], whole: bool) -> int:
+    """A file that the page tells to write."""
+    runpy.run_path(words[0])
+    return 0
+
+
 def tensorboard(program: str, words: list[str], whole: bool) -> int:
     """A folder of runs is shown."""
     return 0 if words[0] == "--logdir" and Path(words[1]).is_dir() else 2
@@ -222,6 +228,7 @@ PROGRAMS: dict[str, Callable[[str, list[str], bool], int]] = {
     "leyden": leyden,
     r"scripts/\w+": script,
     "pip": pip,
+    "python": python,
     "tensorboard": tensorboard,
     "source": source,
     "eval|srun": shell,
