@@ -77,6 +77,7 @@ def test_majority_is_not_trained_and_takes_one_epoch(run: Callable[..., Outcome]
     assert outcome.status == "complete"
     rows = (outcome.folder / "metrics.csv").read_text().splitlines()
     assert len(rows) == 2  # the header and one epoch
+    assert not outcome.result["doctor"]
     weights = torch.load(outcome.folder / "checkpoints" / "best.ckpt", weights_only=False)["state_dict"]
     constant = ConstantNet(Classification().trivial_outputs(DataSpec.from_dict(_spec(outcome))))
     assert torch.equal(weights["net.outputs"], constant.outputs.detach())

@@ -26,6 +26,7 @@ from leyden.health.settings import DiagnosticsSettings
 from leyden.health.step_snapshot import recovery_file
 from leyden.health.suggestions import fill_in
 from leyden.modules.standalone import fit_frontend
+from leyden.modules.untrained import Untrained
 from leyden.runs.run import Run
 from leyden.training import resume, slurm
 from leyden.training.build import Experiment
@@ -158,6 +159,8 @@ def _findings(made: Experiment, module: LightningModule, trainer: Trainer, place
     if not trainer.is_global_zero or made.health.on_bad == "ignore":
         return ()
     recovered = _recovered(made, module, trainer, place)
+    if isinstance(module, Untrained):
+        return recovered  # at rate 0 on purpose: there was no training to judge
     found = _health_monitor(trainer).training_monitor.findings(_facts(made), recovered)
     return tuple(fill_in(finding, made.config.optimizer, made.config.trainer) for finding in found)
 
