@@ -18,6 +18,7 @@ from torch import nn
 
 from leyden.callbacks.interrupt import Interrupt, Interrupted
 from leyden.data.batch import Batch
+from leyden.inference.evaluate import evaluate
 from leyden.metrics import METRICS
 from leyden.metrics.results import MULTILABEL_METRICS, REGRESSION_METRICS
 from leyden.modules.classification import Classifier
@@ -238,6 +239,13 @@ def test_the_cost_of_a_resumed_run_is_that_of_all_its_steps(
     cost = train(overrides).result["cost"]
     assert cost["steps"] == 19
     assert cost["seconds"] * cost["samples_per_second"] == pytest.approx(19 * 64, rel=0.1)
+
+
+def test_coverage_is_not_measured_on_the_rows_that_chose_the_intervals(runs: dict[str, Outcome]) -> None:
+    metrics = read(runs["regression"], "result.json")["metrics"]
+    assert {*COVERAGE} <= {*metrics["test"]["values"]}
+    assert {*COVERAGE} & {*metrics["val"]["values"]} == {"interval_width"}
+    assert evaluate(runs["regression"].folder)["val"] == metrics["val"]
 
 
 def test_the_metrics_are_those_of_the_code() -> None:

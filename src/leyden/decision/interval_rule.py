@@ -26,7 +26,11 @@ class ConformalIntervals:
         radius: (K,) in the targets' units; (): no intervals.
         alpha: share of targets that may lie outside.
         n: validation rows that the radius was chosen on.
+        held_out: metrics that are not stored of the validation split: of the rows that the radius was chosen on the
+            coverage is 1 - alpha, whatever the net.
     """
+
+    held_out: ClassVar[tuple[str, ...]] = ("coverage", "coverage_band_low", "coverage_band_high")
 
     radius: tuple[float, ...] = ()
     alpha: float = 0.1

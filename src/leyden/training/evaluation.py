@@ -95,6 +95,8 @@ class TrainedEvaluation:
             if predictions is not None:
                 self._store(outputs, decision, predictions / f"{split}.npz")
             found[split] = self._made.evaluator.evaluate(outputs.outputs, outputs.targets, decision)
+            for name in getattr(decision, "held_out", ()) if split == "val" else ():
+                found[split]["values"].pop(name, None)
             found[split]["loss"] = float(outputs.losses.double().mean())
         return found
 
