@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,8 @@ from leyden.data.sources.synthetic import PlantedAudio, PlantedImages, PlantedTe
 from leyden.health.data import near_duplicates_text
 from leyden.health.data.checks import find_problems
 from leyden.health.data.modality_checks import checks_of
-from leyden.health.data.near_duplicates_image import images_near
+from leyden.health.data.near_duplicates_image import SIDE, near, thumbnails
+from leyden.health.data.nearest_neighbors import Pairs
 from near_copies import clip_copy, image_copy, layer, text_copy
 
 ROWS, TRAIN, PLANTED = 500, 400, 100
@@ -84,6 +86,12 @@ def test_identical_inputs_are_no_near_duplicates(tmp_path: Path) -> None:
     inputs[TRAIN:] = inputs[:100]
     found = find_problems(layer("image", inputs, np.arange(ROWS) % 4, part, tmp_path))
     assert {"split_leak"} == {finding.id for finding in found} - {"label_conflict"}
+
+
+def images_near(images: np.ndarray, queries: np.ndarray, keys: np.ndarray) -> Pairs:
+    """Of images uint8 (N, C, H, W), as the checks do it for those of a table."""
+    thumbs, large = thumbnails(torch.from_numpy(images)), max(images.shape[2:]) > SIDE
+    return near(thumbs, torch.from_numpy(queries), torch.from_numpy(keys), large)
 
 
 @settings(max_examples=10, deadline=None)

@@ -9,7 +9,6 @@ comparing the images at shifts of up to a pixel (of at most 32x32). A pair is a 
 The thresholds were chosen on pairs of MNIST, scikit-learn's digits and CIFAR-10 (docs/check-data.md).
 """
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -119,11 +118,3 @@ def _shifted(images: Tensor, down: float, right: float, height: int, width: int)
         rows = (rows + images[:, top + 1 : top + 1 + height]) / 2
     cut = rows[:, :, left : left + width]
     return cut if right == left else (cut + rows[:, :, left + 1 : left + 1 + width]) / 2
-
-
-def images_near(images: np.ndarray, queries: np.ndarray, keys: np.ndarray) -> Pairs:
-    """As `near`, for images uint8 (N, C, H, W) in memory."""
-    thumbs = torch.cat(
-        [thumbnails(torch.from_numpy(images[i : i + 2048])) for i in range(0, len(images), 2048)]
-    )
-    return near(thumbs, torch.from_numpy(queries), torch.from_numpy(keys), max(images.shape[2:]) > SIDE)
