@@ -68,6 +68,7 @@ def test_the_band_holds_what_it_says() -> None:
     assert inside / 2000 == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 2000))
 
 
+@pytest.mark.extras
 def test_agrees_with_mapie() -> None:
     mapie = pytest.importorskip("mapie.regression")
     rng = np.random.default_rng(2)
