@@ -85,7 +85,7 @@ def terminal(scratch: str, out: Path) -> None:
     console.print(Text("\n".join(lines[first:])))
     page = Path(scratch) / "run.html"
     page.write_text(console.export_html(inline_styles=True), encoding="utf-8")
-    shoot(page.as_uri(), out, (760, 19 * (len(lines) - first) + 80))
+    shoot(page.as_uri(), out, (830, 19 * (len(lines) - first) + 80))
 
 
 def tensorboard(scratch: str, out: Path) -> None:

@@ -162,7 +162,7 @@ def write_figures(
 def _write_errors(
     writer: Any, split: str, stored: Mapping[str, np.ndarray], task: Task, data: DataModule, step: int
 ) -> None:
-    """The samples of the most confident errors: drawn, played or as a table of texts."""
+    """The samples of the worst errors: drawn, played or as a table of texts."""
     worst, captions = task.errors(stored, data.spec, _WORST)
     if not len(worst):
         return
@@ -172,7 +172,7 @@ def _write_errors(
         lines = zip((caption.replace("\n", ", ") for caption in captions), texts, strict=True)
         writer.add_text(f"{split}/worst errors", markdown.table(("", "text"), lines), step)
         return
-    title = f"{split}: the most confident errors"
+    title = f"{split}: worst errors"
     inputs = preview.drawings(data, rows)
     _write_figure(
         writer, f"{split}/worst errors", samples_figure(inputs, captions, title, data.spec.sample_rate), step
