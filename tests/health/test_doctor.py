@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,7 @@ def test_doctor_and_replay(place: Path, capsys: pytest.CaptureFixture[str]) -> N
     outcome = attempt(compose(words), ["leyden", "train", *words])
     (finding,) = outcome.result["doctor"]
     assert (finding["id"], finding["step"]) == ("non_finite", 1)
+    assert re.search(r" \(leyden/nets/image\.py:\d+\)$", finding["message"])  # no folder of this machine
     capsys.readouterr()
     assert main(["doctor", str(outcome.folder)]) == 1
     printed = capsys.readouterr().out

@@ -8,10 +8,12 @@ the infinity, unless it was a constant (a mask): then it is the operation that t
 This costs some milliseconds per operation in one step; permanent anomaly detection costs a quarter of all training.
 """
 
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,7 +38,7 @@ class NonFiniteOrigin:
         module: qualified name of the module that computed it; "batch" or the name of the parameter that contained it.
         after: name of the module that finished before it.
         phase: "forward", "backward", "batch" or "weights".
-        line: file:line of the calling code; empty in the backward pass.
+        line: file:line of the calling code, the file as it is imported; empty in the backward pass.
         samples: indices in the batch of the affected samples; empty if the first axis is not the batch axis.
     """
 
@@ -142,15 +144,21 @@ def _is_finite(tensor: Tensor) -> bool:
 
 
 def _caller() -> str:
-    """file:line of the innermost frame outside of torch, Lightning and this module."""
+    """file:line of the innermost frame outside of torch, Lightning and this module; the file as it is imported."""
     for frame in reversed(traceback.extract_stack()):
         if (
             "/torch/" not in frame.filename
             and "/lightning/" not in frame.filename
             and frame.filename != __file__
         ):
-            return f"{frame.filename}:{frame.lineno}"
+            return f"{_below_import_path(frame.filename)}:{frame.lineno}"
     return ""
+
+
+def _below_import_path(file: str) -> str:
+    """Return "leyden/nets/image.py": short, and without the machine's folders, in a record that is handed on."""
+    roots = [root for root in sys.path if Path(root).is_absolute() and Path(file).is_relative_to(root)]
+    return str(Path(file).relative_to(max(roots, key=len))) if roots else file
 
 
 def trace_step(
