@@ -307,7 +307,9 @@ def test_counts_include_the_imbalance_ratio() -> None:
     assert "1 class without samples in train" in text
     total = next(line for line in text.splitlines() if line.split()[:1] == ["all"])
     assert total.split() == ["all", "1,000", "100.0", "%", "100", "15"]
-    assert "effective number of classes: 4.00 of 4" in render(counts_table({"all": [7] * 4}, list("abcd")))
+    equal = render(counts_table({"all": [7] * 4}, list("abcd")))
+    assert "imbalance ratio in all: 1.0 (7 of each class)" in equal
+    assert "effective number of classes: 4.00 of 4" in equal
     assert "train has no samples" in render(counts_table({"train": [0, 0]}, ["a", "b"]))
 
 

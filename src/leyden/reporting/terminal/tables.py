@@ -209,8 +209,9 @@ def _imbalance(split: str, counts: Sequence[int], class_names: Sequence[str]) ->
     effective = math.exp(-sum(n / total * math.log(n / total) for n in filled))
     low, high = min(filled), max(filled)
     rarest, largest = (class_names[list(counts).index(n)] for n in (low, high))
+    ends = f"{largest} {count(high)}, {rarest} {count(low)}" if low < high else f"{count(low)} of each class"
     notes = [
-        f"imbalance ratio in {split}: {high / low:,.1f} ({largest} {count(high)}, {rarest} {count(low)})",
+        f"imbalance ratio in {split}: {high / low:,.1f} ({ends})",
         f"effective number of classes: {effective:.2f} of {count(len(counts))}",
     ]
     empty = len(counts) - len(filled)
