@@ -4,6 +4,7 @@
 
     OUT/images/{circle,cross,square}/NN.png   24x24 colour    OUT/images.csv  path,label,width,author,split
     OUT/texts/{train,test}.csv                text,label      OUT/texts.csv   text,label,tags,author,split
+    OUT/new.txt                               a text a line, without labels
     OUT/audio/{falling,rising}/NN.wav         8 kHz, mono     OUT/audio.csv   path,label,author,split
 
 width is the shape's in pixels, a number to predict; tags are the labels of a text, several in a cell: "bad;lamp".
@@ -120,6 +121,7 @@ def write_texts(out: Path, count: int, rng: random.Random) -> None:
     for split in ("train", "test"):
         chosen = [{"text": r["text"], "label": r["label"]} for r in rows if r["split"] == split]
         write_csv(out / "texts" / f"{split}.csv", chosen)
+    (out / "new.txt").write_text("The kettle works.\nThat lamp is a waste.\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> None:

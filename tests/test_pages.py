@@ -46,7 +46,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for write in tiny_data.WRITERS.values():
         write(root / "data")
     runpy.run_path(str(ROOT / "scripts/make_own_data.py"))["main"]([str(root / "my_data")])
-    (root / "new.txt").write_text("It works like a charm.\n", encoding="utf-8")
     for page in pages.PAGES:
         for name, content in pages.files(page).items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
