@@ -133,13 +133,14 @@ def leyden(program: str, words: list[str], whole: bool) -> int:
     name, *rest = words
     if name == "train":
         return training(rest, whole)
-    if " ".join(words[:2]).startswith(LONG) and not whole:
+    elsewhere = any(word.startswith(OTHER_DEVICES) for word in words)
+    if " ".join(words[:2]).startswith(LONG) and (elsewhere or not whole):
         return checked(rest)
     return main([*words, *(["--yes"] if words[:2] == ["runs", "rm"] and "--yes" not in words else [])])
 
 
 def training(words: list[str], whole: bool) -> int:
-    """A training of two batches, or the plan of a sweep; on devices that there may not be, its check."""
+    """A training of 40 batches, or the plan of a sweep; on devices that there may not be, its check."""
     here = [word for word in words if not word.startswith(("hydra/", "hydra."))]
     if any(word.startswith(("--cfg", "-sc")) for word in words):
         return main(["train", *here])
@@ -150,7 +151,9 @@ def training(words: list[str], whole: bool) -> int:
         return checked(words)
     own = {word.partition("=")[0] for word in words} - {"trainer.max_epochs"}
     small = next((SMALL[name] for name in SMALL if f"experiment={name}" in words), [])
-    added = [word for word in (*QUICK, *SHORT, *small) if word.partition("=")[0] not in own]
+    searched = ["sweep.trials=2"] if any(word.startswith("sweep=") for word in words) else []
+    own |= {"batch_size"} if searched else set()
+    added = [word for word in (*QUICK, *SHORT, *small, *searched) if word.partition("=")[0] not in own]
     return main(["train", *last_of_each([*words, *added])])
 
 
