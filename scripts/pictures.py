@@ -67,8 +67,7 @@ def report(scratch: str, out: Path) -> None:
     ]
     subprocess.run(command, cwd=scratch, check=True, capture_output=True)
     page = (Path(scratch) / "report.html").as_uri()
-    shoot(page, out / "report.png", (1200, 1720))
-    shoot(page, out / "report-dark.png", (1200, 1720), "--blink-settings=preferredColorScheme=0")
+    shoot(page, out / "report.png", (1360, 1760))
 
 
 def terminal(scratch: str, out: Path) -> None:
@@ -90,8 +89,12 @@ def terminal(scratch: str, out: Path) -> None:
 
 def tensorboard(scratch: str, out: Path) -> None:
     """Photograph the run's scalars and images."""
-    with served(f"{scratch}/runs") as address:
-        shoot(f"{address}/?darkMode=false#scalars", out / "tensorboard-scalars.png", (1400, 900))
+    with served(scratch, "runs") as address:
+        shoot(
+            f"{address}/?darkMode=false#scalars&tagFilter=train%7Cval",
+            out / "tensorboard-scalars.png",
+            (1400, 900),
+        )
         shoot(f"{address}/?darkMode=false#images", out / "tensorboard.png", (1400, 1000))
 
 
@@ -101,7 +104,7 @@ def hparams(scratch: str, out: Path) -> None:
     words = ["model=mlp", "optimizer.lr=0.0003,0.003,0.03", "batch_size=32,128", "trainer.max_epochs=4"]
     command = [leyden, "train", "-m", *words, "trainer=cpu", "threads=1", "runs=searched"]
     subprocess.run(command, cwd=scratch, check=True, capture_output=True)
-    with served(f"{scratch}/searched") as address:
+    with served(scratch, "searched") as address:
         shoot(f"{address}/?darkMode=false#hparams", out, (1800, 560))
 
 
@@ -126,16 +129,16 @@ def doctor(scratch: str, out: Path) -> None:
             "trainer.max_epochs=6",
         ]
         subprocess.run(command, cwd=scratch, check=False, capture_output=True)
-    with served(f"{scratch}/ill") as address:
+    with served(scratch, "ill") as address:
         shoot(f"{address}/?darkMode=false#text", out / "doctor.png", (1400, 900))
 
 
 @contextmanager
-def served(folder: str) -> Iterator[str]:
-    """The address of a TensorBoard of the runs in `folder`."""
+def served(scratch: str, folder: str) -> Iterator[str]:
+    """The address of a TensorBoard of the runs in a folder of `scratch`, which the page names."""
     program = str(Path(sys.executable).with_name("tensorboard"))
     command = [program, "--logdir", folder, "--port", str(PORT)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(command, cwd=scratch, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait(f"http://localhost:{PORT}/data/plugins_listing")
         yield f"http://localhost:{PORT}"
@@ -155,7 +158,7 @@ def wait(address: str) -> None:
     sys.exit(f"TensorBoard does not answer at {address}")
 
 
-def shoot(address: str, out: Path, size: tuple[int, int], *more: str) -> None:
+def shoot(address: str, out: Path, size: tuple[int, int]) -> None:
     """Photograph a page."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or sys.exit("needs chromium")
     with tempfile.TemporaryDirectory() as profile:
@@ -163,7 +166,6 @@ def shoot(address: str, out: Path, size: tuple[int, int], *more: str) -> None:
         command = [
             browser,
             *FLAGS,
-            *more,
             f"--user-data-dir={profile}",
             window,
             "--virtual-time-budget=20000",
