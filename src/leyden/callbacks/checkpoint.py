@@ -27,6 +27,7 @@ from leyden.callbacks import transient_state
 from leyden.callbacks.base import any_rank
 from leyden.config.validate import EPOCH
 from leyden.health.findings import NonFinite
+from leyden.optim.lr_schedules import repeat_step, without_plan
 from leyden.utils.errors import UserError, nearest
 from leyden.utils.lightning_internals import only_own_hooks
 
@@ -51,8 +52,14 @@ class Checkpoint(LastCallback):
         self.best: dict[str, Any] = {}
         self._logged: dict[str, Tensor] = {}
         self._transient: list[dict[str, Any]] = []
+        self._replan = False
         self._written, self._step = time.monotonic(), 0
         self._began, self._seconds = time.monotonic(), 0.0
+
+    @property
+    def run(self) -> str:
+        """Name of the run's folder, which holds its fingerprint."""
+        return self.folder.parent.name
 
     @property
     def last_path(self) -> Path:
@@ -142,16 +149,27 @@ class Checkpoint(LastCallback):
         """Add the state that Lightning omits, including whether a callback has stopped the run early."""
         checkpoint["transient"] = transient_state.collect_state(trainer, pl_module)
         checkpoint["stopped"] = trainer.should_stop
+        checkpoint["run"] = self.run
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep the transient state until training begins (random numbers are drawn before); restore `should_stop`."""
+        """Keep the transient state until training begins (random numbers are drawn before); restore `should_stop`.
+
+        Where it is that of another run (`continue`), that run has stopped, not this, and its schedules were planned for
+        its length: they keep their position, and have the plan of this run.
+        """
         self._transient = checkpoint["transient"]
-        trainer.should_stop = checkpoint["stopped"]
+        self._replan = checkpoint.get("run", self.run) != self.run
+        trainer.should_stop = checkpoint["stopped"] and not self._replan
+        if self._replan:
+            checkpoint["lr_schedulers"] = [without_plan(state) for state in checkpoint["lr_schedulers"]]
 
     def on_ready(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the transient state and start the clock."""
+        """Restore the transient state and start the clock; set the rate that a new plan has at this step."""
+        for config in trainer.lr_scheduler_configs if self._replan else ():
+            repeat_step(config.scheduler)
+        self._replan = False
         if self._transient:
             transient_state.restore_state(trainer, pl_module, self._transient)
             trainer.callback_metrics.update(self._logged)

@@ -16,6 +16,7 @@ from leyden.cli.follow import follow_first_task
 from leyden.config.compose import config_dirs_of, job_of, run_hydra
 from leyden.runs.run import EXIT_STATUS
 from leyden.training import slurm
+from leyden.training.continuation import with_parent
 from leyden.training.job import Outcome, _catch_failures, attempt, run
 from leyden.utils.errors import UserError
 from leyden.utils.runtime import WARNINGS, sigterm_interrupts
@@ -44,6 +45,7 @@ def _main(arguments: Sequence[str]) -> int:
             f"-m under srun with {slurm.task_count()} tasks: run the sweep as one task (srun --ntasks=1), "
             "or its jobs as separate Slurm jobs: hydra/launcher=submitit_slurm without srun"
         )
+    others = with_parent(others)
     flags = [f"--config-dir={folder}" for folder in config_dirs_of(others)]
     elsewhere = functools.partial(_run_elsewhere, flags=tuple(flags))
     task = HydraJob(Sweep(options.jobs, options.plan, flags, attempt, elsewhere), flags)

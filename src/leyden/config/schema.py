@@ -111,6 +111,12 @@ class Init(Node):
     freeze: list[str] = []
 
 
+class Checkpoints(Node):
+    """What a finished run keeps beside its best weights: its `last` state (for `continue`), or nothing more."""
+
+    keep: Literal["last", "best"] = "last"
+
+
 class Config(Node):
     """The configuration of a run. `batch_size` is global: it is divided by the number of ranks and by accumulation."""
 
@@ -147,6 +153,8 @@ class Config(Node):
     experiment: str
     force: bool
     trial: str | None = None
+    checkpoint: Checkpoints = Checkpoints()
+    parent: str | None = Field(default=None, alias="continue")
 
     @property
     def epochs(self) -> int:

@@ -5,9 +5,9 @@ with the run. Times in the configuration are in epochs.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Interval
 from torch.optim import Optimizer
@@ -122,3 +122,22 @@ class Plateau:
     ) -> ReduceLROnPlateau:
         """torch's ReduceLROnPlateau, stepped after each validation."""
         return ReduceLROnPlateau(optimizer, "max" if higher_is_better else "min", self.factor, self.patience)
+
+
+# --- a schedule that is planned anew, for a run that goes on for longer ---
+
+_PLAN = ("total_steps", "_schedule_phases")  # of OneCycleLR
+
+
+def without_plan(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored state of a schedule without what depends on the length of the run; others stay as they are."""
+    kept = {name: value for name, value in state.items() if name not in _PLAN}
+    return kept | ({"lr_lambdas": [None] * len(kept["lr_lambdas"])} if "lr_lambdas" in kept else {})
+
+
+def repeat_step(schedule: LRScheduler | ReduceLROnPlateau) -> None:
+    """Set the rates that a schedule has at its present step: of those here, whose rates are a function of the step."""
+    if isinstance(schedule, LambdaLR | OneCycleLR):
+        schedule.last_epoch -= 1
+        schedule._step_count -= 1
+        schedule.step()

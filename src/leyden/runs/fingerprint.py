@@ -29,6 +29,8 @@ def identity(config: Config, data_fingerprint: str) -> str:
     content: dict[str, Any] = {key: getattr(config, key) for key in _ROOT_KEYS}
     content["data"] = [data_fingerprint, *(getattr(config.data, key) for key in _DATA_KEYS)]
     content["init"] = [_weights_hash(config.init.source), config.init.redraw, config.init.freeze]
+    if config.parent is not None:
+        content["continue"] = Path(config.parent).name.rpartition("-")[2]  # the parent's own fingerprint
     if health := _health_arguments(config):
         content["health"] = health
     content["targets"] = {

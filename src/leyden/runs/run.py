@@ -46,7 +46,7 @@ EXIT_STATUS = {
 # arguments of the Trainer that affect only the display.
 COSMETIC = (
     *("name", "runs", "cache", "data_root", "force", "trial"),
-    *("checkpoint_minutes", "checkpoint_steps"),
+    *("checkpoint_minutes", "checkpoint_steps", "checkpoint", "checkpoint.keep"),
 )
 DISPLAY_ARGUMENTS = ("log_every_n_steps", "profiler", "num_sanity_val_steps", "default_root_dir")
 
@@ -226,6 +226,11 @@ class Run:
         stored = self.result() or {}
         header = {name: stored[name] for name in _HEADER if name in stored}
         return self._write_result({**header, **result})
+
+    def drop_checkpoints(self, keep: Literal["last", "best"]) -> None:
+        """Remove the checkpoints that a finished run does not need: the previous one, and the last unless kept."""
+        for name in ("previous.ckpt", *(("last.ckpt",) if keep == "best" else ())):
+            (self.checkpoints / name).unlink(missing_ok=True)
 
     def _write_result(self, result: Mapping[str, Any]) -> dict[str, Any]:
         complete = Result.of(result).to_dict()

@@ -35,7 +35,7 @@ from leyden.utils.errors import UserError
 from leyden.utils.runtime import load_torch
 
 # Keys that do not affect the results: a study continues whatever their values.
-_COSMETIC = (*COSMETIC, "logger", "hydra", "sweep")
+_COSMETIC = (*COSMETIC, "continue", "logger", "hydra", "sweep")
 _POLL_SECONDS = 1.0  # between two checks for trials of other processes
 
 

@@ -76,13 +76,16 @@ def _begin(made: Experiment, plain: Any, place: Run, threads: int, command: Sequ
         place.clear()
     else:
         resume.remove_temporaries(place.folder)
-        truncate_events(place.folder, state.content.get("events", {}))
     facts = manifest(made.config, made.data.fingerprint, threads, command)
     place.begin(plain, facts, asdict(made.data.spec))
     if facts["git"].get("changed") and (diff := git_diff(Path.cwd())):
         write_text(place.folder / "changes.diff", diff)
     if made.data.tokenizer is not None:
         write_text(place.folder / "tokenizer.json", made.data.tokenizer.to_json())
+    if state is None and made.config.parent is not None:
+        state = resume.take_over(Path(made.config.parent), place.folder)
+    if state is not None:
+        truncate_events(place.folder, state.content.get("events", {}))
     return state
 
 

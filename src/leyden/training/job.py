@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leyden.config.compose import compose
+from leyden.config.compose import compose, config_dirs_of
 from leyden.training import slurm
+from leyden.training.continuation import with_parent
 from leyden.utils.console import console
 from leyden.utils.errors import UserError, format_error
 from leyden.utils.files import cannot_write
@@ -64,9 +65,11 @@ def train(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> Out
         UserError: a mistake in the configuration or the data.
         KeyboardInterrupt: interrupted; the state was saved, the same call resumes it.
     """
-    command = ["leyden", "train", *(f"--config-dir={folder}" for folder in config_dirs), *overrides]
+    words = with_parent([*(f"--config-dir={folder}" for folder in config_dirs), *overrides])
+    typed = [word for word in words if not word.startswith("--config-dir=")]
     with sigterm_interrupts():
-        outcome = run(compose(overrides, config_dirs), command, verbose=False)
+        plain = compose(typed, config_dirs_of(words))
+        outcome = run(plain, ["leyden", "train", *words], verbose=False)
     if outcome.status == "interrupted":
         raise KeyboardInterrupt
     return replace(outcome, overrides=tuple(overrides))
@@ -107,7 +110,7 @@ def run(
     load_torch()
     from leyden.config.validate import check
     from leyden.runs.fingerprint import run_of
-    from leyden.training import build
+    from leyden.training import build, continuation
     from leyden.training.distributed import threads_of_a_rank
     from leyden.training.trainer import verify_trainer
 
@@ -120,19 +123,25 @@ def run(
         _print_config(plain)
     if place.is_done(known, config.force):
         return _show_stored(place, verbose)
+    note = continuation.verify_parent(config, plain, made.data.fingerprint)
     slurm.verify(config.trainer)
     verify_trainer(config)
     made = made.with_recipe()
     made.verify_monitor()
     module = made.module()
     ledger = made.ledger(module)
+    if note := note or continuation.shorter_run(config, plain, place):
+        console.print(note, soft_wrap=True)
     _print_notes(made, ledger)
     with place.lock(lambda: console.print(f"{place.folder} is running in another process; waiting for it")):
         if place.is_done(known, config.force):
             return _show_stored(place, verbose)
         from leyden.training.fit import fit
 
-        return _record(place, verbose, lambda: fit(made, plain, module, place, ledger, threads, command))
+        outcome = _record(place, verbose, lambda: fit(made, plain, module, place, ledger, threads, command))
+        if outcome.status == "complete":
+            place.drop_checkpoints(config.checkpoint.keep)
+        return outcome
 
 
 def _print_notes(made: "Experiment", ledger: "Ledger | None") -> None:

@@ -6,6 +6,7 @@ removes what an interrupted write left behind.
 """
 
 import re
+import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,9 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from leyden.callbacks.checkpoint import Checkpoint, link
+from leyden.health.step_snapshot import recovery_file
 from leyden.utils.console import console
+from leyden.utils.errors import UserError
 
 _NEEDED = ("state_dict", "loops", "callbacks", "optimizer_states", "transient", "stopped", "global_step")
 _TEMPORARY = re.compile(r"\..+\.\d+")  # what files.replacing writes before it renames
@@ -143,6 +146,25 @@ def roll_back(checkpoints: Path, step: int) -> State | None:
     if state.path == previous:
         previous.replace(last)
     return State(last, state.content)
+
+
+def take_over(parent: Path, folder: Path) -> State:
+    """Begin a run in `folder` with what a finished one has: event files, rollbacks, best weights, at last its state.
+
+    Raises:
+        UserError: the state is damaged.
+    """
+    if (parent / "tensorboard").is_dir():
+        shutil.copytree(parent / "tensorboard", folder / "tensorboard", dirs_exist_ok=True)
+    if recovery_file(parent).exists():
+        recovery_file(folder).parent.mkdir(exist_ok=True)
+        shutil.copyfile(recovery_file(parent), recovery_file(folder))
+    for name in ("best.ckpt", "last.ckpt"):
+        link(parent / "checkpoints" / name, folder / "checkpoints" / name)
+    state = find(folder / "checkpoints")
+    if state is None:
+        raise UserError(f"continue={parent}: its last state is damaged; train it again with force=true")
+    return state
 
 
 def remove_temporaries(folder: Path) -> None:

@@ -47,6 +47,7 @@ _IGNORED_WARNINGS = (
     ".*overridden `transfer_batch_to_device` in `LightningModule`.*",
     ".*isinstance.treespec, LeafSpec.* is deprecated.*",
     ".*`srun` command is available on your system but is not used.*",  # a login node, or one process of a job
+    ".*callbacks used to create the checkpoint need to be provided.*",  # `continue` may choose others
     ".*infer the `batch_size` from an ambiguous collection.*",  # a Batch's first tensor has the right one
 )
 

@@ -252,7 +252,8 @@ def _replicate(record: Record, rest: frozenset[tuple[str, Any]]) -> Replicate:
 
 def _settings(keys: Mapping[str, Any]) -> dict[str, Any]:
     kept = _group_keys(tuple(keys), _FOLD_KEYS.get(_class_name(keys.get("split._target_")), ()))
-    return {key: keys[key] for key in kept}
+    continued = {"continue": True} if keys.get("continue") else {}  # seeds have different parents
+    return {**{key: keys[key] for key in kept}, **continued}
 
 
 def computing(record: Record) -> dict[str, Any]:
@@ -268,7 +269,7 @@ def _group_keys(keys: tuple[str, ...], parts: tuple[str, ...]) -> list[str]:
 
 def _affects_result(key: str) -> bool:
     if (
-        key in (*_SEED_KEYS, *COSMETIC, "experiment", *_LOADING_KEYS)
+        key in (*_SEED_KEYS, *COSMETIC, "experiment", "continue", *_LOADING_KEYS)
         or key.partition(".")[0] in _IGNORED_NODES
         or key.startswith(_SOURCE)
     ):

@@ -1,0 +1,110 @@
+"""More epochs for a finished run: `continue=RUN trainer.max_epochs=6`.
+
+The new run has the configuration of its parent, except what is given, and a folder of its own. It begins with copies of
+the parent's last state, best weights and event files (`resume.take_over`): from then on it is resumed like any other.
+Only schedules that depend on the length of the run are planned anew (`callbacks.checkpoint`).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from leyden.config.schema import Config
+from leyden.runs.lookup import find_run
+from leyden.runs.records import Record, flat, read
+from leyden.runs.run import COSMETIC, Run
+from leyden.tuning.parameters import word
+from leyden.utils.errors import UserError
+
+_KEY = "continue"
+_MAY_DIFFER = (_KEY, *COSMETIC)
+_MAY_DIFFER_NODES = ("trainer", "callbacks", "logger")
+
+
+def with_parent(arguments: Sequence[str]) -> list[str]:
+    """Put the words of the parent's command before the arguments, if these have `continue=RUN`.
+
+    Raises:
+        UserError: no run matches, or several do.
+    """
+    given = dict(argument.partition("=")[::2] for argument in arguments if not argument.startswith("-"))
+    if given.get(_KEY, "null") in ("", "null"):
+        return list(arguments)
+    parent = find_run(given[_KEY].strip("'\""), Path(given.get("runs", "runs")))
+    replaced = tuple(f"{key}{end}" for key in (*given, _KEY) for end in "=.")  # callbacks= and callbacks.x=
+    inherited = [w for w in Run(parent.folder).command()[2:] if not w.startswith(replaced)]
+    others = [argument for argument in arguments if argument.partition("=")[0] != _KEY]
+    return [*inherited, *others, word(_KEY, str(parent.folder))]
+
+
+def verify_parent(config: Config, plain: Mapping[str, Any], data: str) -> str:
+    """A line that says what the run goes on from; "" if it has no parent.
+
+    Args:
+        config: checked.
+        plain: the same, as composed.
+        data: fingerprint of the data.
+
+    Raises:
+        UserError: the parent is not finished, keeps no last state, or differs in more than its length.
+    """
+    if config.parent is None:
+        return ""
+    parent = read(Path(config.parent))
+    name = f"{_KEY}={config.parent}"
+    if parent.state != "complete":
+        advice = "; the command that began it resumes it" if parent.state == "interrupted" else ""
+        raise UserError(f"{name}: is {parent.problem or parent.state}, not complete{advice}")
+    if Run(parent.folder).resume_point() is None:
+        raise UserError(
+            f"{name}: it has kept no last state (checkpoint.keep=best), so it cannot go on; init.from={config.parent} "
+            "begins a new run with its best weights"
+        )
+    if differing := [
+        *_differing(parent, plain),
+        *(["the data"] if parent.result.get("data") != data else []),
+    ]:
+        raise UserError(
+            f"{name}: {', '.join(differing)} must be as it was there; only trainer, callbacks and logger may differ "
+            f"(init.from={config.parent} begins another run with its best weights)"
+        )
+    done = epochs_of(parent)
+    if config.epochs <= done:
+        raise UserError(
+            f"{name}: it has trained {done} epochs; give more, such as trainer.max_epochs={2 * done}"
+        )
+    return (
+        f"goes on from epoch {done} of {config.parent}; schedules that depend on the length of the run are planned "
+        f"anew, for {config.epochs} epochs"
+    )
+
+
+def shorter_run(config: Config, plain: Mapping[str, Any], run: Run) -> str:
+    """A remark on a finished run that differs from a new one only in having trained fewer epochs; "" without one."""
+    if config.parent is not None or run.state() != "new" or not run.folder.parent.is_dir():
+        return ""
+    there = [read(path.parent) for path in run.folder.parent.glob(f"{config.name}-*/result.json")]
+    same = [r for r in there if r.state == "complete" and not _differing(r, plain, ("trainer.max_epochs",))]
+    found = max((r for r in same if epochs_of(r) < config.epochs), key=epochs_of, default=None)
+    if found is None or Run(found.folder).resume_point() is None:
+        return ""
+    return (
+        f"{found.folder} has trained {epochs_of(found)} of these epochs; to go on from it instead: "
+        f"leyden train {word(_KEY, str(found.folder))} trainer.max_epochs={config.epochs}"
+    )
+
+
+def _differing(one: Record, plain: Mapping[str, Any], free: Sequence[str] = _MAY_DIFFER_NODES) -> list[str]:
+    """Keys that differ between a run and a configuration and may change a result, except those that are free."""
+    own, other = one.keys, dict(flat(plain))
+    keys = sorted(own.keys() | other.keys())
+    return [
+        key
+        for key in keys
+        if own.get(key) != other.get(key) and key not in _MAY_DIFFER and not key.startswith(tuple(free))
+    ]
+
+
+def epochs_of(record: Record) -> int:
+    """How many epochs a run has trained."""
+    return len(record.curves())
