@@ -28,21 +28,38 @@ def model(
 
 def found(share: float, **more: float) -> list:
     probabilities, labels, _ = model(share, **more)
-    return list(label_noise(probabilities, labels, [f"s{i}" for i in range(N)], DiagnosticsSettings()))
+    return list(
+        label_noise(
+            probabilities,
+            labels,
+            np.arange(probabilities.shape[1])[None],
+            [f"s{i}" for i in range(N)],
+            DiagnosticsSettings(),
+        )
+    )
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2])
 def test_flipped_labels_are_the_suspects(share: float) -> None:
     probabilities, labels, flipped = model(share)
-    named = suspects(probabilities, labels)
+    named = suspects(probabilities, labels, np.arange(probabilities.shape[1])[None])
     assert len(np.intersect1d(named, flipped)) >= 0.9 * len(flipped)
     assert len(np.setdiff1d(named, flipped)) <= 0.02 * N
+
+
+def test_the_most_probable_classes_and_the_true_one_suffice() -> None:
+    """What is stored of many classes names the same suspects."""
+    probabilities, labels, _ = model(0.1)
+    classes = np.column_stack((np.argsort(-probabilities, axis=1)[:, :2], labels))
+    some = np.take_along_axis(probabilities, classes, axis=1)
+    everything = suspects(probabilities, labels, np.arange(CLASSES)[None])
+    np.testing.assert_array_equal(suspects(some, labels, classes), everything)
 
 
 def test_the_most_certain_comes_first() -> None:
     probabilities, labels, flipped = model(0.05)
     margins = probabilities.max(1) - probabilities[np.arange(N), labels]
-    named = suspects(probabilities, labels)
+    named = suspects(probabilities, labels, np.arange(probabilities.shape[1])[None])
     assert (np.diff(margins[named]) <= 0).all()
     assert named[0] in flipped
 
@@ -71,4 +88,4 @@ def test_a_class_without_samples() -> None:
     probabilities, labels, _ = model(0.0)
     labels[labels == 3] = 2
     of_the_missing = probabilities.argmax(1) == 3
-    assert not of_the_missing[suspects(probabilities, labels)].any()
+    assert not of_the_missing[suspects(probabilities, labels, np.arange(probabilities.shape[1])[None])].any()

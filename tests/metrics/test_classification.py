@@ -16,8 +16,9 @@ from scipy import special, stats
 from sklearn import metrics as sk
 
 from leyden.metrics import METRICS, Metrics, calibration, evaluate, higher_is_better, ranking
-from leyden.metrics.confusion import Counts, resample
+from leyden.metrics.confusion import Cells, Counts, resample
 from leyden.metrics.intervals import percentiles, wilson
+from leyden.metrics.probabilities import most_probable
 
 
 def names(classes: int) -> list[str]:
@@ -138,8 +139,11 @@ def test_weights_of_a_resample_mean_copies_of_the_samples() -> None:
 
 def test_resampled_matrix_is_a_matrix_of_n_samples_with_the_right_mean() -> None:
     confusion = np.array([[30, 0, 2], [0, 0, 0], [5, 1, 12]])
-    drawn = resample(confusion, 4000, np.random.default_rng(0))
-    exact = Counts.of(confusion)
+    labels, answers = np.repeat(np.argwhere(np.ones((3, 3))), confusion.ravel(), axis=0).T
+    cells = Cells.of(labels, answers, 3)
+    np.testing.assert_array_equal(cells.matrix(), confusion)
+    drawn = resample(cells, 4000, np.random.default_rng(0))
+    exact = Counts.of(cells)
     for found, expected in (
         (drawn.support, exact.support),
         (drawn.predicted, exact.predicted),
@@ -369,3 +373,44 @@ def test_the_path_of_every_epoch_is_cheap_and_the_other_bounded() -> None:
 def test_metrics_import_no_torch() -> None:
     code = "import sys, leyden.metrics; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_of_many_classes_nothing_grows_with_their_square() -> None:
+    """3,000 classes: no matrix, the most frequent confusions, the classes with the lowest recall; values as ever."""
+    rng = np.random.default_rng(12)
+    classes, n = 3000, 600
+    labels = rng.integers(0, classes, n)
+    labels[:40] = 7
+    logits = rng.normal(size=(n, classes))
+    logits[np.arange(n), labels] += 3.0
+    logits[:30, 2999] += 30.0  # thirty of class 7 are taken for the last
+    found = evaluate(logits, labels, names(classes), intervals=False)
+    answers = logits.argmax(1)
+    assert found.confusion == []
+    assert (found.confusions[0].true, found.confusions[0].predicted) == (
+        names(classes)[7],
+        names(classes)[2999],
+    )
+    assert found.confusions[0].n == 30
+    assert sum(pair.n for pair in found.confusions) == int((answers != labels).sum())
+    assert found.values["accuracy"].value == pytest.approx(sk.accuracy_score(labels, answers))
+    assert found.values["mcc"].value == pytest.approx(sk.matthews_corrcoef(labels, answers))
+    probabilities = np.exp(logits - np.log(np.exp(logits).sum(1, keepdims=True)))
+    expected = [sk.roc_auc_score(labels == c, probabilities[:, c]) for c in np.unique(labels)]
+    assert found.values["auroc"].value == pytest.approx(np.mean(expected))
+    stored = found.to_dict()["per_class"]
+    assert len(found.per_class) == classes
+    assert len(stored) == len(np.unique(labels))  # under 1,000 have samples
+    assert [row["recall"]["value"] for row in stored] == sorted(row["recall"]["value"] for row in stored)
+    again = Metrics.from_dict(json.loads(json.dumps(found.to_dict())))
+    assert again.confusions == found.confusions
+
+
+def test_the_most_probable_classes_and_the_true_one() -> None:
+    rng = np.random.default_rng(13)
+    logits, labels = rng.normal(size=(50, 1500)), rng.integers(0, 1500, 50)
+    classes, probabilities = most_probable(logits, labels, 20)
+    everything = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_array_equal(classes[:, -1], labels)
+    np.testing.assert_array_equal(classes[:, :-1], np.argsort(-everything, axis=1)[:, :20])
+    np.testing.assert_allclose(probabilities, np.take_along_axis(everything, classes, axis=1), rtol=1e-5)

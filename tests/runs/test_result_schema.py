@@ -158,6 +158,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[dict
             ),
             "multilabel": train([*tags, *QUICK]),
             "regression": train([*numbers(), *small[2:], *QUICK]),
+            "many": train(
+                [*many_classes(), "model=linear", "model.frontend.buckets=32", *QUICK, "logger=none"]
+            ),
             "own": train([*DIGITS, *own]),
             "failed": broken(patch, ValueError("broken on purpose")),
             "interrupted": broken(patch, Interrupted()),
@@ -170,6 +173,13 @@ def numbers() -> list[str]:
     Path("table.csv").write_text("\n".join(["text,a,b", *rows]), encoding="utf-8")
     table = ["data=text_table", "data.source.path=table.csv", "data.source.label_column=[a,b]"]
     return [*table, "task=regression", "decision=conformal"]
+
+
+def many_classes() -> list[str]:
+    """Texts of more classes than there are probabilities stored of."""
+    rows = [f"a word{i} {i % 3},c{i % 1001}" for i in range(3003)]
+    Path("many.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    return ["data=text_table", "data.source.path=many.csv"]
 
 
 def broken(patch: pytest.MonkeyPatch, by: BaseException) -> Outcome:
@@ -291,6 +301,7 @@ def test_metrics_csv(runs: dict[str, Outcome]) -> None:
     ("task", "heading"),
     [
         ("complete", "predictions/*.npz"),
+        ("many", "Predictions of many classes"),
         ("multilabel", "Predictions of labels"),
         ("regression", "Predictions of values"),
     ],
@@ -304,7 +315,7 @@ def test_predictions(runs: dict[str, Outcome], split: str, task: str, heading: s
     for name, (kind, meaning) in documented.items():
         dtype, _, shape = kind.partition(" ")
         assert arrays[name].dtype == dtype
-        assert arrays[name].shape == ((n,) if shape == "(N,)" else (n, outputs))
+        assert arrays[name].shape == {"(N,)": (n,), "(N, 21)": (n, 21)}.get(shape, (n, outputs))
         assert meaning
     if task == "complete":
         assert np.allclose(arrays["probabilities"].sum(axis=1), 1)

@@ -20,49 +20,69 @@ _FEWEST = 8  # minimum number of suspects
 _LISTED = 5
 
 
-def suspects(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def suspects(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], classes: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Indices (k,) of the samples whose label is probably wrong, the most certain first.
 
     Args:
-        probabilities: (N, C), of samples the model was not trained on.
+        probabilities: (N, K), of samples the model was not trained on: of all classes, or of the most probable ones
+            and the true one.
         labels: (N,), class indices.
+        classes: (N, K) or (1, K), which class each probability is of.
     """
-    n, classes = probabilities.shape
-    own = probabilities[np.arange(n), labels]
-    counts = np.bincount(labels, minlength=classes)
-    thresholds = np.bincount(labels, weights=own, minlength=classes) / np.maximum(counts, 1)
+    own = _own(probabilities, labels, classes)
+    size = int(classes.max()) + 1
+    counts = np.bincount(labels, minlength=size)
+    thresholds = np.bincount(labels, weights=own, minlength=size) / np.maximum(counts, 1)
     thresholds[counts == 0] = np.inf
-    eligible = np.where(probabilities >= thresholds, probabilities, -np.inf)
-    best = eligible.argmax(1)
+    eligible = np.where(probabilities >= thresholds[classes], probabilities, -np.inf)
+    best = _chosen(classes, eligible.argmax(1))
     is_suspect = np.isfinite(eligible.max(1)) & (best != labels)
     margin = probabilities.max(1) - own
     candidates = np.flatnonzero(is_suspect)
     return candidates[np.argsort(-margin[candidates], kind="stable")]
 
 
+def _own(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], classes: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The probability of the true class (N,)."""
+    return np.asarray(np.where(classes == labels[:, None], probabilities, 0.0).max(1))
+
+
+def _chosen(classes: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The class at a place (N,) of each row of `classes`."""
+    rows = np.broadcast_to(classes, (len(places), classes.shape[1]))
+    return np.asarray(rows[np.arange(len(places)), places])
+
+
 def label_noise(
     probabilities: NDArray[np.float64],
     labels: NDArray[np.int64],
+    classes: NDArray[np.int64],
     names: Sequence[str],
     settings: DiagnosticsSettings,
 ) -> Iterator[Finding]:
     """The finding `label_noise`, if the share of wrong labels is significantly above the threshold.
 
     Args:
-        probabilities: (N, C), of validation samples.
+        probabilities: (N, K), of validation samples.
         labels: (N,), class indices.
+        classes: (N, K) or (1, K), which class each probability is of.
         names: N names of the samples.
         settings: thresholds.
     """
-    indices = suspects(probabilities, labels)
+    indices = suspects(probabilities, labels, classes)
     n = len(labels)
     if len(indices) < _FEWEST or (wilson(len(indices), n).low or 0.0) < settings.noise:
         return
     rest = np.setdiff1d(np.arange(n), indices)
     if len(rest) < n / 2:  # the model is wrong, or the whole split
         return
-    accuracy = float((probabilities[rest].argmax(1) == labels[rest]).mean())
-    margin = float((probabilities[indices].max(1) - probabilities[indices, labels[indices]]).mean())
+    answers = _chosen(classes, probabilities.argmax(1))
+    accuracy = float((answers[rest] == labels[rest]).mean())
+    margin = float((probabilities.max(1) - _own(probabilities, labels, classes))[indices].mean())
     if accuracy < _REST or margin < _MARGIN:
         return
     listed = ", ".join(names[index] for index in indices[:_LISTED])

@@ -8,14 +8,25 @@ result.json. Arithmetic is NumPy's, in float64; nothing here imports torch.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from leyden.metrics import bootstrap, calibration, confusion, ranking
 from leyden.metrics.intervals import number, percentiles, wilson, within
-from leyden.metrics.probabilities import log_softmax
-from leyden.metrics.results import METRICS, ClassMetrics, Estimate, Group, Metrics, higher_is_better
+from leyden.metrics.probabilities import log_normalisers
+from leyden.metrics.results import (
+    METRICS,
+    MOST_IN_MATRIX,
+    MOST_ROWS,
+    ClassMetrics,
+    Confusion,
+    Estimate,
+    Group,
+    Metrics,
+    higher_is_better,
+)
 
 __all__ = ["METRICS", "ClassMetrics", "Estimate", "Group", "Metrics", "evaluate", "higher_is_better"]
 
@@ -60,16 +71,27 @@ def evaluate(
         raise ValueError(f"expected {len(class_names)} class_counts, got {len(class_counts)}")
     split = _Split(scores, truth, answers)
     members = _members(class_counts)
-    values = split.values()
     if intervals:
-        estimates, f1, groups = split.intervals(values, members, np.random.default_rng(seed))
+        estimates, f1, groups = split.intervals(members, np.random.default_rng(seed))
     else:
-        estimates = {name: Estimate(number(value)) for name, value in values.items()}
+        estimates = {name: Estimate(number(value)) for name, value in split.values().items()}
         f1 = [Estimate(number(value)) for value in split.counts.f1()]
         groups = {name: Estimate(number(r)) for name, r in split.group_recalls(members).items()}
     per_class = _per_class(split, class_names, f1)
     found = {name: Group(int(of.sum()), groups[name]) for name, of in members.items()}
-    return Metrics(split.n, estimates, per_class, split.confusion.tolist(), found)
+    matrix, pairs = _stored_confusion(split.cells, class_names)
+    return Metrics(split.n, estimates, per_class, matrix, found, pairs)
+
+
+def _stored_confusion(
+    cells: confusion.Cells, names: Sequence[str]
+) -> tuple[list[list[int]], list[Confusion]]:
+    """The whole matrix, or of many classes, where it would be mostly zeros, its most frequent confusions."""
+    if cells.classes <= MOST_IN_MATRIX:
+        return cells.matrix().tolist(), []
+    worst = cells.worst(MOST_ROWS)
+    pairs = zip(worst.rows, worst.columns, worst.counts, strict=True)
+    return [], [Confusion(str(names[true]), str(names[called]), int(n)) for true, called, n in pairs]
 
 
 def _members(class_counts: Sequence[int]) -> dict[str, NDArray[np.bool_]]:
@@ -107,40 +129,56 @@ def _checked(logits: ArrayLike, labels: ArrayLike, classes: int) -> tuple[NDArra
 
 
 class _Split:
-    """What the metrics of one evaluation share: scores (N, C), labels (N,)."""
+    """What the metrics of one evaluation share: scores (N, C), labels (N,), answers (N,).
+
+    Beside the scores nothing is held that grows with N * C: probabilities are made for one class or some samples at a
+    time.
+    """
 
     def __init__(
         self, scores: NDArray[np.float64], labels: NDArray[np.int64], answers: NDArray[np.int64]
     ) -> None:
         self.n, self.classes = scores.shape
-        # (C, N): class by class is how they are used, and twice as fast
-        log_probabilities = log_softmax(np.ascontiguousarray(scores.T), axis=0)
-        probabilities = np.exp(log_probabilities)
-        self.losses = -log_probabilities[labels, np.arange(self.n)]
-        self.confidence = probabilities[answers, np.arange(self.n)]
+        self._scores, self._labels = scores, labels
+        self._largest, self._log_sums = log_normalisers(scores)
+        everyone = np.arange(self.n)
+        self.losses = -self._log_probabilities(everyone, labels)
+        self.confidence = np.exp(self._log_probabilities(everyone, answers))
         self.correct = answers == labels
-        self.confusion = confusion.confusion_matrix(labels, answers, self.classes)
-        self.counts = confusion.Counts.of(self.confusion)
-        self.ranked = ranking.one_vs_rest(probabilities, labels)
+        self.cells = confusion.Cells.of(labels, answers, self.classes)
+        self.counts = confusion.Counts.of(self.cells)
         self.gaps = calibration.binned_gaps(self.confidence, self.correct)
 
-    def values(self) -> dict[str, float]:
-        """By name, in the order of METRICS; NaN where undefined."""
-        ones = np.ones(self.n, dtype=np.uint8)
+    def _log_probabilities(self, rows: NDArray[np.int64] | slice, classes: Any) -> NDArray[np.float64]:
+        """log p of samples and classes, element by element."""
+        return np.asarray((self._scores[rows, classes] - self._largest[rows]) - self._log_sums[rows])
+
+    def values(self, areas: NDArray[np.float64] | None = None) -> dict[str, float]:
+        """By name, in the order of METRICS; NaN where undefined. areas: macro AUROC and average precision, if known."""
+        if areas is None:
+            (areas,) = self.areas([np.ones((1, self.n), dtype=np.uint8)])
         found = {
             **{name: float(value) for name, value in self.counts.values().items()},
             "log_loss": float(self.losses.mean()),
             "ece": float(calibration.error(self.gaps, self.n)),
-            **dict(zip(_BY_RANK, self._areas(ones).tolist(), strict=True)),
+            **dict(zip(_BY_RANK, np.ravel(areas).tolist(), strict=True)),
         }
         return {name: found[name] for name in METRICS}
 
-    def _areas(self, weights: NDArray) -> NDArray[np.float64]:
-        """Macro AUROC and average precision (..., 2) of weights (..., N), over the classes that have them."""
-        areas = np.array([ranking.areas(ranked, weights) for ranked in self.ranked])  # (classes, 2, ...)
-        defined = ~np.isnan(areas)
-        # mean over the classes where it is defined: (classes, 2, ...) -> (2, ...) -> (..., 2)
-        return np.moveaxis(confusion.divide(np.where(defined, areas, 0.0).sum(0), defined.sum(0)), 0, -1)
+    def areas(self, blocks: Sequence[NDArray[np.integer]]) -> list[NDArray[np.float64]]:
+        """Macro AUROC and average precision (R, 2) for blocks of weights (R, N), over the classes that have them.
+
+        Each class against the rest, of two classes class 1 alone; one without samples has neither.
+        """
+        sums = [np.zeros((2, len(block))) for block in blocks]
+        defined = [np.zeros((2, len(block)), dtype=np.int64) for block in blocks]
+        for c in (1,) if self.classes == 2 else np.flatnonzero(self.counts.support):
+            ranked = ranking.rank(np.exp(self._log_probabilities(slice(None), c)), self._labels == c)
+            for block, total, known in zip(blocks, sums, defined, strict=True):
+                found = np.array(ranking.areas(ranked, block))  # (2, R)
+                known += ~np.isnan(found)
+                total += np.nan_to_num(found, nan=0.0)
+        return [confusion.divide(total, known).T for total, known in zip(sums, defined, strict=True)]
 
     def group_recalls(self, members: Mapping[str, NDArray[np.bool_]]) -> dict[str, float]:
         """Mean recall of each group of classes; NaN where none of them has samples."""
@@ -148,15 +186,18 @@ class _Split:
 
     def intervals(
         self,
-        values: dict[str, float],
         members: Mapping[str, NDArray[np.bool_]],
         rng: np.random.Generator,
     ) -> tuple[dict[str, Estimate], list[Estimate], dict[str, Estimate]]:
         """(estimate by name, estimate of F1 by class, estimate of recall by group)."""
-        drawn = confusion.resample(self.confusion, self._count_resamples(), rng)
+        drawn = confusion.resample(self.cells, self._count_resamples(), rng)
+        times = bootstrap.resamples_for(self.n * self.classes)
+        blocks = list(bootstrap.sample_weights(self.n, times, rng))
+        (own,), *areas = self.areas([np.ones((1, self.n), dtype=np.uint8), *blocks])
+        values = self.values(own)
         matrix_metrics = drawn.values()
         found = {name: percentiles(values[name], matrix_metrics[name]) for name in _BY_COUNTS}
-        found |= self._by_samples(values, rng)
+        found |= self._by_samples(values, blocks, areas)
         found["accuracy"] = wilson(int(self.correct.sum()), self.n)
         ordered = {name: within(found[name], *_RANGES.get(name, (0.0, 1.0))) for name in METRICS}
         f1 = [percentiles(f, r) for f, r in zip(self.counts.f1(), drawn.f1().T, strict=True)]
@@ -167,14 +208,18 @@ class _Split:
         return ordered, f1, groups
 
     def _count_resamples(self) -> int:
-        return int(np.clip(_COUNT_WORK // np.count_nonzero(self.confusion), *_COUNT_RESAMPLES))
+        return int(np.clip(_COUNT_WORK // len(self.cells.counts), *_COUNT_RESAMPLES))
 
-    def _by_samples(self, values: dict[str, float], rng: np.random.Generator) -> dict[str, Estimate]:
+    def _by_samples(
+        self,
+        values: Mapping[str, float],
+        blocks: Sequence[NDArray[np.uint8]],
+        areas: Sequence[NDArray[np.float64]],
+    ) -> dict[str, Estimate]:
         """Log loss, ECE, AUROC and average precision: each resample weights every sample."""
-        times = bootstrap.resamples_for(self.n * self.classes)
         rows, gaps = [], []
-        for weights in bootstrap.sample_weights(self.n, times, rng):
-            rows.append(np.column_stack([weights @ self.losses / self.n, self._areas(weights)]))
+        for weights, of_block in zip(blocks, areas, strict=True):
+            rows.append(np.column_stack([weights @ self.losses / self.n, of_block]))
             gaps += [calibration.binned_gaps(self.confidence, self.correct, w) for w in weights]
         names = ("log_loss", *_BY_RANK)
         found = {name: percentiles(values[name], np.concatenate(rows)[:, i]) for i, name in enumerate(names)}

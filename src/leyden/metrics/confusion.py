@@ -12,10 +12,37 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def confusion_matrix(labels: Ints, predicted: Ints, classes: int) -> Ints:
-    """int64 (C, C): rows are the true classes, columns the predicted ones."""
-    # cell (label, predicted) has the number label * C + predicted
-    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+@dataclass(frozen=True)
+class Cells:
+    """The m cells of a confusion matrix (C, C) that are not empty, row by row: no more than there are samples.
+
+    rows, columns, counts: int64 (m,), the true class, the predicted class, how many samples; classes: C.
+    """
+
+    rows: Ints
+    columns: Ints
+    counts: Ints
+    classes: int
+
+    @classmethod
+    def of(cls, labels: Ints, predicted: Ints, classes: int) -> "Cells":
+        """Of labels (N,) and predicted classes (N,)."""
+        # cell (label, predicted) has the number label * C + predicted
+        numbers, counts = np.unique(labels * classes + predicted, return_counts=True)
+        rows, columns = np.divmod(numbers, classes)
+        return cls(rows, columns, counts, classes)
+
+    def matrix(self) -> Ints:
+        """int64 (C, C): rows are the true classes, columns the predicted ones."""
+        dense = np.zeros((self.classes, self.classes), dtype=np.int64)
+        dense[self.rows, self.columns] = self.counts
+        return dense
+
+    def worst(self, most: int) -> "Cells":
+        """The confusions alone, the most frequent first, at most so many."""
+        wrong = np.flatnonzero(self.rows != self.columns)
+        chosen = wrong[np.argsort(-self.counts[wrong], kind="stable")][:most]
+        return Cells(self.rows[chosen], self.columns[chosen], self.counts[chosen], self.classes)
 
 
 def divide(top: NDArray, bottom: NDArray) -> Floats:
@@ -33,9 +60,15 @@ class Counts:
     predicted: NDArray
 
     @classmethod
-    def of(cls, confusion: Ints) -> "Counts":
-        """From one matrix (C, C)."""
-        return cls(np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0))
+    def of(cls, cells: Cells) -> "Counts":
+        """Of one matrix."""
+        right = cells.rows == cells.columns
+
+        def sums(keys: Ints, counts: Ints) -> Ints:
+            return np.bincount(keys, counts, cells.classes).astype(np.int64)
+
+        hits = sums(cells.rows[right], cells.counts[right])
+        return cls(hits, sums(cells.rows, cells.counts), sums(cells.columns, cells.counts))
 
     def accuracy(self) -> Floats:
         """Share of hits (...)."""
@@ -90,26 +123,25 @@ class Counts:
         }
 
 
-def resample(confusion: Ints, times: int, rng: np.random.Generator) -> Counts:
+def resample(cells: Cells, times: int, rng: np.random.Generator) -> Counts:
     """Multinomial resamples of a confusion matrix: Counts of (times, C).
 
     This is the bootstrap of the samples, as far as a function of the matrix can tell. Only the cells that
-    are not empty are drawn, so the work is bounded by the samples also where C is 1,000.
+    are not empty are drawn, so the work is bounded by the samples also where C is 10,000.
     """
-    rows, columns = np.nonzero(confusion)
-    cells = confusion[rows, columns]
-    drawn = rng.multinomial(cells.sum(), cells / cells.sum(), size=times)
+    rows, columns, classes = cells.rows, cells.columns, cells.classes
+    drawn = rng.multinomial(cells.counts.sum(), cells.counts / cells.counts.sum(), size=times)
 
     def sums(keys: Ints) -> Ints:
         """(times, C): drawn cells added up by their key."""
         # cells sorted by key; each run of one key, from its start to the next, is added up: (times, keys present)
         order = np.argsort(keys, kind="stable")
         present, starts = np.unique(keys[order], return_index=True)
-        out = np.zeros((times, len(confusion)), dtype=np.int64)
+        out = np.zeros((times, classes), dtype=np.int64)
         out[:, present] = np.add.reduceat(drawn[:, order], starts, axis=1)
         return out
 
-    hits = np.zeros((times, len(confusion)), dtype=np.int64)
+    hits = np.zeros((times, classes), dtype=np.int64)
     diagonal = rows == columns
     hits[:, rows[diagonal]] = drawn[:, diagonal]
     return Counts(hits, sums(rows), sums(columns))

@@ -49,7 +49,8 @@ def shift_prior(confusion: ArrayLike, prior: ArrayLike) -> ShiftedMetrics:
     if not shares.sum() > 0:
         raise ValueError("prior: no class that was tested has a share")
     # J[c, k] = prior_c n[c, k] / n_c, (C, C): a row that was not tested has prior 0
-    joint = Counts.of((shares / shares.sum() / np.maximum(tested, 1))[:, None] * counts)
+    restated = (shares / shares.sum() / np.maximum(tested, 1))[:, None] * counts
+    joint = Counts(np.diagonal(restated), restated.sum(1), restated.sum(0))
     precision = joint.precision()
     there = precision[(joint.support > 0) & ~np.isnan(precision)]
     return {

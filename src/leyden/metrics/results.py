@@ -1,7 +1,7 @@
 """What an evaluation found, as plain values that go through JSON unchanged."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 # Of classification, multi-label classification and regression, each in the order in which they are shown.
@@ -30,6 +30,12 @@ MULTILABEL_METRICS = (
 )
 REGRESSION_METRICS = ("mae", "rmse", "r2", "spearman")
 _LOWER_IS_BETTER = frozenset({"loss", "log_loss", "ece", "hamming_loss", "mae", "rmse"})
+
+
+# Of many classes a result keeps what grows with samples and classes, and not with the square of the classes.
+MOST_IN_MATRIX = 200  # classes with a whole confusion matrix; of more the most frequent confusions
+MOST_ROWS = 1000  # rows of classes or confusions in a result; probabilities of each sample
+MOST_PROBABLE = 20  # probabilities of a sample, beside that of the true class, of more than MOST_ROWS classes
 
 
 def higher_is_better(name: str) -> bool:
@@ -78,11 +84,21 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Confusion:
+    """How many samples of one class were taken for another."""
+
+    true: str
+    predicted: str
+    n: int
+
+
+@dataclass(frozen=True)
 class Metrics:
     """Everything known of an evaluation of a classifier. n: samples; confusion: (C, C) counts, rows are true classes.
 
     groups: by "many" (more than 100 training samples), "medium" and "few" (fewer than 20), where it has classes; empty
-    where the training counts are not known.
+    where the training counts are not known. Of more than MOST_IN_MATRIX classes confusion is empty, and confusions are
+    the most frequent ones.
     """
 
     n: int
@@ -90,14 +106,23 @@ class Metrics:
     per_class: list[ClassMetrics]
     confusion: list[list[int]]
     groups: dict[str, Group] = field(default_factory=dict)
+    confusions: list[Confusion] = field(default_factory=list)
 
     def scalars(self) -> dict[str, float]:
         """The defined values alone, by name: what a logger or a monitor takes."""
         return _defined(self.values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Dictionaries, lists, numbers and None: never NaN, so that strict JSON takes it."""
-        return asdict(self)
+        """Dictionaries, lists, numbers and None: never NaN, so that strict JSON takes it.
+
+        Of more than MOST_ROWS classes those with samples whose recall is lowest.
+        """
+        many = len(self.per_class) > MOST_ROWS
+        return asdict(replace(self, per_class=self._worst()) if many else self)
+
+    def _worst(self) -> list[ClassMetrics]:
+        there = [c for c in self.per_class if c.n]
+        return sorted(there, key=lambda c: (c.recall.value or 0.0, -c.n))[:MOST_ROWS]
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "Metrics":
@@ -118,6 +143,7 @@ class Metrics:
                 name: Group(g["classes"], Estimate(**g["recall"]))
                 for name, g in stored.get("groups", {}).items()
             },
+            confusions=[Confusion(**pair) for pair in stored.get("confusions", [])],
         )
 
 

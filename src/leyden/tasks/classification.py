@@ -10,11 +10,35 @@ from leyden.data.spec import DataSpec
 from leyden.data.targets import ClassReader, Kind, TargetReader
 from leyden.decision.operating_point import OperatingPoint, neutral
 from leyden.metrics import METRICS, Metrics, evaluate
-from leyden.metrics.probabilities import log_softmax
+from leyden.metrics.confusion import Cells
+from leyden.metrics.probabilities import log_softmax, most_probable
+from leyden.metrics.results import MOST_PROBABLE, MOST_ROWS
 from leyden.tasks.base import Arrays, Floats, Task
 from leyden.tasks.figures import ConfusionMatrix, Figure, PrecisionRecall, RecallBars, Reliability
 
 _UNSEEN = 0.5  # samples that a class without any in training counts as, so that log loss stays finite
+
+
+_MOST_DRAWN = 40  # classes of a confusion matrix where there are too many for all
+
+
+def _most_confused(
+    labels: NDArray[np.int64], answers: NDArray[np.int64], names: Sequence[str], title: str
+) -> ConfusionMatrix:
+    """The part of the confusion matrix for the classes with the most errors, missed or taken for them."""
+    cells = Cells.of(labels, answers, len(names))
+    wrong = np.flatnonzero(cells.rows != cells.columns)
+    errors = np.bincount(
+        np.concatenate((cells.rows[wrong], cells.columns[wrong])), np.tile(cells.counts[wrong], 2), len(names)
+    )
+    chosen = np.sort(np.argsort(-errors, kind="stable")[:_MOST_DRAWN])
+    place = np.full(len(names), -1)
+    place[chosen] = np.arange(len(chosen))
+    rows, columns = place[labels], place[answers]
+    both = (rows >= 0) & (columns >= 0)
+    part = Cells.of(rows[both], columns[both], len(chosen)).matrix()
+    drawn = f"{title}: confusion of the {len(chosen)} classes with the most errors, of {len(names):,}"
+    return ConfusionMatrix(part.tolist(), [names[c] for c in chosen], drawn)
 
 
 class Classification(Task):
@@ -61,10 +85,17 @@ class Classification(Task):
         return np.exp(log_softmax(decision.log_probabilities(outputs)))
 
     def predictions(self, outputs: Floats, targets: NDArray[Any], decision: Any) -> Arrays:
-        """labels (N,), probabilities float32 (N, C), predicted (N,)."""
+        """labels (N,), probabilities float32 (N, C), predicted (N,).
+
+        Of more than 1,000 classes probabilities are (N, 21): the 20 largest, in order, and that of the true class;
+        classes int32 (N, 21) says of which each is.
+        """
         log_p = outputs if decision.is_neutral else decision.log_probabilities(outputs)
-        probabilities = np.exp(log_softmax(log_p)).astype(np.float32)
-        return {"labels": targets, "probabilities": probabilities, "predicted": decision.decide(log_p)}
+        stored = {"labels": targets, "predicted": decision.decide(log_p)}
+        if log_p.shape[1] <= MOST_ROWS:
+            return {**stored, "probabilities": np.exp(log_softmax(log_p)).astype(np.float32)}
+        classes, probabilities = most_probable(log_p, targets, MOST_PROBABLE)
+        return {**stored, "probabilities": probabilities, "classes": classes}
 
     def answers(self, outputs: Floats, spec: DataSpec, decision: Any, top: int) -> Iterator[dict[str, Any]]:
         """{classes: [...], probabilities: [...]}: the answer, then the most probable other classes."""
@@ -85,14 +116,19 @@ class Classification(Task):
     def figures(
         self, found: Mapping[str, Any], stored: Arrays, spec: DataSpec, title: str
     ) -> Iterator[tuple[str, Figure]]:
-        """Confusion matrix, recall by class, precision-recall curves, reliability."""
+        """Confusion matrix, recall by class, precision-recall curves, reliability.
+
+        Of many classes the matrix is that of the most confused; the curves need all probabilities, and are left out.
+        """
         names, probabilities, labels = spec.target_names, stored["probabilities"], stored["labels"]
-        yield "confusion", ConfusionMatrix(found["confusion"], names, f"{title}: confusion")
+        if found["confusion"]:
+            yield "confusion", ConfusionMatrix(found["confusion"], names, f"{title}: confusion")
+        else:
+            yield "confusion", _most_confused(stored["labels"], stored["predicted"], names, title)
         yield "recall", RecallBars(found["per_class"], f"{title}: recall by class")
-        yield (
-            "precision-recall",
-            PrecisionRecall(probabilities, labels, names, f"{title}: precision and recall"),
-        )
+        if "classes" not in stored:
+            curves = PrecisionRecall(probabilities, labels, names, f"{title}: precision and recall")
+            yield "precision-recall", curves
         right = stored["predicted"] == labels
         yield "reliability", Reliability(probabilities.max(1), right, f"{title}: reliability")
 

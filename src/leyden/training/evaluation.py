@@ -14,6 +14,7 @@ from leyden.data.loader import Loader
 from leyden.imbalance import class_exposure
 from leyden.imbalance.auto import EVEN, ratio
 from leyden.imbalance.class_prior import ClassPrior
+from leyden.metrics.results import MOST_ROWS
 from leyden.modules.base import SplitOutputs
 from leyden.tasks.base import Decision
 from leyden.training.build import Experiment
@@ -117,9 +118,11 @@ class TrainedEvaluation:
     def class_exposure(
         self, decision: Decision, val: Mapping[str, Any]
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """How often each class was seen, and findings; empty where the classes are even, or there are none."""
+        """How often each class was seen, and findings; empty for even classes, more than MOST_ROWS, or none."""
         data, spec = self._made.data, self._made.data.spec
         if not self._made.task.has_class_prior or ratio(spec.class_counts) < EVEN:
+            return [], []
+        if spec.num_outputs > MOST_ROWS:
             return [], []
         rows = data.splits.train
         chosen = rows[class_exposure.some_of_each(data.table.index.targets[rows], spec.num_outputs)]

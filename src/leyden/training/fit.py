@@ -172,7 +172,9 @@ def _label_noise(made: Experiment, place: Run) -> tuple[Finding, ...]:
     with np.load(stored) as outputs:
         names = [str(made.data.table.index.names[row]) for row in outputs["rows"]]
         probabilities = outputs["probabilities"].astype(np.float64)
-        return tuple(label_noise(probabilities, outputs["labels"], names, made.health))
+        all_classes = np.arange(probabilities.shape[1])[None]
+        classes = outputs.get("classes", all_classes)
+        return tuple(label_noise(probabilities, outputs["labels"], classes, names, made.health))
 
 
 def _flops(module: LightningModule, made: Experiment) -> int | None:

@@ -265,11 +265,11 @@ def _pooled(group: Group, split: str) -> Estimate | None:
     """Return the accuracy of the summed confusion matrices, with Wilson's interval if no sample is tested twice."""
     hits = total = 0
     for record in group.runs.values():
-        confusion = record.result["metrics"][split].get("confusion")
-        if confusion is None:
+        found = record.result["metrics"][split]
+        if "confusion" not in found:
             return None
-        hits += sum(row[i] for i, row in enumerate(confusion))
-        total += sum(map(sum, confusion))
+        hits += round(found["values"]["accuracy"]["value"] * found["n"])
+        total += found["n"]
     once = len(group.runs) == len({replicate.part for replicate in group.runs})
     if once or not total:
         return wilson(hits, total)
