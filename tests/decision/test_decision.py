@@ -1,6 +1,7 @@
 """Operating points: known optima, exact thresholds, honest probabilities, and that only validation is looked at."""
 
 import json
+import tracemalloc
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -450,3 +451,13 @@ def test_a_run_chooses_stores_and_applies_its_point_and_never_looks_at_test(
     poisoned = train([*words, "runs=poisoned"])
     assert poisoned.result["metrics"]["test"]["confusion"] != clean.result["metrics"]["test"]["confusion"]
     assert json.loads((poisoned.folder / "operating_point.json").read_text()) == stored
+
+
+def test_no_table_of_all_pairs_of_classes_is_made_unless_costs_are_given() -> None:
+    """Of 3,000 classes it holds nine million numbers."""
+    tracemalloc.start()
+    try:
+        DecisionRule().verify([f"c{i}" for i in range(3000)])
+        assert tracemalloc.get_traced_memory()[1] < 10e6
+    finally:
+        tracemalloc.stop()

@@ -45,7 +45,8 @@ class OperatingPoint:
         """The predicted classes (N,)."""
         if self.cost:
             return np.asarray((np.exp(log_probabilities) @ np.array(self.cost)).argmin(1))
-        return np.asarray((log_probabilities + np.array(self.decision)).argmax(1))
+        moved = log_probabilities + np.array(self.decision) if any(self.decision) else log_probabilities
+        return np.asarray(moved.argmax(1))
 
     def to_dict(self) -> dict[str, Any]:
         """As it is stored in operating_point.json: lists, not tuples."""

@@ -130,7 +130,8 @@ class DecisionRule:
         shares = np.full(len(class_names), 1 / len(class_names))
         self._target(class_names, shares, shares)
         self._criterion(class_names)
-        self._costs(class_names)
+        if self.cost:  # else nothing is named, and the table of all pairs of many classes is large
+            self._costs(class_names)
 
     def _target(self, names: Sequence[str], effective: Floats, training: Floats) -> Floats | None:
         """The shares (C,) that are stated; None: none are."""
