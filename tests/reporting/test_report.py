@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from leyden.cli.main import main
-from leyden.reporting.comparison import notes
+from leyden.reporting.comparison import html_plots, notes, svg
 from leyden.reporting.comparison.compare import compare
 from leyden.reporting.comparison.groups import Metric
 from leyden.reporting.comparison.report import Report
@@ -259,6 +259,66 @@ def test_a_missing_trivial_model_is_noted_with_the_command_to_train_it(make: Run
     assert "leyden train -m experiment=fsdd model=majority,linear" in notes_of(assess())
     make(model="majority", experiment="fsdd")
     assert "leyden train experiment=fsdd model=linear" in notes_of(assess())
+
+
+def test_that_command_reads_the_same_data_and_writes_to_the_same_folder(make: Run) -> None:
+    path = make() / "result.json"
+    stored = json.loads(path.read_text())
+    words = [
+        "--config-dir=my lab",
+        "data=digits",
+        "data.on_bad=skip",
+        "model=cnn",
+        "model.net.width=3",
+        "seed=2",
+    ]
+    stored["command"] = ["leyden", "train", *words, "data_root=/big disk/data", "runs=here"]
+    path.write_text(json.dumps(stored))
+    expected = (
+        "leyden train -m '--config-dir=my lab' data=digits data.on_bad=skip 'data_root=/big disk/data' runs=here "
+        "model=majority,linear"
+    )
+    assert expected in notes_of(assess())
+
+
+def test_the_metric_is_the_one_that_was_monitored(make: Run) -> None:
+    three(make, 0.9)
+    folders = [make(0.9, seed=seed, experiment="rare") for seed in SEEDS]
+    for path in (folder / "result.json" for folder in folders):
+        stored = json.loads(path.read_text())
+        stored["best"]["monitor"] = "val/log_loss"
+        path.write_text(json.dumps(stored))
+    assert {part.cohort.experiment: str(part.metric) for part in assess().parts} == {
+        "default": "test/accuracy",
+        "rare": "test/log_loss",
+    }
+
+
+def test_axes_hold_all_points(make: Run) -> None:
+    """Also a trivial model far away, one without a cost, and a first epoch far above all others."""
+    three(make, 0.90, spread=0.001)
+    three(make, 0.91, spread=0.001, model="cnn")
+    three(make, 0.01, spread=0, model="majority")
+    for path in Path("runs").rglob("metrics.csv"):
+        epochs = [
+            f"{epoch},{epoch},{value}" for epoch, value in ((1, -500), *((e, 0.9) for e in range(2, 40)))
+        ]
+        path.write_text("\n".join(["epoch,step,val/accuracy", *epochs]) + "\n")
+    (part,) = assess().parts
+    scale = html_plots.bar_scale(part)
+    assert scale is not None
+    assert all(0 <= scale.at(row.summary.mean) <= 150 for row in part.rows if row.summary)
+    for section, shape in ((html_plots.learning_curves(part), "M"), (html_plots.pareto_fronts(part), "cy")):
+        assert section is not None
+        (_, right), (bottom, top) = svg.inner()
+        for drawing in re.findall(r'<svg class="inside".*?</svg>', section.html, re.DOTALL):
+            if shape == "M":
+                points = re.findall(r"[ML]([-\d.]+) ([-\d.]+)", drawing)
+            else:
+                points = re.findall(r'cx="([-\d.]+)" cy="([-\d.]+)"', drawing)
+                assert len(points) == 3
+            assert points
+            assert all(64 <= float(x) <= right and top <= float(y) <= bottom for x, y in points)
 
 
 def test_by_averages_over_other_keys_but_not_over_trivial_models(make: Run) -> None:

@@ -62,7 +62,11 @@ def _parser() -> Arguments:
         help="runs or folders of runs (default: --runs), and terms that select runs: model=cnn,mlp 'optimizer.lr<0.1'",
     )
     add_runs_folder(parser)
-    parser.add_argument("--metric", metavar="SPLIT/NAME", help="metric to compare (default: test/accuracy)")
+    parser.add_argument(
+        "--metric",
+        metavar="SPLIT/NAME",
+        help="metric to compare (default: the one that the runs monitored, on test)",
+    )
     parser.add_argument(
         "--baseline", nargs="+", default=[], metavar="KEY=VALUE", help="test all others against this group"
     )

@@ -26,8 +26,8 @@ def compare(
         folders: where the runs lie, or words that mean runs (fingerprints, globs, "last"); one or several.
         terms: conditions on them, as `leyden runs` takes them: "state=complete", "optimizer.lr<0.1".
         runs: where such words are looked up.
-        metric: to compare by, "macro_f1" or "val/macro_f1"; None: test/accuracy, or else what
-            the runs monitored, for each part its own.
+        metric: to compare by, "macro_f1" or "val/macro_f1"; None: what the runs monitored, for each part
+            its own, on the test split.
         baseline: terms that match the runs of one group of each part.
         by: keys to group by; (): those that tell the runs apart.
 

@@ -185,10 +185,9 @@ def _cohort(
 
 
 def default_metric(records: Sequence[Record]) -> Metric:
-    """Return test/accuracy if a run has it; else the metric that most runs monitored, of test if a run has that."""
-    if any(DEFAULT.of(record) is not None for record in records):
-        return DEFAULT
-    monitors = Counter(str(record.best["monitor"]) for record in records if record.best.get("monitor"))
+    """Return the metric that most runs monitored, of test if a run has that; test/accuracy if they monitored none."""
+    monitors = Counter(str(record.best.get("monitor")) for record in records)
+    monitors = Counter({name: count for name, count in monitors.items() if "/" in name})
     if not monitors:
         return DEFAULT
     name = monitors.most_common(1)[0][0].partition("/")[2]

@@ -13,8 +13,7 @@ from leyden.reporting.format import number, plural
 
 MOST_CURVES = svg.COLOURS
 _MAX_WHISKERS = 20  # groups whose intervals a scale includes
-# Ends of intervals and trivial means are included in a scale up to this distance, in ranges of the other means.
-_ENDS, _TRIVIAL = 2, 8
+_ENDS = 2  # ranges of the means: distance up to which a scale includes the ends of intervals
 _ROOM = 0.05  # half the range of a scale with a single mean, as a share of the mean
 _BAR, _BAR_HEIGHT = 150, 18  # pixels of the plot next to a mean
 
@@ -32,31 +31,19 @@ def bar_scale(part: Part) -> svg.Scale | None:
 
 
 def _scale_values(part: Part) -> list[float]:
-    """Return the values that a scale must include: the means, and ends of intervals and trivial means close to them."""
-    ordinary = [row.summary.mean for row in part.scored if row.summary and not row.group.trivial]
-    means = ordinary or [row.summary.mean for row in part.scored if row.summary]
+    """Return the values that a scale must include: all means, and the ends of intervals close to them."""
+    means = [row.summary.mean for row in part.scored if row.summary]
     low, high = min(means), max(means)
     spread = (high - low) or _ROOM * abs(low) or 1.0
-    trivial = [row.summary.mean for row in part.scored if row.summary and row.group.trivial]
     ends = [end for row in part.scored[:_MAX_WHISKERS] if row.interval for end in row.interval]
-    near = [v for v in ends if low - _ENDS * spread <= v <= high + _ENDS * spread]
-    near += [v for v in trivial if low - _TRIVIAL * spread <= v <= high + _TRIVIAL * spread]
-    return [*means, *near]
-
-
-def _outside(row: Row, scale: svg.Scale) -> bool:
-    return row.summary is not None and not scale.low <= row.summary.mean <= scale.high
+    return [*means, *(v for v in ends if low - _ENDS * spread <= v <= high + _ENDS * spread)]
 
 
 def bar(row: Row, scale: svg.Scale | None) -> str:
-    """Draw the mean as a dot and its interval as a line; an arrow head if the mean is outside the scale."""
+    """Draw the mean as a dot and its interval as a line."""
     if scale is None or row.summary is None:
         return ""
     middle = _BAR_HEIGHT / 2
-    if _outside(row, scale):
-        at, tip = (9, 2) if row.summary.mean < scale.low else (_BAR - 9, _BAR - 2)
-        shape = f'<path class="dot off" d="M{at} {middle - 4}L{tip} {middle}L{at} {middle + 4}Z"/>'
-        return f'<svg class="bar" viewBox="0 0 {_BAR} {_BAR_HEIGHT}" aria-hidden="true">{shape}</svg>'
     line = ""
     if row.interval is not None:
         low, high = (min(max(scale.at(end), 0), _BAR) for end in row.interval)
@@ -76,8 +63,8 @@ def learning_curves(part: Part) -> Section | None:
         return None
     x_ends, y_ends = svg.inner()
     x = svg.scale([epoch for row in plotted for epoch in bands[row.number]], *x_ends, whole=True)
-    low, high = _extent([bands[row.number] for row in plotted])
-    y = svg.scale([low, high], *y_ends)
+    summaries = [s for row in plotted for s in bands[row.number].values()]
+    y = svg.scale([s.mean + sign * (s.sd or 0) for s in summaries for sign in (-1, 1)], *y_ends)
     content = "".join(_curve(row, place, bands[row.number], x, y) for place, row in enumerate(plotted))
     drawing = svg.frame(x, y, "epoch", name, content, f"learning curves: {name} by epoch")
     caption = f"{name}: mean +- standard deviation over seeds."
@@ -113,22 +100,6 @@ def _band(curves: Sequence[Sequence[Mapping[str, float]]], name: str) -> dict[fl
     return {epoch: summarise(found) for epoch, found in sorted(values.items())}
 
 
-def _extent(bands: Sequence[Mapping[float, Summary]]) -> tuple[float, float]:
-    """Return the axis range: all values, unless the first tenth of the epochs takes more than half of the range."""
-    last = max(epoch for band in bands for epoch in band)
-    ends = [
-        (epoch, mean)
-        for band in bands
-        for epoch, s in band.items()
-        for mean in (s.mean - (s.sd or 0), s.mean + (s.sd or 0))
-    ]
-    later = [mean for epoch, mean in ends if epoch > max(1.0, last / 10)]
-    whole_range = min(mean for _, mean in ends), max(mean for _, mean in ends)
-    if not later or 2 * (max(later) - min(later)) > whole_range[1] - whole_range[0]:
-        return whole_range
-    return min(later), max(later)
-
-
 def _curve(row: Row, colour: int, band: Mapping[float, Summary], x: svg.Scale, y: svg.Scale) -> str:
     upper = [(x.at(epoch), y.at(s.mean + (s.sd or 0))) for epoch, s in band.items()]
     lower = [(x.at(epoch), y.at(s.mean - (s.sd or 0))) for epoch, s in band.items()]
@@ -159,15 +130,13 @@ def pareto_fronts(part: Part) -> Section | None:
         return None
     simplest = part.simplest
     caption = "Groups on the steps are Pareto-optimal: none is both cheaper and better. Bars: 95 % intervals."
+    if any(0 in row.costs for row in part.scored):
+        caption += " A cost of 0 is at the left end."
     if simplest is not None:
         caption += (
             f' The simplest within one standard error of the best is <a href="#g{simplest.number}">'
             f"#{simplest.number} {escape(simplest.label)}</a>."
         )
-    outliers = [row for row in part.scored if _outside(row, svg.scale(_scale_values(part), *svg.inner()[1]))]
-    if outliers:
-        names = ", ".join(f'<a href="#g{row.number}">{_title(row)}</a>' for row in outliers[:_MAX_WHISKERS])
-        caption += f" Outside the scale: {names}."
     plots = f'<div class="pair">{"".join(drawings)}</div>'
     return Section("Pareto fronts", f"<figure>{plots}<figcaption>{caption}</figcaption></figure>")
 
@@ -175,12 +144,13 @@ def pareto_fronts(part: Part) -> Section | None:
 def _pareto_front(part: Part, place: int) -> str:
     x_ends, y_ends = svg.inner()
     y = svg.scale(_scale_values(part), *y_ends)
-    inside = [row for row in part.scored if not _outside(row, y)]
-    points = [(row.costs[place], row.summary.mean, row) for row in inside if row.summary is not None]
-    known = [(cost, mean, row) for cost, mean, row in points if cost]  # a logarithmic axis has no 0
-    if len({cost for cost, _, _ in known}) < 2:
+    points = [(row.costs[place], row.summary.mean, row) for row in part.scored if row.summary is not None]
+    costs = {cost for cost, _, _ in points if cost is not None}
+    if len(costs) < 2:
         return ""
-    x = svg.scale([cost for cost, _, _ in known], *x_ends, log=True)
+    x = svg.scale([cost for cost in costs if cost > 0], *x_ends, log=True)
+    # a logarithmic axis has no 0: such a point is at its left end
+    known = [(cost or x.low, mean, row) for cost, mean, row in points if cost is not None]
     front = sorted(((cost, mean) for cost, mean, row in known if COSTS[place] in row.fronts))
     labels: list[tuple[float, float]] = []
     dots = "".join(_point(cost, mean, row, COSTS[place], (x, y), labels) for cost, mean, row in known)

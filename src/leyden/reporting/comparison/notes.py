@@ -1,5 +1,7 @@
 """The notes under a report's tables: excluded runs, missing baselines, how to interpret the numbers."""
 
+import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -12,6 +14,7 @@ from leyden.runs.query import UNSET
 from leyden.runs.records import Record
 from leyden.utils.text import and_more
 
+_OF_DATA = ("experiment", "task", "data", "split", "data_root", "runs", "cache")  # keys of a command
 _MAX_NAMES = 5  # runs listed by name; of the others only the number is given
 
 
@@ -110,16 +113,24 @@ def _simplest(part: Part) -> Iterator[str]:
 def _trivial(part: Part) -> Iterator[str]:
     missing = [name for name in TRIVIAL if all(row.group.trivial != name for row in part.scored)]
     if missing:
-        overrides = " ".join([*_experiment_override(part), f"model={','.join(missing)}"])
-        multirun = " -m" if len(missing) > 1 else ""
-        yield f"No trivial baseline to compare with: leyden train{multirun} {overrides}"
+        multirun = ["-m"] if len(missing) > 1 else []
+        words = [*multirun, *_same_data(part), f"model={','.join(missing)}"]
+        yield f"No trivial baseline to compare with: {shlex.join(['leyden', 'train', *words])}"
 
 
-def _experiment_override(part: Part) -> list[str]:
-    """Return the override that selects the experiment, or without one the data."""
-    if part.cohort.experiment != "default":
-        return [f"experiment={part.cohort.experiment}"]
-    return [f"data={part.cohort.data_name}"]
+def _same_data(part: Part) -> list[str]:
+    """Return the words of a run's command that choose experiment, data and folders, and its flags (--config-dir)."""
+    run = next(iter(part.rows[0].group.all_runs()))
+    command = [str(word) for word in run.result.get("command") or ()][2:]
+    kept = [word for word in command if word.startswith("-") or _root(word) in _OF_DATA]
+    named = "experiment" if run.experiment != "default" else "data"
+    if not any(_root(word) == named for word in kept):
+        kept.insert(0, f"{named}={run.experiment if named == 'experiment' else part.cohort.data_name}")
+    return kept
+
+
+def _root(word: str) -> str:
+    return re.split(r"[./=]", word.lstrip("+~"))[0]
 
 
 def _example(part: Part) -> str:

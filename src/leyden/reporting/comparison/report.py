@@ -142,7 +142,7 @@ def assess(
 
     Args:
         records: of the runs.
-        metric: to compare; None: in each part test/accuracy, or else the metric that most of its runs monitored.
+        metric: to compare; None: in each part the one that most of its runs monitored, on the test split.
         baseline: terms that match the runs of one group in each part.
         by: keys to group by; empty: all keys that can change a result, except seeds.
 
