@@ -85,7 +85,15 @@ def test_the_smallest_of_nearly_the_best() -> None:
         BatchMeasurement(size, speed, 0, 0.0)
         for size, speed in ((8, 100.0), (16, 190.0), (32, 400.0), (64, 380.0), (128, 430.0))
     ]
-    assert suggest(tried) == 32
+    assert suggest(tried, samples=100_000) == 32
+
+
+@pytest.mark.parametrize(("samples", "suggested"), [(160, 8), (320, 16), (700, 32), (159, 7), (19, 1)])
+def test_a_suggestion_leaves_twenty_steps_an_epoch(samples: int, suggested: int) -> None:
+    """Throughput doubles with the size, so the largest that leaves enough is meant."""
+    tried = [BatchMeasurement(size, float(size), 0, 0.0) for size in (8, 16, 32, 64) if size <= samples]
+    assert suggest(tried, samples) == suggested
+    assert samples // suggested >= min(20, samples)
 
 
 def test_sizes_end_with_the_samples() -> None:
@@ -93,6 +101,7 @@ def test_sizes_end_with_the_samples() -> None:
     samples = 300 * 7 // 10
     assert [each.size for each in found.tried] == [8, 16, 32, 64, 128]
     assert str(samples) in found.ended
+    assert found.suggestion == 8, "210 samples in 16s are 13 steps"
     memory = np.array([each.memory for each in found.tried])
     assert (np.diff(memory) > 0).all()
 
@@ -139,6 +148,9 @@ def test_a_line_to_paste_and_a_picture(
     assert main(["find", what, *TEXT, *QUICK, "init.redraw=[head]", "--picture", "curve.png"]) == 0
     printed = capsys.readouterr().out
     assert "init.redraw=[head]" in printed  # brackets are not taken as markup
+    if what == "batch_size":
+        assert "steps/epoch" in printed
+        assert "8 (26 steps an epoch)" in printed
     (line,) = (line for line in printed.splitlines() if "try: leyden train" in line)
     assert line.count(override) == 1
     assert (place / "curve.png").read_bytes().startswith(b"\x89PNG")

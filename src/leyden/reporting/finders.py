@@ -14,8 +14,8 @@ from leyden.reporting.terminal.layout import plain_table, text
 _MARKS = ((ORANGE, "-"), (GREEN, "-."), (VERMILION, "--"), (GREY, ":"))
 
 
-def batch_table(rows: Sequence[tuple[int, float, int, float]], suggestion: int) -> RenderableType:
-    """Format the rows (batch size, samples per second, bytes, seconds per step) as a table."""
+def batch_table(rows: Sequence[tuple[int, float, int, float, int]], suggestion: int) -> RenderableType:
+    """Format the rows (batch size, samples per second, bytes, seconds per step, steps an epoch) as a table."""
     table = plain_table(
         "training steps",
         *(
@@ -23,13 +23,20 @@ def batch_table(rows: Sequence[tuple[int, float, int, float]], suggestion: int) 
             ("samples/s", "right"),
             ("ms/step", "right"),
             ("memory", "right"),
+            ("steps/epoch", "right"),
             ("", "left"),
         ),
     )
     best = max(row[1] for row in rows)
-    for size, throughput, memory, seconds in rows:
+    for size, throughput, memory, seconds, steps in rows:
         comment = "suggested" if size == suggestion else f"{throughput / best:.0%} of the best"
-        numbers = (count(size), count(throughput), f"{1000 * seconds:.3g}", si_number(memory, "B"))
+        numbers = (
+            count(size),
+            count(throughput),
+            f"{1000 * seconds:.3g}",
+            si_number(memory, "B"),
+            count(steps),
+        )
         table.add_row(*numbers, text(comment, "green" if size == suggestion else "dim"))
     return table
 

@@ -18,12 +18,14 @@ from leyden.modules.standalone import optimizer_of, preserved_state
 from leyden.profiling import latency
 from leyden.profiling.costs import activation_bytes
 from leyden.reporting.finders import batch_figure, batch_table
+from leyden.reporting.format import plural
 from leyden.reporting.terminal.findings import suggested_commands
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 
 SIZES = tuple(2**power for power in range(3, 14))  # 8 to 8,192
 ENOUGH = 0.9  # of the best throughput
+LEAST_STEPS = 20  # an epoch, that a suggestion leaves
 _SECONDS = 1.0  # of measurement per size
 _RESERVE = 0.5  # maximum share of the free memory, on a CPU
 
@@ -40,12 +42,16 @@ class BatchMeasurement:
 
 @dataclass(frozen=True)
 class BatchCurve:
-    """The measured sizes, the suggested and the configured size (`now`), and why no larger size was tried."""
+    """The measured sizes, the suggested and the configured size (`now`), and why no larger size was tried.
+
+    samples: how many an epoch draws.
+    """
 
     tried: tuple[BatchMeasurement, ...]
     suggestion: int
     now: int
     ended: str
+    samples: int
 
 
 def find(session: Session) -> BatchCurve:
@@ -56,7 +62,7 @@ def find(session: Session) -> BatchCurve:
     """
     tried: list[BatchMeasurement] = []
     ended = f"{SIZES[-1]:,} is the largest size to try"
-    samples = len(session.data.splits.train)
+    samples = len(session.data.epoch_sampler(session.config.epochs))
     for size in SIZES:
         if size > samples:
             ended = f"there are {samples:,} training samples"
@@ -76,13 +82,19 @@ def find(session: Session) -> BatchCurve:
                 break
     if not tried:
         raise UserError(f"leyden find batch_size: no batch size could be measured: {ended}")
-    return BatchCurve(tuple(tried), suggest(tried), session.config.batch_size, ended)
+    return BatchCurve(tuple(tried), suggest(tried, samples), session.config.batch_size, ended, samples)
 
 
-def suggest(tried: Sequence[BatchMeasurement]) -> int:
-    """The smallest size that reaches nine tenths of the best throughput."""
-    best = max(each.throughput for each in tried)
-    return next(each.size for each in tried if each.throughput >= ENOUGH * best)
+def suggest(tried: Sequence[BatchMeasurement], samples: int) -> int:
+    """The smallest size that reaches nine tenths of the best throughput, of those with enough steps an epoch.
+
+    samples: drawn in an epoch. If too few for each size that was tried, the largest size with enough steps.
+    """
+    fitting = [each for each in tried if samples // each.size >= LEAST_STEPS]
+    if not fitting:
+        return max(1, samples // LEAST_STEPS)
+    best = max(each.throughput for each in fitting)
+    return next(each.size for each in fitting if each.throughput >= ENOUGH * best)
 
 
 def _measure(session: Session, size: int) -> BatchMeasurement:
@@ -115,11 +127,17 @@ def _free_memory(device: torch.device) -> int | None:
 
 def describe(found: BatchCurve, command: Sequence[str]) -> Iterator[RenderableType]:
     """A table with a row per size, then the suggestion."""
-    yield batch_table([(t.size, t.throughput, t.memory, t.seconds) for t in found.tried], found.suggestion)
-    yield (
-        f"{found.suggestion:,} is the smallest batch with nine tenths of the best throughput; no larger one was tried: "
-        f"{found.ended}"
-    )
+    rows = [(t.size, t.throughput, t.memory, t.seconds, found.samples // t.size) for t in found.tried]
+    yield batch_table(rows, found.suggestion)
+    steps = plural(found.samples // found.suggestion, "step")
+    if found.suggestion < found.tried[0].size:
+        yield f"{found.suggestion} leaves {steps} an epoch; larger batches leave fewer than {LEAST_STEPS}"
+    else:
+        yield (
+            f"{found.suggestion:,} ({steps} an epoch) is the smallest batch with nine tenths of the best throughput "
+            f"of those that leave {LEAST_STEPS} steps or more; the largest that was tried is {rows[-1][0]:,}: "
+            f"{found.ended}"
+        )
     yield suggested_commands(command, f"batch_size={found.suggestion}")
     if found.suggestion != found.now:
         yield (
