@@ -76,7 +76,10 @@ def test_the_page_has_enough_to_run() -> None:
 
 
 def test_own_values_are_checked_like_ours(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for wrong, told in (("model.net.width=0", "greater than or equal to 1"), ("model.net.wdth=8", "'width'")):
+    for wrong, told in (
+        ("model.net.width=0", "greater than or equal to 1"),
+        ("model.net.wdth=8", "'model.net.width=8'"),
+    ):
         assert main(["train", "--config-dir", CONF, "model=my_net", wrong]) == 2
         assert told in capsys.readouterr().err
     assert main(["train", "--config-dir", CONF, "model=my_nett"]) == 2

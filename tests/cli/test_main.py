@@ -88,9 +88,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "expected"),
     [
         (["trian"], "did you mean 'train'"),
-        (["train", "modle=cnn"], "did you mean 'model'"),
+        (["train", "modle=cnn"], "did you mean 'model=cnn'"),
         (["train", "model=cnm"], "did you mean 'cnn'"),
-        (["train", "model.net.widht=3"], "did you mean 'widths'"),
+        (["train", "model.net.widht=3"], "did you mean 'model.net.widths=3'"),
         (["train", "seed"], "'seed' is not of the form key=value"),
         (["train", "seed=one"], "seed=one: "),
         (["train", "data=image_folder"], "data.source.root must be given"),

@@ -98,10 +98,10 @@ COMMANDS = [
     Case("train callbacks=early", ("callbacks=early", "did you mean 'early_stopping'")),
     Case("train logger=tensorbord", ("logger=tensorbord", "did you mean 'tensorboard'")),
     Case("train trainer=gpus", ("trainer=gpus", "did you mean 'gpu'")),
-    Case("train modle=cnn", ("modle", "did you mean 'model'")),
-    Case("train sede=3", ("sede", "did you mean 'seed'")),
-    Case("train ++sede=3", ("sede", "did you mean 'seed'")),
-    Case("train batchsize=4", ("batchsize", "did you mean 'batch_size'")),
+    Case("train modle=cnn", ("modle", "did you mean 'model=cnn'")),
+    Case("train sede=3", ("sede", "did you mean 'seed=3'")),
+    Case("train ++sede=3", ("sede", "did you mean 'seed=3'")),
+    Case("train batchsize=4", ("batchsize", "did you mean 'batch_size=4'")),
     Case("train seed", ("'seed' is not of the form key=value",)),
     Case("train -m seed=1,2 --jobs 60000", ("--jobs 60000 with threads=1: 60,000 at once", "at most")),
     Case("train -m sweep=optuna seed=1,2 --jobs 60000", ("--jobs 60000 with threads=1: 60,000 at once",)),
@@ -127,12 +127,15 @@ def test_invalid_command_lines(case: Case, capsys: pytest.CaptureFixture[str]) -
 # --- keys, types, ranges -------------------------------------------------------------------------------------
 
 VALUES = [
-    Case("model.net.widht=64", ("model.net.widht", "did you mean 'widths'")),
-    Case("optimizer.lrr=.1", ("optimizer.lrr", "did you mean 'lr'")),
-    Case("trainer.max_epoch=3", ("trainer.max_epoch", "did you mean 'max_epochs'")),
-    Case("data.sorce.root=x", ("data.sorce", "did you mean 'source'")),
+    Case("model.net.widht=64", ("model.net.widht", "did you mean 'model.net.widths=64'")),
+    Case("optimizer.lrr=.1", ("optimizer.lrr", "did you mean 'optimizer.lr=0.1'")),
+    Case("trainer.max_epoch=3", ("trainer.max_epoch", "did you mean 'trainer.max_epochs=3'")),
+    Case("data.sorce.root=x", ("data.sorce", "did you mean 'data.source'")),
     Case("augment.flip.p=1", ("augment.flip", "augment=...", "leyden list augment")),
-    Case("callbacks=early_stopping callbacks.early_stopping.patiense=3", ("did you mean 'patience'",)),
+    Case(
+        "callbacks=early_stopping callbacks.early_stopping.patiense=3",
+        ("did you mean 'callbacks.early_stopping.patience=3'",),
+    ),
     Case("model.net.num_outputs=10", ("model.net.num_outputs", "leave it out")),
     Case("model.net.num_classes=10", ("model.net.num_classes", "leave it out")),
     Case("trainer.logger=true", ("trainer.logger", "leave it out")),
@@ -252,7 +255,7 @@ def experiment(old: str, new: str) -> Callable[[], None]:
 
 
 OWN = [
-    Case("model=mine", ("model.net.widht", "did you mean 'width'"), model("width", "widht")),
+    Case("model=mine", ("model.net.widht", "did you mean 'model.net.width=8'"), model("width", "widht")),
     Case("model=mine", ("model.net.width=wide", "integer"), model("width: 8", "width: wide")),
     Case("model=mine", ("my_nets.Nett", "did you mean 'Net'"), model("my_nets.Net", "my_nets.Nett")),
     Case("model=mine", ("'my_netts'", "did you mean 'my_nets'"), model("my_nets.Net", "my_netts.Net")),
@@ -266,7 +269,7 @@ OWN = [
         ("model.net:", "_target_", "got _targt_"),
         model("{_target_: my_nets.Net", "{_targt_: a"),
     ),
-    Case("model=mine", ("model.nett", "did you mean 'net'"), model("net: {", "nett: {")),
+    Case("model=mine", ("model.nett", "did you mean 'model.net'"), model("net: {", "nett: {")),
     Case("model=mine", ("model.net.num_classes", "leave it out"), model("width: 8", "num_classes: 8")),
     Case("model=mine", ("model.net.width", "'nothing'"), model("width: 8", "width: '${nothing}'")),
     Case("model=mine", ("mine.yaml:5", "invalid YAML"), model("width: 8}", "width: 8")),
@@ -278,7 +281,7 @@ OWN = [
         ("model.net: my_nets.Broken fails: RuntimeError: no such thing", "my_nets.py:10"),
         model("my_nets.Net, width: 8", "my_nets.Broken"),
     ),
-    Case("experiment=mine", ("seede", "did you mean 'seed'"), experiment("seed", "seede")),
+    Case("experiment=mine", ("seede", "did you mean 'seed=3'"), experiment("seed", "seede")),
     Case("experiment=mine", ("seed=three", "integer"), experiment("3", "three")),
     Case(
         "experiment=mine",
@@ -526,7 +529,7 @@ def test_files_to_predict(
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("sede=3", ("sede", "did you mean 'seed'")),
+        ("sede=3", ("sede", "did you mean 'seed=3'")),
         ("seed", ("'seed' is not of the form key=value",)),
         ("data.source.root=[a", ("'data.source.root=[a' cannot be parsed",)),
         ("data=mnist", ("data=mnist", "a finished run keeps its options", "data.source.root=")),

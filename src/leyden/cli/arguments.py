@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from leyden.config.compose import key_for_flag
 from leyden.config.overrides import format_parser_error
 from leyden.runs.lookup import RUNS
 from leyden.utils.errors import UserError
@@ -18,7 +19,9 @@ class Arguments(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise UserError instead of printing the usage and exiting."""
-        raise UserError(f"{format_parser_error(self, message)}; see `{self.prog} --help`")
+        takes_keys = any(action.dest == "overrides" for action in self._actions)
+        said = (key_for_flag(message) if takes_keys else "") or format_parser_error(self, message)
+        raise UserError(f"{said}; see `{self.prog} --help`")
 
 
 def config_parser(prog: str, description: str, *, json: str = "", picture: str = "") -> Arguments:

@@ -25,11 +25,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from leyden.config.hydra_errors import translated_errors
 from leyden.config.hydra_internals import Hydra, create_config_search_path, get_args_parser
-from leyden.config.overrides import format_parser_error, verify
+from leyden.config.overrides import format_parser_error, parse, unknown_flag, verify
 from leyden.utils.errors import UserError, first_line, nearest
 
 Plain = dict[str, Any]
 
+_CHOICE = re.compile(r"(\+*)([\w/]+)=(\[.*\]|[^,\[]+)")  # of an option; of a sweep's choices the first
 _NESTED_KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)+=")
 
 
@@ -51,12 +52,13 @@ def run_hydra(job: Callable[[DictConfig], None], arguments: Sequence[str]) -> No
     Raises:
         UserError: the configuration cannot be composed from the arguments.
     """
-    find_own_code(config_dirs_of(arguments))
+    config_dirs = config_dirs_of(arguments)
+    find_own_code(config_dirs)
     main = hydra_main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
     saved = sys.argv
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise exceptions instead of printing them
     ordered = sorted(arguments, key=_is_override)  # argparse requires flags together
-    _verify_arguments(ordered)
+    _verify_keys(_verify_arguments(ordered), config_dirs)
     ordered = nested_keys_without_plus(ordered)
     with translated_errors(conf_dir()):
         sys.argv = ["leyden", *ordered]
@@ -70,16 +72,79 @@ def _is_override(argument: str) -> bool:
     return argument.startswith("~") or ("=" in argument and not argument.startswith("-"))
 
 
-def _verify_arguments(arguments: Sequence[str]) -> None:
-    """Reject unknown flags of Hydra and contradictory overrides before the configuration is composed."""
+def _verify_arguments(arguments: Sequence[str]) -> list[str]:
+    """Reject unknown flags of Hydra and contradictory overrides before the configuration is composed.
+
+    Returns:
+        The overrides; of a request for completion none, whose words are no keys.
+    """
 
     def fail(message: str) -> NoReturn:
-        raise UserError(f"{format_parser_error(parser, message)}; see `leyden train --help`")
+        said = key_for_flag(message) or format_parser_error(parser, message)
+        raise UserError(f"{said}; see `leyden train --help`")
 
     parser = get_args_parser()
     parser.error = fail  # type: ignore[method-assign]
     given = parser.parse_args(list(arguments))
     verify(given.overrides, given.multirun, _own_groups())
+    return [] if given.shell_completion else list(given.overrides)
+
+
+def key_for_flag(message: str) -> str:
+    """Return what to type for a flag that argparse's message calls unknown, but which is a key; "" if it is none."""
+    from leyden.config.suggestions import key_meant, typed_keys
+    from leyden.config.validate import provided_at
+
+    flag, _, value = unknown_flag(message).partition("=")
+    if not flag.startswith("--"):
+        return ""
+    meant = key_meant(flag[2:], list(typed_keys(compose_choices([], []), provided_at)))
+    return f"{flag}: there is no such option; did you mean '{meant}={value or '...'}'?" if meant else ""
+
+
+def _verify_keys(overrides: Sequence[str], config_dirs: Sequence[str]) -> None:
+    """Reject an override whose first key is neither one of a run's nor a group, with what was meant.
+
+    Raises:
+        UserError: the first such override.
+    """
+    from leyden.config.schema import Config
+    from leyden.config.suggestions import UnknownKey, typed_keys
+    from leyden.config.validate import provided_at
+
+    for override in parse(overrides):
+        key = override.get_key_element().lstrip("+~")
+        if _root(key) in {*Config.model_fields, *map(_root, _own_groups()), "hydra"}:
+            continue
+        with config_loader(config_dirs) as loader:
+            groups = loader.get_group_options("", ObjectType.GROUP)
+        if _root(key) in groups:
+            continue
+        value = str(override.input_line).partition("=")[2] or "..."
+        unknown = UnknownKey(key, value, "key or group", sorted({*Config.model_fields, *groups} - {"hydra"}))
+        keys = typed_keys(compose_choices(overrides, config_dirs), provided_at)
+        raise UserError(unknown.message(list(keys)))
+
+
+def _root(key: str) -> str:
+    return re.split(r"[./@]", key)[0]
+
+
+def compose_choices(words: Sequence[str], config_dirs: Sequence[str]) -> Plain:
+    """Return the configuration of the options chosen, unresolved; values are left out, since they name no target.
+
+    Raises:
+        UserError: the options do not compose.
+    """
+    find_own_code(config_dirs)
+    with config_loader(config_dirs) as loader:
+        choices = [
+            match[0]
+            for match in map(_CHOICE.match, words)
+            if match and (loader.get_group_options(match[2]) or match[2].partition("/")[0] == "hydra")
+        ]
+        plain: Any = OmegaConf.to_container(hydra_compose("config", choices), resolve=False)
+        return {str(key): value for key, value in plain.items()}
 
 
 def _own_groups() -> dict[str, list[str]]:
@@ -151,6 +216,7 @@ def compose(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Plain:
     """
     find_own_code(config_dirs)
     verify(overrides, sweep=False, groups=_own_groups())
+    _verify_keys(overrides, config_dirs)
     with config_loader(config_dirs):
         cfg = hydra_compose("config", nested_keys_without_plus(overrides), return_hydra_config=True)
         return plain_of(cfg)

@@ -9,7 +9,9 @@ from hydra.errors import HydraException, MissingConfigException, SearchPathExcep
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
+from leyden.config.suggestions import suggest_option
 from leyden.utils.errors import UserError, first_line, nearest
+from leyden.utils.text import and_more
 
 
 @contextmanager
@@ -39,7 +41,13 @@ def _missing_option(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").removesuffix(".yaml").rpartition("/")
     if error.options:
         options = [name for name in error.options if not name.startswith("_")]
-        return f"{group}={option}: there is no such option; {nearest(option, options)}"
+        meant = suggest_option(group, option)
+        hint = (
+            f"did you mean {meant!r}? There are: {and_more(options, 20)}"
+            if meant
+            else nearest(option, options)
+        )
+        return f"{group}={option}: there is no such option; {hint}"
     return f"{first_line(error).rstrip('.')}; `leyden list` shows the options of every group"
 
 

@@ -98,11 +98,16 @@ def _verify_option(override: Override, group: str, options: Sequence[str]) -> No
         )
 
 
+def unknown_flag(message: str) -> str:
+    """Return the first flag that argparse's message calls unknown, with what is joined to it; "" if there is none."""
+    _, _, rest = message.partition("unrecognized arguments: ")
+    return next((argument for argument in rest.split() if argument.startswith("-")), "")
+
+
 def format_parser_error(parser: argparse.ArgumentParser, message: str) -> str:
     """Return argparse's message; for unknown flags, the first of them with the nearest valid flag."""
-    _, unknown, rest = message.partition("unrecognized arguments: ")
-    flag = next((argument for argument in rest.split() if argument.startswith("-")), "")
-    if not unknown or not flag:
+    flag = unknown_flag(message)
+    if not flag:
         return message
     flags = (name for action in parser._actions for name in action.option_strings if name.startswith("--"))
     return f"{flag}: there is no such option; {nearest(flag.partition('=')[0], flags)}"

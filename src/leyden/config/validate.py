@@ -9,14 +9,16 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from leyden.config.schema import Config, nearest_key
+from leyden.config.schema import Config
 from leyden.config.signatures import RANGES, as_typed, hints_of, parameters_of, reason, verify_type
+from leyden.config.suggestions import UnknownKey, typed_keys
 from leyden.data.spec import FACTS
 from leyden.utils.errors import UserError, nearest
 
@@ -53,6 +55,10 @@ PROVIDED: dict[str, tuple[str, ...]] = {
 }
 
 
+_OF_DATA = (
+    *("task.target", "data.source", "data.tokenizer", "model.tokenizer"),
+    *("split", "long_tail", "sampling"),
+)
 EPOCH = "epoch"  # monitor=epoch: the last epoch is used, none is selected by a metric
 
 
@@ -65,9 +71,10 @@ def check(plain: Mapping[str, Any]) -> Config:
     Raises:
         UserError: the first error, with its key and the nearest valid choice.
     """
-    config = _typed(plain)
-    for path, node, provided in targets(config):
-        bind(path, node, provided)
+    with _suggestions(plain):
+        config = _typed(plain)
+        for path, node, provided in targets(config):
+            bind(path, node, provided)
     if "max_epochs" not in config.trainer:
         raise UserError("trainer.max_epochs must be given: add trainer.max_epochs=... to the command")
     _verify_metrics(config)
@@ -85,18 +92,11 @@ def check_data(plain: Mapping[str, Any]) -> Config:
     Raises:
         UserError: the first error, with its key and the nearest valid choice.
     """
-    config = _typed(plain)
-    for path, node, provided in targets(config):
-        if path in (
-            "task.target",
-            "data.source",
-            "data.tokenizer",
-            "model.tokenizer",
-            "split",
-            "long_tail",
-            "sampling",
-        ):
-            bind(path, node, provided)
+    with _suggestions(plain):
+        config = _typed(plain)
+        for path, node, provided in targets(config):
+            if path in _OF_DATA:
+                bind(path, node, provided)
     return config
 
 
@@ -187,24 +187,36 @@ def _sibling_modules(name: str) -> list[str]:
     return [f"{parent}.{m.name}" for m in pkgutil.iter_modules(getattr(package, "__path__", []))]
 
 
+@contextmanager
+def _suggestions(plain: Mapping[str, Any]) -> Iterator[None]:
+    """Name the key of the whole configuration that was meant, where a key does not exist."""
+    try:
+        yield
+    except UnknownKey as error:
+        raise UserError(error.message(list(typed_keys(plain, provided_at)))) from None
+
+
 def _typed(plain: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(plain)
     except ValidationError as error:
-        raise UserError(_explain(error)) from None
+        raise _explain(error) from None
 
 
-def _explain(error: ValidationError) -> str:
-    """Return the message for pydantic's first error; an unknown key takes precedence over a missing one."""
+def _explain(error: ValidationError) -> UserError:
+    """Return the error for pydantic's first one; an unknown key takes precedence over a missing one."""
     ordered = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
     first = ordered[0]
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        fields = _fields(first["loc"][:-1])
-        return f"{path}: there is no such key; {nearest_key(str(first['loc'][-1]), fields)}"
+        return UnknownKey(path, _typed_value(first["input"]), "key", _fields(first["loc"][:-1]))
     if first["type"] == "missing":
-        return f"{path} is missing"
-    return f"{path}={as_typed(first['input'])}: {reason([first], first['input'])}"
+        return UserError(f"{path} is missing")
+    return UserError(f"{path}={as_typed(first['input'])}: {reason([first], first['input'])}")
+
+
+def _typed_value(value: Any) -> Any:
+    return value if isinstance(value, Mapping) else as_typed(value)
 
 
 def _fields(path: tuple[int | str, ...]) -> list[str]:
@@ -228,7 +240,7 @@ def _verify_names(
         if name in provided and (name in parameters or not takes_any):
             raise UserError(f"{path}.{name}: this is a fact of the data or provided by Leyden; leave it out")
         if name not in free and not takes_any:
-            raise UserError(f"{path}.{name}: there is no such argument; {nearest(str(name), free)}")
+            raise UnknownKey(f"{path}.{name}", _typed_value(given[name]), "argument", free)
     for name in free:
         if parameters[name].default is inspect.Parameter.empty and name not in given:
             raise UserError(f"{path}.{name} must be given: add {path}.{name}=... to the command")

@@ -1,7 +1,8 @@
 """The exception for user errors, and the suggestion of the nearest valid choice."""
 
 import errno
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
 from leyden.utils.text import and_more
@@ -14,6 +15,34 @@ class UserError(Exception):
     """
 
 
+def closest(name: str, valid: Iterable[object], cutoff: float = 0.5) -> str | None:
+    """Return the valid name that was most likely meant, or None.
+
+    It is equal but for case and separators, or has the name as its last part, or begins with it, or holds it as a word;
+    else it is the nearest by edit distance, if `cutoff` (0 .. 1) of the letters agree.
+
+    >>> closest("lr", ["loss", "optimizer.lr"]), closest("val/acc", ["val/auroc", "val/accuracy"])
+    ('optimizer.lr', 'val/accuracy')
+    """
+    names = sorted(set(map(str, valid)), key=lambda valid_name: (len(valid_name), valid_name))
+    wanted = _letters(str(name))
+    rules: tuple[Callable[[str], bool], ...] = (
+        lambda found: _letters(found) == wanted,
+        lambda found: _letters(re.split("[./]", found)[-1]) == wanted,
+        lambda found: len(wanted) > 1 and _letters(found).startswith(wanted),
+        lambda found: len(wanted) > 1 and wanted in _letters(found).split("_"),
+    )
+    for rule in rules:
+        if (found := next(filter(rule, names), None)) is not None:
+            return found
+    by_letters = {_letters(valid_name): valid_name for valid_name in reversed(names)}
+    return next((by_letters[m] for m in get_close_matches(wanted, by_letters, n=1, cutoff=cutoff)), None)
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[-_./\s]+", "_", name.lower()).strip("_")
+
+
 def nearest(name: str, valid: Iterable[object]) -> str:
     """Return the end of an error message: the closest valid name, then all valid names (at most twenty).
 
@@ -23,10 +52,10 @@ def nearest(name: str, valid: Iterable[object]) -> str:
     names = sorted(set(map(str, valid)))
     if not names:
         return "there are none"
-    lower = {valid_name.lower(): valid_name for valid_name in names}
-    close = [lower[match] for match in get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)]
-    valid_names = and_more(names, 20)
-    return f"did you mean {close[0]!r}? There are: {valid_names}" if close else f"there are: {valid_names}"
+    close, valid_names = closest(name, names), and_more(names, 20)
+    return (
+        f"there are: {valid_names}" if close is None else f"did you mean {close!r}? There are: {valid_names}"
+    )
 
 
 def first_line(error: BaseException | None) -> str:
