@@ -101,7 +101,7 @@ def test_what_cannot_go_on(tiny: Tiny, parent: Sequence[str], given: Sequence[st
 
 def test_a_run_that_is_not_there(tiny: Tiny) -> None:
     train(tiny())
-    with pytest.raises(UserError, match="nowhere: .*no run with this name"):
+    with pytest.raises(UserError, match=r"nowhere: .*no run with this name"):
         train(["continue=nowhere", EPOCHS])
 
 
