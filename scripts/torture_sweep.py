@@ -122,15 +122,16 @@ def compare(calm: tuple[int, list[str]], killed: tuple[int, list[str]]) -> list[
 
 def whole(runs: Path) -> list[str]:
     """Every file can be read."""
-    import torch
     import yaml
+
+    from leyden.utils import tensors
 
     problems = []
     readers: dict[str, Callable[[Path], object]] = {
         ".json": lambda p: json.loads(p.read_text()),
         ".yaml": lambda p: yaml.safe_load(p.read_text()),
     }
-    readers[".ckpt"] = lambda p: torch.load(p, map_location="cpu", weights_only=False)
+    readers[".ckpt"] = tensors.load
     for path in (p for p in runs.rglob("*") if p.suffix in readers and not p.name.startswith(".")):
         try:
             readers[path.suffix](path)

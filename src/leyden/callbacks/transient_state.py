@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torchmetrics import Metric
 
+from leyden.utils import tensors
 from leyden.utils.lightning_internals import logged_sums, metric_state, set_metric_state
 from leyden.utils.random_state import rng_state, set_rng_state
 
@@ -29,7 +30,7 @@ def collect_state(trainer: Trainer, module: LightningModule) -> list[dict[str, A
     torch.save(state, packed)  # gathered as bytes: torch cannot gather NumPy's uint32 random state
     all_ranks: list[bytes] = [b""] * trainer.world_size
     torch.distributed.all_gather_object(all_ranks, packed.getvalue())
-    return [torch.load(io.BytesIO(one), map_location="cpu", weights_only=False) for one in all_ranks]
+    return [tensors.load(io.BytesIO(one)) for one in all_ranks]
 
 
 def restore_state(trainer: Trainer, module: LightningModule, states: list[dict[str, Any]]) -> None:

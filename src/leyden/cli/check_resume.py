@@ -19,6 +19,7 @@ from leyden.reporting.format import plural
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 from leyden.utils.runtime import load_torch
+from leyden.utils.trust import FLAG
 
 _EVAL_BATCHES = 4  # of validation and test
 _MOMENTS = ("forward", "backward", "step", "saving", "saved", "moved", "validation")
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--batches", type=int, default=12, help="maximum number of batches per epoch (default: 12)"
     )
+    parser.add_argument(FLAG, action="store_true", help="resume with what callbacks of your own have stored")
     parser.add_argument("--seed", type=int, default=1, help="seed of the random times (default: 1)")
     given = parser.parse_args(arguments)
     if min(given.kills, given.epochs, given.batches) < 1:
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     limits = _limits(plain["trainer"], given.epochs, given.batches)
     for key, value in limits.items():
         console.print(f"limited for the check: {key}={value}", highlight=False)
-    flags = [f"--config-dir={folder}" for folder in given.config_dir]
+    flags = [*(f"--config-dir={folder}" for folder in given.config_dir), *([FLAG] if given.trust else [])]
     arguments = [
         *flags,
         *given.overrides,

@@ -1,4 +1,4 @@
-"""`leyden follow FOLDER [CHECKPOINT]`: internal command that the other ranks of a data-parallel run execute."""
+"""`leyden follow [--trust] FOLDER [CHECKPOINT]`: internal command that a data-parallel run's other ranks execute."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from leyden.training import slurm
 from leyden.training.distributed import threads_of_a_rank
 from leyden.utils.errors import UserError
+from leyden.utils.trust import FLAG, trusting
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -21,13 +22,14 @@ def main(arguments: Sequence[str]) -> int:
     from leyden.utils.console import console
 
     console.quiet = True
-    folder, *checkpoint = map(Path, arguments)
+    folder, *checkpoint = (Path(word) for word in arguments if word != FLAG)
     config = check(load_config(folder))
     prepare(threads_of_a_rank(config.threads, config.trainer))
     made = build.experiment(config).with_recipe()
     module = made.module()
     ledger = made.ledger(module)
-    state = resume.read(checkpoint[0]) if checkpoint else None
+    with trusting(FLAG in arguments):
+        state = resume.read(checkpoint[0]) if checkpoint else None
     try:
         fit.train(made, module, Run(folder), None if ledger is None else ledger.prior, state)
     except (Interrupted, NonFinite):

@@ -20,6 +20,7 @@ from leyden.training.continuation import with_parent
 from leyden.training.job import Outcome, _catch_failures, attempt, run
 from leyden.utils.errors import UserError
 from leyden.utils.runtime import WARNINGS, sigterm_interrupts
+from leyden.utils.trust import FLAG
 
 if TYPE_CHECKING:
     from leyden.sweeps.sweep import Sweep
@@ -47,6 +48,7 @@ def _main(arguments: Sequence[str]) -> int:
         )
     others = with_parent(others)
     flags = [f"--config-dir={folder}" for folder in config_dirs_of(others)]
+    flags += [FLAG] if options.trust else []
     elsewhere = functools.partial(_run_elsewhere, flags=tuple(flags))
     task = HydraJob(Sweep(options.jobs, options.plan, flags, attempt, elsewhere), flags)
     try:
@@ -92,7 +94,7 @@ def _run_elsewhere(cfg: DictConfig, flags: Sequence[str]) -> "Outcome":
 
     if slurm.is_follower():
         return Outcome("complete" if follow_first_task() == 0 else "interrupted")
-    find_own_code([flag.partition("=")[2] for flag in flags])
+    find_own_code(config_dirs_of(flags))
     with slurm.lead_tasks():
         outcome = _catch_failures(lambda: run(*_plain_and_command(cfg, flags), verbose=False))
     if outcome.signal in WARNINGS and callable(signal.getsignal(outcome.signal)):

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from leyden.data.batch import Batch
+from leyden.data.batch import Batch, Input, MixupTargets
+from leyden.utils import tensors
 from leyden.utils.errors import UserError
 from leyden.utils.files import damaged, read_object
 
@@ -84,7 +85,7 @@ def read(folder: Path) -> list[StepSnapshot]:
     """The snapshots of all ranks of a run.
 
     Raises:
-        UserError: there is none, or one is damaged.
+        UserError: there is none, or one is damaged or holds what is read with --trust alone.
     """
     paths = sorted(_folder(folder).glob("rank*.pt"))
     if not paths:
@@ -96,7 +97,9 @@ def read(folder: Path) -> list[StepSnapshot]:
 
 def _load(path: Path) -> StepSnapshot:
     try:
-        snapshot = torch.load(path, map_location="cpu", weights_only=False)
+        snapshot = tensors.load(path, safe=(StepSnapshot, RecordedBatch, Batch, Input, MixupTargets))
+    except UserError:
+        raise
     except Exception as error:  # unpickling a foreign or damaged file raises anything
         raise damaged(path, f"{type(error).__name__}") from error
     if not isinstance(snapshot, StepSnapshot):

@@ -31,6 +31,7 @@ from leyden.sweeps.worker_pool import Pool
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 from leyden.utils.runtime import available_cores, verify_cpu_load
+from leyden.utils.trust import FLAG
 
 if TYPE_CHECKING:
     from leyden.training.job import Outcome
@@ -43,7 +44,7 @@ class Sweep:
     Attributes:
         at_once: number of jobs trained in parallel on this machine.
         plan_only: whether to print the plan and stop.
-        flags: arguments of the command that every job needs (--config-dir).
+        flags: arguments of the command that every job needs (--config-dir, --trust).
         train: trains one configuration: (plain, command, known) -> Outcome.
         elsewhere: the function that another launcher calls with a job's configuration, in another process.
         jobs: by run folder.
@@ -268,7 +269,7 @@ class Sweep:
 
 
 def options_of(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
-    """Parse Leyden's flags of a sweep, --jobs and --plan; returns them and the other arguments.
+    """Parse Leyden's own flags, --trust, and --jobs and --plan of a sweep; returns them and the other arguments.
 
     Raises:
         UserError: --jobs is not a positive number, or one of them is used without -m.
@@ -276,6 +277,7 @@ def options_of(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--jobs", default="1")
     parser.add_argument("--plan", action="store_true")
+    parser.add_argument(FLAG, action="store_true")
     options, others = parser.parse_known_args(list(arguments))
     if not options.jobs.isdecimal() or not int(options.jobs):
         raise UserError(

@@ -3,7 +3,7 @@
 Lightning starts them by repeating this process's command line. That would run a sweep, a notebook or somebody's
 script again in each of them, so for the time of the fit the command line becomes
 
-    python -m leyden follow FOLDER [CHECKPOINT]
+    python -m leyden follow [--trust] FOLDER [CHECKPOINT]
 
 which reads the configuration from the run's folder, trains along and writes nothing.
 
@@ -21,6 +21,7 @@ from pathlib import Path
 from leyden.config.compose import no_hydra_job
 from leyden.training import slurm
 from leyden.utils.runtime import available_cores, module_path, verify_cpu_load
+from leyden.utils.trust import FLAG, is_trusting
 
 _NAMES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # that Lightning sets
 _GIVEN = {name: os.environ[name] for name in _NAMES if name in os.environ}
@@ -30,7 +31,7 @@ _GRACE = 10.0  # seconds for the others to end by themselves after this process 
 @contextmanager
 def launch_followers(folder: Path, resume: Path | None) -> Iterator[None]:
     """Let the other processes follow the run in `folder` from the checkpoint `resume`."""
-    words = [str(folder), *([str(resume)] if resume else [])]
+    words = [*([FLAG] if is_trusting() else []), str(folder), *([str(resume)] if resume else [])]
     if slurm.task_count() > 1:
         slurm.send_order({"words": words, "path": sys.path, "cwd": str(Path.cwd())})
         yield

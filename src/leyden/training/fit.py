@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -24,6 +23,7 @@ from leyden.training.distributed import reset_process_group
 from leyden.training.evaluation import TrainedEvaluation
 from leyden.training.recovery import train_with_recovery
 from leyden.training.resume import State
+from leyden.utils import tensors
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 from leyden.utils.files import write_json, write_text
@@ -147,9 +147,7 @@ def train(
     if done.pruned:
         return Trained(trainer, module, {}, {}, best, seconds, pruned=True)
     trainer.strategy.barrier()  # the first rank has linked the best checkpoint
-    module.load_state_dict(
-        torch.load(checkpoint.best_path, map_location="cpu", weights_only=False)["state_dict"]
-    )
+    module.load_state_dict(tensors.load(checkpoint.best_path)["state_dict"])
     evaluation = TrainedEvaluation(made, trainer, module)
     decision = evaluation.decision(prior)
     if trainer.is_global_zero:

@@ -20,6 +20,7 @@ from leyden.utils.console import console
 from leyden.utils.errors import UserError, format_error
 from leyden.utils.files import cannot_write
 from leyden.utils.runtime import load_torch, prepare, sigterm_interrupts
+from leyden.utils.trust import FLAG, trusting
 
 if TYPE_CHECKING:
     from leyden.imbalance.class_prior import Ledger
@@ -54,12 +55,13 @@ class Outcome:
         return {split: stored_metrics(one) for split, one in found.items() if "values" in one}
 
 
-def train(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> Outcome:
+def train(overrides: Sequence[str] = (), config_dirs: Sequence[str] = (), trust: bool = False) -> Outcome:
     """Train one configuration from Python.
 
     Args:
         overrides: as on the command line, ["data=digits", "model=mlp"].
         config_dirs: folders with options of one's own.
+        trust: as `--trust`: resume with what callbacks of one's own have stored, which may run code.
 
     Raises:
         UserError: a mistake in the configuration or the data.
@@ -67,9 +69,10 @@ def train(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> Out
     """
     words = with_parent([*(f"--config-dir={folder}" for folder in config_dirs), *overrides])
     typed = [word for word in words if not word.startswith("--config-dir=")]
+    flags = [FLAG] if trust else []
     with sigterm_interrupts():
         plain = compose(typed, config_dirs_of(words))
-        outcome = run(plain, ["leyden", "train", *words], verbose=False)
+        outcome = run(plain, ["leyden", "train", *flags, *words], verbose=False)
     if outcome.status == "interrupted":
         raise KeyboardInterrupt
     return replace(outcome, overrides=tuple(overrides))
@@ -100,13 +103,18 @@ def run(
 
     Args:
         plain: a composed configuration.
-        command: what trains it alone, for the manifest.
+        command: what trains it alone, for the manifest; `--trust` among its words holds.
         verbose: whether to print the configuration before and the tables after.
         known: the stamp of what the run's folder held when the command began; None: as it is now.
 
     Raises:
         UserError: the configuration or the data are refused; nothing has been written.
     """
+    with trusting(FLAG in command):
+        return _run(plain, command, verbose, known)
+
+
+def _run(plain: Mapping[str, Any], command: Sequence[str], verbose: bool, known: int | None) -> Outcome:
     load_torch()
     from leyden.config.validate import check
     from leyden.runs.fingerprint import run_of

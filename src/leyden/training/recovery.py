@@ -103,7 +103,7 @@ def _attempt(
     )
     try:
         with others:
-            trainer.fit(module, datamodule=made.data, ckpt_path=path, weights_only=False if path else None)
+            trainer.fit(module, datamodule=made.data, ckpt_path=path)
     except (NonFiniteStep, Pruned) as ended:
         return trainer, ended
     return trainer, None

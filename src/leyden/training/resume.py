@@ -17,10 +17,12 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from leyden.callbacks.checkpoint import Checkpoint, link
 from leyden.health.step_snapshot import recovery_file
+from leyden.utils import tensors
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 
 _NEEDED = ("state_dict", "loops", "callbacks", "optimizer_states", "transient", "stopped", "global_step")
+_UNREAD = ("hyper_parameters", "datamodule_hyper_parameters")  # Lightning's, of save_hyperparameters()
 _TEMPORARY = re.compile(r"\..+\.\d+")  # what files.replacing writes before it renames
 
 
@@ -43,8 +45,33 @@ class State(NamedTuple):
 
 
 def read(path: Path) -> State:
-    """Read a checkpoint that is whole."""
-    return State(path, torch.load(path, map_location="cpu", weights_only=False))
+    """Read a checkpoint that is whole.
+
+    Raises:
+        UserError: it holds more than tensors and plain data, and the user has not said --trust.
+    """
+    return State(path, _unpacked(tensors.load(path), path))
+
+
+def _packed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint with the state of a user's own callbacks, and what their hooks add, as `tensors.pack` makes it."""
+    own = {key: tensors.pack(value) for key, value in content.items() if key not in _NEEDED}
+    callbacks = {key: tensors.pack(value) for key, value in content.get("callbacks", {}).items()}
+    return {**content, **own, "callbacks": callbacks}
+
+
+def _unpacked(content: Any, path: Path) -> Any:
+    """What `_packed` was given, without hyperparameters that are no plain data: nothing here reads them.
+
+    Raises:
+        UserError: it holds what is read with --trust alone.
+    """
+    if not isinstance(content, dict) or not isinstance(content.get("callbacks"), dict):
+        return content
+    kept = {k: v for k, v in content.items() if not (k in _UNREAD and tensors.is_packed(v))}
+    own = {k: tensors.unpack(v, f"{k} in {path}") for k, v in kept.items()}
+    callbacks = {k: tensors.unpack(v, f"the callback {k} in {path}") for k, v in content["callbacks"].items()}
+    return {**own, "callbacks": callbacks}
 
 
 def find(checkpoints: Path) -> State | None:
@@ -52,6 +79,9 @@ def find(checkpoints: Path) -> State | None:
 
     A damaged last.ckpt gives way to previous.ckpt, which takes its name: else the next state would displace the good
     one. best.ckpt is linked again where a kill came before; where it is lost, so are the steps since the start.
+
+    Raises:
+        UserError: as `read`.
     """
     last, previous = checkpoints / "last.ckpt", checkpoints / "previous.ckpt"
     there = [path for path in (last, previous) if path.exists()]
@@ -81,6 +111,8 @@ def _whole(path: Path) -> State | None:
         return None
     try:
         state = read(path)
+    except UserError:  # it is whole, and holds what is read with --trust alone
+        raise
     except Exception:  # whatever unpickling finds in a file that is none of ours
         return None
     return state if isinstance(state.content, Mapping) and all(k in state.content for k in _NEEDED) else None
@@ -100,7 +132,9 @@ def _step_of(path: Path) -> int | None:
     if not path.exists() or not _sound(path):
         return None
     try:
-        return int(torch.load(path, map_location="meta", mmap=True, weights_only=False)["global_step"])
+        return int(tensors.load(path, "meta", from_disk=True)["global_step"])
+    except UserError:
+        raise
     except Exception:  # as in `_whole`
         return None
 
@@ -191,7 +225,7 @@ class PlainCheckpointIO(TorchCheckpointIO):
     ) -> None:
         """Write to `path` itself. An open file, for torch's own hides why a write fails."""
         with Path(path).open("wb") as file:
-            torch.save(checkpoint, file)
+            torch.save(_packed(checkpoint), file)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
@@ -199,7 +233,7 @@ class PlainCheckpointIO(TorchCheckpointIO):
         """What was read, once, and then no longer held; else the file."""
         held = self._held.pop(Path(path), None)
         if held is None:
-            return super().load_checkpoint(path, map_location, weights_only)
+            return read(Path(path)).content
         content = dict(held)
         held.clear()
         return content

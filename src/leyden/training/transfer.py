@@ -4,12 +4,12 @@ from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from leyden.config.schema import Config
 from leyden.nets import heads
+from leyden.utils import tensors
 from leyden.utils.console import console
 from leyden.utils.errors import UserError, nearest
 
@@ -100,20 +100,22 @@ def weight_file(path: Path) -> Path:
     return best
 
 
-def weights(path: Path) -> dict[str, torch.Tensor]:
+def weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint or of a plain state_dict, whose names get the prefix of the net's.
 
     Raises:
-        UserError: the file holds no weights.
+        UserError: the file holds no weights, or something that could run code.
     """
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=path.suffix != ".ckpt")
+        stored = tensors.load(path)
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(
             f"{path} cannot be read as weights ({type(error).__name__}): it is damaged, or no checkpoint or state_dict"
         ) from error
-    if isinstance(stored, Mapping) and "state_dict" in stored:
-        return dict(stored["state_dict"])
-    if not isinstance(stored, Mapping) or not all(isinstance(v, torch.Tensor) for v in stored.values()):
+    is_checkpoint = isinstance(stored, Mapping) and "state_dict" in stored
+    found = stored["state_dict"] if is_checkpoint else stored
+    if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
         raise UserError(f"{path} holds neither a checkpoint nor a state_dict")
-    return {f"net.{name}": value for name, value in stored.items()}
+    return {name if is_checkpoint else f"net.{name}": value for name, value in found.items()}

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from leyden.utils import tensors
+
 TIMES = ("health/data_wait",)  # among the scalars
 _STATES = ("optimizer_states", "lr_schedulers")  # of a checkpoint, beside the weights
 
@@ -42,7 +44,7 @@ def _training(folder: Path) -> Any:
 
 
 def _checkpoint(folder: Path, name: str) -> Any:
-    return torch.load(folder / "checkpoints" / f"{name}.ckpt", map_location="cpu", weights_only=False)
+    return tensors.load(folder / "checkpoints" / f"{name}.ckpt")
 
 
 def _history(folder: Path) -> Any:
