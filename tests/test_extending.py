@@ -294,7 +294,7 @@ def test_a_run_finds_its_code_from_another_folder(
     folder = written("model=my_net", "data=stripes").resolve()
     expected = evaluate(folder)
     forget()
-    sys.path[:] = [p for p in sys.path if not Path(p).is_relative_to(tmp_path)]
+    sys.path[:] = [p for p in sys.path if str(tmp_path) not in p]
     (tmp_path / "away").mkdir()
     monkeypatch.chdir(tmp_path / "away")
     assert evaluate(folder) == expected

@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from leyden.config.hydra_errors import translated_errors
 from leyden.config.hydra_internals import Hydra, create_config_search_path, get_args_parser
 from leyden.config.overrides import format_parser_error, parse, unknown_flag, verify
+from leyden.utils import own_code
 from leyden.utils.errors import UserError, first_line, nearest
 
 Plain = dict[str, Any]
@@ -165,14 +166,7 @@ def find_own_code(config_dirs: Sequence[str]) -> None:
     """
     for directory in config_dirs:
         _verify_own_options(Path(directory))
-    add_code_folders([Path.cwd(), *(Path(d).resolve().parent for d in config_dirs)])
-
-
-def add_code_folders(folders: Sequence[Path]) -> None:
-    """Append these folders to Python's import path."""
-    for folder in folders:
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
+    own_code.add([Path.cwd(), *(Path(d).resolve().parent for d in config_dirs)])
 
 
 def _verify_own_options(folder: Path) -> None:

@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from leyden.utils import own_code
+
 Definition = ast.ClassDef | ast.FunctionDef
 
 
@@ -27,6 +29,7 @@ class Module(NamedTuple):
 def argument_names(target: str) -> list[str]:
     """The arguments of the class or function of a dotted name, in order; none where its source is not found."""
     module, _, name = target.rpartition(".")
+    own_code.allow(module)
     return list(dict.fromkeys(_names_of(module, name, frozenset())))
 
 

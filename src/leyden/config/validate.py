@@ -11,7 +11,6 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,6 +19,7 @@ from leyden.config.schema import Config
 from leyden.config.signatures import RANGES, as_typed, hints_of, parameters_of, reason, verify_type
 from leyden.config.suggestions import UnknownKey, typed_keys
 from leyden.data.spec import FACTS
+from leyden.utils import own_code
 from leyden.utils.errors import UserError, nearest
 
 # Arguments that `build` provides by parameter name, by path of the target. A trailing * is any key of a mapping.
@@ -154,6 +154,7 @@ def import_target(name: str, path: str) -> Callable[..., Any]:
     module_name, _, attribute = str(name).rpartition(".")
     if not module_name:
         raise UserError(f"{path}._target_={name}: expected the full name of a class, package.module.Name")
+    own_code.allow(module_name)
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -179,7 +180,7 @@ def _sibling_modules(name: str) -> list[str]:
     """Return the modules of the same package as the one that was not found, for the suggestion."""
     parent = name.rpartition(".")[0]
     if not parent:
-        return [m.name for m in pkgutil.iter_modules([str(Path.cwd())])]
+        return [m.name for m in pkgutil.iter_modules(map(str, own_code.folders()))]
     try:
         package = importlib.import_module(parent)
     except ImportError:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule
 
-from leyden.config.compose import add_code_folders, config_dirs_of
+from leyden.config.compose import config_dirs_of
 from leyden.config.schema import Config, Init
 from leyden.config.validate import check, import_target
 from leyden.data import tokenizers
@@ -22,6 +22,7 @@ from leyden.imbalance.auto import apply_auto
 from leyden.runs.run import Run, load_config
 from leyden.tasks.base import Decision, Task
 from leyden.training import build, transfer
+from leyden.utils import own_code
 from leyden.utils.errors import UserError
 from leyden.utils.files import read_object
 
@@ -86,4 +87,4 @@ def _find_own_code(manifest: Mapping[str, Any]) -> None:
     """Own code lies here, or where the run was started, or beside the --config-dir of then."""
     then = Path(manifest.get("folder", "."))
     folders = [then / folder for folder in config_dirs_of(manifest.get("command", []))]
-    add_code_folders([Path.cwd(), then, *(folder.resolve().parent for folder in folders)])
+    own_code.add([Path.cwd(), then, *(folder.resolve().parent for folder in folders)])

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from leyden.config.compose import no_hydra_job
 from leyden.training import slurm
-from leyden.utils.runtime import available_cores, module_path, verify_cpu_load
+from leyden.utils.runtime import available_cores, module_path, safe_path, verify_cpu_load
 from leyden.utils.trust import FLAG, is_trusting
 
 _NAMES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # that Lightning sets
@@ -42,7 +42,7 @@ def launch_followers(folder: Path, resume: Path | None) -> Iterator[None]:
     main.__spec__ = importlib.util.find_spec("leyden")
     os.environ["PYTHONPATH"] = module_path()
     try:
-        with no_hydra_job():
+        with no_hydra_job(), safe_path():
             yield
     except BaseException:
         _end_others()

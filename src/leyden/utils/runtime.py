@@ -92,7 +92,8 @@ def fork_server(modules: Sequence[str]) -> "ForkServerContext":
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     try:
-        forkserver.ensure_running()
+        with safe_path():
+            forkserver.ensure_running()
     except OSError as error:
         if "AF_UNIX" not in str(error):
             raise
@@ -101,6 +102,17 @@ def fork_server(modules: Sequence[str]) -> "ForkServerContext":
             "choose a shorter one, such as TMPDIR=/tmp"
         ) from error
     return context
+
+
+@contextmanager
+def safe_path() -> Iterator[None]:
+    """Let Python processes that are started within the block find no modules in the working folder (`python -P`)."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop("PYTHONSAFEPATH") if before is None else os.environ.update(PYTHONSAFEPATH=before)
 
 
 def available_cores() -> int:
