@@ -46,3 +46,57 @@ def test_in_a_folder_of_the_checkout_and_on_no_branch(checkout: Path) -> None:
     (checkout / "runs").mkdir()
     git(checkout, "checkout", "-q", "--detach")
     assert git_state(checkout / "runs") == {"commit": git(checkout, "rev-parse", "HEAD"), "changed": False}
+
+
+# Settings of a stranger's checkout that name a program, by which git command would start it.
+PROGRAMS = {
+    "core.fsmonitor": ("PROGRAM",),
+    "core.hooksPath": ("HOOKS",),
+    "diff.external": ("PROGRAM",),
+    "diff.evil.command": ("PROGRAM",),
+    "diff.evil.textconv": ("PROGRAM",),
+    "filter.evil.clean": ("PROGRAM",),
+    "filter.Evil.two.process": ("PROGRAM",),
+    "core.pager": ("PROGRAM",),
+}
+
+
+@pytest.mark.parametrize("setting", PROGRAMS)
+def test_a_checkout_starts_no_program(setting: str, checkout: Path, tmp_path: Path) -> None:
+    mark, outside = tmp_path / "executed", tmp_path / ".git" / "evil"
+    outside.mkdir()
+    for name in ("program", "post-index-change", "fsmonitor-watchman"):
+        (outside / name).write_text(f"#!/bin/sh\ntouch {mark}\ncat\n")
+        (outside / name).chmod(0o755)
+    driver = "Evil.two" if "Evil" in setting else "evil"
+    (checkout / ".gitattributes").write_text(f"*.py diff=evil filter={driver}\n")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-qm", "attributes")
+    (checkout / "net.py").write_text("width = 9\n")  # of equal size: git must look into it
+    git(checkout, "config", setting, str(outside if setting == "core.hooksPath" else outside / "program"))
+    assert git_state(checkout)["changed"]
+    assert "+width = 9" in git_diff(checkout)
+    assert not mark.exists()
+    subprocess.run(["git", "status"], cwd=checkout, capture_output=True, check=False)
+    subprocess.run(["git", "-c", "core.pager=cat", "diff"], cwd=checkout, capture_output=True, check=False)
+    assert mark.exists() or setting == "core.pager", "git alone starts it"
+
+
+def test_what_a_checkout_lacks_is_not_fetched(checkout: Path, tmp_path: Path) -> None:
+    """A partial clone asks its remote for missing objects, by a command that its settings name."""
+    mark = tmp_path / "executed"
+    blob = git(checkout, "rev-parse", "HEAD:net.py")
+    (checkout / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    (checkout / "net.py").write_text("width = 16\n")
+    for key, value in {
+        "core.repositoryFormatVersion": "1",
+        "extensions.partialClone": "origin",
+        "remote.origin.promisor": "true",
+        "remote.origin.url": f"ext::touch {mark}",
+        "protocol.ext.allow": "always",
+    }.items():
+        git(checkout, "config", key, value)
+    assert git_diff(checkout) == ""
+    assert not mark.exists()
+    subprocess.run(["git", "diff", "HEAD"], cwd=checkout, capture_output=True, check=False)
+    assert mark.exists(), "git alone fetches"

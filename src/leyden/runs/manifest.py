@@ -65,7 +65,8 @@ def manifest(config: "Config", data_fingerprint: str, threads: int, command: Seq
 
 def git_state(folder: Path) -> dict[str, Any]:
     """Return the commit of the user's checkout, and whether it has uncommitted changes; empty outside git."""
-    head, *changed = _git(folder, "status", "--porcelain=v2", "--branch").splitlines() or [""]
+    words = ("status", "--porcelain=v2", "--branch", "--ignore-submodules=all")
+    head, *changed = _git(folder, *words).splitlines() or [""]
     commit = head.removeprefix("# branch.oid ")
     changes = [line for line in changed if not line.startswith("#")]
     return {"commit": commit, "changed": bool(changes)} if commit and commit != "(initial)" else {}
@@ -73,14 +74,39 @@ def git_state(folder: Path) -> dict[str, Any]:
 
 def git_diff(folder: Path) -> str:
     """Return the uncommitted changes of tracked files as a patch, truncated if very long; empty outside git."""
-    return _git(folder, "diff", "HEAD")[:_MAX_DIFF]
+    return _git(folder, "diff", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all", "HEAD")[
+        :_MAX_DIFF
+    ]
+
+
+# A checkout's own .git/config may name programs, which git starts: it may be a stranger's. No transport, either: a
+# "partial clone" fetches what is missing by a command of its own choosing.
+_SAFE = ("core.fsmonitor=false", "core.hooksPath=/dev/null")
+_SAFE_ENVIRONMENT = {
+    **{"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"},
+    **{"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"},
+}
+_FILTERS = r"^filter\..*\.(clean|smudge|process)$"
 
 
 def _git(folder: Path, *arguments: str) -> str:
+    """Return git's output, with every program that a checkout can name switched off; "" as `_output` does."""
+    named = _output(folder, _SAFE, "config", "--null", "--name-only", "--get-regexp", _FILTERS).split("\0")
+    drivers = {name.rpartition(".")[0] for name in named if name}
+    filters = [f"{d}.{key}=" for d in drivers for key in ("clean", "smudge", "process")]
+    required = [f"{driver}.required=false" for driver in drivers]
+    if any("=" in driver for driver in drivers):  # git would take it for the end of the key
+        return ""
+    return _output(folder, (*_SAFE, *filters, *required), *arguments)
+
+
+def _output(folder: Path, settings: Sequence[str], *arguments: str) -> str:
     """Return git's output; "" without git, outside a checkout, or after a timeout."""
+    command = ["git", *(word for setting in settings for word in ("-c", setting)), *arguments]
+    environment = {**os.environ, **_SAFE_ENVIRONMENT}
     try:
         process = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, timeout=10, check=False
+            command, cwd=folder, env=environment, capture_output=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
