@@ -1,7 +1,8 @@
-"""Instantiate a checked node of a configuration. The only caller of Hydra's instantiate.
+"""Make the objects of a configuration that has been checked: targets are called with the arguments of their nodes.
 
 Facts about the data are passed by parameter name: `instantiate_with_facts` gives a constructor exactly those of
-the offered values that its signature names.
+the offered values that its signature names. Not by Hydra's `instantiate`, which resolves interpolations again, takes
+positional arguments from `_args_`, and calls whatever its list of blocked names forgets.
 """
 
 import functools
@@ -9,11 +10,8 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-
 from leyden.config.signatures import parameters_of
-from leyden.config.validate import import_target
+from leyden.config.validate import arguments_of, find_target
 from leyden.utils.errors import UserError
 
 
@@ -21,25 +19,33 @@ def instantiate_with_facts(path: str, node: Mapping[str, Any], offered: Mapping[
     """Call a target with the node's arguments and with those of `offered` that its signature names.
 
     Raises:
-        UserError: the target rejects its arguments or fails otherwise; the message names `path`.
+        UserError: the target is not of its place's kind, rejects its arguments or fails otherwise; the message names
+            `path`.
     """
-    parameters = parameters_of(import_target(node["_target_"], path))
-    parts = {name: value for name, value in offered.items() if name in parameters}
-    parts |= {
-        name: instantiate_with_facts(f"{path}.{name}", part, offered)
-        for name, part in node.items()
-        if isinstance(part, Mapping) and "_target_" in part
+    target = find_target(path, node)
+    arguments = {
+        name: _made(f"{path}.{name}", value, offered) for name, value in arguments_of(path, node).items()
     }
-    plain = {name: value for name, value in node.items() if name not in parts}
+    arguments |= {name: value for name, value in offered.items() if name in parameters_of(target)}
+    if node.get("_partial_"):
+        return functools.partial(target, **arguments)
     try:
-        # facts and nested objects are passed separately: Hydra would convert a dataclass among them to a dictionary
-        factory = instantiate({**plain, "_partial_": True}, _convert_="all")
-        return functools.partial(factory, **parts) if node.get("_partial_") else factory(**parts)
+        return target(**arguments)
+    except UserError:
+        raise
     except Exception as error:
-        cause = error.__cause__ if isinstance(error, InstantiationException) else error
-        if isinstance(cause, UserError):
-            raise cause from None
-        raise UserError(_failure_message(path, node, cause or error)) from cause
+        raise UserError(_failure_message(path, node, error)) from error
+
+
+def _made(path: str, value: Any, offered: Mapping[str, Any]) -> Any:
+    """An argument's value, with the targets in it instantiated; its lists and mappings are copies."""
+    if isinstance(value, Mapping) and "_target_" in value:
+        return instantiate_with_facts(path, value, offered)
+    if isinstance(value, Mapping):
+        return {key: _made(f"{path}.{key}", part, offered) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_made(f"{path}.{place}", part, offered) for place, part in enumerate(value)]
+    return value
 
 
 def _failure_message(path: str, node: Mapping[str, Any], cause: BaseException) -> str:

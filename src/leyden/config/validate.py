@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from leyden.config.kinds import verify_kind
 from leyden.config.schema import Config
 from leyden.config.signatures import RANGES, as_typed, hints_of, parameters_of, reason, verify_type
 from leyden.config.suggestions import UnknownKey, typed_keys
@@ -59,6 +60,8 @@ _OF_DATA = (
     *("task.target", "data.source", "data.tokenizer", "model.tokenizer"),
     *("split", "long_tail", "sampling"),
 )
+_OPTIONAL = ("data.tokenizer", "model.tokenizer", "model.frontend", "model.net")
+
 EPOCH = "epoch"  # monitor=epoch: the last epoch is used, none is selected by a metric
 
 
@@ -106,7 +109,10 @@ def targets(config: Config) -> Iterator[tuple[str, dict[str, Any], tuple[str, ..
         node: Any = config
         for key in path.removesuffix(".*").split("."):
             node = getattr(node, key)
-        for name, one in node.items() if path.endswith(".*") else [("", node)] if node else []:
+        several = (
+            node.items() if path.endswith(".*") else [("", node)] if node or path not in _OPTIONAL else []
+        )
+        for name, one in several:
             yield path.replace("*", name), one, provided
 
 
@@ -133,16 +139,52 @@ def bind(path: str, node: Mapping[str, Any], provided: tuple[str, ...] = ()) -> 
             f"{path}: expected an option with a _target_, got {found or 'nothing'}: choose one with {group}=... "
             f"(see `leyden list {group}`)"
         )
-    target = import_target(node["_target_"], path)
-    given = {k: v for k, v in node.items() if k not in ("_target_", "_partial_")}
-    parameters = parameters_of(target)
-    _verify_names(path, given, parameters, provided)
+    target = find_target(path, node)
+    given = arguments_of(path, node)
+    _verify_names(path, given, parameters_of(target), provided)
     hints = {**hints_of(target), **RANGES.get(path, {})}
     for name, value in given.items():
-        if isinstance(value, Mapping) and "_target_" in value:
-            bind(f"{path}.{name}", value, provided)
-        elif name in hints:
+        inner = list(nested_targets(f"{path}.{name}", value))
+        for place, part in inner:
+            bind(place, part, provided)
+        if not inner and name in hints:
             verify_type(f"{path}.{name}", value, hints[name])
+
+
+def find_target(path: str, node: Mapping[str, Any]) -> Callable[..., Any]:
+    """Import the target of a node and hold it to the kind of its place.
+
+    Raises:
+        UserError: it cannot be imported, or is of another kind.
+    """
+    target = import_target(node["_target_"], path)
+    verify_kind(path, str(node["_target_"]), target, bool(node.get("_partial_")))
+    return target
+
+
+def arguments_of(path: str, node: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a node, which are those of its target.
+
+    Raises:
+        UserError: one is a word of Hydra's that means something else than an argument: `_args_`, `_recursive_`.
+    """
+    given = {str(k): v for k, v in node.items() if k not in ("_target_", "_partial_")}
+    special = next((name for name in given if name[:1] == name[-1:] == "_"), None)
+    if special is not None:
+        raise UserError(f"{path}.{special}: has no effect in Leyden; give arguments by their names")
+    if not isinstance(node.get("_partial_", False), bool):
+        raise UserError(f"{path}._partial_={node['_partial_']}: expected true or false")
+    return given
+
+
+def nested_targets(path: str, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield (path, node) of the targets in an argument: itself, or in its lists and mappings; not those in these."""
+    if isinstance(value, Mapping) and "_target_" in value:
+        yield path, value
+    elif isinstance(value, Mapping | list):
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for key, part in items:
+            yield from nested_targets(f"{path}.{key}", part)
 
 
 def import_target(name: str, path: str) -> Callable[..., Any]:

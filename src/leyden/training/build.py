@@ -196,7 +196,7 @@ def evaluator(config: Config, task: Task, spec: DataSpec) -> Evaluator:
             raise UserError(f"metrics.{name}: task={task.name} has a metric of this name; rename yours")
     custom: dict[str, Metric] = {
         name: Metric(
-            instantiate_with_facts(f"metrics.{name}", {**node.function, "_partial_": True}, {}),
+            instantiate_with_facts(f"metrics.{name}.function", {**node.function, "_partial_": True}, {}),
             node.higher_is_better,
         )
         for name, node in config.metrics.items()
