@@ -23,6 +23,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.environ.pop("LEYDEN_CACHE") if before is None else os.environ.update(LEYDEN_CACHE=before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The key by which runs are recognised: one of the session, never the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture
 def saved_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The optimizer steps at which runs of the test save a state, as they do."""

@@ -9,6 +9,7 @@ from leyden.config.compose import key_for_flag
 from leyden.config.overrides import format_parser_error
 from leyden.runs.lookup import RUNS
 from leyden.utils.errors import UserError
+from leyden.utils.trust import FLAG, HELP
 
 RUN = "a run's folder, a glob, its fingerprint, its folder's name, a prefix of one of these, or last"
 PICTURES = (".png", ".svg", ".pdf")
@@ -53,6 +54,18 @@ def add_runs_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runs", type=Path, default=RUNS, metavar="FOLDER", help=f"folder of the runs (default: {RUNS})"
     )
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add the flags --config-dir and --trust of a command that makes a run's model, which may need code."""
+    parser.add_argument(
+        "--config-dir",
+        "-cd",
+        action="append",
+        default=[],
+        help="a folder of options; the code beside it is used",
+    )
+    parser.add_argument(FLAG, action="store_true", help=HELP)
 
 
 def train_command(given: argparse.Namespace) -> list[str]:

@@ -8,16 +8,18 @@ leyden evaluate RUN --decision macro_f1          # thresholds for another criter
 import json
 from collections.abc import Sequence
 
-from leyden.cli.arguments import Arguments, add_run
+from leyden.cli.arguments import Arguments, add_run, add_trust
 from leyden.inference.evaluate import evaluate
 from leyden.runs.lookup import find_run
 from leyden.utils.console import console
+from leyden.utils.trust import trusting
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the tables, or the metrics as JSON."""
     parser = Arguments(prog="leyden evaluate", description="Evaluate a finished run.")
     add_run(parser)
+    add_trust(parser)
     parser.add_argument(
         "overrides", nargs="*", default=[], help="key=value of the stored configuration: data.source.root=..."
     )
@@ -32,8 +34,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
     given = parser.parse_intermixed_args(arguments)
-    folder = find_run(given.run, given.runs).folder
-    found = evaluate(folder, given.overrides, tuple(given.split or ("val", "test")), given.decision)
+    folder, splits = find_run(given.run, given.runs).folder, tuple(given.split or ("val", "test"))
+    with trusting(given.trust):
+        found = evaluate(folder, given.overrides, splits, given.decision, given.config_dir)
     if given.json:
         print(json.dumps(found, indent=1))
         return 0

@@ -1,4 +1,4 @@
-"""`leyden follow [--trust] FOLDER [CHECKPOINT]`: internal command that a data-parallel run's other ranks execute."""
+"""`leyden follow [--trust] FOLDER DIGEST [CHECKPOINT]`: what a data-parallel run's other ranks execute."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,26 +10,35 @@ from leyden.utils.trust import FLAG, trusting
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train the run of a folder as the rank that the environment variables define; returns the exit status."""
+    """Train the run of a folder as the rank that the environment variables define; returns the exit status.
+
+    Raises:
+        UserError: the configuration in the folder is not that of the digest.
+    """
     from leyden.utils.runtime import load_torch, prepare
 
     load_torch()
     from leyden.callbacks.interrupt import Interrupted
     from leyden.config.validate import check
     from leyden.health.findings import NonFinite
-    from leyden.runs.run import Run, load_config
+    from leyden.runs.run import Run, config_digest, load_config
     from leyden.training import build, fit, resume
     from leyden.utils.console import console
 
     console.quiet = True
-    folder, *checkpoint = (Path(word) for word in arguments if word != FLAG)
-    config = check(load_config(folder))
+    place, digest, *checkpoint = (word for word in arguments if word != FLAG)
+    folder = Path(place)
+    if config_digest(folder) != digest:
+        raise UserError(
+            f"{folder}/config.yaml is not the one that the first rank wrote; leyden starts this command"
+        )
+    config = check(load_config(folder))  # typed by the user who started the first rank
     prepare(threads_of_a_rank(config.threads, config.trainer))
     made = build.experiment(config).with_recipe()
     module = made.module()
     ledger = made.ledger(module)
     with trusting(FLAG in arguments):
-        state = resume.read(checkpoint[0]) if checkpoint else None
+        state = resume.read(Path(checkpoint[0])) if checkpoint else None
     try:
         fit.train(made, module, Run(folder), None if ledger is None else ledger.prior, state)
     except (Interrupted, NonFinite):

@@ -10,18 +10,20 @@ import json
 import sys
 from collections.abc import Sequence
 
-from leyden.cli.arguments import Arguments, add_run
+from leyden.cli.arguments import Arguments, add_run, add_trust
 from leyden.inference.predictor import Prediction, predict
 from leyden.runs.lookup import find_run
 from leyden.tasks.base import Task
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
+from leyden.utils.trust import trusting
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print predictions as a table, CSV or JSON."""
     parser = Arguments(prog="leyden predict", description="Predict files with a finished run.")
     add_run(parser)
+    add_trust(parser)
     parser.add_argument(
         "files", nargs="+", help="images, text files (one text per line; - is standard input) or audio files"
     )
@@ -34,7 +36,9 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     if given.top < 1:
         raise UserError(f"--top {given.top}: must be at least 1")
-    task, predictions = predict(find_run(given.run, given.runs).folder, given.files, given.top)
+    folder = find_run(given.run, given.runs).folder
+    with trusting(given.trust):
+        task, predictions = predict(folder, given.files, given.top, given.config_dir)
     _PRINT[given.format](predictions, task)
     return 0
 

@@ -7,16 +7,23 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from leyden.cli.arguments import Arguments, add_run
+from leyden.cli.arguments import Arguments, add_run, add_trust
 from leyden.runs.lookup import find_run
 from leyden.utils.console import console
+from leyden.utils.trust import trusting
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the finding."""
     parser = Arguments(prog="leyden replay", description="Repeat the non-finite step of a run.")
     add_run(parser)
+    add_trust(parser)
     given = parser.parse_args(arguments)
+    with trusting(given.trust):
+        return _replay(find_run(given.run, given.runs).folder, given.config_dir)
+
+
+def _replay(run: Path, config_dirs: Sequence[str]) -> int:
     from leyden.utils.runtime import load_torch, prepare
 
     load_torch()
@@ -28,15 +35,14 @@ def main(arguments: Sequence[str]) -> int:
     from leyden.training import build
     from leyden.training.trainer import evaluation_trainer
 
-    folder = find_run(given.run, given.runs).folder
-    config = config_of(folder)
-    step_snapshot.read(folder)
+    config = config_of(run, config_dirs)
+    step_snapshot.read(run)
     prepare(config.threads)
     made = build.experiment(config)
     module = made.module()
     with tempfile.TemporaryDirectory() as scratch:
         trainer = evaluation_trainer(config, Path(scratch))
-        finding = diagnose(folder, config, module, trainer, made.data)
-    for line in findings_lines([finding.to_dict()], Run(folder).command()):
+        finding = diagnose(run, config, module, trainer, made.data)
+    for line in findings_lines([finding.to_dict()], Run(run).command()):
         console.print(line, soft_wrap=True)
     return 0

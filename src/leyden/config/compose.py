@@ -162,11 +162,20 @@ def find_own_code(config_dirs: Sequence[str]) -> None:
     """Make `_target_: my_net.Net` find my_net.py in the working directory or next to a --config-dir.
 
     Raises:
+        UserError: as `code_folders`.
+    """
+    own_code.add([Path.cwd(), *code_folders(config_dirs)])
+
+
+def code_folders(config_dirs: Sequence[str]) -> tuple[Path, ...]:
+    """Return the folders next to these --config-dir, in which their code lies.
+
+    Raises:
         UserError: a --config-dir does not exist, or contains an option with the name of one of Leyden's.
     """
     for directory in config_dirs:
         _verify_own_options(Path(directory))
-    own_code.add([Path.cwd(), *(Path(d).resolve().parent for d in config_dirs)])
+    return tuple(Path(directory).resolve().parent for directory in config_dirs)
 
 
 def _verify_own_options(folder: Path) -> None:

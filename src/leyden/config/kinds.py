@@ -109,21 +109,18 @@ def verify_kind(path: str, name: str, target: Callable[..., Any], is_partial: bo
         return
     if is_partial and not kind.is_function:
         raise UserError(f"{path}._partial_: expected {kind.words}, to be made of it; leave _partial_ out")
-    if not _fits(target, kind):
+    if not fits_kind(target, kind):
         raise UserError(
             f"{path}._target_={name}: expected {kind.words}, got {_described(target)}; "
             f"`leyden list {path.partition('.')[0]}` shows what there is"
         )
 
 
-def _fits(target: Any, kind: Kind) -> bool:
+def fits_kind(target: Any, kind: Kind) -> bool:
+    """Whether a class, or what a function is annotated to return, is of a kind."""
     if kind.is_function:
         return inspect.isfunction(target) and len(_positional(target)) >= 2
-    return fits(target, kind) if inspect.isclass(target) else fits(_returned(target), kind)
-
-
-def fits(found: Any, kind: Kind) -> bool:
-    """Whether a class is of a kind."""
+    found = target if inspect.isclass(target) else _returned(target)
     bases = getattr(found, "__mro__", ())
     names = {f"{base.__module__}.{base.__qualname__}" for base in bases}
     has = all(any(method in vars(base) for base in bases) for method in kind.methods)

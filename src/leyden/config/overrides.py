@@ -4,6 +4,7 @@ verify(["model=cnn", "seed=1,2"], sweep=True, groups={"model": ["cnn", "mlp"]})
 """
 
 import argparse
+import copy
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from leyden.utils.errors import UserError, nearest
+from leyden.utils.errors import UserError, first_line, nearest
 
 SEVERAL = (
     "augment",
@@ -68,6 +71,43 @@ def parse(overrides: Sequence[str]) -> list[Override]:
         if not parsed[-1].key_or_group:
             raise UserError(f"{text!r} is not of the form key=value")
     return parsed
+
+
+def keys_of(overrides: Sequence[str]) -> tuple[str, ...]:
+    """The dotted keys of overrides; raises what `parse` raises."""
+    return tuple(override.key_or_group for override in parse(overrides))
+
+
+def with_overrides(plain: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A stored configuration with key=value pairs laid over it. Of interpolations only those typed are resolved.
+
+    Raises:
+        UserError: an override chooses or deletes a whole option, or its value cannot be resolved.
+    """
+    merged = copy.deepcopy(dict(plain))
+    for override in parse(overrides):
+        key = override.key_or_group
+        if "/" in key or isinstance(plain.get(key), dict) or override.is_delete():
+            raise UserError(
+                f"{override.input_line}: a finished run keeps its options; "
+                "change keys in them: data.source.root=..."
+            )
+        *way, last = key.split(".")
+        node: Any = merged
+        for part in way:
+            node = node.setdefault(part, {}) if isinstance(node, dict) else None
+        if not isinstance(node, dict):
+            raise UserError(f"{override.input_line}: there is nothing below {'.'.join(way)}")
+        node[last] = _resolved(override)
+    return merged
+
+
+def _resolved(override: Override) -> Any:
+    try:
+        held = OmegaConf.create({"value": override.value()})
+        return OmegaConf.to_container(held, resolve=True)["value"]  # type: ignore[call-overload, index]
+    except OmegaConfBaseException as error:
+        raise UserError(f"{override.input_line}: {first_line(error)}") from error
 
 
 def _parse_error_message(text: str, error: OverrideParseException) -> str:

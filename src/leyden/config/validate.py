@@ -8,14 +8,14 @@ rather than, with `_partial_`, when the target is called. Takes well under a sec
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
 from pydantic import ValidationError
 
-from leyden.config.kinds import verify_kind
+from leyden.config.kinds import KINDS, verify_kind
 from leyden.config.schema import Config
 from leyden.config.signatures import RANGES, as_typed, hints_of, parameters_of, reason, verify_type
 from leyden.config.suggestions import UnknownKey, typed_keys
@@ -114,6 +114,34 @@ def targets(config: Config) -> Iterator[tuple[str, dict[str, Any], tuple[str, ..
         )
         for name, one in several:
             yield path.replace("*", name), one, provided
+
+
+def every_target(config: Config) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield (place as in `KINDS`, path, node) of every target, also of those in arguments, which have their place."""
+    plain = config.model_dump(by_alias=True)
+    for pattern in KINDS:
+        for path, found in _nodes_at("", plain, pattern.split(".")):
+            yield from _with_inner(pattern, path, found)
+
+
+def _nodes_at(path: str, node: Any, names: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield (path, node) of the mappings at these keys; * is any key."""
+    if not names:
+        if isinstance(node, Mapping) and node:
+            yield path.removeprefix("."), node
+        return
+    for key, part in node.items() if isinstance(node, Mapping) else ():
+        if names[0] in ("*", key):
+            yield from _nodes_at(f"{path}.{key}", part, names[1:])
+
+
+def _with_inner(
+    place: str, path: str, node: Mapping[str, Any]
+) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    yield place, path, node
+    for name, value in node.items():
+        for inner_path, inner in nested_targets(f"{path}.{name}", value):
+            yield from _with_inner(place, inner_path, inner)
 
 
 def provided_at(path: str) -> tuple[str, ...]:
@@ -237,6 +265,16 @@ def _suggestions(plain: Mapping[str, Any]) -> Iterator[None]:
         yield
     except UnknownKey as error:
         raise UserError(error.message(list(typed_keys(plain, provided_at)))) from None
+
+
+def typed(plain: Mapping[str, Any]) -> Config:
+    """The configuration with its types; its targets are not looked at.
+
+    Raises:
+        UserError: an unknown key, or a value of another type.
+    """
+    with _suggestions(plain):
+        return _typed(plain)
 
 
 def _typed(plain: Mapping[str, Any]) -> Config:

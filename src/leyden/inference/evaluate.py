@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
-
 from leyden.config.overrides import parse
 from leyden.utils.errors import UserError, nearest
 
@@ -26,6 +24,7 @@ def evaluate(
     overrides: Sequence[str] = (),
     splits: tuple[str, ...] = ("val", "test"),
     decision: str | None = None,
+    config_dirs: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Metrics of each split by the run's best checkpoint; the run's folder is not changed.
 
@@ -34,6 +33,7 @@ def evaluate(
         overrides: of its configuration.
         splits: to evaluate.
         decision: an option of group `decision`, chosen anew on the validation split; None: the run's own point.
+        config_dirs: folders of options, beside which code lies that the run needs.
 
     Raises:
         UserError: not a finished run, or data that its model was not built for.
@@ -42,18 +42,18 @@ def evaluate(
 
     load_torch()
     from leyden.config.compose import compose
-    from leyden.config.validate import bind, check
+    from leyden.config.validate import bind
     from leyden.imbalance.class_prior import ClassPrior
-    from leyden.inference.load import load
+    from leyden.inference.load import config_of, load
     from leyden.training import build
     from leyden.training.evaluation import TrainedEvaluation
     from leyden.training.trainer import evaluation_trainer
 
-    restored = load(folder)
+    restored = load(folder, config_dirs)
     prepare(restored.config.threads)  # as in training: other threads, other rounding
     chosen = [word for word in overrides if word.startswith("decision.")] if decision else []
     rest = [word for word in overrides if word not in chosen]
-    config = check(_overridden(restored.config.model_dump(by_alias=True), rest))
+    config = config_of(folder, config_dirs, rest)
     _verify_effect(rest)
     made = build.experiment(config, restored.tokenizer)
     _verify_facts(config, made.data.spec, restored.spec)
@@ -104,17 +104,3 @@ def _verify_facts(config: "Config", now: "DataSpec", then: "DataSpec") -> None:
 
 def _shown(fact: Any) -> str:
     return ", ".join(map(str, fact[:10])) if isinstance(fact, tuple) else str(fact)
-
-
-def _overridden(plain: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """The stored configuration with key=value pairs laid over it."""
-    merged = OmegaConf.create(plain)
-    for override in parse(overrides):
-        key, whole = override.key_or_group, isinstance(plain.get(override.key_or_group), dict)
-        if "/" in key or whole or override.is_delete():
-            raise UserError(
-                f"{override.input_line}: a finished run keeps its options; "
-                "change keys in them: data.source.root=..."
-            )
-        OmegaConf.update(merged, key, override.value())
-    return dict(OmegaConf.to_container(merged, resolve=True))  # type: ignore[arg-type]

@@ -4,27 +4,31 @@ Needs nothing but the folder: configuration, facts, tokenizer and checkpoint lie
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import LightningModule
 
-from leyden.config.compose import config_dirs_of
+from leyden.config.compose import code_folders
+from leyden.config.overrides import keys_of, with_overrides
 from leyden.config.schema import Config, Init
+from leyden.config.stored import Stored, check_stored, default_cache
 from leyden.config.validate import check, import_target
 from leyden.data import tokenizers
 from leyden.data.modalities import Modality, modality_of
 from leyden.data.spec import DataSpec
 from leyden.data.tokenizers import Tokenizer
 from leyden.imbalance.auto import apply_auto
+from leyden.runs import signature
+from leyden.runs.manifest import has_same_code
 from leyden.runs.run import Run, load_config
 from leyden.tasks.base import Decision, Task
 from leyden.training import build, transfer
 from leyden.utils import own_code
 from leyden.utils.errors import UserError
 from leyden.utils.files import read_object
+from leyden.utils.trust import is_trusting
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,17 @@ class LoadedRun:
     decision: Decision
 
 
-def load(folder: Path) -> LoadedRun:
+def load(folder: Path, config_dirs: Sequence[str] = ()) -> LoadedRun:
     """Read a run's folder.
 
+    Args:
+        folder: of the run.
+        config_dirs: folders of options, beside which code lies that the run needs.
+
     Raises:
-        UserError: not a run's folder, no checkpoint yet, or one that does not fit the code of today.
+        UserError: as `config_of`; no checkpoint yet, or one that does not fit the code of today.
     """
-    config = config_of(folder).model_copy(update={"init": Init()})
+    config = config_of(folder, config_dirs, opens_data=False).model_copy(update={"init": Init()})
     weights = folder / "checkpoints" / "best.ckpt"
     if not weights.exists():
         raise UserError(f"{folder} has no best checkpoint yet: finish it with `leyden train` first")
@@ -71,20 +79,40 @@ def load(folder: Path) -> LoadedRun:
     return LoadedRun(Run(folder), config, task, spec, modality, tokenizer, module.eval(), decision)
 
 
-def config_of(folder: Path) -> Config:
-    """The configuration of a run's folder, checked.
+def config_of(
+    folder: Path, config_dirs: Sequence[str] = (), overrides: Sequence[str] = (), opens_data: bool = True
+) -> Config:
+    """The configuration of a run's folder, with what is typed now laid over it, checked.
+
+    As if it had been typed where the user says `--trust`, or has made the run and not changed its code since; the
+    folders of that code are found again. Otherwise it is held to `leyden.config.stored`. Callbacks, loggers and initial
+    weights, which only training has, are left out, and the cache is that of now.
+
+    Args:
+        folder: of the run.
+        config_dirs: of code that is given now.
+        overrides: key=value of keys in its options.
+        opens_data: whether the data are read.
 
     Raises:
-        UserError: not a run's folder, or a configuration that the code of today refuses.
+        UserError: not a run's folder, a configuration that the code of today refuses, or that names what a stored one
+            may not.
     """
-    plain = load_config(folder)
-    Run(folder).verify_version()
-    _find_own_code(Run(folder).manifest())
-    return check(plain)
-
-
-def _find_own_code(manifest: Mapping[str, Any]) -> None:
-    """Own code lies here, or where the run was started, or beside the --config-dir of then."""
-    then = Path(manifest.get("folder", "."))
-    folders = [then / folder for folder in config_dirs_of(manifest.get("command", []))]
-    own_code.add([Path.cwd(), then, *(folder.resolve().parent for folder in folders)])
+    plain = {**load_config(folder), "callbacks": {}, "logger": {}, "trial": None, "cache": default_cache()}
+    if isinstance(plain.get("init"), dict):
+        plain["init"] = {**plain["init"], "from": None}
+    plain = with_overrides(plain, overrides)
+    run = Run(folder)
+    run.verify_version()
+    given = code_folders(config_dirs)
+    own_code.add(given, first=True)
+    if is_trusting():
+        own_code.add([Path.cwd()])
+        return check(plain)
+    is_own, remark = signature.is_own(folder), ""
+    if is_own and has_same_code(manifest := run.manifest()):
+        own_code.add((Path(f) for code in manifest.get("code", ()) for f in code["folders"]), first=True)
+        return check(plain)
+    if is_own:
+        remark = " (it is yours, but the code that it names has changed or moved since)"
+    return check_stored(plain, Stored(folder, given, keys_of(overrides), opens_data, remark))

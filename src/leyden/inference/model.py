@@ -18,6 +18,7 @@ from leyden.inference.load import LoadedRun, load
 from leyden.inference.predictor import predict_inputs
 from leyden.runs.lookup import RUNS, find_run
 from leyden.utils.errors import UserError
+from leyden.utils.trust import trusting
 
 Inputs = str | Path | np.ndarray | Sequence[str] | Sequence[Path] | Sequence[np.ndarray]
 
@@ -87,14 +88,19 @@ def _several(inputs: Inputs) -> Iterable[str | Path | np.ndarray]:
     return [inputs] if isinstance(inputs, str | Path | np.ndarray) else inputs
 
 
-def load_model(run: str | Path, runs: str | Path = RUNS) -> Model:
+def load_model(
+    run: str | Path, runs: str | Path = RUNS, config_dirs: Sequence[str] = (), trust: bool = False
+) -> Model:
     """The model of a finished run.
 
     Args:
         run: its folder, or a word that means it: a fingerprint, a folder's name, its beginning, a glob, "last".
         runs: where such a word is looked up.
+        config_dirs: folders of options, beside which code lies that a run made by somebody else needs.
+        trust: use whatever code, paths and pickled objects the folder names, whoever made it.
 
     Raises:
-        UserError: no such run, or one without a best checkpoint.
+        UserError: no such run, or one without a best checkpoint; or it names what needs `trust`.
     """
-    return Model(load(find_run(str(run), Path(runs)).folder))
+    with trusting(trust):
+        return Model(load(find_run(str(run), Path(runs)).folder, config_dirs))

@@ -29,7 +29,9 @@ class Prediction:
     answer: dict[str, Any]
 
 
-def predict(folder: Path, files: Sequence[str], top: int = 1) -> tuple["Task", list[Prediction]]:
+def predict(
+    folder: Path, files: Sequence[str], top: int = 1, config_dirs: Sequence[str] = ()
+) -> tuple["Task", list[Prediction]]:
     """The run's task, and its predictions in the order of the files (and of their lines).
 
     Raises:
@@ -40,7 +42,7 @@ def predict(folder: Path, files: Sequence[str], top: int = 1) -> tuple["Task", l
     load_torch()
     from leyden.inference.load import load
 
-    run = load(folder)
+    run = load(folder, config_dirs)
     prepare(run.config.threads)
     _verify_there(files)
     names, inputs = _read(run, files)

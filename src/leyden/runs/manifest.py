@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leyden.runs.result import SCHEMA
+from leyden.utils import own_code
+from leyden.utils.code_digest import digest_in, files_of
 
 if TYPE_CHECKING:
     from leyden.config.schema import Config
@@ -60,7 +62,31 @@ def manifest(config: "Config", data_fingerprint: str, threads: int, command: Seq
         "precision": str(config.trainer.get("precision", "32-true")),
         "data": data_fingerprint,
         "git": git_state(Path.cwd()),
+        "code": code_of(config),
     }
+
+
+def code_of(config: "Config") -> list[dict[str, Any]]:
+    """Return the modules of the user's own folders that a configuration names: their folders, and a digest of all
+    files of these that they import."""
+    from leyden.config.validate import every_target
+
+    names = {str(node.get("_target_")).rpartition(".")[0] for _, _, node in every_target(config)}
+    found = []
+    for module in sorted(names):
+        if files := files_of(module, own_code.folders()):
+            folders = [folder for folder in own_code.folders() if folder in files.values()]
+            digest = digest_in(module, folders)
+            found.append({"module": module, "folders": list(map(str, folders)), "digest": digest})
+    return found
+
+
+def has_same_code(manifest: Mapping[str, Any]) -> bool:
+    """Whether the files of the user's own modules are as they were when the run was made; none is imported."""
+    return all(
+        digest_in(code["module"], list(map(Path, code["folders"]))) == code["digest"]
+        for code in manifest.get("code", ())
+    )
 
 
 def git_state(folder: Path) -> dict[str, Any]:

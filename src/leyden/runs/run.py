@@ -3,6 +3,7 @@
     runs/<experiment>/<name>-<fingerprint>/
       config.yaml     the composed configuration
       manifest.json   versions, git, hardware, threads, command, data;  changes.diff: uncommitted changes
+      signature       by which the user who made it is recognised (leyden.runs.signature)
       spec.json       the DataSpec: classes, shapes, sizes
       metrics.csv     one row per epoch
       result.json     from the start: status, command, configuration; at the end also metrics, best, cost
@@ -16,6 +17,7 @@ result.json says "running" and no process holds the lock, the process has died: 
 """
 
 import fcntl
+import hashlib
 import json
 import math
 import shutil
@@ -27,8 +29,10 @@ from typing import IO, Any, Literal
 
 import yaml
 
+from leyden.runs import signature
 from leyden.runs.manifest import packages
 from leyden.runs.result import LOADABLE, READABLE, SCHEMA, Result, with_current_names
+from leyden.utils.console import console
 from leyden.utils.errors import UserError, nearest
 from leyden.utils.files import cannot_write, damaged, is_locked, read_object, write_json, write_text
 
@@ -204,6 +208,12 @@ class Run:
             self.folder / "config.yaml", yaml.safe_dump(dict(plain), sort_keys=False, allow_unicode=True)
         )
         write_json(self.folder / "manifest.json", manifest)
+        if not signature.sign(self.folder):
+            console.print(
+                f"{signature.key_path()} cannot be used as your key (a private file of yours): this run will not be "
+                "recognised as yours (docs/security.md)",
+                soft_wrap=True,
+            )
         write_json(self.folder / "spec.json", spec)
         software = {name: manifest.get("packages", {}).get(name) for name in _STALE_PACKAGES}
         known = {name: manifest.get(name) for name in ("command", "started", "data")}
@@ -245,6 +255,11 @@ def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _finite(v) for key, v in value.items()}
     return [_finite(v) for v in value] if isinstance(value, list) else value
+
+
+def config_digest(folder: Path) -> str:
+    """Return a digest of config.yaml, by which other ranks know that they read what the first one wrote."""
+    return hashlib.sha256((folder / "config.yaml").read_bytes()).hexdigest()
 
 
 def load_config(folder: Path) -> dict[str, Any]:

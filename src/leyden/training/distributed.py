@@ -3,9 +3,9 @@
 Lightning starts them by repeating this process's command line. That would run a sweep, a notebook or somebody's
 script again in each of them, so for the time of the fit the command line becomes
 
-    python -m leyden follow [--trust] FOLDER [CHECKPOINT]
+    python -m leyden follow [--trust] FOLDER DIGEST [CHECKPOINT]
 
-which reads the configuration from the run's folder, trains along and writes nothing.
+which reads the configuration of this digest from the run's folder, trains along and writes nothing.
 
 Where Slurm has started all of them with the same command (`tasks`), the others wait for these words instead.
 """
@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from leyden.config.compose import no_hydra_job
+from leyden.runs.run import config_digest
 from leyden.training import slurm
 from leyden.utils.runtime import available_cores, module_path, safe_path, verify_cpu_load
 from leyden.utils.trust import FLAG, is_trusting
@@ -31,7 +32,8 @@ _GRACE = 10.0  # seconds for the others to end by themselves after this process 
 @contextmanager
 def launch_followers(folder: Path, resume: Path | None) -> Iterator[None]:
     """Let the other processes follow the run in `folder` from the checkpoint `resume`."""
-    words = [*([FLAG] if is_trusting() else []), str(folder), *([str(resume)] if resume else [])]
+    words = [*([FLAG] if is_trusting() else []), str(folder), config_digest(folder)]
+    words += [str(resume)] if resume else []
     if slurm.task_count() > 1:
         slurm.send_order({"words": words, "path": sys.path, "cwd": str(Path.cwd())})
         yield

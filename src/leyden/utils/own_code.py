@@ -21,12 +21,13 @@ _PREFIX = "/dev/null/leyden-own-code"  # nothing can lie below a device
 _names: set[str] = set()  # first parts of modules that may be found
 
 
-def add(folders: Iterable[Path]) -> None:
-    """Look in these folders, after everything that is installed."""
-    for folder in folders:
-        entry = f"{_PREFIX}{folder.resolve()}"
-        if entry not in sys.path:
-            sys.path.append(entry)
+def add(folders: Iterable[Path], first: bool = False) -> None:
+    """Look in these folders, after everything that is installed. first: and before the folders there are."""
+    added = [f"{_PREFIX}{folder.resolve()}" for folder in folders]
+    there = [entry for entry in sys.path if entry.startswith(_PREFIX)]
+    installed = [entry for entry in sys.path if entry not in there]
+    own = [*added, *there] if first else [*there, *added]
+    sys.path[:] = [*installed, *dict.fromkeys(own)]
 
 
 def folders() -> list[Path]:
