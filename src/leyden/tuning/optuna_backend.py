@@ -61,13 +61,11 @@ def sampler_of(name: str, seed: int, startup: int, number: int) -> Any:
     samplers = load_optuna().samplers
     own = (seed * 1_000_003 + number) % _SEEDS
     learning = {"seed": own, "n_startup_trials": startup}
-    if name == "cmaes":
-        _verify_cmaes()
     factories: dict[str, Any] = {
         "tpe": lambda: samplers.TPESampler(**learning),
         "random": lambda: samplers.RandomSampler(seed=own),
         "gp": lambda: samplers.GPSampler(**learning),
-        "cmaes": lambda: samplers.CmaEsSampler(**learning, warn_independent_sampling=False),
+        "cmaes": lambda: _cmaes_sampler()(**learning, warn_independent_sampling=False),
         "nsga2": lambda: samplers.NSGAIISampler(seed=own),
         "qmc": lambda: samplers.QMCSampler(
             seed=seed, warn_independent_sampling=False, warn_asynchronous_seeding=False
@@ -77,11 +75,14 @@ def sampler_of(name: str, seed: int, startup: int, number: int) -> Any:
     return factories[name]()
 
 
-def _verify_cmaes() -> None:
+def _cmaes_sampler() -> Any:
     try:
         import cmaes  # noqa: F401
     except ModuleNotFoundError as error:
         raise UserError('sweep.sampler=cmaes needs one more package: pip install "leyden[search]"') from error
+    from leyden.tuning.cmaes_sampler import ReplayedCmaEs
+
+    return ReplayedCmaEs
 
 
 def pruner_of(settings: Mapping[str, Any]) -> Any:
