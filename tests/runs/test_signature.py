@@ -102,6 +102,6 @@ def test_a_relative_state_folder_is_not_one(monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_of_many_who_begin_at_once_all_have_one_key(state: Path, folder: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        keys = list(pool.map(lambda _: signature._key() or signature._new_key(), range(32)))
+        keys = list(pool.map(lambda _: signature.user_key(), range(32)))
     assert len(set(keys)) == 1
     assert keys[0] is not None

@@ -25,9 +25,14 @@ def key_path() -> Path:
     return (given if given.is_absolute() else Path.home() / ".local" / "state") / "leyden" / "key"
 
 
+def user_key() -> bytes | None:
+    """The user's key, made where there is none yet; None where there can be none."""
+    return _key() or _new_key()
+
+
 def sign(folder: Path) -> bool:
     """Write the digest of a run's folder; False where there can be no key, so that the run will not be recognised."""
-    key = _key() or _new_key()
+    key = user_key()
     if key is None:
         return False
     (folder / _NAME).write_text(_digest(folder, key) + "\n", encoding="ascii")

@@ -1,12 +1,16 @@
 """A run whose processes Slurm has started: `srun --ntasks=N leyden train ...`, each with the same command.
 
 The first task alone composes, takes the run's lock and writes. The others wait at a socket of the first for an order:
-the words of `leyden follow` (leyden.training.distributed), or the first one's end, when there was nothing to do.
+the words of `leyden follow` (leyden.training.distributed), or the first one's end, when there was nothing to do. It
+listens at its node's address alone, and both sides prove that they know a secret made of the user's key: an order is
+executed.
 """
 
 import contextlib
+import hmac
 import json
 import os
+import secrets
 import socket
 import sys
 import time
@@ -14,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from leyden.runs import signature
 from leyden.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,6 +28,7 @@ _PORTS = 25_000  # and the job's last four digits; torch's ranks meet 10,000 bel
 _PER_NODE = "SLURM_NTASKS_PER_NODE"  # Lightning needs it
 _NO_PER_NODE = "srun --ntasks={}: expected --ntasks-per-node=, by which Lightning finds the ranks"
 _PATIENCE = 300.0  # seconds between the start of the first task and that of the last
+_ANSWER, _LONGEST = 10.0, 200  # seconds and bytes of a task's answer
 
 
 def task_count() -> int:
@@ -83,8 +89,9 @@ def lead_tasks() -> Iterator[None]:
 def send_order(order: Mapping[str, Any]) -> None:
     """Send the other tasks an order."""
     _others.meet()
-    for connection in _others.met:
-        connection.sendall((json.dumps(order) + "\n").encode())
+    line = json.dumps(order)
+    for connection, nonce in _others.met:
+        connection.sendall(f"{line}\n{_proof('order', nonce, line)}\n".encode())
 
 
 def wait_for_order() -> list[str] | None:
@@ -94,16 +101,22 @@ def wait_for_order() -> list[str] | None:
         The words of `leyden follow`.
 
     Raises:
-        UserError: srun was not told how many tasks a node has (the first task says so, too).
+        UserError: srun was not told how many tasks a node has, or there is no key (the first task says so, too).
+        ConnectionRefusedError: what answers at the first task's address does not know the secret.
     """
     if _PER_NODE not in os.environ:
         raise UserError(_NO_PER_NODE.format(task_count()))
-    with _reach_the_first() as connection, connection.makefile() as lines:
-        line = ""
-        with contextlib.suppress(ConnectionResetError):
-            line = lines.readline()
+    _secret()
+    nonce, line, proof = secrets.token_hex(16), "", ""
+    gone = contextlib.suppress(ConnectionResetError, BrokenPipeError)
+    with gone, _reach_the_first() as connection, connection.makefile() as lines:
+        challenge = lines.readline().strip()
+        connection.sendall(f"{nonce} {_proof('task', challenge, nonce)}\n".encode())
+        line, proof = lines.readline().strip(), lines.readline().strip()
     if not line:
         return None
+    if not hmac.compare_digest(proof, _proof("order", nonce, line)):
+        raise ConnectionRefusedError(f"what listens at {_address()} is not the first task of this job")
     order = json.loads(line)
     os.chdir(order["cwd"])
     sys.path += [path for path in order["path"] if path not in sys.path]
@@ -115,27 +128,68 @@ class _Others:
     """The first task's connections to the others."""
 
     def __init__(self) -> None:
-        self.met: list[socket.socket] = []
+        self.met: list[tuple[socket.socket, str]] = []  # with the number that each has chosen
 
     def open(self) -> None:
-        self._server = socket.create_server(("", _address()[1]), backlog=task_count())
+        _secret()  # refused before any work where there is none
+        self._server = socket.create_server(_address(), backlog=task_count())
         self._server.settimeout(_PATIENCE)
 
     def meet(self) -> None:
-        """Wait until all have come."""
+        """Wait until all have come; who does not know the secret is none of them."""
         while len(self.met) < task_count() - 1:
-            self.met.append(self._server.accept()[0])
+            connection = self._server.accept()[0]
+            nonce = _recognised(connection)
+            if nonce:
+                self.met.append((connection, nonce))
+            else:
+                connection.close()
 
     def close(self) -> None:
         """Of one that comes late, too: else it would wait for a first task that has gone."""
         with contextlib.suppress(TimeoutError):
             self.meet()
-        for connection in (*self.met, self._server):
+        for connection in (*(connection for connection, _ in self.met), self._server):
             connection.close()
         self.met = []
 
 
 _others = _Others()
+
+
+def _recognised(connection: socket.socket) -> str:
+    """The number that a task of this job has chosen for its connection; "" of anybody else."""
+    challenge, answer = secrets.token_hex(16), b""
+    connection.settimeout(_ANSWER)
+    try:
+        connection.sendall(f"{challenge}\n".encode())
+        while not answer.endswith(b"\n") and len(answer) < _LONGEST and (part := connection.recv(_LONGEST)):
+            answer += part
+    except OSError:
+        return ""
+    connection.settimeout(None)
+    nonce, _, proof = answer.decode(errors="replace").strip().partition(" ")
+    return nonce if hmac.compare_digest(proof.encode(), _proof("task", challenge, nonce).encode()) else ""
+
+
+def _proof(*words: str) -> str:
+    """What only a task of this job can make of these words: theirs and ours, so that none is used twice."""
+    return hmac.new(_secret(), "\0".join(words).encode(), "sha256").hexdigest()
+
+
+def _secret() -> bytes:
+    """What the tasks of this job have in common: made of the user's key, a private file that all nodes see.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    key = signature.user_key()
+    if key is None:
+        raise UserError(
+            f"{signature.key_path()}: cannot be used as your key, by which the tasks of a job know each other; "
+            "expected a private file of yours, in a folder that all nodes see (XDG_STATE_HOME chooses another)"
+        )
+    return hmac.digest(key, f"slurm job {os.environ['SLURM_JOB_ID']}".encode(), "sha256")
 
 
 def _address() -> tuple[str, int]:
