@@ -113,16 +113,17 @@ def _verify_keys(overrides: Sequence[str], config_dirs: Sequence[str]) -> None:
     from leyden.config.suggestions import UnknownKey, typed_keys
     from leyden.config.validate import provided_at
 
+    known = [field.alias or name for name, field in Config.model_fields.items()]
     for override in parse(overrides):
         key = override.get_key_element().lstrip("+~")
-        if _root(key) in {*Config.model_fields, *map(_root, _own_groups()), "hydra"}:
+        if _root(key) in {*known, *map(_root, _own_groups()), "hydra"}:
             continue
         with config_loader(config_dirs) as loader:
             groups = loader.get_group_options("", ObjectType.GROUP)
         if _root(key) in groups:
             continue
         value = str(override.input_line).partition("=")[2] or "..."
-        unknown = UnknownKey(key, value, "key or group", sorted({*Config.model_fields, *groups} - {"hydra"}))
+        unknown = UnknownKey(key, value, "key or group", sorted({*known, *groups} - {"hydra"}))
         keys = typed_keys(compose_choices(overrides, config_dirs), provided_at)
         raise UserError(unknown.message(list(keys)))
 
