@@ -1,5 +1,6 @@
 """`continue=RUN trainer.max_epochs=N`: more epochs for a finished run, as a run of its own."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -119,3 +120,29 @@ def test_a_longer_run_is_told_of_the_shorter_one(tiny: Tiny, capsys: pytest.Capt
     assert main(["train", *tiny(EPOCHS)]) == 0
     said = f"{folder} has trained 2 of these epochs; to go on from it instead: leyden train continue={folder} {EPOCHS}"
     assert said in capsys.readouterr().out
+
+
+def test_the_command_of_somebody_elses_run_is_not_repeated_unseen(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It may name any code: of a run that one has made oneself it is the signed one that is repeated."""
+    words = tiny("trainer.max_epochs=1")
+    parent = train(words).folder
+    result = json.loads((parent / "result.json").read_text())
+    evil = f"split._target_={__name__}.evil"
+    (parent / "result.json").write_text(json.dumps({**result, "command": [*result["command"], evil]}))
+    again = [f"continue={parent}", "trainer.max_epochs=2"]
+    assert train(again).status == "complete", "the manifest's command is that of one's own run"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
+    with pytest.raises(UserError, match=r"was not made by you.*test_continuation\.evil, or --trust"):
+        train([*again, "runs=other"])
+    (parent / "result.json").write_text(json.dumps(result))
+    with pytest.raises(UserError, match=r"add data=planted_images .*threads=1"):
+        train([*again, "runs=other"])
+    assert train([*words, *again, "runs=other"]).status == "complete", "all of it was typed"
+    assert train([*again, "runs=another"], trust=True).status == "complete"
+    assert not Path("called").exists()
+
+
+def evil(*_: object) -> None:
+    Path("called").touch()

@@ -25,6 +25,8 @@ from leyden.utils.code_digest import files_of
 from leyden.utils.errors import UserError
 from leyden.utils.trust import FLAG
 
+_LEYDEN = __package__.partition(".")[0]
+
 # Arguments that name a file, a folder or an address, whatever their annotation.
 _NAMES = {
     "path",
@@ -137,16 +139,14 @@ def _is_within(module: str, roots: tuple[str, ...]) -> bool:
 
 def _packages() -> tuple[str, ...]:
     """The packages that are installed with options of their own."""
-    return tuple(point.value.partition(".")[0] for point in entry_points(group="leyden.conf"))
+    return tuple(point.value.partition(".")[0] for point in entry_points(group=f"{_LEYDEN}.conf"))
 
 
 def _is_of_library(target: Any, kind: Kind) -> bool:
     """Whether it is a class of a library, and not one that can merely be reached through it; a function of Leyden's."""
     package = str(getattr(target, "__module__", "")).partition(".")[0]
     is_known = package in {root.partition(".")[0] for each in KINDS.values() for root in each.roots}
-    return is_known and (
-        inspect.isclass(target) or kind.is_function or package == __package__.partition(".")[0]
-    )
+    return is_known and (inspect.isclass(target) or kind.is_function or package == _LEYDEN)
 
 
 def _texts(value: Any) -> Iterator[Any]:

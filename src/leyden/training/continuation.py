@@ -5,16 +5,19 @@ the parent's last state, best weights and event files (`resume.take_over`): from
 Only schedules that depend on the length of the run are planned anew (`callbacks.checkpoint`).
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from leyden.config.schema import Config
+from leyden.runs import signature
 from leyden.runs.lookup import find_run
 from leyden.runs.records import Record, flat, read
 from leyden.runs.run import COSMETIC, Run
 from leyden.tuning.parameters import word
 from leyden.utils.errors import UserError
+from leyden.utils.trust import FLAG, is_trusting
 
 _KEY = "continue"
 _MAY_DIFFER = (_KEY, *COSMETIC)
@@ -24,15 +27,24 @@ _MAY_DIFFER_NODES = ("trainer", "callbacks", "logger")
 def with_parent(arguments: Sequence[str]) -> list[str]:
     """Put the words of the parent's command before the arguments, if these have `continue=RUN`.
 
+    A command may name any code and any folder: of a parent that this user has not made, they must have been typed.
+
     Raises:
-        UserError: no run matches, or several do.
+        UserError: no run matches, or several do; or it is somebody else's, and words of its command were not typed.
     """
     given = dict(argument.partition("=")[::2] for argument in arguments if not argument.startswith("-"))
     if given.get(_KEY, "null") in ("", "null"):
         return list(arguments)
     parent = find_run(given[_KEY].strip("'\""), Path(given.get("runs", "runs")))
     replaced = tuple(f"{key}{end}" for key in (*given, _KEY) for end in "=.")  # callbacks= and callbacks.x=
-    inherited = [w for w in Run(parent.folder).command()[2:] if not w.startswith(replaced)]
+    is_own = signature.is_own(parent.folder)
+    command = Run(parent.folder).manifest().get("command", ()) if is_own else Run(parent.folder).command()
+    inherited = [w for w in command[2:] if w != FLAG and not w.startswith(replaced)]
+    if not (is_own or is_trusting()) and (untyped := [w for w in inherited if w not in arguments]):
+        raise UserError(
+            f"{_KEY}={parent.folder}: was not made by you, and its command is not repeated unseen: add "
+            f"{shlex.join(untyped)}, or {FLAG} if you trust it"
+        )
     others = [argument for argument in arguments if argument.partition("=")[0] != _KEY]
     return [*inherited, *others, word(_KEY, str(parent.folder))]
 

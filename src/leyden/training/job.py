@@ -67,7 +67,8 @@ def train(overrides: Sequence[str] = (), config_dirs: Sequence[str] = (), trust:
         UserError: a mistake in the configuration or the data.
         KeyboardInterrupt: interrupted; the state was saved, the same call resumes it.
     """
-    words = with_parent([*(f"--config-dir={folder}" for folder in config_dirs), *overrides])
+    with trusting(trust):
+        words = with_parent([*(f"--config-dir={folder}" for folder in config_dirs), *overrides])
     typed = [word for word in words if not word.startswith("--config-dir=")]
     flags = [FLAG] if trust else []
     with sigterm_interrupts():
