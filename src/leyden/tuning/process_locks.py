@@ -5,6 +5,7 @@ POSIX record locks (lockf) are released with their process, so a killed process 
 
 import fcntl
 import os
+import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import IO
 
 from leyden.utils.files import is_locked
+
+
+_NAME = re.compile(r"\d+-[0-9a-f]{8}")
 
 
 class ProcessLocks:
@@ -51,12 +55,14 @@ class ProcessLocks:
                     self._is_inside = False
 
     def alive(self, name: str) -> bool:
-        """Whether the process `name` is alive; call it within `alone`."""
-        path = self._folder / name
+        """Whether the process `name` is alive; call it within `alone`. What is no name of a process, as none is."""
         if name == self.name:
             return True
-        if not name:
+        if not (
+            isinstance(name, str) and _NAME.fullmatch(name)
+        ):  # it stands in the study, whoever wrote that
             return False
+        path = self._folder / name
         if is_locked(path):
             return True
         path.unlink(missing_ok=True)
