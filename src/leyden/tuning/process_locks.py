@@ -15,7 +15,6 @@ from typing import IO
 
 from leyden.utils.files import is_locked
 
-
 _NAME = re.compile(r"\d+-[0-9a-f]{8}")
 
 
