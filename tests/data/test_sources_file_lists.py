@@ -1,7 +1,9 @@
 """Folders, manifests, tables, downloads, data options: what is found, and what mistakes are answered."""
 
+import csv
 import hashlib
 import inspect
+import io
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,8 @@ import leyden.data.sources.text as text_sources
 from leyden.data.cache import load
 from leyden.data.sources import download
 from leyden.data.sources.file_lists import file_at, folder_at, read_manifest, scan
-from leyden.data.sources.tables import read_table
+from leyden.data.sources.tables import TableFormat, read_table
+from leyden.data.targets import verify
 from leyden.utils.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +93,7 @@ def test_mistakes_in_folders(tmp_path: Path, names: list[str], message: str) -> 
     touch(tmp_path / "d", *names)
     (tmp_path / "d").mkdir(exist_ok=True)
     with pytest.raises(UserError, match=message):
-        scan(str(tmp_path / "d"), (".png",)).index()
+        verify(scan(str(tmp_path / "d"), (".png",)).index(), "d")
 
 
 def test_the_closest_sibling_is_named(tmp_path: Path) -> None:
@@ -125,8 +128,6 @@ cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(cells, cells), max_size=6))
 def test_csv_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]) -> None:
-    import csv
-
     path = tmp_path_factory.mktemp("t") / "a.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([("a", "b"), *rows])
@@ -143,7 +144,10 @@ def test_csv_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[tup
         ("a.csv", b"text,label\na,b\nc,\xe9\n", r"a\.csv:3: column 'label' is not UTF-8"),
         ("a.jsonl", b'{"text": "a", "label": "b"}\n{"text": \n', r"a\.jsonl:2: is no JSON"),
         ("a.jsonl", b'{"text": "a", "label": "b"}\n[1]\n', r"a\.jsonl:2: expected a JSON object, found list"),
-        ("a.jsonl", b'{"text": "a", "label": "b"}\n{"text": "a", "lable": 1}\n', "2: has no 'label': did"),
+        ("a.jsonl", b'{"text": "a", "label": "b"}\n{"text": "a", "lable": 1}\n', "2: column 'label' is empty"),
+        ("a.jsonl", b'{"text": "a", "label": "b", "label": 1}\n', r"a\.jsonl:1: has a key twice"),
+        ("a.csv", b"text,label,label\na,b,c\n", r"has 2 columns 'label' \(2, 3\): rename one"),
+        ("a.csv", b"text!label\na!b\n", r"no column 'text'.*data\.source\.delimiter"),
         ("a.jsonl", b"\n", "is empty"),
         ("a.xls", b"x", "are the formats read"),
     ],
@@ -158,6 +162,69 @@ def test_mistakes_in_tables(tmp_path: Path, name: str, content: bytes, message: 
 
     with pytest.raises(UserError, match=message):
         read()
+
+
+ROWS = [["text", "label"], ["one, two; three|four", "1,5"], ["five", "2"], ["six", "3"]]
+
+
+def delimited(delimiter: str) -> str:
+    out = io.StringIO()
+    csv.writer(out, delimiter=delimiter).writerows(ROWS)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("ending", [".csv", ".tsv"])
+def test_the_delimiter_is_found(tmp_path: Path, delimiter: str, ending: str) -> None:
+    path = tmp_path / f"a{ending}"
+    path.write_text(delimited(delimiter))
+    table = read_table(path)
+    assert [table.header, *table.rows] == ROWS
+    usual = {".csv": ",", ".tsv": "\t"}[ending]
+    assert bool(table.notes) == (delimiter != usual)
+
+
+def test_the_delimiter_is_given_or_announced(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(delimited("!"))
+    assert read_table(path, TableFormat(delimiter="!")).rows == ROWS[1:]
+    path.write_text("sep=;\n" + delimited(";"))
+    table = read_table(path)
+    assert (table.rows, table.lines) == (ROWS[1:], [3, 4, 5])
+    path.write_text(delimited("\t"))
+    assert read_table(path, TableFormat(delimiter="tab")).rows == ROWS[1:]
+    with pytest.raises(UserError, match=r"data\.source\.delimiter='::'"):
+        TableFormat(delimiter="::")
+    assert TableFormat().settings() == {}  # what is found changes no fingerprint
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_the_encoding_is_found_or_given(tmp_path: Path, encoding: str, name: str) -> None:
+    text = (
+        "text,label\r\ncafé,très bien\r\n"
+        if name == "a.csv"
+        else '{"text": "café", "label": "très bien"}\r\n'
+    )
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    table = read_table(tmp_path / name, TableFormat(encoding="cp1252" if encoding == "cp1252" else None))
+    assert (table.header, table.rows) == (["text", "label"], [["café", "très bien"]])
+    assert bool(table.notes) == (encoding in ("utf-16", "utf-16-le", "cp1252"))
+
+
+def test_json_lines_may_lack_keys(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        '{"text": "a"}\n{"label": "b", "text": "c"}\n{"text": "d", "label": NaN}\n'
+    )
+    table = read_table(tmp_path / "a.jsonl")
+    assert table.labels("label") == {"label": ["", "b", ""]}
+
+
+def test_windows_paths(tmp_path: Path) -> None:
+    touch(tmp_path, "pics/a/1.png", "pics/b/2.png", "odd\\name.png")
+    (tmp_path / "a.csv").write_text("path,label\npics\\a\\1.png,a\n.\\pics\\b\\2.png,b\nodd\\name.png,b\n")
+    listing = read_manifest(str(tmp_path / "a.csv"), None, "path", "label", None, None)
+    assert list(listing.files) == ["pics/a/1.png", "./pics/b/2.png", "odd\\name.png"]
 
 
 def test_split_column(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from leyden.data.cache import load
 from leyden.data.sources.text import AGNews, SMSSpam, TextTable
 from leyden.data.table import Table
+from leyden.data.targets import LabelReader, TargetReader, ValueReader
 from leyden.utils.errors import UserError
 
 DATA = Path(os.environ.get("LEYDEN_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
@@ -93,6 +95,51 @@ def test_bad_texts_are_named_by_line(tmp_path: Path) -> None:
     table = load(source, tmp_path / "cache", on_bad="skip")
     assert texts(table) == ["fine", "two\nlines"]
     assert len(table.skipped) == 2
+
+
+def test_rows_without_a_label_are_all_listed_or_left_out_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\na,0\nb,\nc,1\nd, \n")
+    source = TextTable(str(tmp_path / "a.csv"))
+    with pytest.raises(
+        UserError, match=r"2 input\(s\)[^\0]*a\.csv:3: column 'label' is empty[^\0]*a\.csv:5: [^\0]*on_bad"
+    ):
+        load(source, tmp_path / "cache")
+    for _ in range(2):
+        table = load(source, tmp_path / "cache", on_bad="skip")
+        assert (texts(table), table.index.targets.tolist()) == (["a", "c"], [0, 1])
+        assert [line.split(":")[1] for line in table.skipped.lines()] == ["3", "5"]
+
+
+@pytest.mark.parametrize(
+    ("reader", "column", "cells", "good"),
+    [
+        (ValueReader(), "label", ["1.5", "n/a", "", "2", "inf"], [[1.5], [2.0]]),
+        (LabelReader(), ["x", "y"], ["1,0", "maybe,1", "0,1"], [[1, 0], [0, 1]]),
+    ],
+)
+def test_other_targets_that_cannot_be_read(
+    tmp_path: Path, reader: TargetReader, column: Any, cells: list[str], good: list[list[float]]
+) -> None:
+    header = column if isinstance(column, str) else ",".join(column)
+    rows = "".join(f"word{i},{cell}\n" for i, cell in enumerate(cells))
+    (tmp_path / "a.csv").write_text(f"text,{header}\n{rows}")
+    source = TextTable(str(tmp_path / "a.csv"), label_column=column, reader=reader)
+    with pytest.raises(UserError, match=r"a\.csv:3: column .* holds '.*'; expected"):
+        load(source, tmp_path / "cache")
+    table = load(source, tmp_path / "cache", on_bad="skip")
+    assert table.index.targets.tolist() == good
+
+
+def test_names_in_two_unicode_forms_are_one(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "text,label,who\na,café,zoé\nb,thé,zoe\u0301\nc,cafe\u0301,zoé\n", "utf-8"
+    )
+    table = load(TextTable(str(tmp_path / "a.csv"), group_column="who"), tmp_path / "cache")
+    assert table.index.target_names == ("café", "thé")
+    assert table.index.targets.tolist() == [0, 1, 0]
+    assert table.index.group_names == ("zoé",)
+    assert "café" in table.index.notes[0]
+    assert "Unicode" in table.index.notes[0]
 
 
 def test_only_one_class(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_bad_files_stop_and_are_all_listed(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         load(Made("image", items, [0, 1] * 30), tmp_path)
     message = str(caught.value)
-    assert "25 input(s) cannot be decoded" in message
+    assert "25 input(s) cannot be used" in message
     assert "dir/ü1.x: is truncated" in message
     assert message.count("is truncated") == 20
     assert "and 5 more" in message
@@ -179,7 +179,7 @@ def test_bad_files_are_skipped_and_recorded(tmp_path: Path) -> None:
         np.testing.assert_array_equal(
             table.inputs.gather(np.arange(8)).values, np.stack([items[r] for r in rows])
         )
-    with pytest.raises(UserError, match=r"2 input\(s\) cannot be decoded"):  # what was skipped still stops
+    with pytest.raises(UserError, match=r"2 input\(s\) cannot be used"):  # what was skipped still stops
         load(Made("image", items, [0, 1] * 5), tmp_path, on_bad="stop")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from leyden.cli.arguments import config_parser, figure_saver
 from leyden.config.compose import compose
 from leyden.data.targets import describe_target, kind_of, sampling_classes
+from leyden.health.data import name_checks
 from leyden.imbalance.auto import describe_imbalance
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
@@ -104,12 +105,9 @@ def _facts(data: "DataModule") -> Iterator[str]:
         yield from describe_imbalance(spec.class_counts, spec.target_names)
     if index.group_names:
         yield f"{len(index.group_names)} groups: {', '.join(index.group_names[:12])}"
-    if data.duplicates_removed:
-        yield f"excluded: {data.duplicates_removed:,} duplicate inputs (data.deduplicate)"
-    if data.table.skipped:
-        yield f"excluded: {len(data.table.skipped)} unreadable files: " + "; ".join(
-            data.table.skipped.lines()[:5]
-        )
+    yield from data.remarks()
+    if kind == "classes":
+        yield from (finding.message for finding in name_checks.names(spec.target_names, spec.class_counts))
 
 
 def _example_rows(data: "DataModule") -> tuple[np.ndarray, list[str]]:

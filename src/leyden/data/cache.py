@@ -24,7 +24,7 @@ from leyden.utils.files import write_json
 from leyden.utils.parallel import parallel_map
 from leyden.utils.text import indented_lines
 
-FORMAT = 2  # of the folder; another number is prepared anew
+FORMAT = 3  # of the folder; another number is prepared anew
 PROBES = 32  # inputs decoded to estimate the size of all
 CHUNK_BYTES = 8e6  # decoded bytes per piece of work: bounds memory whatever the length of the recordings
 
@@ -97,22 +97,23 @@ class SequenceSink:
 
 
 def bad_files(source: Source, skipped: SkippedInputs) -> UserError:
-    """The error that lists every input that could not be decoded."""
+    """The error that lists every input that could not be decoded or has no target."""
     return UserError(
-        f"{type(source).__name__}: {len(skipped)} input(s) cannot be decoded:{indented_lines(skipped.lines())}\n"
+        f"{type(source).__name__}: {len(skipped)} input(s) cannot be used:{indented_lines(skipped.lines())}\n"
         "Repair or remove them, or leave them out with data.on_bad=skip"
     )
 
 
-def load_or_decode(source: Source, cache: Path, on_bad: OnBad, limit_gb: float) -> Table:
-    """The stored table of `source`, decoded now if it was not before."""
+def load_or_decode(source: Source, cache: Path, on_bad: OnBad, limit_gb: float, trains: bool) -> Table:
+    """The stored table of `source`, decoded now if it was not before; `trains`: it is verified before that."""
     fingerprint = source.fingerprint(cache)
     for folder in (cache / fingerprint, cache / f"{fingerprint}-files"):
         table = _stored(folder, fingerprint, source, limit_gb)
         if table is not None:
             return table
     index, facts = source.index(), source.facts()
-    verify(index, type(source).__name__)
+    if trains:
+        verify(index.usable(), index.where or type(source).__name__)
     size, bytes_each = _estimate(source, len(index))
     stay_files = modality_of(source).may_stay_files and size > limit_gb * 1e9
     folder = cache / (f"{fingerprint}-files" if stay_files else fingerprint)
@@ -123,7 +124,6 @@ def load_or_decode(source: Source, cache: Path, on_bad: OnBad, limit_gb: float) 
             raise bad_files(source, skipped)
         if len(skipped):
             index = index.take(rows)
-            verify(index, f"{type(source).__name__}, after {len(skipped)} bad input(s) were left out")
         _write(temporary, index, {**stored, "facts": facts, "bytes": size}, skipped)
     table = _stored(folder, fingerprint, source, 0.0 if stay_files else limit_gb)
     if table is None:
@@ -168,6 +168,8 @@ def _decode_all(
 
     def decode(row: int) -> np.ndarray | BadInput:
         try:
+            if row in index.unusable:
+                raise BadInput(index.names[row], index.unusable[row])
             return source.decode(row)
         except BadInput as error:
             return error
@@ -209,6 +211,8 @@ def _write(folder: Path, index: Index, stored: dict[str, Any], skipped: SkippedI
         "format": FORMAT,
         "target_names": index.target_names,
         "group_names": index.group_names,
+        "notes": index.notes,
+        "obstacle": index.obstacle,
         "skipped": [skipped.names, skipped.reasons],
         **stored,
     }
@@ -251,6 +255,8 @@ def _stored_index(folder: Path, description: dict[str, Any]) -> Index:
             open_array(folder / "names_values.npy"), open_array(folder / "names_offsets.npy")
         ),
         truth=optional("truth"),
+        notes=tuple(description["notes"]),
+        obstacle=description["obstacle"],
     )
 
 
@@ -270,18 +276,24 @@ def _stored_inputs(folder: Path, description: dict[str, Any], source: Source) ->
 
 
 def load(
-    source: Source, cache: Path, on_bad: Literal["stop", "skip"] = "stop", limit_gb: float = 8.0
+    source: Source,
+    cache: Path,
+    on_bad: Literal["stop", "skip"] = "stop",
+    limit_gb: float = 8.0,
+    trains: bool = True,
 ) -> Table:
     """The decoded data set of `source`, from `cache` when it was decoded before, else decoded into it.
 
-    on_bad: "stop" raises UserError with every input that cannot be decoded; "skip" leaves them out and
-    records them in Table.skipped. Above limit_gb (1e9 bytes, estimated from a sample) images and audio stay
-    files; they are still decoded once, to find bad ones and the lengths. Raises UserError for whatever is
+    on_bad: "stop" raises UserError with every input that cannot be decoded or has no target; "skip" leaves them
+    out and records them in Table.skipped. Above limit_gb (1e9 bytes, estimated from a sample) images and audio stay
+    files; they are still decoded once, to find bad ones and the lengths. trains: whether targets that nothing can be
+    learned of are refused. Raises UserError for whatever is
     wrong with the data.
     """
-    from leyden.data.cache import bad_files, load_or_decode
-
-    table = load_or_decode(source, Path(cache).expanduser(), on_bad, limit_gb)
+    table = load_or_decode(source, Path(cache).expanduser(), on_bad, limit_gb, trains)
     if on_bad == "stop" and len(table.skipped):
         raise bad_files(source, table.skipped)
+    if trains:
+        left_out = f", after {len(table.skipped)} input(s) were left out" if len(table.skipped) else ""
+        verify(table.index, f"{type(source).__name__}{left_out}")
     return table

@@ -25,10 +25,12 @@ from leyden.data.table import Dense, FileColumn, Ragged, Source, Table
 from leyden.data.targets import WORDS, Kind, kind_of, sampling_classes, strata, target_facts
 from leyden.data.tokenizers import Tokenizer
 from leyden.utils.errors import UserError
+from leyden.utils.text import and_more
 
 SPLITS = ("train", "val", "test")
 FIT_SAMPLES = 10_000  # a frontend is fitted on so many training samples, evenly spaced over the training rows
 _FIT_BATCH = 500
+_SHOWN = 5  # inputs that were left out, by name
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,15 @@ class DataModule(LightningDataModule):
     def duplicates_removed(self) -> int:
         """How many identical inputs were left out."""
         return len(self.table) - len(self.kept_rows)
+
+    def remarks(self) -> Iterator[str]:
+        """What is worth knowing of how the data were read: what was left out, and how much of it."""
+        yield from self.table.index.notes
+        skipped = self.table.skipped
+        if len(skipped):
+            yield f"left out {len(skipped):,} inputs (data.on_bad=skip): {and_more(skipped.lines(), _SHOWN)}"
+        if self.duplicates_removed:
+            yield f"left out {self.duplicates_removed:,} inputs that are identical to another (data.deduplicate)"
 
     @cached_property
     def splits(self) -> Splits:

@@ -1,7 +1,7 @@
 """Index: what is known of a data set without decoding anything; and what every data set must satisfy."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, overload, runtime_checkable
 
@@ -80,6 +80,10 @@ class Index:
     group: int32 (N,), places in group_names (speaker, patient, author); None where there are no groups.
     truth: int32 (N, k), where the planted signal of a generated set is; its source says what the k numbers
     are.
+    where: names the data set in messages: a folder or a table.
+    unusable: row -> why it has no target (a cell that is empty); left out with data.on_bad=skip.
+    notes: what is worth knowing of how the data were read.
+    obstacle: why nothing can be trained on these data, though a run can be evaluated on them.
     """
 
     targets: np.ndarray
@@ -89,6 +93,10 @@ class Index:
     group_names: tuple[str, ...] = ()
     names: Sequence[str] = ()
     truth: np.ndarray | None = None
+    where: str = ""
+    unusable: Mapping[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    obstacle: str = ""
 
     def __post_init__(self) -> None:
         """Rows without names are called by their number."""
@@ -112,6 +120,15 @@ class Index:
             group=pick(self.group),
             truth=pick(self.truth),
             names=PackedStrings.of(self.names[int(row)] for row in rows),
+            unusable={i: self.unusable[row] for i, row in enumerate(rows.tolist()) if row in self.unusable},
+        )
+
+    def usable(self) -> "Index":
+        """The index of the rows that have a target."""
+        if not self.unusable:
+            return self
+        return self.take(
+            np.array([row for row in range(len(self)) if row not in self.unusable], dtype=np.int64)
         )
 
 

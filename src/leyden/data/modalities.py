@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from leyden.data import text_files
 from leyden.data.decode import BadInput, decode_audio, decode_image, decode_text
 from leyden.data.spec import DataSpec
 from leyden.data.text_keys import normal_form
@@ -221,11 +222,10 @@ class Text(Modality):
 
 def _lines(file: str) -> list[str]:
     try:
-        if file == "-":
-            return sys.stdin.read().splitlines()
-        return Path(file).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}") from error
+    return text_files.lines(text_files.decoded(content, file))
 
 
 def _read_text(line: str, place: str, tokenizer: Any) -> Values:

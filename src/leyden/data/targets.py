@@ -5,7 +5,7 @@ predicts and gives a source the reader that makes targets of a table's columns.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -13,7 +13,9 @@ import numpy as np
 
 from leyden.data.index import SHOWN, TEST, TRAIN, VAL, Index, encode
 from leyden.data.iterative_split import quantile_strata
+from leyden.data.text_files import composed
 from leyden.utils.errors import UserError
+from leyden.utils.text import and_more
 
 Kind = Literal["classes", "labels", "values"]
 Columns = Mapping[str, Sequence[str]]  # name -> a cell for each row
@@ -25,11 +27,14 @@ class TargetReader(Protocol):
 
     kind: ClassVar[Kind]
 
-    def read(self, columns: Columns, places: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-        """(targets (N,), (N, L) or (N, K), their names). places (N,): file:line of each row, for messages.
+    def problems(self, columns: Columns) -> dict[int, str]:
+        """Row -> why no target can be read of it."""
+
+    def read(self, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]]:
+        """(targets (N,), (N, L) or (N, K), their names) of rows without problems.
 
         Raises:
-            UserError: a cell that cannot be read, with its place.
+            UserError: columns that this reader cannot make targets of.
         """
 
     def settings(self) -> dict[str, Any]:
@@ -42,17 +47,18 @@ class ClassReader:
 
     kind: ClassVar[Kind] = "classes"
 
-    def read(self, columns: Columns, places: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    def problems(self, columns: Columns) -> dict[int, str]:
+        """Empty cells."""
+        return _problems(columns, bool, "is empty; expected the name of a class")
+
+    def read(self, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]]:
         """Numbers are sorted as numbers, all else by name."""
         if len(columns) > 1:
             raise UserError(
                 f"data.source.label_column: task=classification reads one column, got {', '.join(columns)}; "
                 "several columns are task=multilabel or task=regression"
             )
-        ((name, cells),) = columns.items()
-        for cell, place in zip(cells, places, strict=True):
-            if not cell:
-                raise UserError(f"{place}: column {name!r} is empty; expected the name of a class")
+        (cells,) = columns.values()
         return encode(cells)
 
     def settings(self) -> dict[str, Any]:
@@ -69,12 +75,21 @@ class LabelReader:
 
     separator: str = ";"
     kind: ClassVar[Kind] = "labels"
+    FLAGS: ClassVar[dict[str, int]] = {"0": 0, "1": 1, "false": 0, "true": 1, "": 0, "no": 0, "yes": 1}
 
-    def read(self, columns: Columns, places: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    def problems(self, columns: Columns) -> dict[int, str]:
+        """Of several columns, cells that are not 0 or 1."""
+        if len(columns) == 1:
+            return {}
+        return _problems(
+            columns, lambda cell: cell.strip().lower() in self.FLAGS, "holds {}; expected 0 or 1"
+        )
+
+    def read(self, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]]:
         """Names in sorted order, or those of the columns."""
         if len(columns) > 1:
-            flags = [self._flags(name, cells, places) for name, cells in columns.items()]
-            return np.stack(flags, axis=1), tuple(columns)
+            flags = [[self.FLAGS[cell.strip().lower()] for cell in cells] for cells in columns.values()]
+            return np.array(flags, dtype=np.uint8).T, tuple(columns)
         (cells,) = columns.values()
         sets = [{label.strip() for label in cell.split(self.separator)} - {""} for cell in cells]
         _, names = encode([label for labels in sets for label in sorted(labels)])
@@ -83,15 +98,6 @@ class LabelReader:
         for row, labels in enumerate(sets):
             targets[row, [place[label] for label in labels]] = 1
         return targets, names
-
-    def _flags(self, name: str, cells: Sequence[str], places: Sequence[str]) -> np.ndarray:
-        words = {"0": 0, "1": 1, "false": 0, "true": 1, "": 0, "no": 0, "yes": 1}
-        flags = np.zeros(len(cells), dtype=np.uint8)
-        for row, cell in enumerate(cells):
-            if cell.strip().lower() not in words:
-                raise UserError(f"{places[row]}: column {name!r} holds {cell!r}; expected 0 or 1")
-            flags[row] = words[cell.strip().lower()]
-        return flags
 
     def settings(self) -> dict[str, Any]:
         """The separator."""
@@ -104,26 +110,35 @@ class ValueReader:
 
     kind: ClassVar[Kind] = "values"
 
-    def read(self, columns: Columns, places: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Finite numbers, named after their columns."""
-        values = [
-            [self._number(name, cell, place) for cell, place in zip(cells, places, strict=True)]
-            for name, cells in columns.items()
-        ]
-        return np.array(values, dtype=np.float64).T, tuple(columns)
+    def problems(self, columns: Columns) -> dict[int, str]:
+        """Cells that hold no finite number."""
+        return _problems(columns, _is_number, "holds {}; expected a finite number, such as 3.5")
 
-    def _number(self, name: str, cell: str, place: str) -> float:
-        try:
-            number = float(cell)
-        except ValueError:
-            number = np.nan
-        if not np.isfinite(number):
-            raise UserError(f"{place}: column {name!r} holds {cell!r}; expected a finite number, such as 3.5")
-        return number
+    def read(self, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Finite numbers, named after their columns."""
+        values = [[float(cell) for cell in cells] for cells in columns.values()]
+        return np.array(values, dtype=np.float64).T, tuple(columns)
 
     def settings(self) -> dict[str, Any]:
         """The kind."""
         return {"kind": self.kind}
+
+
+def _problems(columns: Columns, fits: Callable[[str], bool], expected: str) -> dict[int, str]:
+    """Row -> what is wrong with the first of its cells that does not fit; {} in `expected` is the cell."""
+    found: dict[int, str] = {}
+    for name, cells in columns.items():
+        for row, cell in enumerate(cells):
+            if not fits(cell):
+                found.setdefault(row, f"column {name!r} {expected.format(repr(cell))}")
+    return found
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return bool(np.isfinite(float(cell)))
+    except ValueError:
+        return False
 
 
 def kind_of(targets: np.ndarray) -> Kind:
@@ -141,7 +156,7 @@ def make_index(
     groups: Sequence[str] | None = None,
     reader: TargetReader | None = None,
 ) -> Index:
-    """An Index from strings, verified.
+    """An Index from strings. Names that differ in Unicode form alone are one; rows without a target are `unusable`.
 
     Args:
         where: names the data set in messages.
@@ -152,15 +167,31 @@ def make_index(
         reader: makes targets of the label columns; None: one class a row.
 
     Raises:
-        UserError: a label that cannot be read, or targets that nothing can be learned of.
+        UserError: columns of another kind than the reader's.
     """
-    columns = labels if isinstance(labels, Mapping) else {"label": labels}
-    targets, target_names = (reader or ClassReader()).read(columns, names)
-    group, group_names = (None, ()) if groups is None else encode(groups)
+    reader = reader or ClassReader()
+    written = labels if isinstance(labels, Mapping) else {"label": labels}
+    columns = {name: list(map(composed, cells)) for name, cells in written.items()}
+    unusable = reader.problems(columns)
+    rows = [row for row in range(len(names)) if row not in unusable]
+    found, target_names = reader.read({name: [cells[row] for row in rows] for name, cells in columns.items()})
+    targets = np.zeros((len(names), *found.shape[1:]), found.dtype)
+    targets[rows] = found
+    group, group_names = (None, ()) if groups is None else encode(list(map(composed, groups)))
     group = None if group is None else group.astype(np.int32)
-    index = Index(targets, target_names, split, group, group_names, names)
-    verify(index, where)
-    return index
+    notes = _forms(where, written)
+    return Index(targets, target_names, split, group, group_names, names, None, where, unusable, notes)
+
+
+def _forms(where: str, written: Columns) -> tuple[str, ...]:
+    """A note on names that are written in several Unicode forms."""
+    forms = Counter(composed(cell) for cells in written.values() for cell in set(cells) if not cell.isascii())
+    several = [name for name, n in forms.items() if n > 1]
+    if not several:
+        return ()
+    return (
+        f"{where}: {and_more(several, SHOWN)}: written in several Unicode forms (NFC, NFD), taken as one name each",
+    )
 
 
 def verify(index: Index, where: str) -> None:
@@ -169,6 +200,8 @@ def verify(index: Index, where: str) -> None:
     Raises:
         UserError: what is missing, and where.
     """
+    if index.obstacle:
+        raise UserError(index.obstacle)
     if not len(index):
         raise UserError(f"{where}: there are no samples")
     if index.split is not None and not (index.split == TRAIN).any():

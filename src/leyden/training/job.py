@@ -161,12 +161,8 @@ def _print_notes(made: "Experiment", ledger: "Ledger | None") -> None:
     recipe, data = made.recipe, made.data
     chosen = [f"imbalance=auto, {recipe.name}: {recipe.why}"] if recipe else []
     prior = [] if ledger is None else ledger.lines(data.spec.target_names)
-    for line in (*configuration_notes(made), *chosen, *prior):
+    for line in (*configuration_notes(made), *data.remarks(), *chosen, *prior):
         console.print(line)
-    if data.duplicates_removed:
-        console.print(
-            f"left out {data.duplicates_removed:,} inputs that are identical to another (data.deduplicate)"
-        )
 
 
 def _show_stored(place: Any, verbose: bool) -> Outcome:

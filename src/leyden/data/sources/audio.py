@@ -18,6 +18,7 @@ from leyden.data.fingerprint import digest_files, fingerprint
 from leyden.data.index import TEST, TRAIN, VAL, Index
 from leyden.data.sources.download import ensure, fetch_file
 from leyden.data.sources.file_lists import Listing, folder_at, manifest_digests, read_manifest, scan
+from leyden.data.sources.tables import TableFormat
 from leyden.data.targets import ClassReader, TargetReader
 from leyden.utils.errors import UserError
 from leyden.utils.parallel import parallel_map
@@ -99,7 +100,7 @@ class AudioManifest(AudioFolder):
     """Recordings that a CSV, TSV or JSONL file lists, with labels and, where named, split and groups.
 
     csv: the file; root: the folder that its paths are relative to (default: the file's own). sample_rate and
-    max_seconds as in AudioFolder.
+    max_seconds as in AudioFolder, delimiter and encoding as in TextTable.
     """
 
     def __init__(
@@ -112,20 +113,24 @@ class AudioManifest(AudioFolder):
         group_column: str | None = None,
         sample_rate: Rate | None = None,
         max_seconds: Seconds | None = None,
+        delimiter: str | None = None,
+        encoding: str | None = None,
         reader: TargetReader | None = None,
     ) -> None:
         """Nothing is read yet."""
         super().__init__(root or "", sample_rate, max_seconds, reader)
+        self._written = TableFormat(delimiter, encoding)
         self._manifest = (csv, root, path_column, label_column, split_column, group_column)
 
     @cached_property
     def _listing(self) -> Listing:
-        return read_manifest(*self._manifest, reader=self._reader)
+        return read_manifest(*self._manifest, reader=self._reader, written=self._written)
 
     def fingerprint(self, cache: Path) -> str:
         """Of the manifest's and the files' content, the columns, rate and length."""
         digests = manifest_digests(self._listing, self._manifest[0], cache)
-        return fingerprint(self, {**self._arguments(), "columns": self._manifest[2:]}, digests)
+        written = {"columns": self._manifest[2:], **self._written.settings()}
+        return fingerprint(self, {**self._arguments(), **written}, digests)
 
 
 class FSDD(AudioFolder):

@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from leyden.data.fingerprint import digest_files
 from leyden.data.index import SPLIT_NAMES, Index
-from leyden.data.sources.tables import read_table
+from leyden.data.sources.tables import TableFormat, read_table
 from leyden.data.targets import ClassReader, Columns, TargetReader, make_index
 from leyden.utils.errors import UserError, nearest
 from leyden.utils.text import indented_lines
@@ -26,6 +26,7 @@ class Listing:
     split: np.ndarray | None = None
     groups: Sequence[str] | None = None
     reader: TargetReader = field(default_factory=ClassReader)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """How many rows."""
@@ -37,7 +38,8 @@ class Listing:
 
     def index(self) -> Index:
         """The verified index; files are called by their path relative to the root."""
-        return make_index(self.where, self.labels, self.files, self.split, self.groups, self.reader)
+        index = make_index(self.where, self.labels, self.files, self.split, self.groups, self.reader)
+        return replace(index, notes=(*self.notes, *index.notes))
 
     def digests(self, cache: Path) -> dict[str, str]:
         """Content digest of each file by its relative path."""
@@ -131,12 +133,16 @@ def read_manifest(
     split_column: str | None,
     group_column: str | None,
     reader: TargetReader | None = None,
+    written: TableFormat | None = None,
 ) -> Listing:
-    """The files that a CSV, TSV or JSONL file lists, relative to `root` (default: its own folder)."""
+    """The files that a CSV, TSV or JSONL file lists, relative to `root` (default: its own folder).
+
+    Backslashes in paths are taken as Windows writes them where no file has them in its name.
+    """
     manifest = file_at(csv, "data.source.csv")
     base = folder_at(root) if root is not None else manifest.parent
-    table = read_table(manifest)
-    files = table.column(path_column, "data.source.path_column")
+    table = read_table(manifest, written)
+    files = [_slashes(base, name) for name in table.column(path_column, "data.source.path_column")]
     missing = [
         f"{table.place(row)}: {name}"
         for row, name in enumerate(files)
@@ -152,7 +158,12 @@ def read_manifest(
         table.split(split_column),
         None if group_column is None else table.column(group_column, "data.source.group_column"),
         reader or ClassReader(),
+        table.notes,
     )
+
+
+def _slashes(base: Path, name: str) -> str:
+    return name if "\\" not in name or (base / name).is_file() else name.replace("\\", "/")
 
 
 def manifest_digests(listing: Listing, csv: str, cache: Path) -> dict[str, str]:

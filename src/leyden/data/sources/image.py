@@ -16,7 +16,8 @@ from leyden.data.index import TEST, TRAIN, Index, NumberedNames, split_code
 from leyden.data.sources.download import ensure
 from leyden.data.sources.file_lists import Listing, file_at, manifest_digests, read_manifest, scan
 from leyden.data.sources.formats import read_cifar_batch, read_idx, read_jpeg_archive
-from leyden.data.targets import ClassReader, TargetReader, make_index, verify
+from leyden.data.sources.tables import TableFormat
+from leyden.data.targets import ClassReader, TargetReader, make_index
 from leyden.utils.errors import UserError
 from leyden.utils.parallel import parallel_map
 
@@ -107,9 +108,8 @@ class MNIST:
         if len(labels) != len(self._images) or labels.max(initial=0) >= len(self.CLASSES):
             raise UserError(f"{self._files[1].parent}: labels and images do not belong together")
         names = NumberedNames(self.NAME, range(len(labels)))
-        index = Index(labels, self.CLASSES, _split_numbers(len(train), len(test)), names=names)
-        verify(index, str(self._root / self.NAME))
-        return index
+        where = str(self._root / self.NAME)
+        return Index(labels, self.CLASSES, _split_numbers(len(train), len(test)), names=names, where=where)
 
     def decode(self, row: int) -> np.ndarray:
         """uint8 (1, 28, 28)."""
@@ -180,9 +180,8 @@ class CIFAR10:
         sizes = [len(labels) for _, labels in self._data]
         labels = np.concatenate([labels for _, labels in self._data])
         names = NumberedNames("CIFAR-10", range(len(labels)))
-        index = Index(labels, CIFAR10_CLASSES, _split_numbers(sum(sizes[:-1]), sizes[-1]), names=names)
-        verify(index, str(self._files[0].parent))
-        return index
+        split = _split_numbers(sum(sizes[:-1]), sizes[-1])
+        return Index(labels, CIFAR10_CLASSES, split, names=names, where=str(self._files[0].parent))
 
     def decode(self, row: int) -> np.ndarray:
         """uint8 (3, 32, 32)."""
@@ -294,7 +293,7 @@ class ImageManifest(ImageFolder):
     """Pictures that a CSV, TSV or JSONL file lists, with labels and, where named, split and groups.
 
     csv: the file; root: the folder that its paths are relative to (default: the file's own). size and
-    channels as in ImageFolder.
+    channels as in ImageFolder, delimiter and encoding as in TextTable.
     """
 
     def __init__(
@@ -307,19 +306,22 @@ class ImageManifest(ImageFolder):
         group_column: str | None = None,
         size: Size | None = None,
         channels: Channels | None = None,
+        delimiter: str | None = None,
+        encoding: str | None = None,
         reader: TargetReader | None = None,
     ) -> None:
         """Nothing is read yet."""
         super().__init__(root or "", size, channels, reader)
+        self._written = TableFormat(delimiter, encoding)
         self._manifest = (csv, root, path_column, label_column, split_column, group_column)
 
     @cached_property
     def _listing(self) -> Listing:
-        return read_manifest(*self._manifest, reader=self._reader)
+        return read_manifest(*self._manifest, reader=self._reader, written=self._written)
 
     def fingerprint(self, cache: Path) -> str:
         """Of the manifest's and the files' content, the columns, size and channels."""
         arguments = {"size": self._size, "channels": self._channels, "columns": self._manifest[2:]}
-        arguments |= self._reader.settings()
+        arguments |= self._reader.settings() | self._written.settings()
         digests = manifest_digests(self._listing, self._manifest[0], cache)
         return fingerprint(self, arguments, digests)

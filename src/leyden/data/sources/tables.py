@@ -4,29 +4,73 @@ Bytes that are no UTF-8 are kept as surrogates, so that only the rows that hold 
 """
 
 import csv
+import io
+import itertools
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from leyden.data.index import split_code
+from leyden.data.text_files import composed, decoded, found_encoding, lines, verify_encoding
 from leyden.utils.errors import UserError, nearest
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}  # where the file does not say otherwise
+_OTHERS = ",;\t|"
+_WORDS = {"tab": "\t", "\\t": "\t"}  # as a shell lets one type it
+_LOOKED_AT = 200  # rows, to find the delimiter
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """How a table's file is written; what is None is found.
+
+    Args:
+        delimiter: one character between cells, or "tab".
+        encoding: by its name in Python: utf-8, utf-16, cp1252, ...
+
+    Raises:
+        UserError: no single character, or no encoding.
+    """
+
+    delimiter: str | None = None
+    encoding: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.delimiter is not None and len(_WORDS.get(self.delimiter, self.delimiter)) != 1:
+            raise UserError(
+                f"data.source.delimiter={self.delimiter!r}: expected one character, such as ';', or tab"
+            )
+        if self.encoding is not None:
+            verify_encoding(self.encoding)
+
+    def settings(self) -> dict[str, str]:
+        """What was given, for the fingerprint of a source."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """Rows of strings with named columns; lines holds the line in the file where each row begins."""
+    """Rows of strings with named columns.
+
+    Args:
+        path: of the file.
+        header: names of the columns.
+        rows: cells of each row.
+        lines: in the file where each row begins.
+        notes: what was found of the file's format, where it is not the usual one.
+    """
 
     path: Path
     header: list[str]
     rows: list[list[str]]
     lines: list[int]
+    notes: tuple[str, ...] = ()
 
     def place(self, row: int) -> str:
         """file:line of a row."""
@@ -37,18 +81,39 @@ class TextTable:
         return [f"{self.path.name}:{line}" for line in self.lines]
 
     def column(self, name: str, field: str, empty: bool = False) -> list[str]:
-        """One column; UserError for an unknown name and, unless `empty`, for cells empty or not UTF-8."""
-        if name not in self.header:
-            raise UserError(f"{field}: {self.path} has no column {name!r}: {nearest(name, self.header)}")
-        place = self.header.index(name)
+        """The column of a name; UserError for none or two of it and, unless `empty`, for cells empty or not UTF-8."""
+        wanted = composed(name)
+        if wanted not in self.header:
+            raise UserError(
+                f"{field}: {self.path} has no column {name!r}: {nearest(name, self.header)}{self._advice()}"
+            )
+        if self.header.count(wanted) > 1:
+            places = [str(place + 1) for place, column in enumerate(self.header) if column == wanted]
+            raise UserError(
+                f"{field}: {self.path} has {len(places)} columns {name!r} ({', '.join(places)}): rename one"
+            )
+        place = self.header.index(wanted)
         values = [row[place] for row in self.rows]
         if not empty:
             values = [value.strip() for value in values]
             for row, value in enumerate(values):
-                if not value or not _is_utf8(value):
-                    reason = "is empty" if not value else "is not UTF-8"
-                    raise UserError(f"{self.path}:{self.lines[row]}: column {name!r} {reason}")
+                if not value:
+                    raise UserError(f"{self.path}:{self.lines[row]}: column {name!r} is empty")
+            self._verify_utf8(name, values)
         return values
+
+    def _advice(self) -> str:
+        if len(self.header) > 1:
+            return ""
+        return "; if another character separates the cells, name it: data.source.delimiter=';'"
+
+    def _verify_utf8(self, name: str, values: Sequence[str]) -> None:
+        for row, value in enumerate(values):
+            if any("\ud800" <= character <= "\udfff" for character in value):
+                raise UserError(
+                    f"{self.path}:{self.lines[row]}: column {name!r} is not UTF-8: save the file as UTF-8, or name its "
+                    "encoding: data.source.encoding=cp1252"
+                )
 
     def labels(self, names: str | Sequence[str]) -> dict[str, list[str]]:
         """The label columns by name; cells may be empty, which the reader of the targets judges.
@@ -59,9 +124,7 @@ class TextTable:
         found = {}
         for name in [names] if isinstance(names, str) else names:
             cells = [cell.strip() for cell in self.column(name, "data.source.label_column", empty=True)]
-            for row, cell in enumerate(cells):
-                if not _is_utf8(cell):
-                    raise UserError(f"{self.path}:{self.lines[row]}: column {name!r} is not UTF-8")
+            self._verify_utf8(name, cells)
             found[name] = cells
         return found
 
@@ -74,82 +137,123 @@ class TextTable:
         return np.fromiter(codes, dtype=np.int8, count=len(values))
 
 
-def _is_utf8(value: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in value)
-
-
-def read_table(path: Path) -> TextTable:
-    """Read a .csv, .tsv (with a header line) or .jsonl file; UserError names the line that is wrong."""
+def read_table(path: Path, given: TableFormat | None = None) -> TextTable:
+    """Read a delimited file (with a header line) or a .jsonl file; UserError names the line that is wrong."""
+    given = given or TableFormat()
     ending = path.suffix.lower()
-    if ending in DELIMITERS:
-        return _read_delimited(path, DELIMITERS[ending])
-    if ending in (".jsonl", ".ndjson"):
-        return _read_jsonl(path)
-    raise UserError(f"{path}: .csv, .tsv and .jsonl are the formats read")
+    if ending not in (*DELIMITERS, ".jsonl", ".ndjson"):
+        raise UserError(f"{path}: .csv, .tsv and .jsonl are the formats read")
+    content = path.read_bytes()
+    text = decoded(content, str(path), given.encoding)
+    used = given.encoding or found_encoding(content)
+    notes = [] if used == "utf-8" else [f"{path.name}: read as {used}"]
+    if ending not in DELIMITERS:
+        return _read_jsonl(path, text, tuple(notes))
+    text, first_line, delimiter = _delimiter(text, DELIMITERS[ending], given.delimiter)
+    if delimiter != DELIMITERS[ending]:
+        notes.append(f"{path.name}: cells are separated by {delimiter!r}")
+    return _read_delimited(path, text, first_line, delimiter, tuple(notes))
 
 
-def delimited_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """(line, cells) of every row that is not blank."""
+def _delimiter(text: str, usual: str, given: str | None) -> tuple[str, int, str]:
+    """(the table, the line it begins at, what separates its cells).
+
+    Given, in a first line `sep=;` (as spreadsheets write it), or the first, the usual one before others, that makes
+    several cells of each row, as many as of the header; else the one that makes most of the header.
+    """
+    first, _, rest = text.partition("\n")
+    announced = first.strip()
+    if announced.lower().startswith("sep=") and len(announced) == 5:
+        return rest, 2, given or announced[4]
+    if given is not None:
+        return text, 1, _WORDS.get(given, given)
+    candidates = dict.fromkeys(usual + _OTHERS)
+    widths = {candidate: _widths(text, candidate) for candidate in candidates}
+    even = [c for c, found in widths.items() if len(set(found)) == 1 and found[0] > 1]
+    if even or not any(widths.values()):
+        return text, 1, even[0] if even else usual
+    several = widths[usual][:1] > [1]
+    return text, 1, usual if several else max(candidates, key=lambda c: widths[c][:1])
+
+
+def _widths(text: str, delimiter: str) -> list[int]:
+    """How many cells the first rows have."""
+    try:
+        return [len(cells) for _, cells in itertools.islice(_rows("", text, delimiter), _LOOKED_AT)]
+    except UserError:
+        return []
+
+
+def delimited_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) of every row that is not blank of a file in UTF-8, with commas and without a header."""
+    yield from _rows(str(path), decoded(path.read_bytes(), str(path), "utf-8"), ",")
+
+
+def _rows(where: str, text: str, delimiter: str, first_line: int = 1) -> Iterator[tuple[int, list[str]]]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter)
-        line = 1
-        try:
-            for cells in reader:
-                if cells:
-                    yield line, cells
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise UserError(f"{path}:{line}: {error}") from error
+    reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), first_line
+    try:
+        for cells in reader:
+            if cells:
+                yield line, cells
+            line = first_line + reader.line_num
+    except csv.Error as error:
+        raise UserError(f"{where}:{line}: {error}") from error
 
 
-def _read_delimited(path: Path, delimiter: str) -> TextTable:
-    rows = delimited_rows(path, delimiter)
-    header = [name.strip() for name in next(rows, (1, []))[1]]
+def _read_delimited(
+    path: Path, text: str, first_line: int, delimiter: str, notes: tuple[str, ...]
+) -> TextTable:
+    rows = _rows(str(path), text, delimiter, first_line)
+    header = [composed(name.strip()) for name in next(rows, (1, []))[1]]
     if not header:
         raise UserError(f"{path}: is empty; expected a header line with column names")
-    cells, lines = [], []
+    cells, at = [], []
     for line, row in rows:
         if len(row) != len(header):
             raise UserError(
-                f"{path}:{line}: has {len(row)} cells, the header has {len(header)} ({', '.join(header)})"
+                f"{path}:{line}: has {len(row)} cells, the header has {len(header)} ({', '.join(header)}); cells are "
+                f"separated by {delimiter!r}, another character is named by data.source.delimiter"
             )
         cells.append(row)
-        lines.append(line)
-    return TextTable(path, header, cells, lines)
+        at.append(line)
+    return TextTable(path, header, cells, at, notes)
 
 
-def _read_jsonl(path: Path) -> TextTable:
-    """Columns are the keys of the first line; each line must have them."""
-    header: list[str] = []
-    cells, lines = [], []
-    for line, content in enumerate(path.read_bytes().split(b"\n"), start=1):
-        if not content.strip():
-            continue
-        record = _record(content, f"{path}:{line}")
-        header = header or list(record)
-        absent = [key for key in header if key not in record]
-        if absent:
-            raise UserError(f"{path}:{line}: has no {absent[0]!r}: {nearest(absent[0], record)}")
-        cells.append([_cell(record[key]) for key in header])
-        lines.append(line)
-    if not header:
+def _read_jsonl(path: Path, text: str, notes: tuple[str, ...]) -> TextTable:
+    """Columns are the keys of all lines; a line that lacks one has an empty cell there."""
+    records, at = [], []
+    for line, content in enumerate(lines(text), start=1):
+        if content.strip():
+            records.append(_record(content, f"{path}:{line}"))
+            at.append(line)
+    if not records:
         raise UserError(f"{path}: is empty; expected one JSON object a line")
-    return TextTable(path, header, cells, lines)
+    header = list(dict.fromkeys(key for record in records for key in record))
+    cells = [[_cell(record.get(key)) for key in header] for record in records]
+    return TextTable(path, header, cells, at, notes)
 
 
-def _record(content: bytes, place: str) -> dict[str, Any]:
+def _record(content: str, place: str) -> dict[str, Any]:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = {composed(key): value for key, value in pairs}
+        if len(found) < len(pairs):
+            raise UserError(f"{place}: has a key twice ({', '.join(key for key, _ in pairs)}); leave one out")
+        return found
+
     try:
-        record = json.loads(content.decode("utf-8-sig", "surrogateescape"))
+        record = json.loads(content, object_pairs_hook=once)
     except json.JSONDecodeError as error:
         raise UserError(f"{place}: is no JSON: {error.msg} at column {error.colno}") from error
+    except RecursionError as error:
+        raise UserError(f"{place}: is nested too deeply") from error
     if not isinstance(record, dict):
         raise UserError(f"{place}: expected a JSON object, found {type(record).__name__}")
     return record
 
 
 def _cell(value: object) -> str:
-    """Strings as they are, null as nothing, everything else as JSON writes it (true, 3)."""
+    """Strings as they are; null, NaN and what is absent as nothing; everything else as JSON writes it (true, 3)."""
     if isinstance(value, str):
         return value
-    return "" if value is None else json.dumps(value)
+    return "" if value is None or value != value else json.dumps(value)  # NaN

@@ -8,20 +8,20 @@ import io
 import urllib.request
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from leyden.data.decode import decode_text
+from leyden.data.decode import BadInput, decode_text
 from leyden.data.fingerprint import digest_files, fingerprint
 from leyden.data.index import TEST, TRAIN, VAL, Index
 from leyden.data.sources.download import TIMEOUT, ensure, fetch_file, verify_digest
 from leyden.data.sources.file_lists import file_at
+from leyden.data.sources.tables import TableFormat, delimited_rows, read_table
 from leyden.data.sources.tables import TextTable as TableFile
-from leyden.data.sources.tables import delimited_rows, read_table
 from leyden.data.targets import ClassReader, Columns, TargetReader, make_index
 from leyden.utils.errors import UserError
 
@@ -35,6 +35,7 @@ class Texts:
     names: Sequence[str]
     split: np.ndarray | None = None
     groups: Sequence[str] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class SMSSpam:
@@ -104,7 +105,8 @@ class SMSSpam:
 
 
 def _index(data: Texts, where: str, reader: TargetReader | None = None) -> Index:
-    return make_index(where, data.labels, data.names, data.split, data.groups, reader)
+    index = make_index(where, data.labels, data.names, data.split, data.groups, reader)
+    return replace(index, notes=(*data.notes, *index.notes))
 
 
 class AGNews:
@@ -172,11 +174,12 @@ class AGNews:
 
 
 class TextTable:
-    """Texts in a .csv, .tsv or .jsonl file, UTF-8, with named columns.
+    """Texts in a .csv, .tsv or .jsonl file with named columns.
 
     split_column holds train, val or test; or give each split its own file: path is training, val_path and
     test_path the others. group_column (author, conversation) keeps the rows of a group on one side of the
-    split.
+    split. delimiter: between cells; without it what makes header and rows equally long. encoding: without it
+    UTF-8, or UTF-16 where the file says so.
     """
 
     modality: ClassVar[str] = "text"
@@ -190,6 +193,8 @@ class TextTable:
         group_column: str | None = None,
         val_path: str | None = None,
         test_path: str | None = None,
+        delimiter: str | None = None,
+        encoding: str | None = None,
         reader: TargetReader | None = None,
     ) -> None:
         """Nothing is read yet."""
@@ -197,6 +202,7 @@ class TextTable:
             raise UserError("data.source.split_column: give it, or val_path and test_path, not both")
         self._paths = {"path": path, "val_path": val_path, "test_path": test_path}
         self._columns = (text_column, label_column, split_column, group_column)
+        self._written = TableFormat(delimiter, encoding)
         self._reader = reader or ClassReader()
 
     @cached_property
@@ -207,7 +213,7 @@ class TextTable:
     @cached_property
     def _data(self) -> Texts:
         text, _, split, group = self._columns
-        tables = {key: read_table(file) for key, file in self._files.items()}
+        tables = {key: read_table(file, self._written) for key, file in self._files.items()}
 
         def column(name: str, field: str, empty: bool = False) -> list[str]:
             pieces = (table.column(name, f"data.source.{field}", empty) for table in tables.values())
@@ -222,6 +228,7 @@ class TextTable:
             [place for table in tables.values() for place in table.places()],
             tables["path"].split(split) if len(tables) == 1 else by_file,
             None if group is None else column(group, "group_column"),
+            tuple(note for table in tables.values() for note in table.notes),
         )
 
     def _labels(self, tables: Mapping[str, TableFile]) -> Columns:
@@ -234,7 +241,8 @@ class TextTable:
         digests = {
             key: digest_files([file], file.parent, cache)[file.name] for key, file in self._files.items()
         }
-        return fingerprint(self, {"columns": self._columns, **self._reader.settings()}, digests)
+        settings = self._reader.settings() | self._written.settings()
+        return fingerprint(self, {"columns": self._columns, **settings}, digests)
 
     def index(self) -> Index:
         """Classes sorted by name (numbers by value), labels or values; split and groups where given."""
@@ -242,7 +250,14 @@ class TextTable:
 
     def decode(self, row: int) -> np.ndarray:
         """uint8 (n,), UTF-8; BadInput for an empty text or bytes that are no UTF-8."""
-        return decode_text(self._data.texts[row], self._data.names[row])
+        try:
+            return decode_text(self._data.texts[row], self._data.names[row])
+        except BadInput as bad:
+            if "UTF-8" not in bad.reason:
+                raise
+            raise BadInput(
+                bad.name, f"{bad.reason}; the file's encoding: data.source.encoding=cp1252"
+            ) from bad
 
     def facts(self) -> dict[str, Any]:
         """None beyond the index."""

@@ -8,6 +8,7 @@ from scipy.special import chdtrc
 
 from leyden.data.datamodule import DataModule
 from leyden.data.split import KFold
+from leyden.health.data import name_checks
 from leyden.health.data.common import SPLITS, examples
 from leyden.health.findings import CheckResult, Finding
 from leyden.utils.text import percent
@@ -46,7 +47,8 @@ def classes(data: DataModule) -> CheckResult:
     expected = data.batch_size * data.policy.prior(counts[0], 0, 1)
     found = Counts("classes", "of", counts, expected, ("imbalance=auto", "sampling=class_aware"))
     summary = f"{len(names):,} classes, {counts[0].min():,} to {counts[0].max():,} training samples"
-    return CheckResult("classes", summary, tuple(_findings(data, found)))
+    named = name_checks.names(names, counts.sum(axis=0).tolist())
+    return CheckResult("classes", summary, (*named, *_findings(data, found)))
 
 
 def labels(data: DataModule) -> CheckResult:
@@ -58,7 +60,7 @@ def labels(data: DataModule) -> CheckResult:
     expected = data.batch_size * counts[0] / sizes[0]
     found = Counts("labels", "with (or without)", counts, expected, ("loss=bce_weighted", "loss=asymmetric"))
     summary = f"{len(names):,} labels, {positives[0].min():,} to {positives[0].max():,} training samples"
-    return CheckResult("labels", summary, tuple(_findings(data, found)))
+    return CheckResult("labels", summary, (*name_checks.alike(names, "labels"), *_findings(data, found)))
 
 
 def _findings(data: DataModule, found: Counts) -> Iterator[Finding]:

@@ -110,7 +110,7 @@ def check_inputs(checks: InputChecks, stops: bool) -> Iterator[CheckResult]:
 
 
 def bad_files(data: DataModule, stops: bool) -> CheckResult:
-    """Inputs that cannot be decoded; `stops`: training would stop at them."""
+    """Inputs that cannot be decoded or have no target; `stops`: training would stop at them."""
     name, skipped = "readable inputs", data.table.skipped
     total = len(skipped) + len(data.table)
     summary = f"{len(data.table):,} of {total:,}"
@@ -120,7 +120,7 @@ def bad_files(data: DataModule, stops: bool) -> CheckResult:
     level: Level = "error" if stops else "warning" if share > BAD_WARNING else "info"
     what = "and would stop training" if stops else "and are removed"
     listed = examples(skipped.lines(), len(skipped))
-    message = f"{len(skipped):,} of {total:,} inputs cannot be decoded {what}: {listed}."
+    message = f"{len(skipped):,} of {total:,} inputs cannot be used {what}: {listed}."
     evidence = {"share": share, "count": len(skipped), "names": skipped.lines()[:MAX_EVIDENCE]}
     advice = ("data.on_bad=skip",) if stops else ()
     return CheckResult(name, summary, (Finding("bad_files", level, message, "", advice, evidence),))

@@ -1,0 +1,41 @@
+"""Names of classes that look like one, and numbers that are measurements."""
+
+import pytest
+
+from leyden.health.data.name_checks import names
+
+
+def found(classes: list[str], each: int = 10) -> dict[str, str]:
+    return {finding.id: finding.message for finding in names(classes, [each] * len(classes))}
+
+
+@pytest.mark.parametrize(
+    "alike",
+    [
+        ("1", "1.0"),
+        ("True", "true"),
+        ("good film", "Good  film"),
+        ("ﬁne", "fine"),
+        ("0", "-0.0"),
+        ("1e3", "1000"),
+    ],
+)
+def test_names_of_one_meaning(alike: tuple[str, str]) -> None:
+    message = found([*alike, "other"])["alike_names"]
+    assert all(repr(name) in message for name in alike)
+    assert "other" not in message
+
+
+@pytest.mark.parametrize("apart", [("7", "007"), ("NA", "None"), ("nan", "null"), ("C", "C++"), ("1", "10")])
+def test_names_of_several_meanings(apart: tuple[str, str]) -> None:
+    assert found([*apart]) == {}
+
+
+def test_measurements_as_classes() -> None:
+    heights = [f"{150 + i * 0.7:.1f}" for i in range(40)]
+    assert "task=regression" in found(heights, each=2)["numeric_classes"]
+    assert "numeric_classes" in found([str(i * i) for i in range(40)], each=1)
+    assert found([str(i) for i in range(1, 41)], each=2) == {}  # numbered classes
+    assert found(heights, each=30) == {}
+    assert found([*heights, "tall"], each=2) == {}
+    assert found(heights[:9], each=2) == {}
