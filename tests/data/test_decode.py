@@ -4,7 +4,9 @@ import contextlib
 import io
 import math
 import pickle
+import struct
 import wave
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from leyden.data.decode import BadInput, audio_rate, decode_audio, decode_image, decode_text
 
@@ -74,6 +77,95 @@ def test_exif_orientation_is_applied() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter
     assert decode_image(encoded(image, "JPEG", exif=exif)).shape == (3, 20, 10)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_pillows(kind: str, orientation: int) -> None:
+    image = Image.fromarray(np.arange(8 * 16, dtype=np.uint8).reshape(8, 16))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if kind == "WEBP" else {}
+    content = encoded(image.convert("RGB"), kind, exif=exif, **options)
+    with Image.open(io.BytesIO(content)) as opened:
+        expected = np.asarray(ImageOps.exif_transpose(opened)).transpose(2, 0, 1)
+    np.testing.assert_array_equal(decode_image(content), expected)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@settings(max_examples=60, deadline=None)
+@given(exif=st.binary(max_size=60), kind=st.sampled_from(["JPEG", "PNG", "WEBP"]))
+def test_pixels_are_read_whatever_the_exif_data(exif: bytes, kind: str) -> None:
+    content = encoded(Image.new("RGB", (4, 4), (9, 9, 9)), kind, exif=b"Exif\0\0" + b"II*\0\x08\0\0\0" + exif)
+    assert decode_image(content).shape == (3, 4, 4)
+
+
+@pytest.mark.parametrize("place", ["text", "zipped", "profile", "after"])
+def test_large_metadata_leave_the_pixels(place: str) -> None:
+    image, large = Image.new("L", (3, 2), 77), "x" * 3_000_000
+    info = PngInfo()
+    if place in ("text", "zipped"):
+        info.add_itxt("workflow", large, zip=place == "zipped")
+        info.add_text("other", large, zip=place == "zipped")
+    if place == "after":
+        info.add(b"zTXt", b"late\0\0" + zlib.compress(large.encode()), after_idat=True)
+    content = encoded(image, pnginfo=info, icc_profile=large.encode() if place == "profile" else None)
+    assert decode_image(content).tolist() == [[[77] * 3] * 2]
+
+
+def test_very_many_pixels_name_the_option() -> None:
+    content = encoded(Image.new("L", (40, 30), 5))
+    assert decode_image(content, max_pixels=1200).shape == (1, 30, 40)
+    for limit in (1199, 700, 100):
+        with pytest.raises(BadInput, match=f"more than {limit:,} pixels.*data.source.max_pixels="):
+            decode_image(content, "x", max_pixels=limit)
+
+
+def pgm(values: np.ndarray, most: int) -> bytes:
+    height, width = values.shape
+    return b"P5\n%d %d\n%d\n" % (width, height, most) + values.astype(">u2").tobytes()
+
+
+def tiff(values: np.ndarray, kind: int) -> bytes:
+    """An uncompressed TIFF; kind: 1 unsigned, 2 signed, 3 float (tag SampleFormat)."""
+    height, width = values.shape
+    sizes = {256: width, 257: height, 258: values.itemsize * 8, 259: 1, 262: 1, 273: 134, 277: 1, 278: height}
+    entries = [*sizes.items(), (279, values.nbytes), (339, kind)]
+    packed = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + packed + bytes(4) + values.tobytes()
+
+
+WIDE = np.array([[0, 200, 255], [257 * 40, 257 * 100, 65535]])
+NARROW = [[0, 1, 1], [40, 100, 255]]
+
+
+@pytest.mark.parametrize("darker", [1, 257])
+def test_sixteen_bits_have_one_scale_in_every_format_and_picture(darker: int) -> None:
+    values = WIDE // darker
+    expected = np.rint(values / 257).astype(int).tolist()
+    assert darker > 1 or expected == NARROW
+    grey = Image.fromarray(values.astype(np.uint16))
+    for content in (encoded(grey), encoded(grey, "TIFF"), pgm(values, 65535), tiff(values.astype("<u2"), 1)):
+        assert decode_image(content)[0].tolist() == expected
+    small = values // 16  # of 12 bits
+    np.testing.assert_allclose(decode_image(pgm(small, 4095))[0], small / 4095 * 255, atol=1)
+    signed = decode_image(tiff((values - 32768).astype("<i2"), 2))[0]
+    assert signed.tolist() == expected
+
+
+def test_floats_have_one_scale() -> None:
+    for most, value in ((1.0, 255), (0.1, 26), (0.001, 0)):
+        values = np.array([[0.0, most]], np.float32)
+        assert decode_image(tiff(values, 3))[0].tolist() == [[0, value]]
+        assert decode_image(tiff(values * 300 - 50, 3), value_range=[-50, 250])[0].tolist() == [[0, value]]
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("<f4", 3), ("<i4", 2), ("<u4", 1)])
+def test_a_range_that_nobody_knows_is_asked_for(dtype: str, kind: int) -> None:
+    content = tiff(np.array([[2, 120]]).astype(dtype), kind)
+    with pytest.raises(BadInput, match=r"from 2 to 120.*data\.source\.value_range=\[2,120\]"):
+        decode_image(content, "x")
+    assert decode_image(content, value_range=[0, 240])[0].tolist() == [[2, 128]]
 
 
 @settings(max_examples=20, deadline=None)
@@ -215,3 +307,29 @@ def test_bad_recordings(tmp_path: Path) -> None:
         assert caught.value.name == name
         assert caught.value.reason
     assert audio_rate(tmp_path / "text.wav") is None
+
+
+@pytest.mark.parametrize("kind", ["WAV", "AIFF", "AU", "W64", "RF64", "FLAC", "OGG", "MP3", "CAF"])
+def test_a_recording_that_ends_too_early_is_bad(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, sine(8000, seconds=2.0), 8000, format=kind)
+    content = buffer.getvalue()
+    assert abs(len(decode_audio(content)) - 16000) <= 1
+    with pytest.raises(BadInput):
+        decode_audio(content[: len(content) // 2])
+    if kind == "WAV":
+        with pytest.raises(BadInput, match=r"ends after 1\.\d\d s, its header says 2\.00 s"):
+            decode_audio(content[: len(content) * 3 // 4])
+        assert (
+            len(decode_audio(content[: len(content) * 3 // 4], max_seconds=1.0)) == 8000
+        )  # all that is asked for
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0xFFFFFFFF - 36, 0x7FFFFFFF])
+def test_a_recording_from_a_pipe_is_whole(size: int) -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, sine(8000), 8000, format="WAV")
+    content = bytearray(buffer.getvalue())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = struct.pack("<I", size)
+    assert len(decode_audio(bytes(content))) == 4000

@@ -3,10 +3,12 @@
 import io
 import math
 import os
+import re
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -15,6 +17,15 @@ if TYPE_CHECKING:
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus")
+
+MAX_PIXELS = 178_956_970  # Pillow's own limit: a larger picture may be a small file made to fill the memory
+_PNG = b"\x89PNG\r\n\x1a\n"
+_BITS, _ORIENTATION, _SAMPLE_FORMAT = 258, 274, 339  # tags of TIFF and EXIF
+_CUT_OFF = re.compile(
+    r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE
+)
+_UNKNOWN_SIZE = 0x7FFF0000  # bytes of sound
+_ROUNDING = 1e-3  # by which floats may leave their range
 
 # What Pillow raises for damaged files, besides OSError: each format's parser has its own.
 _DAMAGED = (
@@ -61,28 +72,87 @@ def decode_image(
     name: str = "",
     size: int | None = None,
     channels: Literal[1, 3] | None = None,
+    value_range: Sequence[float] | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:
     """uint8 (C, H, W) of an image file or of its bytes; raises BadInput, which calls it `name`.
 
     size: the shorter side is resized to it (bicubic, antialiased) and the centre is cropped: (C, size, size).
-    channels: 1 grey or 3 colour; None keeps what the file has. The EXIF orientation is applied, transparency
-    is laid on white, 16-bit values are scaled to 8 bits over their full range.
+    channels: 1 grey or 3 colour; None keeps what the file has. The EXIF orientation is applied where it can be read,
+    transparency is laid on white. value_range: which two values of more than 8 bits become 0 and 255; None: the range
+    of the file's format, 0 to 1 for floats; never what one picture happens to hold. max_pixels: of a picture.
     """
     from PIL import Image, ImageOps
 
     name = name or (os.fspath(file) if not isinstance(file, bytes) else "image")
     content = _content(file, name)
     try:
-        with Image.open(io.BytesIO(content)) as opened:
-            opened.load()
-            image = _eight_bit(ImageOps.exif_transpose(opened), channels)
-    except (*_DAMAGED, Image.DecompressionBombError) as error:
+        opened = _opened(content, max_pixels)
+        image = _upright(_eight_bit(opened, channels, value_range), _orientation(opened))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadInput(name, _too_large(max_pixels)) from error
+    except _DAMAGED as error:
         reason = "is no known image format" if isinstance(error, Image.UnidentifiedImageError) else str(error)
         raise BadInput(name, reason or type(error).__name__) from error
     if size is not None and image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
     values = np.asarray(image)
     return values[None] if values.ndim == 2 else np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def _too_large(max_pixels: int) -> str:
+    return f"has more than {max_pixels:,} pixels; to read it all the same, raise data.source.max_pixels={max_pixels}"
+
+
+def _opened(content: bytes, max_pixels: int) -> "Image.Image":
+    """The image, loaded. Of a PNG whose texts or profiles are too much for Pillow (1 MB), without them."""
+    try:
+        return _loaded(content, max_pixels)
+    except (ValueError, SyntaxError):
+        bare = _without_metadata(content) if content.startswith(_PNG) else content
+        if len(bare) == len(content):
+            raise
+        return _loaded(bare, max_pixels)
+
+
+def _loaded(content: bytes, max_pixels: int) -> "Image.Image":
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = max_pixels  # what lies within the file, too, such as the pictures of an icon
+    with Image.open(io.BytesIO(content)) as opened:
+        if opened.width * opened.height > max_pixels:
+            raise ValueError(_too_large(max_pixels))
+        opened.load()
+        return opened
+
+
+def _without_metadata(content: bytes) -> bytes:
+    """A PNG without its text and profile chunks (length, type, data, checksum: PNG specification, 5.3)."""
+    kept, at = [_PNG], len(_PNG)
+    while at + 8 <= len(content):
+        length, kind = struct.unpack(">I4s", content[at : at + 8])
+        if kind not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf"):
+            kept.append(content[at : at + length + 12])
+        at += length + 12
+    return b"".join(kept)
+
+
+def _orientation(image: "Image.Image") -> int:
+    """The orientation that the EXIF data say, 1 (upright) where they are damaged: the pixels are not."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except _DAMAGED:
+        return 1
+
+
+def _upright(image: "Image.Image", orientation: int) -> "Image.Image":
+    from PIL.Image import Transpose
+
+    turned = {
+        **{2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM},
+        **{5: Transpose.TRANSPOSE, 6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90},
+    }
+    return image.transpose(turned[orientation]) if orientation in turned else image
 
 
 def image_size(file: Path | str) -> tuple[int, int] | None:
@@ -96,12 +166,14 @@ def image_size(file: Path | str) -> tuple[int, int] | None:
         return None
 
 
-def _eight_bit(image: "Image.Image", channels: int | None) -> "Image.Image":
+def _eight_bit(
+    image: "Image.Image", channels: int | None, value_range: Sequence[float] | None
+) -> "Image.Image":
     """The image in mode L or RGB."""
     from PIL import Image
 
     if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_scaled(np.asarray(image)))
+        image = Image.fromarray(_scaled(np.asarray(image), value_range, _format_range(image)))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         grey = image.mode in ("LA", "La", "L")
         image = image.convert("RGBA")
@@ -112,15 +184,33 @@ def _eight_bit(image: "Image.Image", channels: int | None) -> "Image.Image":
     return image if image.mode == mode else image.convert(mode)
 
 
-def _scaled(values: np.ndarray) -> np.ndarray:
-    """uint8 of 16-bit integers (0..65535), of 8-bit values stored wider, or of floats (0..1 or 0..255)."""
+def _format_range(image: "Image.Image") -> tuple[float, float] | None:
+    """The range of values that the file's format has: by its bits, 0 to 1 for floats; None: 32-bit integers."""
+    if image.mode == "F":
+        return 0.0, 1.0
+    tags: Any = getattr(image, "tag_v2", {})  # of a TIFF
+    bits = int(tags.get(_BITS, (16,))[0])
+    if bits > 16:
+        return None
+    is_signed = tags.get(_SAMPLE_FORMAT, (1,))[0] == 2
+    return (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if is_signed else (0.0, 2.0**bits - 1)
+
+
+def _scaled(
+    values: np.ndarray, given: Sequence[float] | None, of_format: tuple[float, float] | None
+) -> np.ndarray:
+    """uint8 of wider values: the lower end of the range becomes 0, the upper one 255, the same in every picture."""
     if not np.isfinite(values).all():
         raise ValueError("has NaN or infinite values")
-    if values.dtype.kind == "f":
-        factor = 255.0 if values.max(initial=0) <= 1 else 1.0
-    else:
-        factor = 255 / 65535 if values.dtype.itemsize == 2 or values.max(initial=0) > 255 else 1.0
-    return np.clip(np.rint(values * factor), 0, 255).astype(np.uint8)
+    found = float(values.min()), float(values.max())
+    low, high = given or of_format or (0.0, 0.0)
+    if given is None and not (low - _ROUNDING <= found[0] and found[1] <= high + _ROUNDING):
+        raise ValueError(
+            f"has values from {found[0]:g} to {found[1]:g}: say which become black and white in all pictures, "
+            f"such as data.source.value_range=[{found[0]:g},{found[1]:g}]"
+        )
+    scaled = (values.astype(np.float64) - low) * (255 / ((high - low) or 1.0))
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
 def decode_text(text: str | bytes, name: str) -> np.ndarray:
@@ -160,15 +250,37 @@ def decode_audio(
             frames = -1 if max_seconds is None else max(1, round(max_seconds * opened.samplerate))
             kind = "int16" if opened.subtype in ("PCM_16", "PCM_S8", "PCM_U8") else "float32"
             values, rate = opened.read(frames, dtype=kind, always_2d=True), opened.samplerate
+            stated = _stated_frames(opened, content)
     except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError) as error:
         raise BadInput(
             name, str(error).removeprefix("Error opening ").strip() or "cannot be decoded"
         ) from error
     if not len(values):
         raise BadInput(name, "has no samples")
+    if len(values) < (stated if frames < 0 else min(frames, stated)):
+        raise BadInput(name, f"ends after {len(values) / rate:.2f} s, its header says {stated / rate:.2f} s")
     if not np.isfinite(values).all():
         raise BadInput(name, "has NaN or infinite samples")
     return _mono(values, rate, sample_rate or rate)
+
+
+def _stated_frames(opened: Any, content: bytes) -> int:
+    """How many frames the header says there are, where it says so: more than libsndfile found, in a file cut off.
+
+    libsndfile's own count is of what is there; its log has the size of the data in the header. Sizes near the largest
+    number that fits are of recordings written to a pipe. The length of an MP3 without a header is an estimate.
+    """
+    if opened.format == "MP3":
+        return (
+            int(opened.frames)
+            if any(mark in content[: 1 << 16] for mark in (b"Xing", b"Info", b"VBRI"))
+            else 0
+        )
+    found = _CUT_OFF.search(opened.extra_info)
+    if found is None:
+        return int(opened.frames)
+    said, there = int(found[1]), int(found[2])
+    return int(opened.frames * said / max(there, 1)) if said < _UNKNOWN_SIZE else int(opened.frames)
 
 
 def _mono(values: np.ndarray, rate: int, wanted: int) -> np.ndarray:

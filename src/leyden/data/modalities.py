@@ -168,13 +168,15 @@ class Image(Modality):
         self, file: str, spec: DataSpec, tokenizer: Any, source: Mapping[str, Any]
     ) -> Iterator[tuple[str, Callable[[], Values]]]:
         """One picture a file, in the size and channels of the run; what is not square is not resized."""
-        yield file, partial(_read_image, file, spec)
+        yield file, partial(_read_image, file, spec, source)
 
 
-def _read_image(file: str, spec: DataSpec) -> Values:
+def _read_image(file: str, spec: DataSpec, source: Mapping[str, Any]) -> Values:
     height, width = spec.image_size
     channels: Any = spec.in_channels
-    image = decode_image(file, size=height if height == width else None, channels=channels)
+    size = height if height == width else None
+    limits = {name: source[name] for name in ("value_range", "max_pixels") if name in source}
+    image = decode_image(file, "", size, channels, **limits)
     if image.shape[1:] != (height, width):
         raise BadInput(file, f"is {image.shape[2]}x{image.shape[1]} pixels, the run needs {width}x{height}")
     return image

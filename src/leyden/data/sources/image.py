@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from annotated_types import Ge
 
-from leyden.data.decode import IMAGE_ENDINGS, decode_image, image_size
+from leyden.data.decode import IMAGE_ENDINGS, MAX_PIXELS, decode_image, image_size
 from leyden.data.fingerprint import digest_files, fingerprint
 from leyden.data.index import TEST, TRAIN, Index, NumberedNames, split_code
 from leyden.data.sources.download import ensure
@@ -244,7 +244,9 @@ class ImageFolder:
     """Pictures in class folders: root/CLASS/... or root/train|val|test/CLASS/....
 
     size: the shorter side is resized to it and the centre cropped; without it all must agree.
-    channels: 1 grey, 3 colour; without it what the files have, and all must agree.
+    channels: 1 grey, 3 colour; without it what the files have, and all must agree. value_range: the two
+    values of 16-bit, 32-bit and float pictures that become black and white; without it the range of the
+    file's format (0 to 65535), 0 to 1 for floats. max_pixels: of a picture; larger ones are bad inputs.
     """
 
     modality: ClassVar[str] = "image"
@@ -254,10 +256,17 @@ class ImageFolder:
         root: str,
         size: Size | None = None,
         channels: Channels | None = None,
+        value_range: list[float] | None = None,
+        max_pixels: Size = MAX_PIXELS,
         reader: TargetReader | None = None,
     ) -> None:
         """Nothing is read yet."""
+        if value_range is not None and not (len(value_range) == 2 and value_range[0] < value_range[1]):
+            raise UserError(
+                f"data.source.value_range={value_range}: expected two numbers, the lower one first: [0,4095]"
+            )
         self._root, self._size, self._channels = root, size, channels
+        self._value_range, self._max_pixels = value_range, max_pixels
         self._reader = reader or ClassReader()
 
     @cached_property
@@ -266,8 +275,14 @@ class ImageFolder:
 
     def fingerprint(self, cache: Path) -> str:
         """Of the files' content and places below the root, size and channels."""
-        arguments = {"size": self._size, "channels": self._channels, **self._reader.settings()}
-        return fingerprint(self, arguments, self._listing.digests(cache))
+        return fingerprint(self, self._arguments(), self._listing.digests(cache))
+
+    def _arguments(self) -> dict[str, Any]:
+        """What changes decoded values or which files are bad; the later arguments only where they are given."""
+        found: dict[str, Any] = {"size": self._size, "channels": self._channels, **self._reader.settings()}
+        if self._value_range is not None:
+            found["value_range"] = self._value_range
+        return found if self._max_pixels == MAX_PIXELS else {**found, "max_pixels": self._max_pixels}
 
     def index(self) -> Index:
         """Classes, and the split where the folders give one."""
@@ -275,7 +290,8 @@ class ImageFolder:
 
     def decode(self, row: int) -> np.ndarray:
         """uint8 (C, H, W); BadInput for a damaged file."""
-        return decode_image(self._listing.path(row), self._listing.files[row], self._size, self._channels)
+        limits = (self._size, self._channels, self._value_range, self._max_pixels)
+        return decode_image(self._listing.path(row), self._listing.files[row], *limits)
 
     def sizes(self) -> np.ndarray:
         """int64 (n, 2): width and height of the files, in pixels; damaged ones are left out."""
@@ -292,8 +308,8 @@ class ImageFolder:
 class ImageManifest(ImageFolder):
     """Pictures that a CSV, TSV or JSONL file lists, with labels and, where named, split and groups.
 
-    csv: the file; root: the folder that its paths are relative to (default: the file's own). size and
-    channels as in ImageFolder, delimiter and encoding as in TextTable.
+    csv: the file; root: the folder that its paths are relative to (default: the file's own). size,
+    channels, value_range and max_pixels as in ImageFolder, delimiter and encoding as in TextTable.
     """
 
     def __init__(
@@ -306,12 +322,14 @@ class ImageManifest(ImageFolder):
         group_column: str | None = None,
         size: Size | None = None,
         channels: Channels | None = None,
+        value_range: list[float] | None = None,
+        max_pixels: Size = MAX_PIXELS,
         delimiter: str | None = None,
         encoding: str | None = None,
         reader: TargetReader | None = None,
     ) -> None:
         """Nothing is read yet."""
-        super().__init__(root or "", size, channels, reader)
+        super().__init__(root or "", size, channels, value_range, max_pixels, reader)
         self._written = TableFormat(delimiter, encoding)
         self._manifest = (csv, root, path_column, label_column, split_column, group_column)
 
@@ -321,7 +339,6 @@ class ImageManifest(ImageFolder):
 
     def fingerprint(self, cache: Path) -> str:
         """Of the manifest's and the files' content, the columns, size and channels."""
-        arguments = {"size": self._size, "channels": self._channels, "columns": self._manifest[2:]}
-        arguments |= self._reader.settings() | self._written.settings()
+        arguments = self._arguments() | {"columns": self._manifest[2:], **self._written.settings()}
         digests = manifest_digests(self._listing, self._manifest[0], cache)
         return fingerprint(self, arguments, digests)
