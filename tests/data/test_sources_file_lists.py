@@ -4,6 +4,7 @@ import csv
 import hashlib
 import inspect
 import io
+import os
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import leyden.data.sources.audio as audio_sources
 import leyden.data.sources.image as image_sources
@@ -56,6 +59,83 @@ def test_class_folders(tmp_path: Path) -> None:
     assert listing.split is None
     assert Path(listing.path(2)).is_file()
     assert listing.index().target_names == ("cat", "dog")
+
+
+def test_what_is_passed_over_is_counted(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "cat/x.png",
+        "dog/y.png",
+        "dog/a.heic",
+        "dog/b.HEIC",
+        "dog/notes",
+        "cat/.hidden.png",
+        "top.png",
+    )
+    touch(tmp_path, ".git/x.png", "cat/.thumbs/x.png")
+    (tmp_path / "cat" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(tmp_path / "cat" / "pipe.png")
+    said = scan(str(tmp_path), (".png",)).passed_over
+    for part in (
+        "3 of another kind (.heic 2, without ending 1)",
+        "3 hidden",
+        "1 outside of class",
+        "2 links to nothing",
+    ):
+        assert part in said
+    touch(tmp_path / "clean", "cat/x.png", "dog/y.png")
+    assert scan(str(tmp_path / "clean"), (".png",)).passed_over == ""
+    with pytest.raises(UserError, match=r"clean holds no files.*passed over: 2 of another kind \(\.png 2\)"):
+        scan(str(tmp_path / "clean"), (".jpg",))
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    touch(tmp_path / "elsewhere", "1.png", "deep/2.png")
+    touch(tmp_path / "root", "cat/0.png", "dog/0.png", "dog/deep/3.png")
+    for place, target in {
+        "cat/more": "elsewhere",
+        "cat/more_again": "elsewhere",
+        "cat/up": "root",
+        "cat/everything": "/",
+        "dog/self": "root/dog",
+        "dog/cats": "root/cat",
+        "cow": "elsewhere",
+    }.items():
+        (tmp_path / "root" / place).symlink_to(tmp_path / target, target_is_directory=True)
+    listing = scan(str(tmp_path / "root"), (".png",))
+    assert sorted(listing.files) == [
+        *("cat/0.png", "cat/more/1.png", "cat/more/deep/2.png", "cow/1.png", "cow/deep/2.png"),
+        *("dog/0.png", "dog/cats/0.png", "dog/cats/more/1.png", "dog/cats/more/deep/2.png"),
+        "dog/deep/3.png",
+    ]
+    assert "links to folders that are read already" in listing.passed_over
+
+
+def test_files_are_read_whatever_their_ending(tmp_path: Path) -> None:
+    for name in ("cat/a.dat", "cat/b", "dog/c.PSX", "dog/d.jfif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (3, 3), len(name)).save(tmp_path / name, "PNG")
+        soundfile.write(tmp_path / f"{name}.sound", np.zeros(50, np.int16), 8000, format="FLAC")
+    (tmp_path / "dog/noise.bin").write_bytes(np.random.default_rng(0).bytes(5000))
+    (tmp_path / "dog/notes.txt").write_text("nothing to see")
+    images = image_sources.ImageFolder(str(tmp_path))
+    assert list(images.index().names) == ["cat/a.dat", "cat/b", "dog/c.PSX", "dog/d.jfif"]
+    assert ".sound 4" in images.passed_over()
+    sounds = audio_sources.AudioFolder(str(tmp_path))
+    assert len(sounds.index()) == 4
+    assert ".bin 1" in sounds.passed_over()
+    assert len(load(images, tmp_path / "cache")) == 4
+
+
+def test_what_cannot_be_trained_on_can_be_listed(tmp_path: Path) -> None:
+    touch(tmp_path / "tested", "test/a/1.png", "test/b/2.png", "val/a/3.png")
+    listing = scan(str(tmp_path / "tested"), (".png",))
+    assert dict(zip(listing.files, listing.split.tolist(), strict=True)) == {
+        "test/a/1.png": 2,
+        "test/b/2.png": 2,
+        "val/a/3.png": 1,
+    }
+    assert "no folder train" in listing.obstacle
 
 
 @pytest.mark.parametrize("val", ["val", "valid", "validation"])

@@ -125,6 +125,9 @@ class DataModule(LightningDataModule):
 
     def remarks(self) -> Iterator[str]:
         """What is worth knowing of how the data were read: what was left out, and how much of it."""
+        passed = getattr(self.source, "passed_over", str)()
+        if passed:
+            yield f"passed over in {self.table.index.where or 'the folders'}: {passed}"
         yield from self.table.index.notes
         skipped = self.table.skipped
         if len(skipped):

@@ -15,8 +15,20 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL import Image
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus")
+# Of files that are taken for inputs, damaged or not; another file is one if it can be opened.
+IMAGE_ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".avif", ".jp2"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico"),
+)
+AUDIO_ENDINGS = (
+    *(".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
+    *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"),
+)
+# What Pillow needs other programs to read, and formats without a mark at the beginning, which anything may look like.
+_NO_PICTURES = (
+    *("BUFR", "EPS", "GRIB", "HDF5", "IMT", "IPTC", "MCIDAS", "MPEG", "PCD", "SPIDER"),
+    *("TGA", "WMF", "XVTHUMB"),
+)
 
 MAX_PIXELS = 178_956_970  # Pillow's own limit: a larger picture may be a small file made to fill the memory
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -166,6 +178,25 @@ def image_size(file: Path | str) -> tuple[int, int] | None:
         return None
 
 
+def is_image(file: Path | str) -> bool:
+    """Whether Pillow can read a file as a picture, whatever its name."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as opened:
+            if opened.format in _NO_PICTURES:
+                return False
+            opened.load()
+            return True
+    except (*_DAMAGED, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return False
+
+
+def is_audio(file: Path | str) -> bool:
+    """Whether libsndfile recognises a file as a recording, whatever its name."""
+    return audio_rate(file) is not None
+
+
 def _eight_bit(
     image: "Image.Image", channels: int | None, value_range: Sequence[float] | None
 ) -> "Image.Image":
@@ -303,5 +334,5 @@ def audio_rate(file: Path | str) -> int | None:
 
     try:
         return int(soundfile.info(os.fspath(file)).samplerate)
-    except (soundfile.LibsndfileError, OSError):
+    except (soundfile.LibsndfileError, OSError, TypeError):  # TypeError: raw samples, whose rate nobody knows
         return None

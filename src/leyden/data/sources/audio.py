@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from annotated_types import Ge, Gt
 
-from leyden.data.decode import AUDIO_ENDINGS, audio_rate, decode_audio
+from leyden.data.decode import AUDIO_ENDINGS, audio_rate, decode_audio, is_audio
 from leyden.data.fingerprint import digest_files, fingerprint
 from leyden.data.index import TEST, TRAIN, VAL, Index
 from leyden.data.sources.download import ensure, fetch_file
@@ -49,7 +49,7 @@ class AudioFolder:
 
     @cached_property
     def _listing(self) -> Listing:
-        return scan(self._root, AUDIO_ENDINGS, self._reader)
+        return scan(self._root, AUDIO_ENDINGS, self._reader, is_audio)
 
     @cached_property
     def _rate(self) -> int:
@@ -85,6 +85,10 @@ class AudioFolder:
     def index(self) -> Index:
         """Classes, and split and groups where they are given."""
         return self._listing.index()
+
+    def passed_over(self) -> str:
+        """Files that are not read, in words."""
+        return self._listing.passed_over
 
     def decode(self, row: int) -> np.ndarray:
         """int16 (n,); BadInput for a damaged file."""

@@ -1,7 +1,7 @@
 """Lists of files with labels: from folders (`class/...`, `train/class/...`) or from a manifest."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,15 +9,20 @@ import numpy as np
 
 from leyden.data.fingerprint import digest_files
 from leyden.data.index import SPLIT_NAMES, Index
+from leyden.data.sources.folder_walk import PassedOver, files_below, is_hidden
 from leyden.data.sources.tables import TableFormat, read_table
 from leyden.data.targets import ClassReader, Columns, TargetReader, make_index
 from leyden.utils.errors import UserError, nearest
+from leyden.utils.parallel import parallel_map
 from leyden.utils.text import indented_lines
 
 
 @dataclass(frozen=True)
 class Listing:
-    """N files below `root` (paths relative to it) with labels and, where known, split (int8) and groups."""
+    """N files below `root` (paths relative to it) with labels and, where known, split (int8) and groups.
+
+    obstacle: why nothing can be trained on them. passed_over: what else lies there, in words.
+    """
 
     where: str
     root: Path
@@ -27,6 +32,8 @@ class Listing:
     groups: Sequence[str] | None = None
     reader: TargetReader = field(default_factory=ClassReader)
     notes: tuple[str, ...] = ()
+    obstacle: str = ""
+    passed_over: str = ""
 
     def __len__(self) -> int:
         """How many rows."""
@@ -39,7 +46,7 @@ class Listing:
     def index(self) -> Index:
         """The verified index; files are called by their path relative to the root."""
         index = make_index(self.where, self.labels, self.files, self.split, self.groups, self.reader)
-        return replace(index, notes=(*self.notes, *index.notes))
+        return replace(index, notes=(*self.notes, *index.notes), obstacle=self.obstacle)
 
     def digests(self, cache: Path) -> dict[str, str]:
         """Content digest of each file by its relative path."""
@@ -70,59 +77,87 @@ def _closest(path: Path, folders: bool) -> str:
     return f": {nearest(path.name, names)}"
 
 
-def _folders(path: Path) -> list[Path]:
-    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith((".", "__MACOSX")))
+def scan(
+    root: str,
+    endings: Sequence[str],
+    reader: TargetReader | None = None,
+    reads: Callable[[str], bool] = lambda _: False,
+) -> Listing:
+    """The files of `root/class/...`, or of `root/train|val|test/class/...`, at any depth; links are followed.
 
+    Args:
+        root: the folder.
+        endings: of files that are taken without a look into them, so that damaged ones are found.
+        reader: makes targets of the folders' names.
+        reads: whether a file with another ending is one of those.
 
-def _below(folder: Path, endings: Sequence[str]) -> list[str]:
-    """Files at any depth with one of the endings, relative to `folder`, sorted; hidden ones left out."""
-    found = []
-    for parent, inner, names in os.walk(folder):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        kept = [n for n in names if n.lower().endswith(tuple(endings)) and not n.startswith(".")]
-        found += [os.path.relpath(parent, folder) + "/" + n if parent != str(folder) else n for n in kept]
-    return sorted(found)
-
-
-def scan(root: str, endings: Sequence[str], reader: TargetReader | None = None) -> Listing:
-    """The files of `root/class/...`, or of `root/train|val|test/class/...` if `train` holds folders only."""
+    Raises:
+        UserError: no folder, or no such file in it.
+    """
     path = folder_at(root)
-    folders = _folders(path)
-    split_codes = _split_folders(path, folders, endings)
+    passed = PassedOver()
+    parents, obstacle = _split_folders(path, endings, passed)
     files, labels, split = [], [], []
-    for parent, code in split_codes:
-        for folder in _folders(parent):
-            below = _below(folder, endings)
-            files += [f"{folder.relative_to(path).as_posix()}/{name}" for name in below]
+    for parent, code in parents:
+        for folder in _folders(parent, passed):
+            below = _chosen(files_below(folder, path, passed), endings, reads, passed)
+            files += [os.path.relpath(file, path).replace(os.sep, "/") for file in below]
             labels += [folder.name] * len(below)
             split += [code] * len(below)
-            if not below and code <= 0:
-                raise UserError(f"{folder}: a class folder without a file ({' '.join(endings)})")
+            if not below and code <= 0 and not obstacle:
+                obstacle = f"{folder}: a class folder without a file ({' '.join(endings)}){passed.after()}"
     if not files:
         raise UserError(
             f"data.source.root: {path} holds no files in class folders; "
-            f"expected CLASS/FILE or train|val|test/CLASS/FILE with {' '.join(endings)}"
+            f"expected CLASS/FILE or train|val|test/CLASS/FILE with {' '.join(endings)}{passed.after()}"
         )
-    given = np.array(split, dtype=np.int8) if split_codes[0][1] >= 0 else None
-    return Listing(str(path), path, files, labels, given, reader=reader or ClassReader())
+    given = np.array(split, dtype=np.int8) if parents[0][1] >= 0 else None
+    found = Listing(str(path), path, files, labels, given, reader=reader or ClassReader(), obstacle=obstacle)
+    return replace(found, passed_over=passed.line())
 
 
-def _split_folders(path: Path, folders: list[Path], endings: Sequence[str]) -> list[tuple[Path, int]]:
-    """The folders that hold class folders, with the code of their split (-1: no split is given)."""
+def _folders(path: Path, passed: PassedOver) -> list[Path]:
+    """The folders in a folder that are not hidden; files beside them are counted."""
+    found = []
+    for inner in sorted(path.iterdir()):
+        if is_hidden(inner.name):
+            passed.hidden += 1
+        elif inner.is_dir():
+            found.append(inner)
+        else:
+            passed.outside += 1
+    return found
+
+
+def _chosen(
+    found: Sequence[str], endings: Sequence[str], reads: Callable[[str], bool], passed: PassedOver
+) -> list[str]:
+    """The files with one of the endings, or that can be read all the same; the others are counted."""
+    known = tuple(endings)
+    others = [file for file in found if not file.lower().endswith(known)]
+    fits = dict(zip(others, parallel_map(reads, others, "looking at other files"), strict=True))
+    passed.endings.update(os.path.splitext(file)[1].lower() for file in others if not fits[file])  # noqa: PTH122
+    return [file for file in found if fits.get(file, True)]
+
+
+def _split_folders(
+    path: Path, endings: Sequence[str], passed: PassedOver
+) -> tuple[list[tuple[Path, int]], str]:
+    """The folders that hold class folders, with the code of their split (-1: none is given), and what they lack."""
+    folders = [inner for inner in sorted(path.iterdir()) if inner.is_dir() and not is_hidden(inner.name)]
     names = [folder.name for folder in folders]
     unknown = [name for name in names if name not in SPLIT_NAMES]
-    if "train" not in names:
-        if names and not unknown:
-            raise UserError(f"{path}: has the folders {', '.join(names)}, but no folder train")
-        return [(path, -1)]
-    train = path / "train"
-    if not _folders(train) or any(p.suffix.lower() in endings for p in train.iterdir()):
-        return [(path, -1)]  # a class that is called "train"
+    first = path / "train" if "train" in names else path / next(iter(names), "")
+    holds_files = not names or any(p.suffix.lower() in endings for p in first.iterdir())
+    if holds_files or not any(p.is_dir() for p in first.iterdir()) or ("train" not in names and unknown):
+        return [(path, -1)], ""  # a class may be called "train"
     if unknown:
         raise UserError(
             f"{path}: {', '.join(unknown)} beside train is no split: {nearest(unknown[0], SPLIT_NAMES)}"
         )
-    return [(folder, SPLIT_NAMES[folder.name]) for folder in folders]
+    _folders(path, passed)
+    lacks = "" if "train" in names else f"{path}: has the folders {', '.join(names)}, but no folder train"
+    return [(folder, SPLIT_NAMES[folder.name]) for folder in folders], lacks
 
 
 def read_manifest(

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from annotated_types import Ge
 
-from leyden.data.decode import IMAGE_ENDINGS, MAX_PIXELS, decode_image, image_size
+from leyden.data.decode import IMAGE_ENDINGS, MAX_PIXELS, decode_image, image_size, is_image
 from leyden.data.fingerprint import digest_files, fingerprint
 from leyden.data.index import TEST, TRAIN, Index, NumberedNames, split_code
 from leyden.data.sources.download import ensure
@@ -271,7 +271,7 @@ class ImageFolder:
 
     @cached_property
     def _listing(self) -> Listing:
-        return scan(self._root, IMAGE_ENDINGS, self._reader)
+        return scan(self._root, IMAGE_ENDINGS, self._reader, is_image)
 
     def fingerprint(self, cache: Path) -> str:
         """Of the files' content and places below the root, size and channels."""
@@ -287,6 +287,10 @@ class ImageFolder:
     def index(self) -> Index:
         """Classes, and the split where the folders give one."""
         return self._listing.index()
+
+    def passed_over(self) -> str:
+        """Files that are not read, in words."""
+        return self._listing.passed_over
 
     def decode(self, row: int) -> np.ndarray:
         """uint8 (C, H, W); BadInput for a damaged file."""
