@@ -290,3 +290,21 @@ def test_every_finding_and_threshold_is_documented() -> None:
     fields = {field.name for field in dataclasses.fields(DiagnosticsSettings)} - set(TRAINING_FIELDS)
     assert fields - documented == set()
     assert len(set(finding_ids())) > 30
+
+
+@pytest.mark.parametrize(
+    "mark", [{"dead": {"one": 0.5}}, {"saturated": {"one": 0.9}}, {"update": {"a": 9, "b": 9}}]
+)
+def test_where_the_rate_is_far_too_high_a_lower_one_is_the_first_advice(mark: dict[str, Any]) -> None:
+    """Of each finding, also of those that call for a higher rate in a training that is slow."""
+    epochs = [
+        dataclasses.replace(epoch(train=0.26, val=0.25, **mark), predicted=(1.0, 0, 0, 0)) for _ in range(2)
+    ]
+    found = {finding.id: finding.advice for finding in judge(epochs, FACTS, SETTINGS)}
+    assert {"collapsed", "underfitting"} < found.keys()
+    for advice in found.values():
+        assert advice[0] == "optimizer.lr={rate/10}"
+        assert not any("rate*" in each for each in advice)
+    slow = [dataclasses.replace(each, dead={}, saturated={}, update={"a": 1e-3}) for each in epochs]
+    (underfitting,) = (finding for finding in judge(slow, FACTS, SETTINGS) if finding.id == "underfitting")
+    assert underfitting.advice[0] == "optimizer.lr={rate*3}"

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import torch
 
 from leyden.cli.main import main
 from leyden.config.compose import compose, conf_dir
+from leyden.config.validate import check
 from leyden.data.sampler import EpochSampler
 from leyden.data.sampling_policies import Instance, Power, Progressive, SamplingPolicy, UnderSampling
 from leyden.imbalance import class_exposure
-from leyden.imbalance.auto import choose, effective_classes, ratio
+from leyden.imbalance.auto import apply_auto, choose, effective_classes, ratio
 from leyden.metrics import evaluate
 from leyden.training.job import Outcome, train
 from leyden.utils.errors import UserError
@@ -291,3 +293,17 @@ def test_bad_input_is_refused_in_one_line(here: Path, capsys: Any) -> None:
         assert "Traceback" not in error
         assert not list(here.rglob("result.json"))
     assert compose(image)["imbalance"] == "none"
+
+
+def test_auto_says_what_it_really_changed(here: Path, capsys: Any) -> None:
+    said = {}
+    for monitor in ("val/accuracy", "val/macro_f1"):
+        config = check(compose([*DATA["image"], f"monitor={monitor}", "imbalance=auto"]))
+        spec = SimpleNamespace(class_counts=(5000, 50))
+        changed, recipe = apply_auto(config, spec)  # type: ignore[arg-type]
+        assert recipe is not None
+        assert changed.loss != config.loss
+        said[changed.monitor] = recipe.why
+    assert "changed: loss=balanced_softmax, monitor=val/balanced_accuracy" in said["val/balanced_accuracy"]
+    assert "changed: loss=balanced_softmax; unchanged: monitor=val/macro_f1" in said["val/macro_f1"]
+    assert "best balanced accuracy" not in said["val/macro_f1"]

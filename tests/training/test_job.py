@@ -203,3 +203,15 @@ def test_early_stopping_stops(tiny: Tiny) -> None:
     stopping = ["callbacks=early_stopping", "callbacks.early_stopping.patience=1", "trainer.max_epochs=9"]
     folder = train(tiny(*stopping, "optimizer.lr=0.0")).folder
     assert len((folder / "metrics.csv").read_text().splitlines()) == 3  # header, first, one without progress
+
+
+def test_a_logger_added_to_a_finished_run_is_said_to_have_no_effect(
+    tiny: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = tiny("trainer.max_epochs=1")
+    assert main(["train", *words]) == 0
+    assert "has no effect" not in capsys.readouterr().out
+    assert main(["train", *tiny("trainer.max_epochs=1", "logger=tensorboard")]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "logger.tensorboard: has no effect on a finished run" in said
+    assert not list(Path("runs").rglob("tensorboard"))

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from leyden.health import fit_rules
 from leyden.health.epoch_stats import EpochStats, ValidationFacts, last_value
@@ -10,6 +11,8 @@ from leyden.health.settings import DiagnosticsSettings
 from leyden.utils.text import and_more
 
 _LISTED = 3  # layers
+_OF_A_HIGH_RATE = ("dead_units", "saturated_gates", "large_updates")  # what a rate far too high leaves behind
+_OF_NO_FIT = ("collapsed", "underfitting")
 _FEWEST_CALIBRATION = 500  # samples
 
 
@@ -17,8 +20,21 @@ def judge(
     epochs: Sequence[EpochStats], facts: ValidationFacts, settings: DiagnosticsSettings
 ) -> Iterator[Finding]:
     """Every finding of a finished training from the statistics of its epochs."""
-    if not epochs:
-        return
+    findings = list(_findings(epochs, facts, settings)) if epochs else []
+    too_fast = any(finding.id in _OF_A_HIGH_RATE for finding in findings)
+    for finding in findings:
+        yield _with_lower_rate(finding) if too_fast and finding.id in _OF_NO_FIT else finding
+
+
+def _with_lower_rate(finding: Finding) -> Finding:
+    """The finding with a lower rate as its first advice, and none that raises it."""
+    others = [advice for advice in finding.advice if not advice.startswith("optimizer.lr=")]
+    return replace(finding, advice=("optimizer.lr={rate/10}", *others))
+
+
+def _findings(
+    epochs: Sequence[EpochStats], facts: ValidationFacts, settings: DiagnosticsSettings
+) -> Iterator[Finding]:
     yield from _frozen(epochs)
     moving = any(any(ratio > 0 for ratio in epoch.update.values()) for epoch in epochs)
     if moving or not epochs[-1].update:

@@ -168,4 +168,4 @@ def _suggest(origin: NonFiniteOrigin | None, config: Config, samples: Sequence[s
         return (*wider, *lower_rate, *clip)
     if origin.kind == "inf" and not origin.module and origin.operation in ("log", "div", "reciprocal"):
         return ("loss=cross_entropy",)
-    return (*wider, *clip, *lower_rate, "health=guard")
+    return (*wider, *lower_rate, *clip, "health=guard")

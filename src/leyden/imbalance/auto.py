@@ -5,7 +5,7 @@ give the same recipe again, on every rank and after a resume. docs/imbalance.md 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ EVEN = 2.0
 
 
 class Recipe(NamedTuple):
-    """What was chosen, and why, in words for the terminal."""
+    """What was chosen, and why, in words for the terminal; of `apply_auto` also what it changed."""
 
     name: str
     why: str
@@ -67,8 +67,7 @@ def choose(counts: Sequence[int]) -> Recipe:
     return Recipe(
         "balanced_softmax",
         f"the largest class has {r:.3g} times the samples of the smallest: balanced softmax (the loss adds log n to "
-        "the logits in training, so that the net predicts as if all classes were equally likely), and the checkpoint "
-        "of best balanced accuracy",
+        "the logits in training, so that the net predicts as if all classes were equally likely)",
     )
 
 
@@ -92,8 +91,11 @@ def apply_auto(config: Config, spec: DataSpec) -> tuple[Config, Recipe | None]:
     recipe = choose(spec.class_counts)
     if recipe.name == "none":
         return config, recipe
-    update = {
-        "loss": {"_target_": "leyden.losses.logit_adjusted.LogitAdjusted"},
-        "monitor": "val/balanced_accuracy" if config.monitor == "val/accuracy" else config.monitor,
-    }
-    return config.model_copy(update=update), recipe
+    update: dict[str, Any] = {"loss": {"_target_": "leyden.losses.logit_adjusted.LogitAdjusted"}}
+    changed = "changed: loss=balanced_softmax"
+    if config.monitor == "val/accuracy":
+        update["monitor"] = "val/balanced_accuracy"
+        changed += ", monitor=val/balanced_accuracy (the checkpoint of best balanced accuracy)"
+    else:
+        changed += f"; unchanged: monitor={config.monitor}"
+    return config.model_copy(update=update), recipe._replace(why=f"{recipe.why}; {changed}")

@@ -131,7 +131,7 @@ def _run(plain: Mapping[str, Any], command: Sequence[str], verbose: bool, known:
     if verbose:
         _print_config(plain)
     if place.is_done(known, config.force):
-        return _show_stored(place, verbose)
+        return _show_stored(place, plain, verbose)
     note = continuation.verify_parent(config, plain, made.data.fingerprint)
     slurm.verify(config.trainer)
     verify_trainer(config)
@@ -144,7 +144,7 @@ def _run(plain: Mapping[str, Any], command: Sequence[str], verbose: bool, known:
     _print_notes(made, ledger)
     with place.lock(lambda: console.print(f"{place.folder} is running in another process; waiting for it")):
         if place.is_done(known, config.force):
-            return _show_stored(place, verbose)
+            return _show_stored(place, plain, verbose)
         from leyden.training.fit import fit
 
         outcome = _record(place, verbose, lambda: fit(made, plain, module, place, ledger, threads, command))
@@ -165,7 +165,7 @@ def _print_notes(made: "Experiment", ledger: "Ledger | None") -> None:
         console.print(line)
 
 
-def _show_stored(place: Any, verbose: bool) -> Outcome:
+def _show_stored(place: Any, plain: Mapping[str, Any], verbose: bool) -> Outcome:
     """What an earlier run of this very configuration found, or one in another shell just now."""
     result = place.result()
     if result["status"] != "complete":
@@ -175,6 +175,9 @@ def _show_stored(place: Any, verbose: bool) -> Outcome:
     changed = place.version_changes()
     note = f"; stale, since it was made with other software ({', '.join(changed)})" if changed else ""
     console.print(f"finished before{note}: this is its result (force=true trains again)")
+    then = (result.get("config") or {}).get("logger") or {}
+    if added := ", ".join(name for name in plain["logger"] if name not in then):
+        console.print(f"logger.{added}: has no effect on a finished run, which is not trained again")
     _print_result(result, verbose)
     return Outcome("complete", result)
 
