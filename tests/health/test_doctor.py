@@ -154,7 +154,7 @@ def test_findings_of_a_stopped_run_are_in_tensorboard(place: Path) -> None:
     words = ["data=digits", "model=mlp", "optimizer=sgd", "optimizer.lr=1e30", *QUICK[1:-1]]
     outcome = attempt(compose(words), ["leyden", "train", *words])
     assert outcome.status == "failed"
-    events = EventAccumulator(str(outcome.folder / "tensorboard")).Reload()
+    events = EventAccumulator(str(outcome.folder)).Reload()
     (point,) = events.Scalars("doctor/error/non_finite")
     assert (point.step, point.value) == (1, 1.0)
     (summary,) = events.Tensors("doctor/text_summary")

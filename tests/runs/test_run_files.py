@@ -118,11 +118,10 @@ def test_a_best_from_a_lost_future_is_forgotten(tmp_path: Path, one: bool) -> No
 
 
 def test_event_files_are_cut_to_the_state(tmp_path: Path) -> None:
-    (tmp_path / "tensorboard").mkdir()
     for name, text in (("1", "kept and more"), ("2", "whole"), ("3", "later")):
-        (tmp_path / "tensorboard" / f"events.out.tfevents.{name}").write_text(text)
+        (tmp_path / f"events.out.tfevents.{name}").write_text(text)
     truncate_events(tmp_path, {"events.out.tfevents.1": 4, "events.out.tfevents.2": 5})
-    left = {p.name[-1]: p.read_text() for p in (tmp_path / "tensorboard").iterdir()}
+    left = {p.name[-1]: p.read_text() for p in tmp_path.iterdir()}
     assert left == {"1": "kept", "2": "whole"}
 
 

@@ -31,7 +31,10 @@ def test_a_run_leaves_plain_files_and_the_same_call_shows_them(
         *("config.yaml", "manifest.json", "spec.json", "metrics.csv", "result.json"),
         *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "predictions/test.npz", "predictions/val.npz"),
     } <= names
-    assert any(n.startswith("tensorboard/events") for n in names)
+    assert any(
+        n.startswith("events.out.tfevents") for n in names
+    )  # TensorBoard names the run after its folder
+    assert not any(n.endswith("hparams.yaml") for n in names)
     assert len((outcome.folder / "metrics.csv").read_text().splitlines()) == 3
     stored = json.loads((outcome.folder / "result.json").read_text())
     assert 0 <= stored["metrics"]["test"]["values"]["accuracy"]["value"] <= 1
@@ -125,7 +128,7 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
     The files' names end in a number that counts a process's files; TensorBoard reads file 10 before file 9.
     """
-    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    events = EventAccumulator(str(folder)).Reload()
     tags = set(events.Tags()["scalars"]) - set(TIMES)
     found = {tag: sorted((e.step, e.value) for e in events.Scalars(tag)) for tag in tags}
     assert len(found) > 5

@@ -5,7 +5,7 @@ TEXT: tables and findings. AUDIO: recordings of the worst errors. HPARAMS: the r
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from leyden.reporting.plots.fast_figure import png
 from leyden.reporting.plots.samples import samples_figure
 from leyden.reporting.terminal.findings import markdown as findings_markdown
 from leyden.runs.records import flat
-from leyden.runs.run import COSMETIC
+from leyden.runs.run import COSMETIC, EVENT_FILES
 from leyden.tasks.base import Task
 from leyden.utils.lightning_internals import only_own_hooks
 
@@ -33,16 +33,22 @@ _NO_HPARAM = {*COSMETIC, "threads", "trainer", "data", "model"}  # or covered by
 _WORST = 16  # worst errors: the wrong predictions with the highest confidence
 
 
+class RunLogger(TensorBoardLogger):
+    """Lightning's logger, which leaves event files alone: the settings of a run are in its config.yaml."""
+
+    def save(self) -> None:
+        """Write what is queued; Lightning's own also writes hparams.yaml."""
+        super(TensorBoardLogger, self).save()
+
+
 def tensorboard_logger(folder: Path, resumed_step: int | None = None) -> TensorBoardLogger:
-    """Logger with event files in `folder`/tensorboard.
+    """Logger with event files in `folder`, after which TensorBoard names the run.
 
     Args:
         folder: folder of the run.
         resumed_step: of a resumed run, the step of its checkpoint: later steps are removed.
     """
-    return TensorBoardLogger(
-        str(folder), name="", version="tensorboard", default_hp_metric=False, purge_step=resumed_step
-    )
+    return RunLogger(str(folder), name="", version="", default_hp_metric=False, purge_step=resumed_step)
 
 
 @only_own_hooks
@@ -63,21 +69,18 @@ class EventFiles(Callback):
         for logger in trainer.loggers if trainer.is_global_zero else ():
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.flush()
-        checkpoint["events"] = {name: path.stat().st_size for name, path in _event_files(self._folder)}
+        checkpoint["events"] = {
+            path.name: path.stat().st_size for path in sorted(self._folder.glob(EVENT_FILES))
+        }
 
 
 def truncate_events(folder: Path, sizes: Mapping[str, int]) -> None:
     """Truncate the event files of the run in `folder` to their `sizes` at a checkpoint; remove later files."""
-    for name, path in _event_files(folder):
-        if name not in sizes:
+    for path in sorted(folder.glob(EVENT_FILES)):
+        if path.name not in sizes:
             path.unlink()
-        elif path.stat().st_size > sizes[name]:
-            os.truncate(path, sizes[name])
-
-
-def _event_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """(name, path) of the event files of a run."""
-    return ((path.name, path) for path in sorted((folder / "tensorboard").glob("events.out.tfevents.*")))
+        elif path.stat().st_size > sizes[path.name]:
+            os.truncate(path, sizes[path.name])
 
 
 def log_hparams(

@@ -9,7 +9,7 @@
       result.json     from the start: status, command, configuration; at the end also metrics, best, cost
       checkpoints/    last, previous, best
       predictions/    outputs for val and test
-      tensorboard/    event files
+      events.out.*    event files of TensorBoard
 
 States: new, running, interrupted, failed, pruned (by a search), complete. A complete run that was made with another
 version of Leyden or torch is also stale: its result is shown, and it is trained again only with force=true. If
@@ -53,6 +53,8 @@ COSMETIC = (
     *("checkpoint_minutes", "checkpoint_steps", "checkpoint", "checkpoint.keep"),
 )
 DISPLAY_ARGUMENTS = ("log_every_n_steps", "profiler", "num_sanity_val_steps", "default_root_dir")
+
+EVENT_FILES = "events.out.tfevents.*"  # TensorBoard's, in the run's folder
 
 _STALE_PACKAGES = ("leyden", "torch")  # a finished run is stale if the version of one of these has changed
 _HEADER = (
@@ -228,6 +230,8 @@ class Run:
         """
         for name in ("result.json", "metrics.csv", "error.txt", "changes.diff"):
             (self.folder / name).unlink(missing_ok=True)
+        for path in self.folder.glob(EVENT_FILES):
+            path.unlink()
         for name in ("checkpoints", "predictions", "tensorboard", "bad_step", "blackbox"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 

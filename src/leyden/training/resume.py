@@ -17,6 +17,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from leyden.callbacks.checkpoint import Checkpoint, link
 from leyden.health.step_snapshot import recovery_file
+from leyden.runs.run import EVENT_FILES
 from leyden.utils import tensors
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
@@ -188,8 +189,8 @@ def take_over(parent: Path, folder: Path) -> State:
     Raises:
         UserError: the state is damaged.
     """
-    if (parent / "tensorboard").is_dir():
-        shutil.copytree(parent / "tensorboard", folder / "tensorboard", dirs_exist_ok=True)
+    for path in parent.glob(EVENT_FILES):
+        shutil.copyfile(path, folder / path.name)
     if recovery_file(parent).exists():
         recovery_file(folder).parent.mkdir(exist_ok=True)
         shutil.copyfile(recovery_file(parent), recovery_file(folder))

@@ -20,7 +20,6 @@ _FILES = (
     "manifest.json",
     "error.txt",
     "predictions",
-    "tensorboard",
 )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from leyden.runs.run import EVENT_FILES
 from leyden.utils import tensors
 
 TIMES = ("health/data_wait",)  # among the scalars
@@ -54,9 +55,9 @@ def _history(folder: Path) -> Any:
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """(step, value) of every scalar in the event files, as TensorBoard shows them, without times."""
-    if not (folder / "tensorboard").is_dir():
+    if not list(folder.glob(EVENT_FILES)):
         return {}
-    events = EventAccumulator(str(folder / "tensorboard"), {"scalars": 0}).Reload()
+    events = EventAccumulator(str(folder), {"scalars": 0}).Reload()
     tags = [tag for tag in events.Tags()["scalars"] if tag not in TIMES]
     return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags}
 
