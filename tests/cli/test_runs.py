@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 import time
@@ -393,3 +394,23 @@ def test_a_thousand_runs_are_listed_quickly(
     began = time.process_time()
     assert "1,000 runs under runs: 1000 complete" in output_of(capsys)
     assert time.process_time() - began < 3  # about 0.7 s; the limit allows for a slow machine
+
+
+def test_a_column_says_what_differs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond data, model and seed; a value that most have is not repeated."""
+    for seed, rate in ((1, 0.001), (2, 0.001), (3, 0.001), (1, 0.02), (2, 0.3)):
+        write(tmp_path, seed=seed, lr=rate)
+    rows = json.loads(output_of(capsys, str(tmp_path), "--json"))
+    found = {(row["config"]["seed"], row["config"]["optimizer"]["lr"]): row["differs"] for row in rows}
+    assert {key: text for key, text in found.items() if text} == {
+        (1, 0.02): "lr 0.02",
+        (2, 0.3): "lr 0.3",
+    }
+    shown = output_of(capsys, str(tmp_path))
+    assert re.search(r"^ +lr 0.3 *$", shown, re.MULTILINE)  # below the folder, where the terminal is narrow
+    monkeypatch.setattr(console, "_width", 140)
+    shown = output_of(capsys, str(tmp_path))
+    assert re.search(r"lr 0.3 +default/digits-cnn-seed2-", shown)
+    assert "differs" not in output_of(capsys, str(tmp_path), "optimizer.lr=0.001")  # nothing does

@@ -62,7 +62,7 @@ def _parser(command: str, description: str, epilog: str = "") -> Arguments:
 
 def _list(arguments: Sequence[str]) -> int:
     """Print the list as a table or as JSON."""
-    from leyden.reporting.terminal.run_list import Row, run_list, sorted_by
+    from leyden.reporting.terminal.run_list import Row, run_list, sorted_by, what_differs
 
     epilog = f"{_TERMS}\nSee also: leyden runs show RUN, leyden runs diff A B, leyden runs rm RUN (--help of each)."
     parser = _parser("", "List runs: state, age, metrics, cost.", epilog)
@@ -86,7 +86,9 @@ def _list(arguments: Sequence[str]) -> int:
     words, terms = words_and_terms(given.selection)
     root = Path(words[0]) if len(words) == 1 and Path(words[0]).is_dir() else given.runs
     now = time.time()
-    rows = [Row.of(record, now) for record in matching(find_records(words, given.runs), terms)]
+    records = matching(find_records(words, given.runs), terms)
+    differing = what_differs(records)
+    rows = [Row.of(record, now, differs) for record, differs in zip(records, differing, strict=True)]
     rows = sorted_by(rows, given.sort)
     if given.json:
         print(json.dumps([row.plain() for row in rows], indent=1))

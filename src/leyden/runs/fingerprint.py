@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from leyden.config.schema import Config
 from leyden.config.signatures import parameters_of
 from leyden.config.validate import import_target, targets
 from leyden.health.settings import TRAINING_FIELDS, changes_training
+from leyden.runs.naming import folder_name
 from leyden.runs.run import DISPLAY_ARGUMENTS, Run
 from leyden.utils import code_digest
 
@@ -40,9 +41,16 @@ def identity(config: Config, data_fingerprint: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
 
 
-def run_of(config: Config, data_fingerprint: str) -> Run:
-    """Return the run of this configuration and these data: `<runs>/<experiment>/<name>-<fingerprint>`."""
-    return Run(Path(config.runs) / config.experiment / f"{config.name}-{identity(config, data_fingerprint)}")
+def run_of(config: Config, data_fingerprint: str, words: Sequence[str]) -> Run:
+    """Return the run of this configuration and these data, in the folder of its experiment.
+
+    Args:
+        config: checked.
+        data_fingerprint: of the data's content.
+        words: the arguments of the command, which a new folder is named after.
+    """
+    parent = Path(config.runs) / config.experiment
+    return Run(parent / folder_name(config.name, words, identity(config, data_fingerprint), parent))
 
 
 def _affects_result(path: str) -> bool:

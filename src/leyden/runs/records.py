@@ -40,7 +40,7 @@ class Record:
 
     @property
     def name(self) -> str:
-        """The name of its folder: `<name>-<fingerprint>`."""
+        """The name of its folder: `<name>-<chosen>-<fingerprint>`."""
         return self.folder.name
 
     @property

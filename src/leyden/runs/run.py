@@ -1,6 +1,6 @@
 """A run's folder: lock, state, manifest, result. Plain files, written atomically.
 
-    runs/<experiment>/<name>-<fingerprint>/
+    runs/<experiment>/<name>-<chosen>-<fingerprint>/
       config.yaml     the composed configuration
       manifest.json   versions, git, hardware, threads, command, data;  changes.diff: uncommitted changes
       signature       by which the user who made it is recognised (leyden.runs.signature)

@@ -195,8 +195,8 @@ class Search:
     def _job(self, number: int, values: Values, trial: str) -> Job:
         overrides = self._overrides(values)
         plain = self._launcher.compose([*overrides, word("trial", trial)])
-        run = self._run_of(plain)
         own = tuple(map(_without_plus, overrides))
+        run = self._run_of(plain, own)
         return Job(number, own, plain, run, run.stamp(), force=False, hidden=(word("trial", trial),))
 
     def _overrides(self, values: Values) -> list[str]:

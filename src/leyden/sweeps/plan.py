@@ -76,7 +76,7 @@ def plan(
         progress(number)
         try:
             plain = compose()
-            run = run_of(plain)
+            run = run_of(plain, overrides)
             jobs.setdefault(
                 run.folder, Job(number, tuple(overrides), plain, run, run.stamp(), bool(plain["force"]))
             )
@@ -109,8 +109,8 @@ class RunFolders:
     def __init__(self) -> None:
         self._fingerprints: dict[str, str] = {}
 
-    def __call__(self, plain: Mapping[str, Any]) -> Run:
-        """Return the run of a composed configuration.
+    def __call__(self, plain: Mapping[str, Any], overrides: Sequence[str]) -> Run:
+        """Return the run of a composed configuration; overrides: of its command.
 
         Raises:
             UserError: the configuration is invalid.
@@ -124,7 +124,7 @@ class RunFolders:
         key = json.dumps([config.data.source, config.cache], sort_keys=True, default=str)
         if key not in self._fingerprints:
             self._fingerprints[key] = build.experiment(config).data.fingerprint
-        return run_of(config, self._fingerprints[key])
+        return run_of(config, self._fingerprints[key], overrides)
 
 
 @dataclass(frozen=True)

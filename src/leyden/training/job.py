@@ -126,7 +126,7 @@ def _run(plain: Mapping[str, Any], command: Sequence[str], verbose: bool, known:
     config = check(plain)
     threads = prepare(threads_of_a_rank(config.threads, config.trainer))
     made = build.experiment(config)
-    place = run_of(config, made.data.fingerprint)
+    place = run_of(config, made.data.fingerprint, command[2:])
     known = place.stamp() if known is None else known
     if verbose:
         _print_config(plain)

@@ -13,16 +13,22 @@ from typing import Any, Literal
 
 from rich.console import Group, RenderableType
 
+from leyden.reporting.comparison.distinguishing_keys import distinguishing_keys, format_value, heading
+from leyden.reporting.comparison.groups import computing
 from leyden.reporting.format import UNKNOWN, duration, number, plural
 from leyden.reporting.terminal.layout import note, plain_table, text
-from leyden.runs.query import version_changes
+from leyden.runs.query import UNSET, version_changes
 from leyden.runs.records import Record
+from leyden.utils.console import console
 
 Order = Literal["metric", "age", "cost"]
 STYLES = {
     **{"complete": "green", "failed": "bold red", "damaged": "bold red"},
     **{"running": "cyan", "interrupted": "yellow", "stale": "yellow"},
 }
+_IN_NAME = ("data", "model", "seed")
+_FEWEST_DIFFERING = 16  # characters that the column needs; on a narrow terminal it stands below the folder
+_OTHER_COLUMNS = 52  # characters of those before it
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))  # of an age, in seconds
 
 
@@ -31,6 +37,7 @@ class Row:
     """One line of the list. started: seconds since 1970; age, and seconds of training: in seconds."""
 
     folder: str
+    differs: str
     experiment: str
     state: str
     stale: list[str]
@@ -46,12 +53,13 @@ class Row:
     config: dict[str, Any]
 
     @classmethod
-    def of(cls, record: Record, now: float) -> "Row":
-        """Create the row of a record; `now` in seconds since 1970."""
+    def of(cls, record: Record, now: float, differs: str = "") -> "Row":
+        """Create the row of a record; `now` in seconds since 1970, `differs`: see `what_differs`."""
         best, started = record.best, record.started
         monitor = str(best.get("monitor") or record.config.get("monitor") or "")
         return cls(
             folder=str(record.folder),
+            differs=differs,
             experiment=record.experiment,
             state=record.state,
             stale=version_changes(record),
@@ -86,8 +94,27 @@ def sorted_by(rows: Sequence[Row], order: Order) -> list[Row]:
     return [row for _, row in known] + [row for key, row in found if key is None]
 
 
+def what_differs(records: Sequence[Record]) -> list[str]:
+    """What sets each run apart from most of the others, beyond data, model and seed, which are in its name.
+
+    A value that more than half of them have is not repeated.
+    """
+    settings = [computing(record) for record in records]
+    keys = [key for key in distinguishing_keys(settings) if heading(key) not in _IN_NAME]
+    usual = {key: Counter(format_value(of_run, key) for of_run in settings).most_common(1)[0] for key in keys}
+    common = {key: value for key, (value, count) in usual.items() if 2 * count > len(records)}
+    return [
+        ", ".join(
+            f"{heading(key).rpartition('.')[2]} {value}"
+            for key in keys
+            if (value := format_value(of_run, key)) not in (UNSET, common.get(key))
+        )
+        for of_run in settings
+    ]
+
+
 def run_list(rows: Sequence[Row], root: Path) -> RenderableType:
-    """Format one line per run: state, age, monitored value, same metric on test, training time, folder under `root`."""
+    """Format one line per run: state, age, monitored value, the same on test, time, what differs, folder."""
     monitors = {row.monitor for row in rows if row.value is not None}
     common = next(iter(monitors)) if len(monitors) == 1 else ""
     has_test = any(row.test is not None for row in rows)
@@ -95,13 +122,20 @@ def run_list(rows: Sequence[Row], root: Path) -> RenderableType:
     if has_test:
         table.add_column("test", justify="right", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
+    folders = [os.path.relpath(row.folder, root) for row in rows]
+    room = console.width - _OTHER_COLUMNS - max(map(len, folders))
+    has_column = room >= _FEWEST_DIFFERING and any(row.differs for row in rows)
+    if has_column:
+        table.add_column("differs", max_width=room, overflow="fold")
     table.add_column("folder", overflow="fold")
-    for row in rows:
+    for row, folder in zip(rows, folders, strict=True):
         state = "stale" if row.stale else row.state
         value = number(row.value) if common or row.value is None else f"{row.monitor} {number(row.value)}"
         cells: list[RenderableType] = [text(state, STYLES.get(state, "")), age(row.age), value]
         cells += [number(row.test)] if has_test else []
-        table.add_row(*cells, duration(row.seconds), text(os.path.relpath(row.folder, root)))
+        cells += [duration(row.seconds), *([text(row.differs)] if has_column else [])]
+        below = f"\n  {row.differs}" if row.differs and not has_column else ""
+        table.add_row(*cells, text(folder).append(below, style="dim"))
     return Group(table, note("\n".join(_notes(rows, root))))
 
 
