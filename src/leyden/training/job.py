@@ -218,9 +218,10 @@ def _record_failure(place: Any, error: Exception) -> Outcome:
 
 
 def _print_config(plain: Mapping[str, Any]) -> None:
-    from leyden.reporting.terminal.tables import config_tree
+    from leyden.reporting.terminal.run_page import non_defaults
+    from leyden.runs.records import flat
 
-    console.print(config_tree(dict(plain)))
+    console.print(non_defaults(dict(flat(plain)), dict(flat(compose([]))), " (--cfg job prints all)"))
 
 
 def _print_result(result: Mapping[str, Any] | None, verbose: bool) -> None:

@@ -38,7 +38,7 @@ def run_page(record: Record, now: float, defaults: Mapping[str, Any]) -> Rendera
     """
     parts: list[RenderableType] = [_overview(record, now)]
     if record.config:
-        parts += [text(""), _non_defaults(record, defaults), text(""), config_tree(record.config)]
+        parts += [text(""), non_defaults(record.keys, defaults), text(""), config_tree(record.config)]
     if record.state == "complete":
         parts += [text(""), result_table({**record.result, "folder": str(record.folder)})]
     return Group(*parts, text(""), _two_columns([("files", _files(record.folder))]))
@@ -55,15 +55,23 @@ def _overview(record: Record, now: float) -> Table:
     return _two_columns(rows, {"state": STYLES.get("stale" if version_changes(record) else record.state, "")})
 
 
-def _non_defaults(record: Record, defaults: Mapping[str, Any]) -> RenderableType:
-    """Format the keys whose values differ from those of a run without arguments."""
-    own = {key: value for key, value in record.keys.items() if key not in COSMETIC}
-    other = [(key, value) for key, value in own.items() if key not in defaults or defaults[key] != value]
+def non_defaults(keys: Mapping[str, Any], defaults: Mapping[str, Any], more: str = "") -> RenderableType:
+    """Format the keys whose values differ from those of a run without arguments, and can change a result.
+
+    Args:
+        keys: flat configuration.
+        defaults: that of a run without arguments.
+        more: printed after the title.
+    """
+    other = {
+        key: value
+        for key, value in keys.items()
+        if key not in COSMETIC and (key not in defaults or defaults[key] != value)
+    }
     if not other:
-        return text("settings: all defaults", "dim")
-    return Group(
-        text("settings that differ from the defaults", "bold"), _two_columns([(k, str(v)) for k, v in other])
-    )
+        return text(f"settings: all defaults{more}", "dim")
+    title = text(f"settings that differ from the defaults{more}", "bold")
+    return Group(title, _two_columns([(key, str(value)) for key, value in other.items()]))
 
 
 def _two_columns(rows: Sequence[tuple[str, str]], styles: Mapping[str, str] | None = None) -> Table:
