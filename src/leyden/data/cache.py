@@ -5,7 +5,6 @@ files), then values.npy (Dense), values.npy + offsets.npy (Ragged), or rows.npy 
 <fingerprint>-files). The folder appears whole or not at all.
 """
 
-import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -20,7 +19,7 @@ from leyden.data.modalities import Modality, modality_of
 from leyden.data.table import Dense, FileColumn, Ragged, SkippedInputs, Table
 from leyden.data.targets import verify
 from leyden.utils.errors import UserError
-from leyden.utils.files import write_json
+from leyden.utils.files import json_object, open_regular, verify_plain, write_json
 from leyden.utils.parallel import parallel_map
 from leyden.utils.text import indented_lines
 
@@ -221,8 +220,10 @@ def _write(folder: Path, index: Index, stored: dict[str, Any], skipped: SkippedI
 
 def _stored(folder: Path, fingerprint: str, source: Source, limit_gb: float) -> Table | None:
     """The table in `folder`; None where there is none, it is damaged, or a raised limit ends Files."""
+    verify_plain(folder)
     try:
-        description = json.loads((folder / "table.json").read_bytes())
+        with open_regular(folder / "table.json") as file:
+            description = json_object(file.read())
         if description["format"] != FORMAT:
             raise ValueError("another format")
         if description["kind"] == "files" and description["bytes"] <= limit_gb * 1e9:

@@ -15,7 +15,7 @@ from typing import Any
 
 from leyden.utils import code_digest as code
 from leyden.utils.errors import UserError
-from leyden.utils.files import write_json
+from leyden.utils.files import json_object, open_regular, write_json
 from leyden.utils.parallel import parallel_map
 from leyden.utils.text import indented_lines
 
@@ -77,10 +77,9 @@ def _mark(file: str) -> list[int]:
 def _remembered(memory: Path) -> dict[str, list[Any]]:
     """The stored digests; none when there are none yet or the file is damaged, which only costs time."""
     try:
-        known = json.loads(memory.read_bytes())
+        with open_regular(memory) as file:
+            known = json_object(file.read())
     except (FileNotFoundError, ValueError):
-        return {}
-    if not isinstance(known, dict):
         return {}
     return {name: entry for name, entry in known.items() if isinstance(entry, list) and len(entry) == _ENTRY}
 

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
+
 
 @dataclass(frozen=True)
 class DataSpec:
@@ -38,9 +40,12 @@ class DataSpec:
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "DataSpec":
-        """The spec as it was before it went through JSON (lists become tuples again)."""
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
-        return cls(**values)
+        """The spec as it was before it went through JSON (lists become tuples again).
+
+        Raises:
+            ValueError: a field is missing or of another type.
+        """
+        return TypeAdapter(cls).validate_python(stored)
 
 
 # A runtime fact is never a configuration field: these names are refused in YAML where a target asks for them.

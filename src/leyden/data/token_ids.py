@@ -10,6 +10,7 @@ from leyden.data import tokenizers
 from leyden.data.array_files import new_folder, open_array
 from leyden.data.table import Ragged, Table
 from leyden.data.tokenizers import Tokenizer
+from leyden.utils.files import read_text
 
 
 def encode(table: Table, tokenizer: Tokenizer, train: np.ndarray, cache: Path) -> tuple[Tokenizer, Ragged]:
@@ -32,7 +33,7 @@ def encode(table: Table, tokenizer: Tokenizer, train: np.ndarray, cache: Path) -
             np.save(fresh / "offsets.npy", offsets)
             (fresh / "tokenizer.json").write_text(tokenizer.to_json(), encoding="utf-8")
     ids = Ragged(open_array(folder / "values.npy"), open_array(folder / "offsets.npy"))
-    return tokenizers.load((folder / "tokenizer.json").read_text(encoding="utf-8")), ids
+    return tokenizers.load(read_text(folder / "tokenizer.json")), ids
 
 
 def _texts(table: Table) -> list[str]:

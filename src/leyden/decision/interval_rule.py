@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from annotated_types import Interval
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from leyden.decision.conformal import conformal_radius, coverage_band
 from leyden.metrics.intervals import wilson
@@ -67,8 +68,8 @@ class ConformalIntervals:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> "ConformalIntervals":
-        """As it was before `to_dict` and JSON."""
-        return cls(tuple(stored["radius"]), stored["alpha"], stored["n"])
+        """As it was before `to_dict` and JSON; ValueError where a part is missing or of another type."""
+        return TypeAdapter(cls).validate_python(stored)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from scipy.special import expit, logit
 
 from leyden.decision.label_thresholds import best_label_thresholds
@@ -51,9 +52,8 @@ class LabelThresholds:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> "LabelThresholds":
-        """As it was before `to_dict` and JSON."""
-        shift = tuple(stored.get("shift", ()))  # of an earlier version: without
-        return cls(tuple(stored["offsets"]), stored["criterion"], stored["chosen_on"], shift)
+        """As it was before `to_dict` and JSON; ValueError where a part is missing or of another type."""
+        return TypeAdapter(cls).validate_python(stored)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from leyden.metrics.probabilities import log_softmax
 
@@ -59,9 +60,8 @@ class OperatingPoint:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> "OperatingPoint":
-        """As it was before `to_dict` and JSON."""
-        lists = {name: tuple(stored[name]) for name in ("shift", "decision")}
-        return cls(**{**stored, **lists, "cost": tuple(tuple(row) for row in stored["cost"])})
+        """As it was before `to_dict` and JSON; ValueError where a part is missing or of another type."""
+        return TypeAdapter(cls).validate_python(stored)
 
 
 def neutral(num_classes: int) -> OperatingPoint:

@@ -4,7 +4,6 @@ bad_step/rank0.pt          snapshot of the first non-finite step; one file per r
 bad_step/recovery.json     changes by rollbacks: {"rollbacks": [...], "passed": [[epoch, first, last], ...]}
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from leyden.data.batch import Batch, Input, MixupTargets
 from leyden.utils import tensors
 from leyden.utils.errors import UserError
-from leyden.utils.files import damaged, read_object
+from leyden.utils.files import atomic_write, damaged, read_json
 
 
 @dataclass(frozen=True)
@@ -74,10 +73,8 @@ def write(snapshot: StepSnapshot, folder: Path) -> Path:
     """Write the snapshot to the folder of a run, atomically; returns its path."""
     path = path_of(folder, snapshot.rank)
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_suffix(".writing")
-    with temporary.open("wb") as file:
+    with atomic_write(path) as file:
         torch.save(snapshot, file)
-    temporary.replace(path)
     return path
 
 
@@ -115,4 +112,4 @@ def recovery_file(folder: Path) -> Path:
 def read_recovery(folder: Path) -> dict[str, Any]:
     """Content of recovery.json: {"rollbacks": [...], "passed": [...]}; empty if the run was never rolled back."""
     path = recovery_file(folder)
-    return read_object(path, json.loads) if path.exists() else {}
+    return read_json(path) if path.exists() else {}

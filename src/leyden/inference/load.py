@@ -3,11 +3,12 @@
 Needs nothing but the folder: configuration, facts, tokenizer and checkpoint lie in it.
 """
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
+import numpy as np
 from lightning.pytorch import LightningModule
 
 from leyden.config.compose import code_folders
@@ -26,9 +27,11 @@ from leyden.runs.run import Run, load_config
 from leyden.tasks.base import Decision, Task
 from leyden.training import build, transfer
 from leyden.utils import own_code
-from leyden.utils.errors import UserError
-from leyden.utils.files import read_object
+from leyden.utils.errors import UserError, first_line
+from leyden.utils.files import damaged, read_json, read_text
 from leyden.utils.trust import is_trusting
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def load(folder: Path, config_dirs: Sequence[str] = ()) -> LoadedRun:
     weights = folder / "checkpoints" / "best.ckpt"
     if not weights.exists():
         raise UserError(f"{folder} has no best checkpoint yet: finish it with `leyden train` first")
-    spec = DataSpec.from_dict(read_object(folder / "spec.json", json.loads))
+    spec = _restored(folder / "spec.json", DataSpec.from_dict)
     task = build.task_of(config)
     trained, _ = apply_auto(
         config, spec
@@ -73,10 +76,24 @@ def load(folder: Path, config_dirs: Sequence[str] = ()) -> LoadedRun:
         raise UserError(f"{weights} does not fit the net that the code builds today: {error}") from error
     modality = modality_of(import_target(config.data.source["_target_"], "data.source"))
     text = folder / "tokenizer.json"
-    tokenizer = tokenizers.load(text.read_text(encoding="utf-8")) if text.exists() else None
-    stored = folder / "operating_point.json"
-    decision = task.load_decision(read_object(stored, json.loads))
+    tokenizer = tokenizers.load(read_text(text)) if text.exists() else None
+
+    def decision_of(stored: dict[str, Any]) -> Decision:
+        found = task.load_decision(stored)
+        list(task.answers(np.zeros((1, spec.num_outputs)), spec, found, 1))  # as many numbers as outputs
+        return found
+
+    decision = _restored(folder / "operating_point.json", decision_of)
     return LoadedRun(Run(folder), config, task, spec, modality, tokenizer, module.eval(), decision)
+
+
+def _restored(path: Path, make: Callable[[dict[str, Any]], T]) -> T:
+    """What `make` gives of a JSON file of the run; UserError where it cannot be made of it."""
+    content = read_json(path)
+    try:
+        return make(content)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise damaged(path, first_line(error)) from error
 
 
 def config_of(

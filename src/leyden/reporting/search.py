@@ -9,25 +9,85 @@ study.json = {"schema": 1, "name", "storage", "sampler", "pruner", "seed", "tota
 
 import html
 import io
-import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from leyden.reporting.format import number, plural
 from leyden.reporting.plots.style import BLUE, GREY, ORANGE, VERMILION, label, new_figure
 from leyden.utils.errors import UserError
-from leyden.utils.files import read_object, write_text
+from leyden.utils.files import read_json, write_text
+from leyden.utils.text import printable
 
 SCHEMA = 1
 _MAX_BEST = 10  # best trials listed
 _COLUMNS = 3  # panels of a figure per row
 _MARKS = {"pruned": (GREY, "x"), "failed": (VERMILION, "v")}
+
+
+class Trial(BaseModel):
+    """A trial of a study."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    number: int
+    state: str
+    params: dict[str, JsonValue] = {}
+    values: list[float] | None = None
+    curve: dict[str, float] = {}
+    folder: str | None = None
+    words: list[str] | None = None
+    seconds: float | None = None
+    error: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Trial":
+        if self.state == "complete" and (not self.values or self.words is None):
+            raise ValueError("a complete trial has values and words")
+        return self
+
+
+class Goal(BaseModel):
+    """What a study searches for."""
+
+    name: str
+    direction: Literal["minimize", "maximize"]
+
+
+class Param(BaseModel):
+    """How a parameter is drawn."""
+
+    log: bool
+
+
+class Study(BaseModel):
+    """The content of study.json."""
+
+    schema_: int = Field(alias="schema")
+    name: str
+    sampler: str
+    pruner: str | None
+    seed: int | None
+    total: int
+    goals: list[Goal] = Field(min_length=1)
+    params: dict[str, Param]
+    best: list[int]
+    importance: dict[str, dict[str, float]] = {}
+    trials: list[Trial]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Study":
+        if not set(self.best) <= {trial.number for trial in self.trials}:
+            raise ValueError("the best trials are not among the trials")
+        if any(trial.values and len(trial.values) != len(self.goals) for trial in self.trials):
+            raise ValueError("a trial has a value for each goal")
+        return self
 
 
 def load(folder: Path) -> dict[str, Any]:
@@ -36,7 +96,7 @@ def load(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is damaged, or its schema version is not supported.
     """
-    study = read_object(folder / "study.json", json.loads)
+    study = read_json(folder / "study.json", Study)
     if study.get("schema") != SCHEMA:
         raise UserError(
             f"{folder / 'study.json'} has schema version {study.get('schema')}, this leyden supports {SCHEMA}: "
@@ -182,11 +242,19 @@ def _svg(figure: Figure, name: str) -> str:
 
 def sections(root: Path) -> list[tuple[str, str]]:
     """Return (title, HTML) of every study at or under `root`; the HTML loads no external resources."""
-    return [(f"Search {load(folder)['name']}", _section(folder)) for folder in find(root)]
+    return [_titled(folder) for folder in find(root)]
 
 
-def _section(folder: Path) -> str:
-    study = load(folder)
+def _titled(folder: Path) -> tuple[str, str]:
+    """Return title and HTML of a study; of a damaged one the reason, so that the others are shown."""
+    try:
+        study = load(folder)
+        return f"Search {study['name']}", _section(study)
+    except UserError as error:
+        return f"Search {folder.name}", f'<p class="warn">{html.escape(printable(str(error)))}</p>'
+
+
+def _section(study: Mapping[str, Any]) -> str:
     plots = "".join(f"<h3>{name.capitalize()}</h3>{svg}" for name, svg in sorted(figures(study).items()))
     return "".join(_summary(study)) + plots
 

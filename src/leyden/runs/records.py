@@ -7,6 +7,8 @@ Learning curves (metrics.csv) and the manifest are read on demand. `survey` is a
 """
 
 import csv
+import io
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,13 +17,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import from_json
-
-from leyden.runs.result import READABLE, with_current_names
-from leyden.runs.run import STATUSES, Run
-from leyden.utils.errors import UserError, nearest
+from leyden.runs.run import Run, parse_result
+from leyden.utils.errors import UserError, first_line, nearest
+from leyden.utils.files import MOST_BYTES, damaged, open_regular, read_text
 from leyden.utils.runtime import gc_paused
 
+_BELOW_A_LINK = 2  # levels: <experiment>/<run> of a linked folder of runs; a link may lead to a whole disk
+_NO_FURTHER = -1
 _PER_CLASS, _PER_CLASS_END = b'\n   "per_class": [\n', b"\n   ],"
 
 
@@ -69,7 +71,7 @@ class Record:
         """When it was started, of a damaged run when its folder was changed; seconds since 1970."""
         try:
             return datetime.fromisoformat(str(self.result.get("started"))).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError, OSError):  # also a date that the machine's clock cannot show
             return self.folder.stat().st_mtime if self.folder.exists() else None
 
     @property
@@ -94,12 +96,24 @@ class Record:
         return value if value is not None else (found.get("scalars") or {}).get(name)
 
     def curves(self) -> list[dict[str, float]]:
-        """Read metrics.csv: one dictionary per epoch, without empty cells; [] if there is no file."""
+        """Read metrics.csv: one dictionary per epoch, without empty cells and infinities; [] if there is no file.
+
+        Raises:
+            UserError: the file is damaged.
+        """
         path = self.folder / "metrics.csv"
         if not path.exists():
             return []
-        with path.open(encoding="utf-8", newline="") as file:
-            return [{k: float(v) for k, v in row.items() if k and v} for row in csv.DictReader(file)]
+        try:
+            rows = [row.items() for row in csv.DictReader(io.StringIO(read_text(path), newline=""))]
+            values = [{key: float(value) for key, value in row if key and value} for row in rows]
+        except (
+            ValueError,
+            TypeError,
+            csv.Error,
+        ) as error:  # TypeError: a row with more cells than the header
+            raise damaged(path, first_line(error)) from error
+        return [{key: value for key, value in row.items() if math.isfinite(value)} for row in values]
 
     def manifest(self) -> dict[str, Any]:
         """Read manifest.json; empty if there is none."""
@@ -130,42 +144,35 @@ def survey(root: Path) -> list[Record]:
     if not root.is_dir():
         return find(root)
     with gc_paused():
-        return sorted(_scan(root), key=lambda record: record.folder.parts)
+        return sorted(_scan(root, _Walk()), key=lambda record: record.folder.parts)
 
 
-def _scan(folder: Path) -> Iterator[Record]:
+def _scan(folder: Path, walk: "_Walk", depth: int | None = None) -> Iterator[Record]:
     try:
-        with open(f"{folder}/result.json", "rb") as file:  # noqa: PTH123 - constructing a Path takes 10 us
-            content = file.read()
+        with open_regular(f"{folder}/result.json") as file:
+            content = file.read(MOST_BYTES)
     except OSError:
-        yield from _scan_without_result(folder)
+        pass
+    else:
+        yield _parse(folder, content)
         return
-    record = _parse(folder, content)
-    yield read(folder) if record is None else record
-
-
-def _scan_without_result(folder: Path) -> Iterator[Record]:
-    """Yield the run of a folder without result.json, or the runs in its subfolders."""
-    subfolders = _subfolders(folder)
+    subfolders = walk.subfolders(folder, depth)
     if subfolders is None:
         yield read(folder)
         return
-    for subfolder in subfolders:
-        yield from _scan(subfolder)
+    for subfolder, depth_below in subfolders:
+        yield from _scan(subfolder, walk, depth_below)
 
 
-def _parse(folder: Path, content: bytes) -> Record | None:
-    """Return the record without `per_class`; None if the file is invalid, in which case `read` reports the error."""
+def _parse(folder: Path, content: bytes) -> Record:
+    """Return the record without `per_class`."""
     try:
-        result = from_json(_without_per_class(content), cache_strings="all")
-    except ValueError:
-        return None
-    known = isinstance(result, dict) and result.get("schema") in READABLE and result.get("status") in STATUSES
-    if not known:
-        return None
+        result = parse_result(folder / "result.json", _without_per_class(content))
+    except UserError as error:
+        return Record(folder, {}, str(error))
     for split in (result.get("metrics") or {}).values():
         split.pop("per_class", None)
-    return Record(folder, {**with_current_names(result), "folder": str(folder)})
+    return Record(folder, result)
 
 
 def _without_per_class(content: bytes) -> bytes:
@@ -185,21 +192,50 @@ def _without_per_class(content: bytes) -> bytes:
 
 def run_folders(root: Path) -> Iterator[Path]:
     """Yield the folders of runs at or under `root`; a run's own subfolders are not searched."""
-    subfolders = _subfolders(root)
+    yield from _folders_below(root, _Walk(), None)
+
+
+def _folders_below(folder: Path, walk: "_Walk", depth: int | None) -> Iterator[Path]:
+    subfolders = walk.subfolders(folder, depth)
     if subfolders is None:
-        yield root
+        yield folder
         return
-    for folder in subfolders:
-        yield from run_folders(folder)
+    for subfolder, depth_below in subfolders:
+        yield from _folders_below(subfolder, walk, depth_below)
 
 
-def _subfolders(folder: Path) -> list[Path] | None:
-    """Return the subfolders that may contain runs; None if the folder itself is a run's."""
-    with os.scandir(folder) as entries:
-        content = list(entries)
-    if any(entry.name in ("result.json", "config.yaml") for entry in content):
-        return None
-    return [Path(entry.path) for entry in content if not entry.name.startswith(".") and entry.is_dir()]
+class _Walk:
+    """One search for runs. A link is followed, but each target once (links may form a loop) and not far below."""
+
+    def __init__(self) -> None:
+        self._linked: set[str] = set()
+
+    def subfolders(self, folder: Path, depth: int | None) -> list[tuple[Path, int | None]] | None:
+        """Return the subfolders that may contain runs; None if the folder itself is a run's.
+
+        depth: how many levels may still be searched; None: any number, where no link has been followed.
+        """
+        try:
+            with os.scandir(folder) as entries:
+                content = list(entries)
+        except PermissionError:  # of somebody else
+            return []
+        if any(entry.name in ("result.json", "config.yaml") for entry in content):
+            return None
+        found = [(entry, self._depth(entry, depth)) for entry in content if not entry.name.startswith(".")]
+        return [(Path(entry.path), below) for entry, below in found if below != _NO_FURTHER]
+
+    def _depth(self, entry: os.DirEntry[str], depth: int | None) -> int | None:
+        """Return the levels below an entry that may be searched; `_NO_FURTHER` if it is no folder to search."""
+        if depth == 0 or not entry.is_dir():
+            return _NO_FURTHER
+        if not entry.is_symlink():
+            return depth if depth is None else depth - 1
+        target = os.path.realpath(entry.path)
+        if target in self._linked:
+            return _NO_FURTHER
+        self._linked.add(target)
+        return _BELOW_A_LINK if depth is None else depth - 1
 
 
 def read(folder: Path) -> Record:

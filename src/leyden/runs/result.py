@@ -1,12 +1,13 @@
 """result.json: what became of a run, typed. The one place that says which fields there are.
 
-`Result.model_json_schema()` is published as docs/result.schema.json; docs/result.md explains each field.
+`Result.model_json_schema()` is published as docs/result.schema.json; docs/result.md explains each field. What is read
+is checked against it, too: code that reads a result may rely on the types here, not on a field being there.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 SCHEMA = 3  # of result.json and manifest.json
 LOADABLE = (2, 3)  # by `evaluate`, `predict` and `replay`
@@ -16,13 +17,14 @@ _RENAMED = {  # fields of earlier schemas, by the list whose elements have them
     "classes": {"unique": "unique_samples", "repeats": "draws_per_sample", "gap": "recall_gap"},
 }
 
+Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]  # that NumPy and a float can hold, too
 Status = Literal["running", "complete", "failed", "interrupted", "pruned"]
 
 
 class Part(BaseModel):
     """Strict names; fields that are not known yet are left out of the file."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
 
 class Failure(Part):
@@ -40,19 +42,97 @@ class Best(Part):
     value: float | None = None
     loss: float | None = None
     higher_is_better: bool = True
-    epoch: int = 0
-    step: int = 0
+    epoch: Number = 0
+    step: Number = 0
     checkpoint: str = ""
 
 
 class Cost(Part):
     """What a run took."""
 
-    seconds: float
-    samples_per_second: float | None
-    parameters: int
-    steps: int
-    flops: int | None
+    seconds: float | None = None
+    samples_per_second: float | None = None
+    parameters: Number | None = None
+    steps: Number | None = None
+    flops: Number | None = None
+
+
+class StoredEstimate(Part):
+    """A value with its 95 % interval: `leyden.metrics.results.Estimate`."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    method: str = ""
+
+
+class OfClass(Part):
+    """One class against the rest."""
+
+    name: str
+    n: Number
+    precision: StoredEstimate
+    recall: StoredEstimate
+    f1: StoredEstimate
+
+
+class OfLabel(OfClass):
+    """One label of a multi-label evaluation."""
+
+    average_precision: StoredEstimate
+
+
+class OfTarget(Part):
+    """One target of a regression."""
+
+    name: str
+    n: Number
+    mae: StoredEstimate
+    rmse: StoredEstimate
+    r2: StoredEstimate
+    spearman: StoredEstimate
+
+
+class OfGroup(Part):
+    """Classes with many, a medium number of, or few training samples."""
+
+    classes: Number
+    recall: StoredEstimate
+
+
+def _square(rows: list[list[int]]) -> list[list[int]]:
+    if any(len(row) != len(rows) for row in rows):
+        raise ValueError("a confusion matrix has as many columns as rows")
+    return rows
+
+
+class Split(Part):
+    """What was measured on one split; a task of one's own may add parts."""
+
+    model_config = ConfigDict(extra="allow")
+
+    n: Number = 0
+    loss: float | None = None
+    values: dict[str, StoredEstimate] = {}
+    scalars: dict[str, float | None] = {}
+    per_class: list[OfClass] = []
+    per_label: list[OfLabel] = []
+    per_target: list[OfTarget] = []
+    confusion: Annotated[list[list[Number]], AfterValidator(_square)] = []
+    groups: dict[Literal["many", "medium", "few"], OfGroup] = {}
+
+
+class Point(Part):
+    """What is done to a net's outputs before they are answers; each task has its own parts."""
+
+    model_config = ConfigDict(extra="allow")
+
+    temperature: float = 1.0
+    shift: list[float] = []
+    decision: list[float] = []
+    cost: list[list[float]] = []
+    criterion: str = ""
+    chosen_on: dict[str, JsonValue] = {}
 
 
 class Phase(Part):
@@ -94,8 +174,8 @@ class FoundProblem(Part):
     message: str
     where: str
     advice: list[str]
-    evidence: dict[str, Any]
-    step: int | None
+    evidence: dict[str, JsonValue]
+    step: Number | None
 
 
 class Result(Part):
@@ -107,29 +187,47 @@ class Result(Part):
     started: str | None = None
     data: str | None = None
     made_with: dict[str, str | None] = {}
-    config: dict[str, Any] = {}
+    config: dict[str, JsonValue] = {}
     task: str = "classification"
     error: Failure | None = None
-    metrics: dict[str, dict[str, Any]] = {}
-    best: Best | dict[str, Any] = {}
+    metrics: dict[str, Split] = {}
+    best: Best = Best()
     cost: Cost | None = None
     prior: Prior = Prior()
-    operating_point: dict[str, Any] = {}
+    operating_point: Point = Point()
     classes: list[ClassExposure] = []
     doctor: list[FoundProblem] = []
 
-    @classmethod
-    def of(cls, content: Mapping[str, Any]) -> "Result":
-        """From the parts that a run has by now.
 
-        Raises:
-            pydantic.ValidationError: a field that the schema does not have, or of another type.
-        """
-        return cls.model_validate({"schema": SCHEMA, **content})
+class Hardware(BaseModel):
+    """Of the machine that trained."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """As it is written: only the fields that were given."""
-        return self.model_dump(by_alias=True, exclude_unset=True)
+    cores: Number | None = None
+    threads: Number | None = None
+
+
+class Git(BaseModel):
+    """Of the checkout that a run was started in."""
+
+    commit: str = ""
+    changed: bool = False
+
+
+class Manifest(BaseModel):
+    """The content of manifest.json, as far as it is read again."""
+
+    schema_: Number = Field(default=SCHEMA, alias="schema")
+    command: list[str] = []
+    folder: str = "."
+    packages: dict[str, str] = {}
+    python: str = ""
+    host: str = ""
+    platform: str = ""
+    precision: str = ""
+    data: str = ""
+    cpu: Hardware = Hardware()
+    gpus: list[str] = []
+    git: Git = Git()
 
 
 def with_current_names(stored: Mapping[str, Any]) -> dict[str, Any]:

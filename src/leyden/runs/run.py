@@ -31,10 +31,23 @@ import yaml
 
 from leyden.runs import signature
 from leyden.runs.manifest import packages
-from leyden.runs.result import LOADABLE, READABLE, SCHEMA, Result, with_current_names
+from leyden.runs.result import LOADABLE, READABLE, SCHEMA, Manifest, Result, with_current_names
 from leyden.utils.console import console
-from leyden.utils.errors import UserError, nearest
-from leyden.utils.files import cannot_write, damaged, is_locked, read_object, write_json, write_text
+from leyden.utils.errors import UserError, first_line, nearest
+from leyden.utils.files import (
+    cannot_write,
+    damaged,
+    is_locked,
+    json_object,
+    open_lock,
+    read_bytes,
+    read_json,
+    read_yaml,
+    verify_plain,
+    verify_shape,
+    write_json,
+    write_text,
+)
 
 State = Literal["new", "running", "interrupted", "failed", "pruned", "complete"]
 STATUSES = ("running", "interrupted", "failed", "pruned", "complete")  # valid values in result.json
@@ -85,21 +98,11 @@ class Run:
             UserError: it is damaged, or its schema version is not supported.
         """
         path = self.folder / "result.json"
-        if not path.exists():
-            return None
-        stored = read_object(path, json.loads)
-        schema = stored.get("schema")
-        if schema is None or stored.get("status") not in STATUSES:
-            raise damaged(path, "no schema" if schema is None else f"status {stored.get('status')!r}")
-        if schema not in READABLE:
-            raise UserError(
-                f"{path} has schema version {schema}, this leyden supports {SCHEMA}: use the leyden that wrote it"
-            )
-        return {**with_current_names(stored), "folder": str(self.folder)}
+        return parse_result(path, read_bytes(path)) if path.exists() else None
 
     def command(self) -> Sequence[str]:
-        """Return the command that trains the run; `leyden train` if none is recorded."""
-        return (self.result() or {}).get("command") or ("leyden", "train")
+        """Return the command that trains the run; `leyden train` if none of Leyden's is recorded."""
+        return train_command(self.result() or {})
 
     def state(self) -> State:
         """Return the run's state; reads only."""
@@ -149,7 +152,7 @@ class Run:
     def manifest(self) -> dict[str, Any]:
         """Read manifest.json; empty if there is none."""
         path = self.folder / "manifest.json"
-        return read_object(path, json.loads) if path.exists() else {}
+        return read_json(path, Manifest) if path.exists() else {}
 
     def version_changes(self) -> list[str]:
         """Return the version changes since the run was made: ["torch 2.14.1 -> 2.15.0"]."""
@@ -194,7 +197,7 @@ class Run:
     def _open_lock(self) -> IO[str]:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            return (self.folder / ".lock").open("w")
+            return open_lock(self.folder / ".lock")
         except OSError as error:
             raise cannot_write(self.folder, error) from error
 
@@ -221,7 +224,9 @@ class Run:
         known = {name: manifest.get(name) for name in ("command", "started", "data")}
         if isinstance(plain.get("task"), Mapping):
             known["task"] = plain["task"]["name"]
-        self._write_result({"status": "running", **known, "made_with": software, "config": _finite(plain)})
+        self._write_result(
+            {"status": "running", **known, "made_with": software, "config": _json_value(plain)}
+        )
 
     def clear(self) -> None:
         """Remove all output of an earlier attempt, for force=true or to restart a failed run.
@@ -247,18 +252,52 @@ class Run:
             (self.checkpoints / name).unlink(missing_ok=True)
 
     def _write_result(self, result: Mapping[str, Any]) -> dict[str, Any]:
-        complete = Result.of(result).to_dict()
+        text = json.dumps({"schema": SCHEMA, **result}, allow_nan=False, default=str)
+        complete = json_object(text.encode())
+        verify_shape(complete, Result, extra=None)  # what is written can be read
         write_json(self.folder / "result.json", complete)
         return {**complete, "folder": str(self.folder)}
 
 
-def _finite(value: Any) -> Any:
-    """Replace infinities and NaN in a configuration by text, since JSON has neither."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+def parse_result(path: Path, content: bytes) -> dict[str, Any]:
+    """The content of result.json, checked by the schema, with `folder`.
+
+    Raises:
+        UserError: it is damaged, or its schema version is not supported.
+    """
+    try:
+        stored = json_object(content)
+        schema = stored.get("schema")
+        if schema is None:
+            raise ValueError("no schema")
+        if schema in READABLE:
+            stored = with_current_names(stored)
+            verify_shape(stored, Result)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise damaged(path, first_line(error)) from error
+    if schema not in READABLE:
+        raise UserError(
+            f"{path} has schema version {schema}, this leyden supports {SCHEMA}: use the leyden that wrote it"
+        )
+    return {**stored, "folder": str(path.parent)}
+
+
+def train_command(result: Mapping[str, Any]) -> Sequence[str]:
+    """The command that trains a run, of its result; `leyden train` where another program is named."""
+    command: Sequence[str] = result.get("command") or ()
+    return command if command[:1] == ["leyden"] else ("leyden", "train")
+
+
+def _json_value(value: Any) -> Any:
+    """A value of a configuration as JSON has it: text keys; infinities, NaN and what JSON does not know as text."""
     if isinstance(value, Mapping):
-        return {key: _finite(v) for key, v in value.items()}
-    return [_finite(v) for v in value] if isinstance(value, list) else value
+        return {str(key): _json_value(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(v) for v in value]
+    plain = (
+        value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    )
+    return value if plain else str(value)
 
 
 def config_digest(folder: Path) -> str:
@@ -270,8 +309,9 @@ def load_config(folder: Path) -> dict[str, Any]:
     """Read config.yaml of a run's folder.
 
     Raises:
-        UserError: the folder does not exist, or it is not a run's.
+        UserError: the folder does not exist, it is not a run's, or a link or a pipe lies in it.
     """
+    verify_plain(folder)
     path = folder / "config.yaml"
     if not path.exists():
         near = (
@@ -282,4 +322,4 @@ def load_config(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{folder} is not the folder of a run (it contains no config.yaml); {nearest(str(folder), near)}"
         )
-    return read_object(path, yaml.safe_load)
+    return read_yaml(path)

@@ -6,7 +6,6 @@ running in another process -> waits for it and shows what it found.
 
 import errno
 import math
-import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,8 +16,8 @@ from leyden.config.compose import compose, config_dirs_of
 from leyden.training import slurm
 from leyden.training.continuation import with_parent
 from leyden.utils.console import console
-from leyden.utils.errors import UserError, format_error
-from leyden.utils.files import cannot_write
+from leyden.utils.errors import UserError, format_error, print_error
+from leyden.utils.files import cannot_write, verify_plain
 from leyden.utils.runtime import load_torch, prepare, sigterm_interrupts
 from leyden.utils.trust import FLAG, trusting
 
@@ -145,6 +144,7 @@ def _run(plain: Mapping[str, Any], command: Sequence[str], verbose: bool, known:
     with place.lock(lambda: console.print(f"{place.folder} is running in another process; waiting for it")):
         if place.is_done(known, config.force):
             return _show_stored(place, plain, verbose)
+        verify_plain(place.folder)
         from leyden.training.fit import fit
 
         outcome = _record(place, verbose, lambda: fit(made, plain, module, place, ledger, threads, command))
@@ -170,7 +170,7 @@ def _show_stored(place: Any, plain: Mapping[str, Any], verbose: bool) -> Outcome
     result = place.result()
     if result["status"] != "complete":
         message = (result.get("error") or {}).get("message", "")
-        print(f"leyden: {place.folder} {result['status']} in another process: {message}", file=sys.stderr)
+        print_error(f"{place.folder} {result['status']} in another process: {message}")
         return Outcome(result["status"], result, message)
     changed = place.version_changes()
     note = f"; stale, since it was made with other software ({', '.join(changed)})" if changed else ""
@@ -213,7 +213,7 @@ def _record_failure(place: Any, error: Exception) -> Outcome:
     findings = [finding.to_dict() for finding in getattr(error, "findings", ())]
     best = getattr(error, "best", {})
     result = place.finish({"status": "failed", "error": brief, "best": best, "doctor": findings})
-    print(f"leyden: the run failed: {kind}: {error}; the traceback is in {story}", file=sys.stderr)
+    print_error(f"the run failed: {kind}: {error}; the traceback is in {story}")
     return Outcome("failed", result, str(error))
 
 
@@ -235,4 +235,4 @@ def _print_result(result: Mapping[str, Any] | None, verbose: bool) -> None:
     best = result.get("best") or {}
     value = best.get("value", math.nan)
     pruned = "pruned  " if result["status"] == "pruned" else ""
-    console.print(f"{pruned}{best.get('monitor', 'metric')} {value:.4f}  {result['folder']}", soft_wrap=True)
+    console.print(f"{pruned}{best.get('monitor', 'metric')} {value:.4f}  {result['folder']}")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from leyden.utils.files import is_locked
+from leyden.utils.files import is_locked, open_lock
 
 _NAME = re.compile(r"\d+-[0-9a-f]{8}")
 
@@ -69,6 +69,6 @@ class ProcessLocks:
 
 
 def _lock(path: Path) -> IO[str]:
-    file = path.open("w")
+    file = open_lock(path)
     fcntl.lockf(file, fcntl.LOCK_EX)
     return file

@@ -2,10 +2,11 @@
 
 import errno
 import re
+import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
-from leyden.utils.text import and_more
+from leyden.utils.text import and_more, printable
 
 
 class UserError(Exception):
@@ -62,6 +63,11 @@ def first_line(error: BaseException | None) -> str:
     """Return the first non-blank line of an error's message, or its type name if the message is empty."""
     lines = (line.strip() for line in str(error or "").splitlines())
     return next((line for line in lines if line), type(error).__name__ if error else "")
+
+
+def print_error(message: str) -> None:
+    """Print a message of the command to stderr."""
+    print(f"leyden: {printable(message)}", file=sys.stderr)
 
 
 # Error numbers for a folder that cannot be written to.

@@ -1,8 +1,29 @@
-"""Format lists and shares in messages: the first few of many names, percentages."""
+"""Format text for people: without control characters; the first few of many names; percentages."""
 
+import re
 from collections.abc import Sequence
 
 MOST_LINES = 20  # files or lines that a message lists
+
+# All control characters but tab and line feed: C0, DEL, C1, marks that turn the direction of text (Unicode TR 9), line
+# separators. Without its first character (ESC or CSI) a terminal sequence is plain text.
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+)
+
+
+def printable(text: str) -> str:
+    r"""Return the text without control characters, so that a terminal shows it and obeys nothing in it.
+
+    >>> printable("\x1b[31mred\x07 a\u202eb")
+    '[31mred ab'
+    """
+    return text if text.isascii() and text.isprintable() else _CONTROL.sub("", text)
+
+
+def printable_json(text: str) -> str:
+    """Escape the control characters of a JSON text that JSON itself allows (C1, DEL, marks of direction)."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def and_more(names: Sequence[object], most: int, count: int | None = None) -> str:

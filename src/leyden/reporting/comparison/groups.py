@@ -85,7 +85,8 @@ class Group:
         """Number of folds of its cross-validation; 1 without one."""
         split = _class_name(self.settings.get("split._target_"))
         if split == "KFold":
-            return int(self.settings.get("split.k", FOLDS))
+            k = self.settings.get("split.k", FOLDS)
+            return k if isinstance(k, int) else FOLDS  # a stored configuration may hold anything
         return len({replicate.part for replicate in self.runs}) if split in _FOLD_KEYS else 1
 
     @property

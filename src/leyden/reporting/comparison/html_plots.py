@@ -10,6 +10,9 @@ from leyden.reporting.comparison.report import COSTS, Part, Row
 from leyden.reporting.comparison.statistics import Summary, summarise
 from leyden.reporting.comparison.terminal import COST_HEADS, format_costs
 from leyden.reporting.format import number, plural
+from leyden.runs.records import Record
+from leyden.utils.errors import UserError
+from leyden.utils.text import and_more
 
 MOST_CURVES = svg.COLOURS
 _MAX_WHISKERS = 20  # groups whose intervals a scale includes
@@ -55,7 +58,8 @@ def bar(row: Row, scale: svg.Scale | None) -> str:
 def learning_curves(part: Part) -> Section | None:
     """Plot mean and standard deviation over seeds by epoch, for the best groups, the baseline and trivial models."""
     rows = _selected_rows(part)
-    curves = {row.number: [run.curves() for run in row.group.runs.values()] for row in rows}
+    damaged: list[str] = []
+    curves = {row.number: [_curves(run, damaged) for run in row.group.runs.values()] for row in rows}
     name = _curve_name(part, curves)
     bands = {row.number: _band(curves[row.number], name) for row in rows}
     plotted = [row for row in rows if len(bands[row.number]) > 1]
@@ -71,9 +75,20 @@ def learning_curves(part: Part) -> Section | None:
     hidden = len(part.scored) - len(plotted)
     if hidden:
         caption += f" {plural(hidden, 'more group')} not plotted."
+    if damaged:
+        caption += f" Without the runs of which metrics.csv is damaged: {escape(and_more(damaged, 5))}."
     return Section(
         "Learning curves", f"<figure>{drawing}{_legend(plotted)}<figcaption>{caption}</figcaption></figure>"
     )
+
+
+def _curves(run: Record, damaged: list[str]) -> list[dict[str, float]]:
+    """Return a run's curves; of a damaged file none, and the run's name is appended."""
+    try:
+        return run.curves()
+    except UserError:
+        damaged.append(run.name)
+        return []
 
 
 def _selected_rows(part: Part) -> list[Row]:
