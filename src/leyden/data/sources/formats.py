@@ -1,13 +1,23 @@
 """Readers of the files in which well-known image sets come: idx, CIFAR-10's pickles, an archive of JPEGs."""
 
+import bz2
+import gzip
+import lzma
+import math
 import pickle
 import tarfile
+import zlib
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar, cast
 
 import numpy as np
 
 from leyden.utils.errors import UserError
+
+# JPEGs hardly compress: what unpacks to more was made to fill memory. Small archives may be mostly padding.
+_MOST_RATIO, _LEAST_BYTES = 20, 1 << 26
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -15,10 +25,10 @@ def read_idx(path: Path) -> np.ndarray:
     content = path.read_bytes()
     if len(content) < 4 or content[:3] != b"\x00\x00\x08" or len(content) < 4 + 4 * content[3]:
         raise UserError(f"{path}: is no idx file of bytes; delete it to download it again")
-    shape = np.frombuffer(content, dtype=">u4", count=content[3], offset=4).astype(int)
-    start = 4 + 4 * content[3]
-    if len(content) - start != shape.prod():
-        raise UserError(f"{path}: has {len(content) - start} bytes of values, expected {shape.prod()}")
+    shape = np.frombuffer(content, dtype=">u4", count=content[3], offset=4).tolist()
+    start, expected = 4 + 4 * content[3], math.prod(shape)
+    if len(content) - start != expected:
+        raise UserError(f"{path}: has {len(content) - start} bytes of values, expected {expected:,}")
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
 
 
@@ -54,15 +64,50 @@ def read_cifar_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
+class _Bounded:
+    """The decompressed bytes of a file, at most `_MOST_RATIO` times as many as it has: an archive may be a bomb."""
+
+    _OPENERS: ClassVar[dict[bytes, Callable[..., Any]]] = {
+        b"\x1f\x8b": gzip.open,
+        b"BZ": bz2.open,
+        b"\xfd7": lzma.open,
+    }
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            opener = self._OPENERS.get(file.read(2), open)
+        self._file = opener(path, "rb")
+        self._most = self._left = max(_LEAST_BYTES, _MOST_RATIO * path.stat().st_size)
+
+    def read(self, size: int) -> bytes:
+        block = self._file.read(size)
+        self._left -= len(block)
+        if self._left < 0:
+            raise tarfile.ReadError(
+                f"it unpacks to more than {self._most:,} bytes, as no archive of pictures does"
+            )
+        return block
+
+    def close(self) -> None:
+        self._file.close()
+
+
 def read_jpeg_archive(path: Path) -> list[tuple[str, bytes]]:
-    """(name, content) of every JPEG in a tar archive, sorted by name; nothing is unpacked."""
+    """(name, content) of every JPEG in a tar archive, sorted by name; nothing is unpacked.
+
+    Raises:
+        UserError: it is no tar archive, or unpacks to far more than its size.
+    """
     members = []
     try:
-        with tarfile.open(path, "r|*") as archive:  # "|": one pass, as the stream comes
+        with (
+            closing(_Bounded(path)) as content,
+            tarfile.open(fileobj=cast(IO[bytes], content), mode="r|") as archive,  # "|": one pass
+        ):
             for member in archive:
                 file = archive.extractfile(member) if member.isfile() else None
                 if file is not None and member.name.lower().endswith((".jpg", ".jpeg")):
                     members.append((member.name.removeprefix("./"), file.read()))
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error, ValueError) as error:
         raise UserError(f"{path}: cannot be read as a tar archive: {error}") from error
     return sorted(members)
