@@ -5,17 +5,18 @@ leyden predict RUN messages.txt --format csv     # each line is a text; - reads 
 leyden predict RUN *.wav --top 3 --format json
 """
 
-import csv
 import json
-import sys
 from collections.abc import Sequence
+from typing import Any
 
 from leyden.cli.arguments import Arguments, add_run, add_trust
 from leyden.inference.predictor import Prediction, predict
+from leyden.reporting.csv_text import csv_text
 from leyden.runs.lookup import find_run
 from leyden.tasks.base import Task
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
+from leyden.utils.text import printable_json
 from leyden.utils.trust import trusting
 
 
@@ -51,16 +52,16 @@ def _table(predictions: Sequence[Prediction], task: Task) -> None:
 
 def _csv(predictions: Sequence[Prediction], task: Task) -> None:
     rows = [task.columns(p.answer) for p in predictions]
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["input", *(rows[0] if rows else ())])
+    table: list[list[Any]] = [["input", *(rows[0] if rows else ())]]
     for prediction, cells in zip(predictions, rows, strict=True):
         values = (f"{cell:.6f}" if isinstance(cell, float) else cell for cell in cells.values())
-        writer.writerow([prediction.name, *values])
+        table.append([prediction.name, *values])
+    print(csv_text(table), end="")
 
 
 def _json(predictions: Sequence[Prediction], task: Task) -> None:
     found = [{"name": p.name, **p.answer} for p in predictions]
-    print(json.dumps(found, indent=1, ensure_ascii=False))
+    print(printable_json(json.dumps(found, indent=1, ensure_ascii=False)))
 
 
 _PRINT = {"table": _table, "csv": _csv, "json": _json}

@@ -1,9 +1,17 @@
 """Results as Markdown, for TensorBoard's text tab and for a README."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from leyden.reporting.format import count, estimate, number
+from leyden.utils.text import printable
+
+# What Markdown, or a viewer's formulas, interprets: these characters anywhere, an underscore at the edge of a word,
+# brackets of a link or a picture, the mark of a heading or a list at the beginning.
+_MARK = re.compile(
+    r"[\\`*~|$]|(?<!\w)_|_(?!\w)|!(?=\[)|\[(?=[^\]]*\]\s*[(\[:])|\](?=\s*[(\[:])|^\s*[#+-](?=\s|$)"
+)
 
 _OF_CLASS = {"precision": "precision", "recall": "recall", "f1": "F1"}
 _DETAILS = {
@@ -62,12 +70,33 @@ def labels_markdown(names: Sequence[str], prior: Mapping[str, Any]) -> str:
     return table(("label", "share", "share in the loss"), zip(names, *shares, strict=True))
 
 
+class Markup(str):
+    """Text that is Markdown already, in a cell of a table."""
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Format a Markdown table; cells are escaped."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(_escape, line)) + " |" for line in lines)
+    lines = [header, [Markup("---")] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(escape, line)) + " |" for line in lines)
 
 
-def _escape(cell: str) -> str:
-    """Escape characters that would end the cell or the row, or that would be parsed as HTML."""
-    return cell.replace("|", r"\|").replace("<", "&lt;").replace("\n", " ")
+def escape(text: str) -> str:
+    """Return text that Markdown shows as it is: no markup, link, picture, formula or HTML, all on one line.
+
+    >>> escape("![x](y) a_b *c* <b>"), escape("- x")
+    (r'\\!\\[x\\](y) a_b \\*c\\* &lt;b&gt;', r'\\- x')
+    """
+    if isinstance(text, Markup):
+        return text
+    line = (
+        " ".join(printable(text).split("\n")).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    )
+    return _MARK.sub(r"\\\g<0>", line)
+
+
+def code(text: str) -> str:
+    """Return text as a code span, in which nothing is interpreted."""
+    line = " ".join(printable(text).split("\n"))
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    space = " " if "`" in line else ""
+    return f"{fence}{space}{line}{space}{fence}"

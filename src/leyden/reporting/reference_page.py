@@ -7,7 +7,7 @@ from leyden.config.reference import Argument, Option
 from leyden.config.signatures import RANGES
 from leyden.config.type_words import REQUIRED
 from leyden.config.validate import is_ours
-from leyden.reporting.markdown import table
+from leyden.reporting.markdown import Markup, table
 from leyden.reporting.terminal.option_page import columns_of
 
 T = TypeVar("T")
@@ -91,4 +91,10 @@ def _table(arguments: Sequence[Argument]) -> str:
     columns = columns_of(arguments)
     for header in ("argument", "default"):
         columns[header] = [cell if cell == REQUIRED else f"`{cell}`" for cell in columns[header]]
-    return table(tuple(columns), zip(*columns.values(), strict=True))
+    rows = (tuple(map(_own_markup, row)) for row in zip(*columns.values(), strict=True))
+    return table(tuple(columns), rows)
+
+
+def _own_markup(cell: str) -> Markup:
+    """Keep the Markdown of Leyden's own docstrings in a cell, but for what would end the cell or be taken for HTML."""
+    return Markup(cell.replace("|", r"\|").replace("<", "&lt;").replace("\n", " "))

@@ -1,7 +1,5 @@
 """A report as Markdown and as CSV. Markdown is rounded like the terminal; CSV has full precision, a row per group."""
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,6 +19,7 @@ from leyden.reporting.comparison.terminal import (
     share_text,
     verdict,
 )
+from leyden.reporting.csv_text import csv_text
 from leyden.reporting.format import UNKNOWN, number
 
 _COMPARISON = (
@@ -45,11 +44,11 @@ def markdown(report: Report) -> str:
 
 
 def _list(items: Iterator[str]) -> str:
-    return "\n".join(f"- {item}" for item in items)
+    return "\n".join(f"- {md.escape(item)}" for item in items)
 
 
 def _part(part: Part) -> Iterator[str]:
-    yield f"## {part.title}: {part.metric}, {part.better} is better"
+    yield f"## {md.escape(f'{part.title}: {part.metric}')}, {part.better} is better"
     keys = [heading(key) for key in part.columns]
     header = [
         "#",
@@ -67,7 +66,7 @@ def _part(part: Part) -> Iterator[str]:
     if part_notes:
         yield part_notes
     if part.baseline is not None:
-        yield f"### Compared with the baseline, #{part.baseline.number} ({part.baseline.label})"
+        yield f"### Compared with the baseline, #{part.baseline.number} ({md.escape(part.baseline.label)})"
         names = [
             "#",
             "group",
@@ -102,7 +101,9 @@ def _comparison_row(row: Row, higher: bool) -> Sequence[str]:
     assert test is not None
     limits = UNKNOWN if test.low is None else f"[{format_signed(test.low)}, {format_signed(test.high)}]"
     difference = (
-        f"**{format_signed(test.difference)}**" if test.significant else format_signed(test.difference)
+        md.Markup(f"**{format_signed(test.difference)}**")
+        if test.significant
+        else format_signed(test.difference)
     )
     numbers = [format_p(test.p), format_p(test.adjusted), format_effect(test), number(test.detectable)]
     result = [verdict(test, higher), limits]
@@ -126,8 +127,6 @@ def _effect_rows(part: Part) -> Iterator[Sequence[str]]:
 def table(report: Report) -> str:
     """Return CSV: experiment, data, every key that distinguishes groups of any part, numbers; empty if missing."""
     keys = list(dict.fromkeys(key for part in report.parts for key in part.columns))
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
     names = [
         "experiment",
         "data",
@@ -141,11 +140,8 @@ def table(report: Report) -> str:
         "low",
         "high",
     ]
-    writer.writerow([*names, *COSTS, "fronts", "marks", *_heads(), "unfinished", "pooled", "folders"])
-    for part in report.parts:
-        for row in part.rows:
-            writer.writerow(_csv_row(row, part, keys))
-    return file.getvalue()
+    header = [*names, *COSTS, "fronts", "marks", *_heads(), "unfinished", "pooled", "folders"]
+    return csv_text([header, *(_csv_row(row, part, keys) for part in report.parts for row in part.rows)])
 
 
 def _heads() -> list[str]:

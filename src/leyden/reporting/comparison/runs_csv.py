@@ -1,13 +1,12 @@
 """`leyden report --csv-runs`: one row per run, for a spreadsheet or pandas. Full precision; empty if missing."""
 
-import csv
-import io
 from collections.abc import Mapping
 from typing import Any
 
 from leyden.reporting.comparison.distinguishing_keys import distinguishing_keys, format_value, heading
 from leyden.reporting.comparison.groups import computing
 from leyden.reporting.comparison.report import COSTS, Report
+from leyden.reporting.csv_text import csv_text
 from leyden.runs.records import Record
 
 
@@ -17,21 +16,19 @@ def runs(report: Report) -> str:
     keys = distinguishing_keys([own for _, _, own in found])
     values = [_values(record) for _, record, _ in found]
     metrics = list(dict.fromkeys(name for of_run in values for name in of_run))
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
+    rows: list[list[Any]] = [
         ["experiment", "data", *map(heading, keys), "state", *metrics, *COSTS, "started", "folder"]
-    )
+    ]
     for (part, record, own), of_run in zip(found, values, strict=True):
         cost = record.result.get("cost") or {}
-        writer.writerow(
+        rows.append(
             [
                 *(part.cohort.experiment, part.cohort.data_name, *(_cell(own, key) for key in keys)),
                 *(record.state, *(of_run.get(name) for name in metrics)),
                 *(*(cost.get(name) for name in COSTS), record.result.get("started"), record.folder),
             ]
         )
-    return file.getvalue()
+    return csv_text(rows)
 
 
 def _values(record: Record) -> dict[str, float | None]:
