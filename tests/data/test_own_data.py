@@ -6,6 +6,7 @@ import json
 import runpy
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,12 +152,79 @@ def test_other_tables_of_texts_are_the_same_data(ending: str) -> None:
     assert results[0] == results[1]
 
 
-def test_evaluate_takes_other_data_of_the_same_classes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_measures_all_of_other_data(capsys: pytest.CaptureFixture[str]) -> None:
     run = trained(FOLDERS["image"])
-    shutil.copytree("my_data/images", "more")
-    shutil.rmtree("more/cross")
-    assert main(["evaluate", str(run), "data.source.root=more"]) == 2
-    assert "they must be the same" in capsys.readouterr().err
-    shutil.copytree("my_data/images/circle", "more/cross")  # all of them called wrongly
-    assert main(["evaluate", str(run), "data.source.root=more", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["test"]["n"] == 12
+    stored = json.loads((run / "result.json").read_text())["metrics"]
+
+    def measured(root: str, *words: str) -> dict[str, Any]:
+        capsys.readouterr()
+        assert main(["evaluate", str(run), f"data.source.root={root}", "--json", *words]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    def sizes(root: str, *words: str) -> dict[str, int]:
+        return {split: found["n"] for split, found in measured(root, *words).items()}
+
+    shutil.copytree("my_data/images", "moved")
+    assert measured("moved") == stored  # the same data elsewhere are split as they were
+    classes = ["circle", "cross", "square"]
+    for folder in (
+        "lacking/circle",
+        "lacking/square",
+        "one/cross",
+        *(f"tested/test/{name}" for name in classes),
+    ):
+        shutil.copytree(f"my_data/images/{Path(folder).name}", folder)
+    Path("lacking/cross").mkdir()
+    each = len(list(Path("one/cross").iterdir()))
+    assert sizes("lacking") == {"test": 2 * each}
+    assert sizes("one") == {"test": each}
+    assert sizes("tested") == sizes("tested", "--split", "test") == {"test": 3 * each}
+    assert sizes("lacking", "--split", "test")["test"] < each
+    supports = {c["name"]: c["n"] for c in measured("lacking")["test"]["per_class"]}
+    assert supports == {"circle": each, "cross": 0, "square": each}  # matched by name, not by place
+    assert main(["evaluate", str(run), "data.source.root=lacking"]) == 0
+    assert f"measured: all {2 * each} rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("task", "column", "cell"), [("multilabel", "tags", "good"), ("regression", "length", "9")]
+)
+def test_evaluate_measures_small_sets_of_labels_and_values(
+    task: str, column: str, cell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("my_data/texts.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    lines = [f'"{row["text"]}",{row["tags"]},{len(row["text"])}\n' for row in rows]
+    Path("own.csv").write_text("text,tags,length\n" + "".join(lines), encoding="utf-8")
+    Path("few.csv").write_text(f"text,{column}\n" + f"the same text,{cell}\n" * 2, encoding="utf-8")
+    run = trained(
+        [
+            f"task={task}",
+            "data=text_table",
+            "data.source.path=own.csv",
+            f"data.source.label_column={column}",
+            "model=rnn",
+        ]
+    )
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "data.source.path=few.csv", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["test"]["n"] == 2  # copies too
+    assert main(["evaluate", str(run), "data.source.path=few.csv", "--json", "--split", "test"]) == 2
+    assert "no row of 1 is left" in capsys.readouterr().err
+
+
+def test_evaluate_names_classes_that_the_run_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+    run = trained(FOLDERS["image"])
+    shutil.copytree("my_data/images/circle", "other/circle")
+    shutil.copytree("my_data/images/square", "other/sqare")
+    each = len(list(Path("other/circle").iterdir()))
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "data.source.root=other"]) == 2
+    said = capsys.readouterr().err
+    for words in (f"{each} of {2 * each} rows", "'sqare'", "did you mean 'square'", "data.on_bad=skip"):
+        assert words in said
+    assert main(["evaluate", str(run), "data.source.root=other", "data.on_bad=skip"]) == 0
+    said = capsys.readouterr().out
+    assert f"measured: all {each} rows" in said
+    assert f"left out {each} rows" in said

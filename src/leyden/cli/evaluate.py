@@ -1,7 +1,7 @@
-"""`leyden evaluate RUN [key=value ...]`: evaluate a finished run again, or on other data with the same classes.
+"""`leyden evaluate RUN [key=value ...]`: evaluate a finished run again, or on all of other data.
 
 leyden evaluate runs/default/digits-cnn-seed1-0123456789
-leyden evaluate RUN --split test data.source.root=other/folder
+leyden evaluate RUN data.source.root=other/folder                # all of it; with --split test only its test split
 leyden evaluate RUN --decision macro_f1          # thresholds for another criterion, without training again
 """
 
@@ -24,7 +24,10 @@ def main(arguments: Sequence[str]) -> int:
         "overrides", nargs="*", default=[], help="key=value of the stored configuration: data.source.root=..."
     )
     parser.add_argument(
-        "--split", choices=("train", "val", "test"), action="append", help="default: val and test"
+        "--split",
+        choices=("train", "val", "test"),
+        action="append",
+        help="default: val and test; of other data all rows, as test",
     )
     parser.add_argument(
         "--decision",
@@ -34,9 +37,11 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
     given = parser.parse_intermixed_args(arguments)
-    folder, splits = find_run(given.run, given.runs).folder, tuple(given.split or ("val", "test"))
+    folder = find_run(given.run, given.runs).folder
+    say = (lambda _: None) if given.json else console.print
     with trusting(given.trust):
-        found = evaluate(folder, given.overrides, splits, given.decision, given.config_dir)
+        splits = tuple(given.split or ())
+        found = evaluate(folder, given.overrides, splits, given.decision, given.config_dir, say)
     if given.json:
         print(json.dumps(found, indent=1))
         return 0

@@ -99,24 +99,22 @@ class DataModule(LightningDataModule):
             UserError: whatever is wrong with the data.
         """
         found = load(self.source, self.cache, self.reading.on_bad, self.reading.limit_gb)
-        there = kind_of(found.index.targets)
+        self.verify_kind(found)
+        return found
+
+    def verify_kind(self, table: Table) -> None:
+        """Refuse targets of another kind than the task predicts."""
+        there = kind_of(table.index.targets)
         if there != self.kind:
             raise UserError(
                 f"the task predicts {WORDS[self.kind]}, the data have {WORDS[there]}: "
                 "choose another task=... or data=..."
             )
-        return found
 
     @cached_property
     def kept_rows(self) -> np.ndarray:
         """int64 rows that are no copy of another row with the same target."""
-        if not self.reading.deduplicate:
-            return np.arange(len(self.table))
-        if isinstance(self.table.inputs, FileColumn):
-            raise UserError(
-                "data.deduplicate=true needs columns: raise data.limit_gb, or set data.deduplicate=false"
-            )
-        return deduplicate(_keys(self.table, self.modality), self.table.index.split)[0]
+        return rows_of(self.table, self.modality, self.reading.deduplicate)
 
     @property
     def duplicates_removed(self) -> int:
@@ -125,6 +123,12 @@ class DataModule(LightningDataModule):
 
     def remarks(self) -> Iterator[str]:
         """What is worth knowing of how the data were read: what was left out, and how much of it."""
+        yield from self.reading_remarks()
+        if self.duplicates_removed:
+            yield f"left out {self.duplicates_removed:,} inputs that are identical to another (data.deduplicate)"
+
+    def reading_remarks(self) -> Iterator[str]:
+        """Those on files and tables."""
         passed = getattr(self.source, "passed_over", str)()
         if passed:
             yield f"passed over in {self.table.index.where or 'the folders'}: {passed}"
@@ -132,24 +136,25 @@ class DataModule(LightningDataModule):
         skipped = self.table.skipped
         if len(skipped):
             yield f"left out {len(skipped):,} inputs (data.on_bad=skip): {and_more(skipped.lines(), _SHOWN)}"
-        if self.duplicates_removed:
-            yield f"left out {self.duplicates_removed:,} inputs that are identical to another (data.deduplicate)"
 
     @cached_property
     def splits(self) -> Splits:
         """Rows of the table in train, val and test."""
-        index, kept = self.table.index, self.kept_rows
-        given = None if index.split is None else index.split[kept]
-        group = None if index.group is None else index.group[kept]
-        found = self.split(strata(index.targets[kept]), given, group, index.group_names)
-        train, val, test = (kept[rows] for rows in found)
-        kind = kind_of(index.targets)
-        if kind != "values":
-            verify_trained(index.targets, Splits(train, val, test), index.target_names)
-        if kind != "classes":
+        found, index = self.divided(self.kept_rows), self.table.index
+        if self.kind != "values":
+            verify_trained(index.targets, found, index.target_names)
+        return found
+
+    def divided(self, rows: np.ndarray) -> Splits:
+        """Rows (n,) of the table in train, val and test; of classes, train is thinned to the long tail."""
+        index = self.table.index
+        given = None if index.split is None else index.split[rows]
+        group = None if index.group is None else index.group[rows]
+        parts = self.split(strata(index.targets[rows]), given, group, index.group_names)
+        train, val, test = (rows[part] for part in parts)
+        if self.kind != "classes":
             return Splits(train, val, test)
-        thinned = self.long_tail(index.targets[train], index.target_names)
-        return Splits(train[thinned], val, test)
+        return Splits(train[self.long_tail(index.targets[train], index.target_names)], val, test)
 
     @cached_property
     def _encoded(self) -> tuple[Tokenizer, Ragged]:
@@ -175,19 +180,22 @@ class DataModule(LightningDataModule):
     def spec(self) -> DataSpec:
         """The facts that a net, a loss or a frontend may ask for."""
         index, train = self.table.index, self.splits.train
-        inputs = self.inputs
-        shape = () if isinstance(inputs, Ragged) else inputs.shape
         lengths = self.lengths
         return DataSpec(
             modality=self.modality.name,
             target_names=index.target_names,
             **target_facts(index.targets[train], index.target_names),
-            **self.modality.facts(shape),
+            **self.input_facts(),
             vocab_size=0 if self.tokenizer is None else self.tokenizer.vocab_size,
-            sample_rate=int(self.table.facts.get("sample_rate", 0)),
             max_length=0 if lengths is None else int(lengths[train].max()),
             sizes=tuple(len(rows) for rows in self.splits),  # type: ignore[arg-type]
         )
+
+    def input_facts(self) -> dict[str, Any]:
+        """The fields of a DataSpec that follow from the inputs alone: channels, size, sample rate."""
+        inputs = self.inputs
+        shape = () if isinstance(inputs, Ragged) else inputs.shape
+        return {**self.modality.facts(shape), "sample_rate": int(self.table.facts.get("sample_rate", 0))}
 
     @property
     def lengths(self) -> np.ndarray | None:
@@ -312,6 +320,17 @@ class DataModule(LightningDataModule):
         rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), FIT_SAMPLES)).astype(np.int64)]
         for batch in self._loader(rows, Sequential(len(rows)), _FIT_BATCH, training=False, accumulate=1):
             yield batch.input
+
+
+def rows_of(table: Table, modality: Modality, deduplicates: bool) -> np.ndarray:
+    """int64 rows of a table: all, or those that are no copy of another row with the same target."""
+    if not deduplicates:
+        return np.arange(len(table))
+    if isinstance(table.inputs, FileColumn):
+        raise UserError(
+            "data.deduplicate=true needs columns: raise data.limit_gb, or set data.deduplicate=false"
+        )
+    return deduplicate(_keys(table, modality), table.index.split)[0]
 
 
 def _keys(table: Table, modality: Modality) -> list[bytes]:

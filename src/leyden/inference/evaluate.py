@@ -1,7 +1,8 @@
-"""Evaluate a finished run again, or on other data of the same classes."""
+"""Evaluate a finished run again, or on other data, whose classes are matched by name."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,29 +12,30 @@ from leyden.utils.errors import UserError, nearest
 if TYPE_CHECKING:
     from leyden.config.schema import Config
     from leyden.data.spec import DataSpec
+    from leyden.inference.load import LoadedRun
+    from leyden.training.build import Experiment
 
 
 _USED = ("data", "split", "trainer", "cache")  # of the configuration, by an evaluation
 
 
-_FACTS = ("in_channels", "image_size", "vocab_size", "sample_rate")  # that a model is built for
-
-
 def evaluate(
     folder: Path,
     overrides: Sequence[str] = (),
-    splits: tuple[str, ...] = ("val", "test"),
+    splits: tuple[str, ...] = (),
     decision: str | None = None,
     config_dirs: Sequence[str] = (),
+    say: Callable[[str], object] = lambda _: None,
 ) -> dict[str, Any]:
     """Metrics of each split by the run's best checkpoint; the run's folder is not changed.
 
     Args:
         folder: of the run.
         overrides: of its configuration.
-        splits: to evaluate.
+        splits: to evaluate; (): val and test, or all rows of other data, as test.
         decision: an option of group `decision`, chosen anew on the validation split; None: the run's own point.
         config_dirs: folders of options, beside which code lies that the run needs.
+        say: is told what is measured.
 
     Raises:
         UserError: not a finished run, or data that its model was not built for.
@@ -55,8 +57,11 @@ def evaluate(
     rest = [word for word in overrides if word not in chosen]
     config = config_of(folder, config_dirs, rest)
     _verify_effect(rest)
-    made = build.experiment(config, restored.tokenizer)
-    _verify_facts(config, made.data.spec, restored.spec)
+    whole = not splits and decision is None and not any(word.startswith("split") for word in rest)
+    made = _measured(build.experiment(config, restored.tokenizer), restored, whole)
+    _verify_facts(config, made.data.input_facts(), restored.spec)
+    for line in (*made.data.remarks(), _what(made)):
+        say(line)
     with tempfile.TemporaryDirectory() as scratch:
         evaluation = TrainedEvaluation(made, evaluation_trainer(config, Path(scratch)), restored.module)
         chosen_decision = restored.decision
@@ -69,7 +74,24 @@ def evaluate(
             stored = (restored.run.result() or {})["prior"]
             prior = ClassPrior.of(stored) if "phases" in stored else None
             chosen_decision = evaluation.decision(prior, rule)
-        return evaluation.metrics(chosen_decision, splits)
+        return evaluation.metrics(chosen_decision, splits or ("val", "test"))
+
+
+def _measured(made: "Experiment", run: "LoadedRun", whole: bool) -> "Experiment":
+    """The experiment on data for evaluation; `whole`: data that are not the run's are not split."""
+    from leyden.data.measured import MeasuredData
+
+    others = made.config.data.source != run.config.data.source
+    whole = whole and others and made.data.fingerprint != run.run.manifest().get("data")
+    return replace(made, data=MeasuredData(made.data, run.spec, whole))
+
+
+def _what(made: "Experiment") -> str:
+    """How many rows there are to measure, and in which splits."""
+    sizes = {name: len(rows) for name, rows in made.data.splits._asdict().items() if len(rows)}
+    if list(sizes) == ["test"]:
+        return f"measured: all {sizes['test']:,} rows, as test"
+    return "there are " + ", ".join(f"{name} {n:,}" for name, n in sizes.items()) + " rows"
 
 
 def _verify_effect(overrides: Sequence[str]) -> None:
@@ -86,16 +108,16 @@ def _verify_effect(overrides: Sequence[str]) -> None:
             )
 
 
-def _verify_facts(config: "Config", now: "DataSpec", then: "DataSpec") -> None:
+def _verify_facts(config: "Config", now: Mapping[str, Any], then: "DataSpec") -> None:
     """What the run's model was built for must hold for these data, too."""
     from leyden.config.signatures import parameters_of
     from leyden.config.validate import import_target, targets
 
     models = [(path, node) for path, node, _ in targets(config) if path.startswith("model")]
     asked = {name for path, node in models for name in parameters_of(import_target(node["_target_"], path))}
-    for name in ("target_names", *(fact for fact in _FACTS if fact in asked)):
-        found, wanted = getattr(now, name), getattr(then, name)
-        if found != wanted:
+    for name, found in now.items():
+        wanted = getattr(then, name)
+        if name in asked and found != wanted:
             raise UserError(
                 f"the data have {name} {_shown(found)}, the run {_shown(wanted)}: they must be the same; "
                 "choose data.source.* so that they are"
