@@ -196,7 +196,6 @@ VALUES = [
     Case("threads=99999999999999", ("threads=99999999999999", "less than or equal to 65536")),
     Case("threads=60000", ("threads=60000: 60,000 at once", "at most")),
     Case("sampling=deferred_balanced sampling.first=-1", ("sampling.first=-1", "SamplingPolicy")),
-    Case("batch_size=5000", ("batch_size=5000", "batch_size=1258 or less")),
 ]
 
 
@@ -404,7 +403,6 @@ DATA = [
         ("12x12", "20x14", "data.source.size=12"),
         lambda: (pictures("cat", "dog"), pictures("cow", size=(20, 14))),
     ),
-    Case(IMAGES, ("batch_size=64", "batch_size=14 or less"), lambda: pictures("cat", "dog")),
     Case(
         f"{IMAGES} batch_size=8 monitor=val/auroc",
         ("monitor=val/auroc is undefined", "only one class, 'cat' (n=10)", "val/loss, val/accuracy"),
@@ -443,6 +441,20 @@ DATA = [
 def test_invalid_data(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     case.make()
     assert_error(["train", *case.words.split()], case.expected, capsys)
+
+
+def test_a_batch_larger_than_the_data_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    pictures("cat", "dog")
+    few = [*IMAGES.split(), *QUICK, "batch_size=64"]
+    assert main(["train", *few]) == 0
+    assert "batch_size=64: an epoch has only 14 training samples" in capsys.readouterr().out
+    (result,) = Path("runs").rglob("result.json")
+    cost = json.loads(result.read_text())["cost"]
+    assert cost["steps"] == 1
+    assert cost["samples_per_second"] * cost["seconds"] == pytest.approx(14, rel=0.2)
+    assert (
+        main(["train", *few, "trainer.accumulate_grad_batches=4", "seed=2"]) == 0
+    )  # 12 of 14: four slices of three
 
 
 def test_a_class_of_one_sample_is_valid() -> None:

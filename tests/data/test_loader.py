@@ -260,8 +260,8 @@ def test_a_changed_setting_is_refused_by_name(field: str) -> None:
 def test_batch_sizes_that_cannot_be_divided_are_refused() -> None:
     with pytest.raises(UserError, match=r"batch_size=30 .* 4 ranks x 2 .* multiple of 8, such as 32"):
         training(batch_size=30, world=4, accumulate=2)
-    with pytest.raises(UserError, match=r"batch_size=256 is more than the 130 .* batch_size <= 130"):
-        training(batch_size=256, world=4)
+    with pytest.raises(UserError, match=r"130 training samples cannot be divided among 40 ranks x 4"):
+        training(batch_size=320, world=40, accumulate=4)
 
 
 @pytest.mark.parametrize("world", [1, 2])
@@ -269,6 +269,12 @@ def test_a_set_smaller_than_one_batch_makes_one(world: int) -> None:
     handed = [rows_of(training(batch_size=256, world=world, rank=r)) for r in range(world)]
     assert [len(batches) for batches in handed] == [1] * world
     assert sorted(row for batches in handed for row in batches[0]) == ROWS.tolist()
+
+
+def test_a_batch_that_is_cut_can_still_be_divided() -> None:
+    handed = [rows_of(training(batch_size=256, world=4, rank=r)) for r in range(4)]
+    assert [[len(rows) for rows in batches] for batches in handed] == [[32]] * 4
+    assert len({row for batches in handed for row in batches[0]}) == 128
 
 
 def test_a_small_batch_costs_little() -> None:

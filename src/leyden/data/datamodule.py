@@ -242,18 +242,12 @@ class DataModule(LightningDataModule):
         return sampling_classes(targets), 1, self.policy
 
     def steps_per_epoch(self, epochs: int) -> int:
-        """Optimizer steps of an epoch: whole global batches.
+        """Optimizer steps of an epoch: whole global batches."""
+        return len(self.epoch_sampler(epochs)) // self.used_batch_size(epochs)
 
-        Raises:
-            UserError: there is none.
-        """
-        samples = len(self.epoch_sampler(epochs))
-        if samples < self.batch_size:
-            raise UserError(
-                f"batch_size={self.batch_size}: there are only {samples} training samples; "
-                f"choose batch_size={samples} or less"
-            )
-        return samples // self.batch_size
+    def used_batch_size(self, epochs: int) -> int:
+        """The global batch: all samples of an epoch where they are fewer than `batch_size`."""
+        return min(self.batch_size, len(self.epoch_sampler(epochs)))
 
     def train_dataloader(self) -> Loader:
         """Whole global batches in planned order, of about equal lengths; this rank's share of each."""
@@ -267,7 +261,7 @@ class DataModule(LightningDataModule):
 
     def _train_order(self, epochs: int) -> Order:
         plan, lengths = self.epoch_sampler(epochs), self.lengths
-        if lengths is None or not self.reading.bucket:
+        if lengths is None or not self.reading.bucket or len(plan) < self.batch_size:
             return plan
         own = lengths[self.splits.train]
         return BucketedOrder(plan, own, self.batch_size, self.reading.bucket, self.seed)

@@ -45,8 +45,8 @@ def shares(
 
     Training: global batch t is the positions t * G .. (t + 1) * G - 1; accumulation step a of rank r takes
     the (a * world + r)-th of its world * accumulate equal slices. The last partial global batch is dropped;
-    if there is no whole one, all samples make one. Evaluation: each position once over all ranks, rank r
-    takes r, r + world, ...; the last batch may be smaller, and a rank may have one batch fewer than another.
+    if there is no whole one, all samples that can be divided make one. Evaluation: each position once over all ranks,
+    rank r takes r, r + world, ...; the last batch may be smaller, and a rank may have one batch fewer than another.
     Raises UserError if the global batch cannot be divided.
     """
     if not training:
@@ -58,12 +58,12 @@ def shares(
             f" {accumulate} accumulation steps: choose a multiple of {parts},"
             f" such as {-(-batch_size // parts) * parts}"
         )
-    if length < batch_size and length % parts:
+    whole = min(batch_size, length // parts * parts)
+    if length and not whole:
         raise UserError(
-            f"batch_size={batch_size} is more than the {length} training samples: choose batch_size <="
-            f" {length}, a multiple of {parts} ({world} ranks x {accumulate} accumulation steps)"
+            f"{length} training samples cannot be divided among {world} ranks x {accumulate} accumulation steps: "
+            "choose fewer of both"
         )
-    whole = min(batch_size, length)
     steps = length // whole if whole else 0
     local = whole // parts
     cut = np.arange(steps * whole).reshape(steps, accumulate, world, local)

@@ -310,8 +310,14 @@ def _option_name(group: str, node: Mapping[str, Any]) -> str:
 
 
 def configuration_notes(made: Experiment) -> Iterator[str]:
-    """What a module of one's own leaves aside, which would otherwise surprise: groups, the monitor's direction."""
+    """What would otherwise surprise: a batch cut to the data; groups and direction that a module of one's own lacks."""
     config = made.config
+    used = made.data.used_batch_size(config.epochs)
+    if used < config.batch_size:
+        yield (
+            f"batch_size={config.batch_size}: an epoch has only {used} training samples, which make one batch: one "
+            f"step an epoch; for more choose batch_size={max(1, used // 8)}"
+        )
     module = import_target(config.model.module["_target_"], "model.module")
     chosen = {
         **{"frontend": config.model.frontend, "net": config.model.net, "augment": config.augment},

@@ -55,7 +55,7 @@ def fit(
         "status": "pruned" if trained.pruned else "complete",
         "metrics": trained.metrics,
         "best": trained.best,
-        "cost": {**_cost(trained, made.config.batch_size), "flops": flops},
+        "cost": {**_cost(trained, data.used_batch_size(made.config.epochs)), "flops": flops},
         "prior": {
             **({} if ledger is None else ledger.to_dict()),
             "samples_per_epoch": len(data.epoch_sampler(made.config.epochs)),

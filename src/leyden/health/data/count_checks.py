@@ -44,7 +44,7 @@ def classes(data: DataModule) -> CheckResult:
     """Classes that are missing in a split, have few training samples, or are rare in batches."""
     labels, names = data.table.index.targets, data.table.index.target_names
     counts = np.stack([np.bincount(labels[rows], minlength=len(names)) for rows in data.splits])
-    expected = data.batch_size * data.policy.prior(counts[0], 0, 1)
+    expected = data.used_batch_size(1) * data.policy.prior(counts[0], 0, 1)
     found = Counts("classes", "of", counts, expected, ("imbalance=auto", "sampling=class_aware"))
     summary = f"{len(names):,} classes, {counts[0].min():,} to {counts[0].max():,} training samples"
     named = name_checks.names(names, counts.sum(axis=0).tolist())
@@ -57,7 +57,7 @@ def labels(data: DataModule) -> CheckResult:
     positives = np.stack([targets[rows].sum(axis=0, dtype=np.int64) for rows in data.splits])
     sizes = np.array([len(rows) for rows in data.splits])[:, None]
     counts = np.minimum(positives, sizes - positives)
-    expected = data.batch_size * counts[0] / sizes[0]
+    expected = data.used_batch_size(1) * counts[0] / sizes[0]
     found = Counts("labels", "with (or without)", counts, expected, ("loss=bce_weighted", "loss=asymmetric"))
     summary = f"{len(names):,} labels, {positives[0].min():,} to {positives[0].max():,} training samples"
     return CheckResult("labels", summary, (*name_checks.alike(names, "labels"), *_findings(data, found)))
@@ -108,8 +108,8 @@ def _rare(data: DataModule, found: Counts, small: np.ndarray) -> Iterator[Findin
     if len(rare):
         listed = [f"{names[c]} ({found.counts[0, c]:,})" for c in rare.tolist()]
         message = (
-            f"Fewer than one of {1 / RARE:.0f} batches of {data.batch_size} has a sample {found.of} {len(rare)} of "
-            f"{len(names)} {found.noun}: {examples(listed, len(listed))}."
+            f"Fewer than one of {1 / RARE:.0f} batches of {data.used_batch_size(1)} has a sample {found.of} "
+            f"{len(rare)} of {len(names)} {found.noun}: {examples(listed, len(listed))}."
         )
         yield Finding("rare_class", "info", message, "train", found.advice, {found.noun: listed})
 
