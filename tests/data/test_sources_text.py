@@ -142,6 +142,14 @@ def test_names_in_two_unicode_forms_are_one(tmp_path: Path) -> None:
     assert "Unicode" in table.index.notes[0]
 
 
+@pytest.mark.parametrize(("cell", "advice"), [("{}.5", "task=regression"), ("review {}", "label_column=")])
+def test_a_class_for_each_row_is_no_class(tmp_path: Path, cell: str, advice: str) -> None:
+    rows = "".join(f"word{i},{cell.format(i)}\n" for i in range(40))
+    (tmp_path / "a.csv").write_text("text,label\n" + rows)
+    with pytest.raises(UserError, match=f"40 classes in 40 rows.*{advice}"):
+        load(TextTable(str(tmp_path / "a.csv")), tmp_path / "cache")
+
+
 def test_only_one_class(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\na,0\nb,0\n")
     with pytest.raises(UserError, match="only one class found"):

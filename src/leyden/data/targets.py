@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
+from leyden.data.class_names import MANY, are_measurements
 from leyden.data.index import SHOWN, TEST, TRAIN, VAL, Index, encode
 from leyden.data.iterative_split import quantile_strata
 from leyden.data.text_files import composed
@@ -216,6 +217,14 @@ def _verify_classes(index: Index, where: str) -> None:
             f"{where}: only one class found ({index.target_names[0]!r}, {len(index)} samples); "
             "classification needs at least two"
         )
+    if len(counts) > MANY and len(index) < 2 * len(counts):
+        advice = (
+            "measurements are predicted by task=regression"
+            if are_measurements(index.target_names)
+            else "name the column of the classes, data.source.label_column=..."
+        )
+        some = and_more(list(map(repr, index.target_names)), 3)
+        raise UserError(f"{where}: {len(counts):,} classes in {len(index):,} rows, {some}: {advice}")
     if (counts == 0).any():
         lost = ", ".join(repr(index.target_names[c]) for c in np.flatnonzero(counts == 0))
         raise UserError(f"{where}: no sample is left of class {lost}")

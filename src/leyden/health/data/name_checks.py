@@ -3,13 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
-from leyden.data.text_keys import normal_form
+from leyden.data.class_names import are_measurements, meaning
 from leyden.health.data.common import examples
 from leyden.health.findings import Finding
 
-MANY = 20  # classes: fewer may be numbers
 FEW = 5.0  # samples of a class, on average: more are no measurements
 
 
@@ -28,7 +25,7 @@ def alike(classes: Sequence[str], noun: str) -> Iterator[Finding]:
     """Names that differ in case, spaces, Unicode form or in how a number is written, alone."""
     groups = defaultdict(list)
     for name in classes:
-        groups[_meaning(name)].append(name)
+        groups[meaning(name)].append(name)
     several = [group for group in groups.values() if len(group) > 1]
     if not several:
         return
@@ -40,30 +37,11 @@ def alike(classes: Sequence[str], noun: str) -> Iterator[Finding]:
     yield Finding("alike_names", "warning", message, "", (), {noun: listed})
 
 
-def _meaning(name: str) -> str | float:
-    number = _number(name)
-    return normal_form(name) if np.isnan(number) else number
-
-
-def _number(name: str) -> float:
-    """The number that a name is, NaN for other names and for those with leading zeros, which are codes."""
-    if name.lstrip("+-").startswith("0") and name.lstrip("+-0")[:1].isdigit():
-        return np.nan
-    try:
-        number = float(name)
-    except ValueError:
-        return np.nan
-    return number if np.isfinite(number) else np.nan
-
-
 def _measurements(classes: Sequence[str], counts: Sequence[int]) -> Iterator[Finding]:
-    numbers = np.array([_number(name) for name in classes])
-    if len(classes) <= MANY or np.isnan(numbers).any() or sum(counts) >= FEW * len(classes):
+    if sum(counts) >= FEW * len(classes) or not are_measurements(classes):
         return
-    if np.array_equal(np.sort(numbers), np.arange(len(numbers)) + numbers.min()):
-        return  # numbered classes
     message = (
-        f"The {len(classes):,} classes are numbers, from {numbers.min():g} to {numbers.max():g}, with "
+        f"The {len(classes):,} classes are numbers ({examples(classes, len(classes))}) with "
         f"{sum(counts) / len(classes):.1f} samples each: measurements are predicted by task=regression."
     )
     yield Finding("numeric_classes", "warning", message, "", ("task=regression",), {"classes": len(classes)})

@@ -1,0 +1,38 @@
+"""What names of classes say beside being names: numbers, and whether these are measurements."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from leyden.data.text_keys import normal_form
+
+MANY = 20  # classes: fewer may be numbers
+
+
+def meaning(name: str) -> str | float:
+    """Equal for names that differ in case, spaces, Unicode form or in how a number is written, alone.
+
+    >>> meaning("1.0") == meaning("1"), meaning("Good ") == meaning("good"), meaning("007") == meaning("7")
+    (True, True, False)
+    """
+    number = _number(name)
+    return normal_form(name) if np.isnan(number) else number
+
+
+def _number(name: str) -> float:
+    """The number that a name is, NaN for other names and for those with leading zeros, which are codes."""
+    if name.lstrip("+-").startswith("0") and name.lstrip("+-0")[:1].isdigit():
+        return np.nan
+    try:
+        number = float(name)
+    except ValueError:
+        return np.nan
+    return number if np.isfinite(number) else np.nan
+
+
+def are_measurements(names: Sequence[str]) -> bool:
+    """Whether many names are all numbers, and not numbered in a row as classes are."""
+    numbers = np.sort([_number(name) for name in names])
+    if len(names) <= MANY or np.isnan(numbers).any():
+        return False
+    return not np.array_equal(numbers, np.arange(len(numbers)) + np.floor(numbers[0]))
