@@ -8,7 +8,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
+from PIL import Image
 
 from leyden.cli.main import main
 
@@ -212,6 +215,25 @@ def test_evaluate_measures_small_sets_of_labels_and_values(
     assert json.loads(capsys.readouterr().out)["test"]["n"] == 2  # copies too
     assert main(["evaluate", str(run), "data.source.path=few.csv", "--json", "--split", "test"]) == 2
     assert "no row of 1 is left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("modality", "advice"), [("image", "data.source.size=24"), ("audio", "data.source.sample_rate=8000")]
+)
+def test_evaluate_says_what_makes_other_inputs_fit(
+    modality: str, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = trained(FOLDERS[modality])
+    for name in CLASSES[modality]:
+        Path("other", name).mkdir(parents=True)
+        if modality == "image":
+            Image.new("RGB", (40, 40)).save(f"other/{name}/1.png")
+        else:
+            soundfile.write(f"other/{name}/1.wav", np.zeros(16000), 16000)
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "data.source.root=other"]) == 2
+    assert advice in capsys.readouterr().err
+    assert main(["evaluate", str(run), "data.source.root=other", advice]) == 0
 
 
 def test_evaluate_names_classes_that_the_run_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from leyden.training.build import Experiment
 
 
+# What makes inputs as the run's were, by fact.
+_AS_TRAINED = {
+    "image_size": "type data.source.size={0.image_size[0]}",
+    "in_channels": "type data.source.channels={0.in_channels}",
+    "sample_rate": "type data.source.sample_rate={0.sample_rate}",
+}
 _USED = ("data", "split", "trainer", "cache")  # of the configuration, by an evaluation
 
 
@@ -120,7 +126,7 @@ def _verify_facts(config: "Config", now: Mapping[str, Any], then: "DataSpec") ->
         if name in asked and found != wanted:
             raise UserError(
                 f"the data have {name} {_shown(found)}, the run {_shown(wanted)}: they must be the same; "
-                "choose data.source.* so that they are"
+                f"{_AS_TRAINED.get(name, 'choose data.source.* so that they are').format(then)}"
             )
 
 
