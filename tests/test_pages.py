@@ -136,7 +136,8 @@ def leyden(program: str, words: list[str], whole: bool) -> int:
     elsewhere = any(word.startswith(OTHER_DEVICES) for word in words)
     if " ".join(words[:2]).startswith(LONG) and (elsewhere or not whole):
         return checked(rest)
-    return main([*words, *(["--yes"] if words[:2] == ["runs", "rm"] and "--yes" not in words else [])])
+    asks = words[:2] in (["runs", "rm"], ["cache", "rm"]) and "--yes" not in words
+    return main([*words, *(["--yes"] if asks else [])])
 
 
 def training(words: list[str], whole: bool) -> int:

@@ -383,7 +383,7 @@ def test_a_failed_download_names_folder_files_and_address(tmp_path: Path) -> Non
         download.ensure([target], True, fetch, "http://official", tmp_path / "d")
     for part in (str(tmp_path / "d"), "sub/a.bin", "http://official", "damaged or was replaced"):
         assert part in str(caught.value)
-    assert [p.name for p in target.parent.iterdir()] == []
+    assert [p.name for p in tmp_path.iterdir()] == ["source"], "no folder is left behind"
     with pytest.raises(UserError, match="download is false"):
         download.ensure([target], False, fetch, "http://official", tmp_path / "d")
 

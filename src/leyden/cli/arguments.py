@@ -1,6 +1,7 @@
 """Argument parsers of the commands that do not use Hydra's command line; parse errors are UserErrors."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -71,6 +72,22 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 def train_command(given: argparse.Namespace) -> list[str]:
     """Return the command that trains the configuration of the parsed arguments."""
     return ["leyden", "train", *(f"--config-dir={folder}" for folder in given.config_dir), *given.overrides]
+
+
+def confirm(question: str, yes: bool) -> bool:
+    """Ask for confirmation on the terminal, unless `yes`.
+
+    Raises:
+        UserError: stdin is not a terminal.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UserError("nothing removed: no terminal for the confirmation; use --yes to remove without it")
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def figure_saver(path: Path | None) -> Callable[[Any], None] | None:

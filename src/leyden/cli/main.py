@@ -38,6 +38,7 @@ COMMANDS = {
     "profile": Command("leyden.cli.profile", "measure a model's parameters, FLOPs, memory, latency, energy"),
     "find": Command("leyden.cli.find", "find a good learning rate or batch size"),
     "data": Command("leyden.cli.data", "describe a data set: class counts, shapes, lengths, sample images"),
+    "cache": Command("leyden.cli.cache", "list and remove decoded data sets in the cache"),
     "list": Command("leyden.cli.list", "list all options, yours included, or the arguments of one"),
 }
 

@@ -9,12 +9,11 @@ leyden runs rm state=failed
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from leyden.cli.arguments import RUN, Arguments, add_run, add_runs_folder
+from leyden.cli.arguments import RUN, Arguments, add_run, add_runs_folder, confirm
 from leyden.cli.remove_runs import remove
 from leyden.runs.lookup import find_records, find_run, is_run
 from leyden.runs.query import matching, words_and_terms
@@ -144,7 +143,7 @@ def _rm(arguments: Sequence[str]) -> int:
     if not selected:
         console.print("no run matches; nothing removed")
         return 0
-    return 0 if remove(selected, _always_yes if given.yes else _ask) else 1
+    return 0 if remove(selected, lambda question: confirm(question, given.yes)) else 1
 
 
 def _select(selection: Sequence[str], root: Path) -> list[Record]:
@@ -156,21 +155,3 @@ def _select(selection: Sequence[str], root: Path) -> list[Record]:
                 f"{item} is a folder of runs, not a run: select runs by a term, or all by '{item.rstrip('/')}/*'"
             )
     return matching(find_records(names, root), terms)
-
-
-def _always_yes(question: str) -> bool:
-    return True
-
-
-def _ask(question: str) -> bool:
-    """Ask for confirmation on the terminal.
-
-    Raises:
-        UserError: stdin is not a terminal.
-    """
-    if not sys.stdin.isatty():
-        raise UserError("nothing removed: no terminal for the confirmation; use --yes to remove without it")
-    try:
-        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False

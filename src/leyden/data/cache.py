@@ -123,7 +123,8 @@ def load_or_decode(source: Source, cache: Path, on_bad: OnBad, limit_gb: float, 
             raise bad_files(source, skipped)
         if len(skipped):
             index = index.take(rows)
-        _write(temporary, index, {**stored, "facts": facts, "bytes": size}, skipped)
+        known = {"source": type(source).__name__, "inputs": len(index)}
+        _write(temporary, index, {**stored, **known, "facts": facts, "bytes": size}, skipped)
     table = _stored(folder, fingerprint, source, 0.0 if stay_files else limit_gb)
     if table is None:
         raise UserError(

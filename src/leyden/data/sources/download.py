@@ -4,13 +4,14 @@ import fcntl
 import hashlib
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import URLError
 
 from leyden.utils.errors import UserError
 
+_LOCK = ".download.lock"
 TIMEOUT = 60  # seconds without a byte
 
 
@@ -24,6 +25,7 @@ def ensure(
     if all(file.is_file() for file in files):
         return
     reason = "data.source.download is false"
+    created = {folder for file in files for folder in file.parents if not folder.exists()}
     if download:
         try:
             root.mkdir(parents=True, exist_ok=True)
@@ -34,16 +36,26 @@ def ensure(
             reason = f"the download failed: {str(error).strip().splitlines()[-1] if str(error) else error!r}"
     missing = [str(file.relative_to(root)) for file in files if not file.is_file()]
     if missing:
+        _remove_empty(created, root)
         raise UserError(
             f"{root} lacks {', '.join(missing)}; {reason}. "
             f"Put the files there (official address: {address}) or set data_root to the folder that has them"
         )
 
 
+def _remove_empty(created: Collection[Path], root: Path) -> None:
+    """Remove what a failed download leaves of the folders that it created: nothing, where they hold no file."""
+    if root in created:
+        (root / _LOCK).unlink(missing_ok=True)
+    for folder in sorted(created, reverse=True):
+        with suppress(OSError):  # it holds a file, or was never made
+            folder.rmdir()
+
+
 @contextmanager
 def _turn(root: Path) -> Iterator[None]:
     """Wait for other processes that download into `root`."""
-    lock = root / ".download.lock"
+    lock = root / _LOCK
     with lock.open("w") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)
         yield
