@@ -2,11 +2,15 @@
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from leyden.cli import completion
+from leyden.cli.main import COMMANDS, main
 
 LINES = {
     "leyden tr": {"train"},
@@ -47,16 +51,37 @@ LINES = {
     "leyden train --config-dir my_lab/conf model=my": {"model=my_net"},
     "leyden train --config-dir nowhere model=my": set(),
     "leyden train model=nonsense=x opti": set(),
+    "leyden eval": {"evaluate"},
+    "leyden check m": {"model"},
+    "leyden check model model=c": {"model=cnn", "model=crnn"},
+    "leyden find b": {"batch_size"},
+    "leyden find lr optimizer.l": {"optimizer.lr="},
+    "leyden profile model=c": {"model=cnn", "model=crnn"},
+    "leyden evaluate las": {"last"},
+    "leyden evaluate last data.source.r": set(),
+    "leyden doctor digits-c": {"digits-cnn-seed1-1234567890"},
+    "leyden runs s": {"show"},
+    "leyden runs show digits-c": {"digits-cnn-seed1-1234567890"},
+    "leyden cache r": {"rm"},
+    "leyden completion f": {"fish"},
+    "leyden nonsense x": set(),
+}
+
+FLAGS = {
+    "leyden report --mark": {"--markdown"},
+    "leyden runs rm --y": {"--yes"},
+    "leyden train --multi": {"--multirun"},
+    "leyden check resume --ki": {"--kills"},
 }
 
 # For every line: what bash does at a TAB, then the answers, one a line, and an empty line.
 ASK = """
-source <(leyden train -sc install=bash)
+source <(leyden completion bash)
 while IFS= read -r COMP_LINE; do
   COMP_POINT=${#COMP_LINE}; read -ra COMP_WORDS <<< "$COMP_LINE"
   case "$COMP_LINE" in *" ") COMP_CWORD=${#COMP_WORDS[@]} ;; *) COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) ;; esac
   COMPREPLY=()
-  hydra_bash_completion
+  _leyden leyden "${COMP_WORDS[COMP_CWORD]}"
   printf '%s\\n' "${COMPREPLY[@]}" ''
 done
 """
@@ -69,6 +94,8 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     option = Path("my_lab/conf/model/my_net.yaml")
     option.parent.mkdir(parents=True)
     option.write_text("# Mine.\nname: my_net\nnet: {_target_: own_net.Net}\n")
+    Path("runs/default/digits-cnn-seed1-1234567890").mkdir(parents=True)
+    Path("runs/default/digits-cnn-seed1-1234567890/result.json").write_text("{}")
     Path("my_lab/own_net.py").write_text("import torch\n\ndef Net(num_outputs, width=8): ...\n")
 
 
@@ -119,3 +146,33 @@ print(json.dumps([answers, heavy]))
         found = set(answers[line])
         assert (found == expected) if not expected or "model=" in line else (expected <= found), (line, found)
         assert len(found) < 15, (line, found)
+
+
+def test_every_command_completes_its_flags(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["leyden", *completion.QUERY])
+    for name in COMMANDS:
+        monkeypatch.setenv("COMP_LINE", f"leyden {name} --")
+        assert main() == 0
+        found = capsys.readouterr().out.split()
+        assert all(flag.startswith("--") for flag in found), name
+        assert found or name in ("check", "find"), name
+    for line, expected in FLAGS.items():
+        monkeypatch.setenv("COMP_LINE", line)
+        assert main() == 0
+        assert set(capsys.readouterr().out.split()) == expected, line
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_each_shell_is_one_that_it_reads(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert "leyden -sc query=bash" in script
+    if shutil.which(shell):
+        done = subprocess.run([shell, "-n"], input=script, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert main(["completion", "tcsh"]) == 2
+    assert "tcsh" in capsys.readouterr().err

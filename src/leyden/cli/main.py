@@ -40,6 +40,9 @@ COMMANDS = {
     "data": Command("leyden.cli.data", "describe a data set: class counts, shapes, lengths, sample images"),
     "cache": Command("leyden.cli.cache", "list and remove decoded data sets in the cache"),
     "list": Command("leyden.cli.list", "list all options, yours included, or the arguments of one"),
+    "completion": Command(
+        "leyden.cli.completion", "print the script that completes at a prompt: bash, zsh, fish"
+    ),
 }
 
 # Not for users: the command of the other processes of a data-parallel run.
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from leyden.cli import completion
 
     if completion.is_completion_request():
-        return completion.print_completions(COMMANDS)
+        return completion.print_completions({name: entry.module for name, entry in COMMANDS.items()})
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_usage())
@@ -99,7 +102,7 @@ def _usage() -> str:
             "",
             "Examples:  leyden train                              the default experiment, a minute on a CPU",
             "           leyden train -m model=cnn,mlp seed=1,2,3",
-            'Tab completion in bash:  eval "$(leyden train -sc install=bash)"',
+            'Tab completion:  eval "$(leyden completion bash)"   (or zsh; leyden completion fish | source)',
         ]
     )
 
