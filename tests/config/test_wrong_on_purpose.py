@@ -86,7 +86,7 @@ COMMANDS = [
     ),
     Case("train model=cnnn", ("model=cnnn", "did you mean 'cnn'")),
     Case("train model=CNN", ("model=CNN", "did you mean 'cnn'")),
-    Case("train model=3", ("model=3", "name of an option", "cnn, crnn")),
+    Case("train model=3", ("model=3", "name of an option", "cnn, cnn_deep")),
     Case("train data=mnits", ("data=mnits", "did you mean 'mnist'")),
     Case("train experiment=mnist", ("experiment=mnist", "did you mean 'mnist_cnn'")),
     Case("train loss=focl", ("loss=focl", "did you mean 'focal'")),

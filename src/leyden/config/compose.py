@@ -87,6 +87,12 @@ def _verify_arguments(arguments: Sequence[str]) -> list[str]:
     parser = get_args_parser()
     parser.error = fail  # type: ignore[method-assign]
     given = parser.parse_args(list(arguments))
+    if given.experimental_rerun:
+        raise UserError(
+            "--experimental-rerun: Hydra's pickled jobs are not read; `leyden runs show RUN` prints a run's command"
+        )
+    if given.shell_completion and "query=bash" in given.overrides and "COMP_LINE" not in os.environ:
+        raise UserError("-sc query=bash: for the script of a shell, which `leyden completion bash` prints")
     verify(given.overrides, given.multirun, _own_groups())
     return [] if given.shell_completion else list(given.overrides)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from leyden.config.signatures import parameters_of
 from leyden.config.validate import arguments_of, find_target
-from leyden.utils.errors import UserError
+from leyden.utils.errors import UserError, first_line
 
 
 def instantiate_with_facts(path: str, node: Mapping[str, Any], offered: Mapping[str, Any]) -> Any:
@@ -51,8 +51,9 @@ def _made(path: str, value: Any, offered: Mapping[str, Any]) -> Any:
 def _failure_message(path: str, node: Mapping[str, Any], cause: BaseException) -> str:
     """Return the message of a ValueError as it is; for any other exception, add its type and `file:line`."""
     if isinstance(cause, ValueError) or type(cause).__name__ == "MisconfigurationException":  # Lightning's
-        return f"{path}: {cause}"
+        return f"{path}: {first_line(cause)}"
     where = traceback.extract_tb(cause.__traceback__)[-1]
     return (
-        f"{path}: {node['_target_']} fails: {type(cause).__name__}: {cause} ({where.filename}:{where.lineno})"
+        f"{path}: {node['_target_']} fails: {type(cause).__name__}: {first_line(cause)} "
+        f"({where.filename}:{where.lineno})"
     )

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from leyden.utils.errors import UserError, first_line, nearest
 
+_MOST_VALUES = 100_000  # of a range
 SEVERAL = (
     "augment",
     "metrics",
@@ -46,6 +47,8 @@ def verify(overrides: Sequence[str], sweep: bool, groups: Mapping[str, Sequence[
             raise UserError(
                 f"{line}: several values need a sweep: add -m (for one list, type '{key}=[{values}]')"
             )
+        if override.is_range_sweep():
+            _verify_range(override)
         if key in groups:
             _verify_option(override, key, groups[key])
         first = seen.setdefault(key, line)
@@ -124,6 +127,15 @@ def _value(line: str) -> str:
     return line.partition("=")[2]
 
 
+def _verify_range(override: Override) -> None:
+    """A range has values, and not so many that listing them never ends."""
+    value: Any = override.value()
+    count = (value.stop - value.start) / value.step if value.step else 0
+    if not 0 < count <= _MOST_VALUES:
+        found = "no value" if count <= 0 else f"{count:,.0f} values, more than {_MOST_VALUES:,}"
+        raise UserError(f"{override.input_line}: the range has {found}; it is range(start, stop, step)")
+
+
 def _verify_option(override: Override, group: str, options: Sequence[str]) -> None:
     """An override of a group is the name of an option; of some groups it may be a list of several."""
     if override.is_delete() or override.is_sweep_override():
@@ -132,6 +144,8 @@ def _verify_option(override: Override, group: str, options: Sequence[str]) -> No
     line = str(override.input_line)
     if not isinstance(value, str | list):
         raise UserError(f"{line}: expected the name of an option; {nearest(_value(line), options)}")
+    if isinstance(value, list) and not all(isinstance(name, str) for name in value):
+        raise UserError(f"{line}: expected names of options; {nearest(_value(line), options)}")
     if isinstance(value, list) and group not in SEVERAL:
         raise UserError(
             f"{line}: {group} takes one option; lists are for {', '.join(SEVERAL)} (a sweep: -m {group}=A,B)"

@@ -23,7 +23,7 @@ from leyden.utils.errors import UserError, nearest
 # Ranges for arguments of code outside Leyden: values beyond them fail late, or the training never ends.
 RANGES: dict[str, dict[str, Any]] = {
     "trainer": {
-        "max_epochs": Annotated[int, Ge(1)],
+        "max_epochs": Annotated[int, Interval(ge=1, le=100_000)],  # each is planned before the first
         "accumulate_grad_batches": Annotated[int, Ge(1)],
         "gradient_clip_val": Annotated[FiniteFloat, Gt(0)] | None,
         "check_val_every_n_epoch": Literal[1],  # the best checkpoint is chosen after every epoch

@@ -7,6 +7,7 @@ rather than, with `_partial_`, when the target is called. Takes well under a sec
 
 import importlib
 import inspect
+import math
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -61,7 +62,7 @@ _OF_DATA = (
     *("split", "long_tail", "sampling"),
 )
 _OPTIONAL = ("data.tokenizer", "model.tokenizer", "model.frontend", "model.net")
-
+_MAY_BE_INFINITE = ("checkpoint_minutes", "data.limit_gb", "health")  # for never, and for no threshold
 EPOCH = "epoch"  # monitor=epoch: the last epoch is used, none is selected by a metric
 
 
@@ -278,10 +279,25 @@ def typed(plain: Mapping[str, Any]) -> Config:
 
 
 def _typed(plain: Mapping[str, Any]) -> Config:
+    _verify_finite("", plain)
     try:
         return Config.model_validate(plain)
     except ValidationError as error:
         raise _explain(error) from None
+
+
+def _verify_finite(path: str, value: Any) -> None:
+    """Refuse NaN anywhere, and infinity where it is not a way to say never."""
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            _verify_finite(f"{path}.{key}" if path else str(key), one)
+    elif isinstance(value, list):
+        for one in value:
+            _verify_finite(path, one)
+    elif isinstance(value, float) and (
+        math.isnan(value) or (math.isinf(value) and not path.startswith(_MAY_BE_INFINITE))
+    ):
+        raise UserError(f"{path}={as_typed(value)}: expected a finite number")
 
 
 def _explain(error: ValidationError) -> UserError:

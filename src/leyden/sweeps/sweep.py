@@ -7,7 +7,7 @@ Another launcher that the user has configured (Slurm, Ray) is given only the job
 import functools
 import shlex
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentError, ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -278,7 +278,10 @@ def options_of(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     parser.add_argument("--jobs", default="1")
     parser.add_argument("--plan", action="store_true")
     parser.add_argument(FLAG, action="store_true")
-    options, others = parser.parse_known_args(list(arguments))
+    try:
+        options, others = parser.parse_known_args(list(arguments))
+    except ArgumentError as error:
+        raise UserError(f"{error}, such as --jobs 2") from error
     if not options.jobs.isdecimal() or not int(options.jobs):
         raise UserError(
             f"--jobs {options.jobs}: expected the number of jobs to train at once, such as --jobs 2"
