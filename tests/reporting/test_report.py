@@ -358,7 +358,8 @@ def test_the_terminal_stays_in_80_columns(make: Run, capsys: pytest.CaptureFixtu
         three(make, 0.95, model="a_model_with_a_rather_long_name", lr=lr)
     assert main(["report", "--baseline", "model=mlp", "optimizer.lr=0.1"]) == 0
     out = capsys.readouterr().out
-    assert max(map(len, out.splitlines())) <= 80
+    long = [line for line in out.splitlines() if len(line) > 80]
+    assert all("leyden train" in line for line in long), long  # a command is left whole
     assert "a_model" in out
     assert "main effects and interactions" in out
 

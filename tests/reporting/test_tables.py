@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 import leyden.reporting
 from leyden.metrics import evaluate
@@ -26,15 +26,17 @@ from leyden.reporting.terminal.tables import (
     label_counts_table,
     values_table,
 )
+from leyden.utils.console import Printer
 
 
-def render(renderable: RenderableType, width: int = 80) -> str:
-    """As written to a file: no colour, no terminal."""
-    out = io.StringIO()
-    Console(file=out, width=width).print(renderable)
+def render(renderable: RenderableType, width: int = 80, fits: bool = True) -> str:
+    """As written to a file: no colour, no terminal. fits: nothing in it is copied, so that it can be folded."""
+    out, printer = io.StringIO(), Printer()
+    printer.file, printer.width = out, width
+    printer.print(renderable)
     text = out.getvalue()
     assert "\x1b" not in text
-    assert max(map(len, text.splitlines())) <= width
+    assert max(map(len, text.splitlines())) <= width or not fits
     return text
 
 
@@ -74,8 +76,10 @@ def result() -> dict[str, Any]:
     }
 
 
-def test_a_result_table_is_complete(result: dict[str, Any]) -> None:
-    text = render(result_table(result))
+def test_a_result_table_is_complete(result: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "a b"
+    (folder / "tensorboard").mkdir(parents=True)
+    text = render(result_table({**result, "folder": str(folder)}), fits=False)
     for split in ("test", "val"):
         for name, e in result["metrics"][split]["values"].items():
             assert name in text
@@ -88,8 +92,8 @@ def test_a_result_table_is_complete(result: dict[str, Any]) -> None:
         "validation (n = 300)",
         "val/macro_f1 0.9312 at epoch 12, step 3,400: checkpoints/best.ckpt",
         "3 min 12 s, 12,346 samples/s, 123,456 parameters",
-        "folder  runs/cifar10_lt/resnet32-1a2b3c4d",
-        "tensorboard --logdir runs/cifar10_lt/resnet32-1a2b3c4d",
+        f"folder  {folder}",
+        f"tensorboard --logdir '{folder}'",
         "complete",
     ):
         assert words in text
@@ -142,7 +146,7 @@ def test_a_failed_run_shows_its_error_and_findings() -> None:
         "try: leyden train imbalance=auto",
     ):
         assert words in text
-    assert "tensorboard --logdir 'runs/a b/c'" in text
+    assert "tensorboard" not in text  # where there is nothing to look at
 
 
 def test_missing_parts_are_omitted() -> None:
@@ -250,12 +254,11 @@ def test_overrides_as_typed_text_are_the_same_table() -> None:
 def test_predictions_are_a_row_for_each_input_with_the_cells_of_the_task() -> None:
     path = "photos/" + "very/long/" * 9 + "cat.jpg"
     rows = [(path, {"class": "cat", "probability": 0.9876}), ("b.jpg", {"class": "dog", "probability": 0.5})]
-    text = render(answers_table(rows))
+    text = render(answers_table(rows), fits=False)
     assert [name in text for name in ("input", "class", "probability")] == [True] * 3
     assert "0.9876" in text
     assert "2 predictions" in text
-    column = "".join(line[: line.index("/") + 60].split("  ")[0] for line in text.splitlines() if "/" in line)
-    assert without_spaces(path)[:40] in without_spaces(column)
+    assert path in text
     assert "0 predictions" in render(answers_table([]))
 
 

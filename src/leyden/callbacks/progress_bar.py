@@ -87,7 +87,7 @@ class ProgressBar(LastCallback):
         if trainer.is_global_zero and (is_last or epoch % math.ceil(epochs / _MOST_LINES) == 0):
             values = "  ".join(f"{k} {v:.4f}" for k, v in self._metrics(trainer).items())
             took = time.monotonic() - self._epoch_began
-            self._console.print(f"epoch {epoch}/{epochs}  {values}  {took:.1f} s", highlight=False)
+            self._console.print(f"epoch {epoch}/{epochs}  {values}  {took:.1f} s")
 
     def _metrics(self, trainer: Trainer) -> dict[str, float]:
         found = trainer.callback_metrics

@@ -23,6 +23,6 @@ def print_results(
         return findings
     console.print(checks_table([(result.name, result.status, result.summary) for result in results]))
     for line in findings_lines(findings, command):
-        console.print(line, soft_wrap=True)
+        console.print(line)
     console.print(verdict(findings))
     return findings

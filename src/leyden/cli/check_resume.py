@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from leyden.cli.arguments import Arguments
 from leyden.config.compose import compose
 from leyden.reporting.format import plural
+from leyden.reporting.terminal.layout import WholeTable
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 from leyden.utils.runtime import load_torch
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     plain = compose(given.overrides, given.config_dir)
     limits = _limits(plain["trainer"], given.epochs, given.batches)
     for key, value in limits.items():
-        console.print(f"limited for the check: {key}={value}", highlight=False)
+        console.print(f"limited for the check: {key}={value}")
     flags = [*(f"--config-dir={folder}" for folder in given.config_dir), *([FLAG] if given.trust else [])]
     arguments = [
         *flags,
@@ -116,7 +116,7 @@ def _train_with_kills(
         status = fault_injection.train([*arguments, f"runs={runs}"], log)
     if status == 0:
         return next(runs.glob("*/*/result.json")).parent
-    console.print(f"the resumed run fails:\n{_tail(log)}", style="red", markup=False)
+    console.print(f"the resumed run fails:\n{_tail(log)}", style="red")
     return None
 
 
@@ -126,7 +126,7 @@ def _tail(log: Path) -> str:
 
 
 def _verdict(parts: Sequence[Any]) -> int:
-    table = Table("uninterrupted and resumed", "values", "", box=None, pad_edge=False)
+    table = WholeTable("uninterrupted and resumed", "values", "", box=None, pad_edge=False)
     for part in parts:
         result = Text(part.difference, style="red") if part.difference else "equal"
         table.add_row(part.name, str(part.values), result)
@@ -141,6 +141,5 @@ def _verdict(parts: Sequence[Any]) -> int:
         "on_save_checkpoint and restore them in on_load_checkpoint (docs/resume.md).",
         style="red",
         markup=False,
-        soft_wrap=True,
     )
     return 1

@@ -32,5 +32,5 @@ def main(arguments: Sequence[str]) -> int:
         console.print(f"no problems found; the run is {result['status']}")
     else:
         for line in findings_lines(findings, run.command()):
-            console.print(line, soft_wrap=True)
+            console.print(line)
     return 1 if any(finding["level"] == "error" for finding in findings) else 0

@@ -7,8 +7,6 @@ leyden find batch_size model=resnet32 data=cifar10
 import importlib
 from collections.abc import Sequence
 
-from rich.text import Text
-
 from leyden.cli.arguments import config_parser, figure_saver, train_command
 from leyden.utils.console import console
 from leyden.utils.errors import UserError, nearest
@@ -39,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     finder = importlib.import_module(module)
     found = finder.find(open_session(given.overrides, given.config_dir))
     for part in finder.describe(found, train_command(given)):
-        console.print(part, soft_wrap=isinstance(part, str | Text))
+        console.print(part)
     if save is not None:
         save(finder.figure(found))
         console.print(f"figure written to {given.picture}")

@@ -10,12 +10,11 @@ are listed with their origin. Of a single option all arguments are listed, as th
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from leyden.cli.arguments import Arguments
 from leyden.config.compose import config_loader, find_own_code, options
 from leyden.config.options import GROUPS, describe, groups_of
 from leyden.config.schema import nearest_key
+from leyden.reporting.terminal.layout import WholeTable, text
 from leyden.tuning.settings import Settings
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
@@ -48,18 +47,19 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _options_table(loader: Any, group: str) -> Table:
-    table = Table(
-        title=group,
+def _options_table(loader: Any, group: str) -> WholeTable:
+    table = WholeTable(
+        title=text(group),
         title_justify="left",
         title_style="bold",
         show_header=False,
         box=None,
         padding=(0, 2, 0, 0),
     )
+    table.add_column(no_wrap=True)
     for name in options(loader, group):
         origin, line = describe(loader, group, name)
-        table.add_row(f"  {name}", line, f"({origin})" if origin else "")
+        table.add_row(text(f"  {name}"), text(line), text(f"({origin})" if origin else ""))
     return table
 
 

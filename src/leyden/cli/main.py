@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from leyden.utils.errors import UserError, format_error, nearest
+from leyden.utils.errors import UserError, format_error, nearest, print_error
+from leyden.utils.streams import discard_output, flush_output, prepare_streams
 from leyden.utils.version import __version__
 
 
@@ -51,7 +52,9 @@ _INTERNAL = {"follow": Command("leyden.cli.follow", "")}
 
 def command() -> int:
     """Entry point of the executable `leyden`; returns the exit status."""
+    prepare_streams()
     status = main()
+    flush_output()
     gc.freeze()  # the process ends: skip the final garbage collection, which takes a second for a million objects
     return status
 
@@ -72,13 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments[0], arguments[1:])
     except KeyboardInterrupt:
-        print("leyden: interrupted", file=sys.stderr)
+        print_error("interrupted")
         return 130
     except BrokenPipeError:  # the reader of a pipe (`| head`) has closed it
-        sys.stderr.close()
+        discard_output(sys.stdout)
         return 0
     except (UserError, OSError) as error:
-        print(f"leyden: {format_error(error)}", file=sys.stderr)
+        print_error(format_error(error))
         return 2
 
 

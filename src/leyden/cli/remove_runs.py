@@ -47,7 +47,8 @@ def _verify(record: Record) -> None:
 
 
 def _print_table(records: Sequence[Record], sizes: Sequence[int]) -> None:
-    table = plain_table("", ("state", "left"), ("size", "right"), ("folder", "left"))
+    table = plain_table("", ("state", "left"), ("size", "right"))
+    table.add_column("folder", no_wrap=True)
     for record, bytes_ in zip(records, sizes, strict=True):
         table.add_row(record.state, size(bytes_), text(str(record.folder)))
     console.print(table)

@@ -44,5 +44,5 @@ def _replay(run: Path, config_dirs: Sequence[str]) -> int:
         trainer = evaluation_trainer(config, Path(scratch))
         finding = diagnose(run, config, module, trainer, made.data)
     for line in findings_lines([finding.to_dict()], Run(run).command()):
-        console.print(line, soft_wrap=True)
+        console.print(line)
     return 0

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         files = _compare(given)
     for path, text in files.items():
         write_text(path, text)
-        console.print(f"written: {path}", markup=False, soft_wrap=True)
+        console.print(f"written: {path}")
     return 0
 
 

@@ -6,7 +6,6 @@ running in another process -> waits for it and prints its result.
 
 import functools
 import signal
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from leyden.runs.run import EXIT_STATUS
 from leyden.training import slurm
 from leyden.training.continuation import with_parent
 from leyden.training.job import Outcome, _catch_failures, attempt, run
-from leyden.utils.errors import UserError
+from leyden.utils.errors import UserError, print_error
 from leyden.utils.runtime import WARNINGS, sigterm_interrupts
 from leyden.utils.trust import FLAG, trusting
 
@@ -76,7 +75,7 @@ class HydraJob:
         outcome = _catch_failures(lambda: run(*_plain_and_command(cfg, self._flags)))
         self.outcomes.append(outcome)
         if outcome.status == "refused":
-            print(f"leyden: {outcome.message}", file=sys.stderr)
+            print_error(outcome.message)
         if outcome.status == "interrupted":
             raise KeyboardInterrupt
 

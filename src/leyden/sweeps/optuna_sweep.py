@@ -155,7 +155,6 @@ class Search:
             f"{plural(total, 'trial')} of {plural(len(self._space.parameters), 'parameter')} by "
             f"{self._settings.sampler}, pruner {self._settings.pruner}; {done} already done, "
             f"{max(0, total - done)} to do{at_once}; {self.folder}",
-            soft_wrap=True,
             markup=False,
         )
 
@@ -219,7 +218,6 @@ class Search:
         self._study.tell(job.number, state, known, _curve(record, str(self._config.monitor)))
         console.print(
             f"trial {job.number}: {state}{_format_outcome(self.goals, known, error)}",
-            soft_wrap=True,
             markup=False,
         )
 
@@ -242,11 +240,11 @@ class Search:
     def _print_summary(self) -> None:
         """Print the best trials with their commands, and write the plots; called after the table."""
         study = reporting.load(self.folder)
-        console.print(reporting.format_best(study, self._command), soft_wrap=True, markup=False)
+        console.print(reporting.format_best(study, self._command))
         written = reporting.write_figures(self.folder)
         if written:
             names = ", ".join(path.name for path in written)
-            console.print(f"plots in {self.folder}: {names}", soft_wrap=True, markup=False)
+            console.print(f"plots in {self.folder}: {names}")
 
     def _command(self, overrides: Sequence[str]) -> str:
         return shlex.join(["leyden", "train", *self._sweep.flags, *overrides])

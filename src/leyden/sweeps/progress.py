@@ -30,7 +30,12 @@ class ProgressDisplay:
         self._started = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         self._progress = Progress(
             *columns, TextColumn("{task.fields[left]}"), console=console, transient=True
         )
@@ -71,7 +76,7 @@ class ProgressDisplay:
         error = record.result.get("error") or {}
         result = number(record.best["value"]) if record.best else error.get("message", "")
         seconds = f"  {duration(record.seconds)}" if record.seconds is not None else ""
-        console.print(f"{record.state}  {job.label}  {result}{seconds}", soft_wrap=True, markup=False)
+        console.print(f"{record.state}  {job.label}  {result}{seconds}")
 
     def _update_running(self) -> None:
         running = {job.number: job for job in self._open if _has_changed(job)}

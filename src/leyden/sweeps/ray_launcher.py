@@ -105,5 +105,5 @@ def _result(ray: Any, ref: Any, cfg: DictConfig) -> JobReturn:
         job_return.return_value = ray.get(ref)
     except (ray.exceptions.RayError, ray.exceptions.RayTaskError) as error:
         job_return.status, job_return.return_value = JobStatus.FAILED, error
-        console.print(f"a job died in Ray: {type(error).__name__}: {error}", style="red", markup=False)
+        console.print(f"a job died in Ray: {type(error).__name__}: {error}", style="red")
     return job_return

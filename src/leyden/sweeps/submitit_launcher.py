@@ -35,9 +35,7 @@ def wait_for_each(launcher: Any) -> Iterator[None]:
             _print_cancel_hint(job)
             raise
         except Exception as error:  # whatever the reason of its death: the sweep's table shows its state
-            console.print(
-                f"job {job.job_id}: {_format_error(job, error)}", style="red", markup=False, soft_wrap=True
-            )
+            console.print(f"job {job.job_id}: {_format_error(job, error)}", style="red")
             return [error]
 
     job_class.results = results_or_error

@@ -172,7 +172,6 @@ class Sweep:
         done = len(jobs) - len(todo)
         console.print(
             f"{plural(len(jobs), 'job')}: {done} already done, {len(todo)} to do ({states}){parallel}; {cost}",
-            soft_wrap=True,
         )
         return expected
 
@@ -201,7 +200,7 @@ class Sweep:
         """Print and keep the messages that are not stored in the run's folder."""
         if status == "refused" or (status == "interrupted" and message):
             self.refused[str(job.run.folder)] = message
-            console.print(f"job {job.number} ({job.label}): {message}", style="red", markup=False)
+            console.print(f"job {job.number} ({job.label}): {message}", style="red")
 
     def _return(self, job: Job) -> JobReturn:
         """Return a job's outcome to the sweeper: the record of the run. A failure is a result, not an exception."""
@@ -258,7 +257,7 @@ class Sweep:
             return
         failed = [job for folder, job in self.jobs.items() if states[folder] in ("failed", "refused")]
         for job in failed[:5]:
-            console.print(f"to repeat:  {shlex.join(self.command_of(job))}", soft_wrap=True, markup=False)
+            console.print(f"to repeat:  {shlex.join(self.command_of(job))}")
         if len(failed) > 5:
             console.print(f"and {len(failed) - 5} more failed")
         done = sum(state in ("complete", "pruned") for state in states.values())

@@ -103,7 +103,7 @@ def find(checkpoints: Path) -> State | None:
 
 
 def _say(message: str) -> None:
-    console.print(message, soft_wrap=True, highlight=False)
+    console.print(message)
 
 
 def _whole(path: Path) -> State | None:

@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from leyden.reporting.format import plural
+from leyden.reporting.markdown import code, escape
 from leyden.reporting.terminal.layout import plain_table, text
 
 _ORDER = ("error", "warning", "info")
@@ -39,8 +40,8 @@ def findings_lines(findings: Findings, command: Sequence[str] = ()) -> Iterator[
 
 
 def suggested_commands(command: Sequence[str], override: str) -> Text:
-    """Return a suggested command line, unfolded so that it can be copied."""
-    return Text(f"  try: {with_override(command, override)}", no_wrap=True, overflow="ignore")
+    """Return a suggested command line."""
+    return text(f"  try: {with_override(command, override)}")
 
 
 def checks_table(results: Sequence[tuple[str, str, str]]) -> RenderableType:
@@ -62,11 +63,19 @@ def verdict(findings: Findings) -> str:
 
 
 def with_override(command: Sequence[str], override: str) -> str:
-    """Return the command line with the overrides added, in place of those of the same keys."""
-    new = shlex.split(override)
+    """Return the command line with the overrides added, in place of those of the same keys; each a shell word."""
+    new = _words(override)
     keys = {argument.partition("=")[0] for argument in new}
     kept = [argument for argument in command if argument.partition("=")[0] not in keys]
-    return " ".join([*map(shlex.quote, kept), *new])
+    return shlex.join([*kept, *new])
+
+
+def _words(override: str) -> list[str]:
+    """Split the overrides of an advice, which may come from a stranger's run."""
+    try:
+        return shlex.split(override)
+    except ValueError:  # an open quote
+        return [override]
 
 
 def markdown(findings: Findings, command: Sequence[str] = ()) -> str:
@@ -75,9 +84,9 @@ def markdown(findings: Findings, command: Sequence[str] = ()) -> str:
         return "No problems found."
     lines = []
     for finding in worst_first(findings):
-        where = f" (at `{finding['where']}`)" if finding.get("where") else ""
-        lines.append(f"- **{finding['level']}** `{finding['id']}`{where}: {finding['message']}")
+        where = f" (at {code(finding['where'])})" if finding.get("where") else ""
+        lines.append(f"- **{finding['level']}** {code(finding['id'])}{where}: {escape(finding['message'])}")
         lines += [
-            f"    - try `{with_override(command, override)}`" for override in finding.get("advice") or ()
+            f"    - try {code(with_override(command, override))}" for override in finding.get("advice") or ()
         ]
     return "\n".join(lines)

@@ -16,7 +16,7 @@ from rich.console import Group, RenderableType
 from leyden.reporting.comparison.distinguishing_keys import distinguishing_keys, format_value, heading
 from leyden.reporting.comparison.groups import computing
 from leyden.reporting.format import UNKNOWN, duration, number, plural
-from leyden.reporting.terminal.layout import note, plain_table, text
+from leyden.reporting.terminal.layout import plain_table, text
 from leyden.runs.query import UNSET, version_changes
 from leyden.runs.records import Record
 from leyden.utils.console import console
@@ -127,7 +127,7 @@ def run_list(rows: Sequence[Row], root: Path) -> RenderableType:
     has_column = room >= _FEWEST_DIFFERING and any(row.differs for row in rows)
     if has_column:
         table.add_column("differs", max_width=room, overflow="fold")
-    table.add_column("folder", overflow="fold")
+    table.add_column("folder", no_wrap=True)
     for row, folder in zip(rows, folders, strict=True):
         state = "stale" if row.stale else row.state
         value = number(row.value) if common or row.value is None else f"{row.monitor} {number(row.value)}"
@@ -136,7 +136,7 @@ def run_list(rows: Sequence[Row], root: Path) -> RenderableType:
         cells += [duration(row.seconds), *([text(row.differs)] if has_column else [])]
         below = f"\n  {row.differs}" if row.differs and not has_column else ""
         table.add_row(*cells, text(folder).append(below, style="dim"))
-    return Group(table, note("\n".join(_notes(rows, root))))
+    return Group(table, text("\n".join([*_notes(rows, root), ""]), "dim"))
 
 
 def _header(monitor: str) -> str:

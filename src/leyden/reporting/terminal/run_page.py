@@ -10,9 +10,10 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from leyden.reporting.format import plural
-from leyden.reporting.terminal.layout import text
+from leyden.reporting.terminal.layout import facts, text
 from leyden.reporting.terminal.run_list import STYLES, Row, age
 from leyden.reporting.terminal.run_result import result_table
 from leyden.reporting.terminal.tables import config_tree
@@ -41,18 +42,23 @@ def run_page(record: Record, now: float, defaults: Mapping[str, Any]) -> Rendera
         parts += [text(""), non_defaults(record.keys, defaults), text(""), config_tree(record.config)]
     if record.state == "complete":
         parts += [text(""), result_table({**record.result, "folder": str(record.folder)})]
-    return Group(*parts, text(""), _two_columns([("files", _files(record.folder))]))
+    return Group(*parts, text(""), facts([("files", _files(record.folder))]))
 
 
 def _overview(record: Record, now: float) -> Table:
     result, manifest = record.result, {} if record.problem else record.manifest()
     command: Sequence[str] = result.get("command") or manifest.get("command") or []
-    rows = [("run", str(record.folder)), ("state", _state(record)), ("problem", record.problem)]
+    style = STYLES.get("stale" if version_changes(record) else record.state, "")
+    rows: list[tuple[str, str | Text]] = [
+        ("run", str(record.folder)),
+        ("state", text(_state(record), style)),
+        ("problem", record.problem),
+    ]
     rows += [("error", _error(record)), ("command", shlex.join(command))]
     rows += [("run in", str(manifest.get("folder") or "")), ("started", _started(record, now))]
     rows += [("git", _git(record, manifest)), ("software", _software(result, manifest))]
     rows += [("machine", _machine(manifest)), ("data", str(result.get("data") or ""))]
-    return _two_columns(rows, {"state": STYLES.get("stale" if version_changes(record) else record.state, "")})
+    return facts(rows)
 
 
 def non_defaults(keys: Mapping[str, Any], defaults: Mapping[str, Any], more: str = "") -> RenderableType:
@@ -71,18 +77,7 @@ def non_defaults(keys: Mapping[str, Any], defaults: Mapping[str, Any], more: str
     if not other:
         return text(f"settings: all defaults{more}", "dim")
     title = text(f"settings that differ from the defaults{more}", "bold")
-    return Group(title, _two_columns([(key, str(value)) for key, value in other.items()]))
-
-
-def _two_columns(rows: Sequence[tuple[str, str]], styles: Mapping[str, str] | None = None) -> Table:
-    """Format (name, value) rows as two columns; rows with an empty value are omitted."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        if value:
-            table.add_row(name, text(value, (styles or {}).get(name, "")))
-    return table
+    return Group(title, facts((key, str(value)) for key, value in other.items()))
 
 
 def _state(record: Record) -> str:
@@ -141,10 +136,12 @@ def _files(folder: Path) -> str:
 def _list_files(folder: Path) -> Iterator[str]:
     """Yield one line per file, with its size, and one line per subfolder, with its files."""
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.name != ".lock":
+        if path.is_symlink():
+            yield f"{path.name} (a link)"
+        elif path.is_file() and path.name != ".lock":
             yield _with_size(path)
         elif path.is_dir():
-            files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+            files = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.is_symlink()]
             yield f"{path.name}/ {', '.join(map(_with_size, files))}".rstrip()
 
 

@@ -5,14 +5,16 @@ Any part may be missing: a user's own module has scalars only, a failed run has 
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from leyden.reporting.format import count, duration, estimate, interval, number, plural
 from leyden.reporting.terminal.findings import findings_lines
-from leyden.reporting.terminal.layout import note, plain_table, text
+from leyden.reporting.terminal.layout import facts, note, plain_table, text
 
 MOST_CLASSES = 30  # with more classes, only the worst are shown
 WORST = 10
@@ -144,24 +146,19 @@ _DETAILS = {"per_class": _class_tables, "per_label": _label_tables, "per_target"
 
 def _facts(result: Mapping[str, Any]) -> Table:
     """Format status, best checkpoint, decision rule, cost and folder as two columns: name and value."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
     status = str(result.get("status", "unknown"))
-    table.add_row("status", text(status, _STATUS_STYLES.get(status, "bold yellow")))
-    facts = {
-        "best": _best(result),
-        "decision": _decision(result),
-        "cost": _cost(result.get("cost") or {}),
-    }
-    for name, value in facts.items():
-        if value:
-            table.add_row(name, text(value))
-    folder = result.get("folder")
+    rows: list[tuple[str, str | Text]] = [
+        ("status", text(status, _STATUS_STYLES.get(status, "bold yellow"))),
+        ("best", _best(result)),
+        ("decision", _decision(result)),
+        ("cost", _cost(result.get("cost") or {})),
+    ]
+    folder = str(result.get("folder") or "")
     if folder:
-        table.add_row("folder", text(str(folder)))
-        table.add_row("view", text(f"tensorboard --logdir {shlex.quote(str(folder))}", "bold"))
-    return table
+        rows.append(("folder", folder))
+        if (Path(folder) / "tensorboard").is_dir():
+            rows.append(("view", text(f"tensorboard --logdir {shlex.quote(folder)}", "bold")))
+    return facts(rows)
 
 
 def _best(result: Mapping[str, Any]) -> str:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
 from leyden.reporting.format import count, duration, number, percent_of, plural
-from leyden.reporting.terminal.layout import Column, note, plain_table, text
+from leyden.reporting.terminal.layout import Heading, WholeTree, note, plain_table, text
 from leyden.reporting.terminal.run_result import MOST_CLASSES, WORST
 
 _STATES = {"complete": "green", "failed": "bold red", "running": "cyan", "interrupted": "yellow"}
@@ -26,7 +27,7 @@ _STATES = {"complete": "green", "failed": "bold red", "running": "cyan", "interr
 
 def config_tree(config: Mapping[str, Any], title: str = "configuration") -> Tree:
     """Format a resolved configuration as a tree; a `_target_` is printed after the name of its branch."""
-    tree = Tree(text(title, "bold"), guide_style="dim")
+    tree = WholeTree(text(title, "bold"), guide_style="dim")
     _add_all(tree, config)
     return tree
 
@@ -47,7 +48,7 @@ def _add(tree: Tree, key: str, value: Any) -> None:
         for i, item in enumerate(value):
             _add(branch, str(i), item)
     else:
-        tree.add(Text.assemble((f"{key}: ", ""), (_scalar(value), "cyan"), overflow="fold"))
+        tree.add(Text.assemble((f"{key}: ", ""), (_scalar(value), "cyan")))
 
 
 def _scalar(value: Any) -> str:
@@ -68,15 +69,16 @@ def jobs_table(
     parent = _parent([str(row["folder"]) for row in rows if row.get("folder")])
     # the metric's name is broken into lines, so that the column is as narrow as its numbers
     header = metric.rsplit("/", 1)[-1].replace("_", "_\n")
-    table = plain_table("", ("state", "left"), (header, "right"), ("time", "right"), ("folder", "left"))
-    table.add_column("overrides", overflow="fold")
+    table = plain_table("", ("state", "left"), (header, "right"), ("time", "right"))
+    for copied in ("folder", "overrides"):
+        table.add_column(copied, no_wrap=True)
     for row in rows:
         state = str(row.get("state", ""))
         folder = os.path.relpath(row["folder"], parent) if row.get("folder") else ""
         own = "\n".join(override for override in _overrides(row) if override not in shared)
         numbers = (number(row.get("metric")), duration(row.get("seconds")))
         table.add_row(text(state, _STATES.get(state, "")), *numbers, text(folder), text(own or "-"))
-    return Group(table, note("\n".join(_jobs_notes(rows, metric, higher, parent, shared))))
+    return Group(table, text("\n".join([*_jobs_notes(rows, metric, higher, parent, shared), ""]), "dim"))
 
 
 def _overrides(row: Mapping[str, Any]) -> list[str]:
@@ -117,11 +119,15 @@ def answers_table(rows: Sequence[tuple[str, Mapping[str, str | float]]]) -> Rend
     """A row for each input: its name, and the cells of its prediction."""
     names = list(rows[0][1]) if rows else []
     first = [cell for _, cells in rows[:1] for cell in cells.values()]
-    columns: list[Column] = [
+    columns: list[Heading] = [
         (name, "right" if isinstance(cell, float) else "left")
         for name, cell in zip(names, first, strict=True)
     ]
     table = plain_table("", ("input", "left"), *columns)
+    words = [
+        word for name, _ in rows for word in name.split()
+    ]  # a text is folded between words, a path is not
+    table.columns[0].min_width = max(map(cell_len, words), default=0)
     for name, cells in rows:
         values = (cells.get(column) for column in names)
         table.add_row(text(name), *(number(v) if isinstance(v, float) else text(str(v)) for v in values))
