@@ -14,6 +14,7 @@ from PIL import Image
 
 from leyden.data.cache import load
 from leyden.data.index import Source
+from leyden.data.sources.formats import read_idx, read_jpeg_archive
 from leyden.data.sources.image import (
     CIFAR10,
     MNIST,
@@ -143,6 +144,37 @@ def archive(path: Path, names: list[str]) -> None:
             info.size = buffer.tell()
             buffer.seek(0)
             tar.addfile(info, buffer)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_an_archive_that_unpacks_to_far_more_than_its_size_is_refused(mode: str, tmp_path: Path) -> None:
+    path, size = tmp_path / "a.tar", 1 << 20
+    with tarfile.open(path, mode) as archive:
+        for number in range(70):
+            entry = tarfile.TarInfo(f"../train/x/{number}.jpg")
+            entry.size = size
+            archive.addfile(entry, io.BytesIO(bytes(size)))
+    if mode == "w":  # as large as its content
+        assert len(read_jpeg_archive(path)) == 70
+    else:
+        with pytest.raises(
+            UserError, match=r"a.tar: cannot be read .* unpacks to more than 67,108,864 bytes"
+        ):
+            read_jpeg_archive(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("sizes", [[1 << 16] * 4, [1 << 31, 1 << 31, 4], [0], [3, 3]])
+def test_sizes_of_an_idx_file_are_those_of_its_content(sizes: list[int], tmp_path: Path) -> None:
+    path = tmp_path / "images"
+    path.write_bytes(
+        bytes([0, 0, 8, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes) + bytes(9 * (sizes == [3, 3]))
+    )
+    if max(sizes) > 3:
+        with pytest.raises(UserError, match=r"has 0 bytes of values, expected [0-9,]{9}"):
+            read_idx(path)
+    else:
+        assert list(read_idx(path).shape) == sizes
 
 
 def test_jpeg_archive(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ study.json = {"schema": 1, "name", "storage", "sampler", "pruner", "seed", "tota
                           "folder", "words", "seconds", "error"}]}
 """
 
-import html
 import io
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from leyden.reporting.comparison.html_style import escape
 from leyden.reporting.format import number, plural
 from leyden.reporting.plots.style import BLUE, GREY, ORANGE, VERMILION, label, new_figure
 from leyden.utils.errors import UserError
@@ -233,7 +233,7 @@ def _svg(figure: Figure, name: str) -> str:
     file = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Title": name})
-    text = file.getvalue()
+    text = printable(file.getvalue())
     return text[text.index("<svg") :]
 
 
@@ -251,7 +251,7 @@ def _titled(folder: Path) -> tuple[str, str]:
         study = load(folder)
         return f"Search {study['name']}", _section(study)
     except UserError as error:
-        return f"Search {folder.name}", f'<p class="warn">{html.escape(printable(str(error)))}</p>'
+        return f"Search {folder.name}", f'<p class="warn">{escape(str(error))}</p>'
 
 
 def _section(study: Mapping[str, Any]) -> str:
@@ -267,16 +267,16 @@ def _summary(study: Mapping[str, Any]) -> Iterator[str]:
     counts = ", ".join(f"{n} {state}" for state, n in states.items())
     settings = f"sampler {study['sampler']}, pruner {study['pruner']}, seed {study['seed']}"
     total = study["total"]
-    yield f"<p>{html.escape(f'{goals}; {counts} of {total}; {settings}')}</p>"
+    yield f"<p>{escape(f'{goals}; {counts} of {total}; {settings}')}</p>"
     heads = ["trial", *(goal["name"] for goal in study["goals"]), "parameters", "command"]
-    yield "<table><tr>" + "".join(f"<th>{html.escape(head)}</th>" for head in heads) + "</tr>"
+    yield "<table><tr>" + "".join(f"<th>{escape(head)}</th>" for head in heads) + "</tr>"
     by_number = {trial["number"]: trial for trial in study["trials"]}
     for trial in (by_number[n] for n in study["best"][:_MAX_BEST]):
         params = ", ".join(f"{key}={_short_value(value)}" for key, value in trial["params"].items())
         command = shlex.join(["leyden", "train", *trial["words"]])
         cells = [str(trial["number"]), *map(number, trial["values"]), params]
-        row = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-        yield f"<tr>{row}<td><code>{html.escape(command)}</code></td></tr>"
+        row = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        yield f"<tr>{row}<td><code>{escape(command)}</code></td></tr>"
     yield "</table>"
 
 

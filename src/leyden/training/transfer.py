@@ -91,7 +91,7 @@ def weight_file(path: Path) -> Path:
     if path.is_file():
         return path
     best = path / "checkpoints" / "best.ckpt"
-    if not best.exists():
+    if not best.is_file():
         near = (str(p.parents[1]) for p in path.parent.glob("*/checkpoints/best.ckpt"))
         raise UserError(
             f"init.from={path}: neither a weight file nor a run with a best checkpoint; "

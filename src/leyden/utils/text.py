@@ -10,6 +10,8 @@ MOST_LINES = 20  # files or lines that a message lists
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates that stand for no byte
 
 
 def printable(text: str) -> str:
@@ -18,7 +20,15 @@ def printable(text: str) -> str:
     >>> printable("\x1b[31mred\x07 a\u202eb")
     '[31mred ab'
     """
-    return text if text.isascii() and text.isprintable() else _CONTROL.sub("", text)
+    if text.isascii() and text.isprintable():
+        return text
+    return _CONTROL.sub("", _decoded(text) if _SURROGATE.search(text) else text)
+
+
+def _decoded(text: str) -> str:
+    """Decode bytes that Python holds as surrogates: of a file's name where the system's encoding is not UTF-8."""
+    escaped = _NO_BYTE.sub("\ufffd", text)
+    return escaped.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def printable_json(text: str) -> str:

@@ -7,7 +7,6 @@ sections that belong to no part, such as a search's study, to `page` as `more`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from html import escape
 from itertools import chain
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from leyden.reporting.comparison.distinguishing_keys import heading
 from leyden.reporting.comparison.effects import Level, Share
 from leyden.reporting.comparison.html_plots import Section, bar, bar_scale, learning_curves, pareto_fronts
 from leyden.reporting.comparison.html_runs import cell, group_section, run_section, table
-from leyden.reporting.comparison.html_style import CSS
+from leyden.reporting.comparison.html_style import CSS, escape
 from leyden.reporting.comparison.report import Part, Report, Row
 from leyden.reporting.comparison.terminal import (
     COST_HEADS,

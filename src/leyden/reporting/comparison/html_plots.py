@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import NamedTuple
 
 from leyden.reporting.comparison import svg
+from leyden.reporting.comparison.html_style import escape
 from leyden.reporting.comparison.report import COSTS, Part, Row
 from leyden.reporting.comparison.statistics import Summary, summarise
 from leyden.reporting.comparison.terminal import COST_HEADS, format_costs

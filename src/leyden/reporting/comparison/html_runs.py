@@ -3,12 +3,12 @@
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
 from leyden.reporting.comparison.distinguishing_keys import format_value, heading
 from leyden.reporting.comparison.groups import Metric
+from leyden.reporting.comparison.html_style import escape
 from leyden.reporting.comparison.report import Part, Row
 from leyden.reporting.format import duration, estimate, number, plural
 from leyden.runs.records import Record

@@ -1,4 +1,14 @@
-"""The report page's CSS: light or dark by the browser's setting, without external fonts or images."""
+"""The report page's CSS, light or dark by the browser's setting, without external fonts or images; text in the page."""
+
+import html
+
+from leyden.utils.text import printable
+
+
+def escape(text: str) -> str:
+    """Return text that a browser shows as it is: no markup, no end of an attribute, no control characters."""
+    return html.escape(printable(text))
+
 
 CSS = """
 :root { color-scheme: light dark; --bg: #fff; --fg: #1b1f24; --dim: #5b6570; --line: #d9dee3; --soft: #f4f6f8;

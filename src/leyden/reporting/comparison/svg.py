@@ -6,7 +6,8 @@ Compared with matplotlib's SVG they are small (a page has dozens), follow the li
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+
+from leyden.reporting.comparison.html_style import escape
 
 WIDTH, HEIGHT = 620, 340
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 46  # margins of the frame, in units of the drawing
