@@ -100,6 +100,14 @@ class OfGroup(Part):
     recall: StoredEstimate
 
 
+class OfPair(Part):
+    """How many samples of one class were taken for another."""
+
+    true: str
+    predicted: str
+    n: Number
+
+
 def _square(rows: list[list[int]]) -> list[list[int]]:
     if any(len(row) != len(rows) for row in rows):
         raise ValueError("a confusion matrix has as many columns as rows")
@@ -119,6 +127,7 @@ class Split(Part):
     per_label: list[OfLabel] = []
     per_target: list[OfTarget] = []
     confusion: Annotated[list[list[Number]], AfterValidator(_square)] = []
+    confusions: list[OfPair] = []
     groups: dict[Literal["many", "medium", "few"], OfGroup] = {}
 
 
