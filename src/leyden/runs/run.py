@@ -217,7 +217,6 @@ class Run:
             console.print(
                 f"{signature.key_path()} cannot be used as your key (a private file of yours): this run will not be "
                 "recognised as yours (docs/security.md)",
-                soft_wrap=True,
             )
         write_json(self.folder / "spec.json", spec)
         software = {name: manifest.get("packages", {}).get(name) for name in _STALE_PACKAGES}

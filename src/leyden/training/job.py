@@ -139,7 +139,7 @@ def _run(plain: Mapping[str, Any], command: Sequence[str], verbose: bool, known:
     module = made.module()
     ledger = made.ledger(module)
     if note := note or continuation.shorter_run(config, plain, place):
-        console.print(note, soft_wrap=True)
+        console.print(note)
     _print_notes(made, ledger)
     with place.lock(lambda: console.print(f"{place.folder} is running in another process; waiting for it")):
         if place.is_done(known, config.force):
