@@ -136,6 +136,7 @@ HOSTILE: dict[str, tuple[str, Any]] = {
     "through a library": ("model.net", {"_target_": "torch.nn.modules.module.OrderedDict"}),
     "a function of a library": ("model.net", {"_target_": "torchvision.models.resnet18"}),
     "a class of another place": ("split", {"_target_": "leyden.nets.image.MLP"}),
+    "a nested class of another kind": ("model.net.hidden", {"_target_": "torchvision.datasets.FakeData"}),
     "a module of the working folder": ("model.net", {"_target_": "own_here.Net"}),
     "a compiled function": ("health", {"_target_": "builtins.exec", "source": "open('MARK', 'w')"}),
     "a data source": ("data.source", {"_target_": "builtins.eval", "source": "open('MARK', 'w')"}),
