@@ -108,7 +108,9 @@ def test_init_from_a_strangers_file_is_refused(mark: Path, tmp_path: Path, tiny:
 
 
 @pytest.mark.parametrize(
-    "value", [State(), np.zeros(2), np.float64(1), {"deep": [(State(),)]}, {State}, {1: len}], ids=repr
+    "value",
+    [State(), np.zeros(2), np.float64(1), {"deep": [(State(),)]}, {State}, {1: len}],
+    ids=["object", "array", "numpy_scalar", "nested", "class", "function"],
 )
 def test_what_is_no_plain_data_is_stored_as_bytes(value: Any, tmp_path: Path) -> None:
     path = saved(tmp_path / "a.ckpt", {"own": tensors.pack(value), "state_dict": {"w": torch.ones(1)}})

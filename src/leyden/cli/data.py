@@ -16,7 +16,6 @@ import numpy as np
 from leyden.cli.arguments import config_parser, figure_saver
 from leyden.config.compose import compose
 from leyden.data.targets import describe_target, kind_of, sampling_classes
-from leyden.health.data import name_checks
 from leyden.imbalance.auto import describe_imbalance
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
@@ -107,6 +106,8 @@ def _facts(data: "DataModule") -> Iterator[str]:
         yield f"{len(index.group_names)} groups: {', '.join(index.group_names[:12])}"
     yield from data.remarks()
     if kind == "classes":
+        from leyden.health.data import name_checks  # imports torch
+
         yield from (finding.message for finding in name_checks.names(spec.target_names, spec.class_counts))
 
 
