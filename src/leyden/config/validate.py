@@ -7,19 +7,17 @@ rather than, with `_partial_`, when the target is called. Takes well under a sec
 
 import importlib
 import inspect
-import math
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
-from pydantic import ValidationError
-
 from leyden.config.kinds import KINDS, verify_kind
 from leyden.config.schema import Config
-from leyden.config.signatures import RANGES, as_typed, hints_of, parameters_of, reason, verify_type
+from leyden.config.signatures import RANGES, hints_of, parameters_of, verify_type
 from leyden.config.suggestions import UnknownKey, typed_keys
+from leyden.config.typed_config import as_config, typed_value
 from leyden.data.spec import FACTS
 from leyden.utils import own_code
 from leyden.utils.errors import UserError, nearest
@@ -62,7 +60,6 @@ _OF_DATA = (
     *("split", "long_tail", "sampling"),
 )
 _OPTIONAL = ("data.tokenizer", "model.tokenizer", "model.frontend", "model.net")
-_MAY_BE_INFINITE = ("checkpoint_minutes", "data.limit_gb", "health")  # for never, and for no threshold
 EPOCH = "epoch"  # monitor=epoch: the last epoch is used, none is selected by a metric
 
 
@@ -76,7 +73,7 @@ def check(plain: Mapping[str, Any]) -> Config:
         UserError: the first error, with its key and the nearest valid choice.
     """
     with _suggestions(plain):
-        config = _typed(plain)
+        config = as_config(plain)
         for path, node, provided in targets(config):
             bind(path, node, provided)
     if "max_epochs" not in config.trainer:
@@ -97,7 +94,7 @@ def check_data(plain: Mapping[str, Any]) -> Config:
         UserError: the first error, with its key and the nearest valid choice.
     """
     with _suggestions(plain):
-        config = _typed(plain)
+        config = as_config(plain)
         for path, node, provided in targets(config):
             if path in _OF_DATA:
                 bind(path, node, provided)
@@ -275,53 +272,7 @@ def typed(plain: Mapping[str, Any]) -> Config:
         UserError: an unknown key, or a value of another type.
     """
     with _suggestions(plain):
-        return _typed(plain)
-
-
-def _typed(plain: Mapping[str, Any]) -> Config:
-    _verify_finite("", plain)
-    try:
-        return Config.model_validate(plain)
-    except ValidationError as error:
-        raise _explain(error) from None
-
-
-def _verify_finite(path: str, value: Any) -> None:
-    """Refuse NaN anywhere, and infinity where it is not a way to say never."""
-    if isinstance(value, Mapping):
-        for key, one in value.items():
-            _verify_finite(f"{path}.{key}" if path else str(key), one)
-    elif isinstance(value, list):
-        for one in value:
-            _verify_finite(path, one)
-    elif isinstance(value, float) and (
-        math.isnan(value) or (math.isinf(value) and not path.startswith(_MAY_BE_INFINITE))
-    ):
-        raise UserError(f"{path}={as_typed(value)}: expected a finite number")
-
-
-def _explain(error: ValidationError) -> UserError:
-    """Return the error for pydantic's first one; an unknown key takes precedence over a missing one."""
-    ordered = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-    first = ordered[0]
-    path = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return UnknownKey(path, _typed_value(first["input"]), "key", _fields(first["loc"][:-1]))
-    if first["type"] == "missing":
-        return UserError(f"{path} is missing")
-    return UserError(f"{path}={as_typed(first['input'])}: {reason([first], first['input'])}")
-
-
-def _typed_value(value: Any) -> Any:
-    return value if isinstance(value, Mapping) else as_typed(value)
-
-
-def _fields(path: tuple[int | str, ...]) -> list[str]:
-    """Return the valid keys of the node at `path` of the configuration."""
-    model: Any = Config
-    for key in path:
-        model = model.model_fields[str(key)].annotation
-    return [f.alias or name for name, f in model.model_fields.items() if name not in ("experiment",)]
+        return as_config(plain)
 
 
 def _verify_names(
@@ -337,7 +288,7 @@ def _verify_names(
         if name in provided and (name in parameters or not takes_any):
             raise UserError(f"{path}.{name}: this is a fact of the data or provided by Leyden; leave it out")
         if name not in free and not takes_any:
-            raise UnknownKey(f"{path}.{name}", _typed_value(given[name]), "argument", free)
+            raise UnknownKey(f"{path}.{name}", typed_value(given[name]), "argument", free)
     for name in free:
         if parameters[name].default is inspect.Parameter.empty and name not in given:
             raise UserError(f"{path}.{name} must be given: add {path}.{name}=... to the command")
