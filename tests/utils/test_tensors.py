@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from leyden.cli.main import main
@@ -135,3 +136,22 @@ def test_plain_data_is_stored_as_it_is(tmp_path: Path) -> None:
     ]
     assert all(tensors.pack(value) is value for value in plain)
     tensors.load(saved(tmp_path / "plain.pt", plain))
+
+
+def test_the_best_weights_of_a_run_are_stored_without_code_and_taken_over(
+    tiny: Any, tmp_path: Path, capsys: Any
+) -> None:
+    assert main(["train", *tiny()]) == 0
+    (path,) = Path("runs").rglob("best.safetensors")
+    best = tensors.load(path.with_name("best.ckpt"))["state_dict"]
+    taken = transfer.weights(path)
+    assert taken.keys() == best.keys()
+    assert all(torch.equal(taken[name], best[name]) for name in best)
+    path.with_name("cut.safetensors").write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UserError, match=r"cut\.safetensors cannot be read as weights"):
+        transfer.weights(path.with_name("cut.safetensors"))
+
+
+def test_tensors_of_another_program_are_a_nets_own_names(tmp_path: Path) -> None:
+    safetensors.torch.save_file({"weight": torch.ones(2)}, tmp_path / "net.safetensors")
+    assert list(transfer.weights(tmp_path / "net.safetensors")) == ["net.weight"]

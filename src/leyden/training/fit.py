@@ -152,6 +152,7 @@ def train(
     decision = evaluation.decision(prior)
     if trainer.is_global_zero:
         write_json(place.folder / "operating_point.json", decision.to_dict())
+        tensors.write_weights(place.checkpoints / "best.safetensors", module.state_dict())
     predictions = place.folder / "predictions" if trainer.is_global_zero else None
     found = evaluation.metrics(decision, predictions=predictions)
     classes, findings = evaluation.class_exposure(decision, found.get("val", {}))

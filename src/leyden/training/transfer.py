@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
@@ -101,21 +102,26 @@ def weight_file(path: Path) -> Path:
 
 
 def weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint or of a plain state_dict, whose names get the prefix of the net's.
+    """The tensors of a checkpoint, of safetensors or of a plain state_dict, whose names get the prefix of the net's.
 
     Raises:
         UserError: the file holds no weights, or something that could run code.
     """
     try:
-        stored = tensors.load(path)
+        found, is_module = tensors.read_weights(path) if path.suffix == ".safetensors" else _stored(path)
     except UserError:
         raise
     except Exception as error:
         raise UserError(
             f"{path} cannot be read as weights ({type(error).__name__}): it is damaged, or no checkpoint or state_dict"
         ) from error
-    is_checkpoint = isinstance(stored, Mapping) and "state_dict" in stored
-    found = stored["state_dict"] if is_checkpoint else stored
     if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
         raise UserError(f"{path} holds neither a checkpoint nor a state_dict")
-    return {name if is_checkpoint else f"net.{name}": value for name, value in found.items()}
+    return {name if is_module else f"net.{name}": value for name, value in found.items()}
+
+
+def _stored(path: Path) -> tuple[Any, bool]:
+    """What should be weights in a file that torch wrote, and whether they are a whole module's."""
+    stored = tensors.load(path)
+    is_checkpoint = isinstance(stored, Mapping) and "state_dict" in stored
+    return (stored["state_dict"] if is_checkpoint else stored), is_checkpoint

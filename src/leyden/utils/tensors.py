@@ -11,17 +11,21 @@ import io
 import pickle
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import safetensors.torch
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from leyden.utils.errors import UserError
+from leyden.utils.files import atomic_write, open_regular
 from leyden.utils.trust import is_trusting
 
 _PICKLED = "pickled by leyden"  # the one key of what `pack` returns
+_MODULE = "module trained by leyden"  # in the metadata of a safetensors file that `write_weights` made
 _VALUES = (
     *(type(None), bool, int, float, complex, str, bytes, bytearray),
     *(Tensor, nn.Parameter, torch.Size, torch.dtype, torch.device),
@@ -59,6 +63,28 @@ def load(
             f"{name or file} holds {found[1]}, which may run code when it is read; of a file whose maker is unknown "
             "only tensors and plain data are read. If you trust it, add --trust (in Python: trust=True)"
         ) from None
+
+
+def write_weights(path: Path, state: Mapping[str, Any]) -> None:
+    """The tensors of a module's `state_dict` in the safetensors format, which holds no code whoever reads it."""
+    # Of tensors that share memory, which the format refuses, each is stored.
+    found = {
+        name: value.cpu().contiguous().clone() for name, value in state.items() if isinstance(value, Tensor)
+    }
+    with atomic_write(path) as file:
+        file.write(safetensors.torch.save(found, metadata={_MODULE: "state_dict"}))
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], bool]:
+    """The tensors of a safetensors file, and whether they are a whole module's, as `write_weights` names them.
+
+    Raises:
+        Exception: whatever safetensors raises at a file that is damaged, or none of its.
+    """
+    open_regular(path).close()
+    with safe_open(path, "pt") as file:
+        names = list(file.keys())  # it cannot be iterated itself
+        return {name: file.get_tensor(name) for name in names}, _MODULE in (file.metadata() or {})
 
 
 def is_plain(value: Any) -> bool:
