@@ -118,7 +118,11 @@ def run(command: Command, whole: bool) -> int:
 
 def substituted(words: tuple[str, ...]) -> list[str]:
     """The words with what the page leaves to the reader (RUN: the newest), and with file names for patterns."""
-    finished = sorted(Path("runs").glob("*/*/result.json"), key=lambda path: path.stat().st_mtime)
+
+    def age(path: Path) -> tuple[bool, float]:
+        return path.with_name("config.yaml").exists(), path.stat().st_mtime  # those with weights come last
+
+    finished = sorted(Path("runs").glob("*/*/result.json"), key=age)
     given = {"FOLDER": "runs", "DATA": "data", "OPTION": "calibrated"}
     given |= {"RUN": str(finished[-1].parent), "OTHER": str(finished[0].parent)}
     named = [re.sub(r"\b[A-Z]{3,}\b", lambda found: given.get(found[0], found[0]), word) for word in words]
@@ -154,7 +158,10 @@ def training(words: list[str], whole: bool) -> int:
     small = next((SMALL[name] for name in SMALL if f"experiment={name}" in words), [])
     searched = ["sweep.trials=2"] if any(word.startswith("sweep=") for word in words) else []
     own |= {"batch_size"} if searched else set()
-    added = [word for word in (*QUICK, *SHORT, *small, *searched) if word.partition("=")[0] not in own]
+    longer = ["trainer.max_epochs=2"] if any(word.startswith("continue=") for word in words) else []
+    added = [
+        word for word in (*QUICK, *SHORT, *small, *searched, *longer) if word.partition("=")[0] not in own
+    ]
     return main(["train", *last_of_each([*words, *added])])
 
 

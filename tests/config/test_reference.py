@@ -92,7 +92,7 @@ def test_the_trainer_has_all_of_lightnings_arguments() -> None:
         option
     ).keys()
     assert (
-        rows(option)["trainer.max_epochs"].type == "integer, 1 or more"
+        rows(option)["trainer.max_epochs"].type == "integer, from 1 to 100000"
     )  # Leyden's range, not Lightning's hint
     assert rows(option)["trainer.accelerator"].default == "cpu"
     assert "epochs" in rows(option)["trainer.max_epochs"].meaning

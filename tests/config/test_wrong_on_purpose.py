@@ -545,7 +545,7 @@ def test_files_to_predict(
         ("seed", ("'seed' is not of the form key=value",)),
         ("data.source.root=[a", ("'data.source.root=[a' cannot be parsed",)),
         ("data=mnist", ("data=mnist", "a finished run keeps its options", "data.source.root=")),
-        ("data.source.size=14", ("image_size 14, 14", "12, 12", "data.source.*")),
+        ("data.source.size=14", ("image_size 14, 14", "12, 12", "data.source.size=12")),
         ("optimizer.lr=0.1", ("optimizer.lr: has no effect", "data, split")),
     ],
 )

@@ -197,4 +197,4 @@ def test_replay_without_snapshot_and_missing_runs(place: Path, capsys: pytest.Ca
     assert "has no step snapshot" in capsys.readouterr().err
     for verb in ("doctor", "replay"):
         assert main([verb, "nowhere"]) == 2
-        assert "nowhere is not the folder of a run" in capsys.readouterr().err
+        assert "nowhere: there is no such folder, and no run with this name" in capsys.readouterr().err

@@ -157,7 +157,7 @@ def test_linear_predicts_files(run: Callable[..., Outcome], capsys: pytest.Captu
         (["model.frontend.buckets=1000"], "a power of two is expected, such as 1024"),
         (["model.frontend.buckets=1"], "buckets=1"),
         (["model.frontend.ngrams=3"], "ngrams=3"),
-        (["model.frontend.bucket=8"], "did you mean 'buckets'"),
+        (["model.frontend.bucket=8"], "did you mean 'model.frontend.buckets=8'"),
         (["model.frontend.modality=text"], "a fact of the data"),
         (["model.tokenizer._target_=leyden.data.tokenizers.Chars"], "did you mean 'Char'"),
         (["model.tokenizer.vocab_size=1"], "vocab_size=1"),

@@ -169,7 +169,7 @@ def test_every_search_of_conf_is_valid(path: Path) -> None:
     ("words", "message"),
     [
         (["sweep=optuna"], "no parameters to search"),
-        (["sweep=optuna", "optimizer.lrr=interval(0.1, 0.2)"], "did you mean 'lr'"),
+        (["sweep=optuna", "optimizer.lrr=interval(0.1, 0.2)"], "did you mean 'optimizer.lr="),
         (["sweep=optuna", LR, "sweep.sampler=tpee"], "did you mean 'tpe'"),
         (["sweep=optuna", LR, "sweep.trails=3"], "did you mean 'trials'"),
         (["sweep=optuna", LR, "sweep.trials=0"], "sweep.trials=0"),

@@ -21,7 +21,9 @@ OPTIONAL = ("tabulate", "gmpy2", "tensorflow", "tree", "colorama", "simplejson",
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working folder with own code, a package of own code, and what nobody asked for."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    monkeypatch.setattr(
+        sys, "path", [path for path in sys.path if path and not path.startswith(own_code._PREFIX)]
+    )
     monkeypatch.setattr(own_code, "_names", set())
     files = {
         "own_a.py": "def f():\n    import own_b\n    return own_b\n",

@@ -140,21 +140,29 @@ class DataModule(LightningDataModule):
     @cached_property
     def splits(self) -> Splits:
         """Rows of the table in train, val and test."""
-        found, index = self.divided(self.kept_rows), self.table.index
+        found, index = self._parts(self.kept_rows), self.table.index
         if self.kind != "values":
             verify_trained(index.targets, found, index.target_names)
-        return found
+        return self._thinned(found)
 
     def divided(self, rows: np.ndarray) -> Splits:
         """Rows (n,) of the table in train, val and test; of classes, train is thinned to the long tail."""
+        return self._thinned(self._parts(rows))
+
+    def _parts(self, rows: np.ndarray) -> Splits:
         index = self.table.index
         given = None if index.split is None else index.split[rows]
         group = None if index.group is None else index.group[rows]
-        parts = self.split(strata(index.targets[rows]), given, group, index.group_names)
-        train, val, test = (rows[part] for part in parts)
+        found = self.split(strata(index.targets[rows]), given, group, index.group_names)
+        return Splits(*(rows[part] for part in found))
+
+    def _thinned(self, found: Splits) -> Splits:
         if self.kind != "classes":
-            return Splits(train, val, test)
-        return Splits(train[self.long_tail(index.targets[train], index.target_names)], val, test)
+            return found
+        index = self.table.index
+        return found._replace(
+            train=found.train[self.long_tail(index.targets[found.train], index.target_names)]
+        )
 
     @cached_property
     def _encoded(self) -> tuple[Tokenizer, Ragged]:
