@@ -14,7 +14,7 @@ from PIL import Image
 
 from leyden.data.cache import load
 from leyden.data.index import Source
-from leyden.data.sources.formats import read_idx, read_jpeg_archive
+from leyden.data.sources.formats import read_cifar_batch, read_idx, read_jpeg_archive
 from leyden.data.sources.image import (
     CIFAR10,
     MNIST,
@@ -113,6 +113,31 @@ def test_cifar10(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table.inputs.gather(np.arange(60)).values.numpy().reshape(60, -1), values)
     assert table.index.split.tolist() == [0] * 50 + [2] * 10
     assert table.index.target_names[3] == "cat"
+
+
+def test_a_pickled_array_in_another_order_of_its_bytes(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (4, 3072)).astype(np.uint8)
+    batch = {b"data": np.asfortranarray(values), b"labels": [0, 1, 2, 3]}
+    (tmp_path / "batch").write_bytes(pickle.dumps(batch, protocol=2))
+    np.testing.assert_array_equal(read_cifar_batch(tmp_path / "batch")[0].reshape(4, -1), values)
+
+
+class Objects:
+    """Pickled, an array of objects that says of itself that it is bytes: they would be taken for addresses."""
+
+    class Kind:
+        def __reduce__(self) -> tuple[object, ...]:
+            return np.dtype, ("O8", False, True), (3, "|", None, None, None, 8, 8, 0)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        made = np._core.multiarray._reconstruct, (np.ndarray, (0,), b"b")
+        return *made, (1, (3072,), Objects.Kind(), False, b"A" * 8 * 3072)
+
+
+def test_bytes_of_a_pickle_are_never_addresses(tmp_path: Path) -> None:
+    (tmp_path / "batch").write_bytes(pickle.dumps({b"data": Objects(), b"labels": [1]}, protocol=2))
+    with pytest.raises(UserError, match="is no batch of CIFAR-10"):
+        read_cifar_batch(tmp_path / "batch")
 
 
 class Evil:

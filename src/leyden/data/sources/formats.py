@@ -32,20 +32,37 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Unpickles what CIFAR-10's files hold and nothing that could run code."""
+class _Array:
+    """Stands for NumPy's array and its dtype in a pickle: NumPy's own would take addresses from one for objects."""
 
-    ALLOWED: ClassVar[set[tuple[str, str]]] = {
-        *((f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-        ("_codecs", "encode"),
+    def __init__(self, *_: object) -> None:
+        self.content, self.shape, self.order = b"", (0,), "C"
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if len(state) == 5:  # of an array: version, shape, dtype, whether it is in Fortran's order, bytes
+            _, self.shape, _, is_fortran, self.content = state
+            self.order = "F" if is_fortran else "C"
+
+    def pixels(self) -> np.ndarray:
+        """The bytes in their shape, uint8."""
+        return np.frombuffer(self.content, dtype=np.uint8).reshape(self.shape, order=self.order)  # type: ignore[call-overload]
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Unpickles what CIFAR-10's files hold, arrays of bytes, and nothing that could run code."""
+
+    ALLOWED: ClassVar[dict[tuple[str, str], Callable[..., Any]]] = {
+        ("numpy.core.multiarray", "_reconstruct"): _Array,
+        ("numpy._core.multiarray", "_reconstruct"): _Array,
+        ("numpy", "ndarray"): _Array,
+        ("numpy", "dtype"): _Array,
+        ("_codecs", "encode"): lambda text, _: text.encode("latin1"),
     }
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.ALLOWED:
             raise pickle.UnpicklingError(f"it holds {module}.{name}")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        return self.ALLOWED[module, name]
 
 
 def read_cifar_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -53,9 +70,9 @@ def read_cifar_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         with path.open("rb") as file:
             content = _ArraysOnly(file, encoding="bytes").load()
-        images = np.asarray(content[b"data"], dtype=np.uint8).reshape(-1, 3, 32, 32)
+        images = content[b"data"].pixels().reshape(-1, 3, 32, 32)
         labels = np.asarray(content[b"labels"], dtype=np.int64)
-    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
+    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{path}: is no batch of CIFAR-10 ({error}); delete it to download it again"
         ) from error
