@@ -1,6 +1,10 @@
 """Text sources: SMS Spam, AG's News, tables of one's own."""
 
+import hashlib
+import io
 import os
+import urllib.request
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +38,25 @@ def test_sms_spam_names_the_line(tmp_path: Path, line: str) -> None:
     (tmp_path / "SMSSpamCollection").write_text(f"ham\ta\n{line}\n")
     with pytest.raises(UserError, match="SMSSpamCollection:2: expected ham or spam"):
         SMSSpam(str(tmp_path)).index()
+
+
+def test_sms_spam_is_fetched_and_written_through_no_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, archive = b"ham\tsee you\nspam\twin\n", io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("SMSSpamCollection", content)
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: io.BytesIO(archive.getvalue()))
+    monkeypatch.setattr(SMSSpam, "SHA256", hashlib.sha256(content).hexdigest())
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "data").mkdir()
+    for name in (".download.lock", "SMSSpamCollection.part", "SMSSpamCollection"):
+        (tmp_path / "data" / name).symlink_to(
+            tmp_path / ("precious" if name != "SMSSpamCollection" else "gone")
+        )
+    assert SMSSpam(str(tmp_path / "data")).index().target_names == ("ham", "spam")
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert not (tmp_path / "gone").exists()
 
 
 def test_ag_news(tmp_path: Path) -> None:

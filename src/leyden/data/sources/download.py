@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 from leyden.utils.errors import UserError
+from leyden.utils.files import open_lock
 
 _LOCK = ".download.lock"
 TIMEOUT = 60  # seconds without a byte
@@ -55,8 +56,7 @@ def _remove_empty(created: Collection[Path], root: Path) -> None:
 @contextmanager
 def _turn(root: Path) -> Iterator[None]:
     """Wait for other processes that download into `root`."""
-    lock = root / _LOCK
-    with lock.open("w") as file:
+    with open_lock(root / _LOCK) as file:
         fcntl.lockf(file, fcntl.LOCK_EX)
         yield
 

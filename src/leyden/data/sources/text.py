@@ -24,6 +24,7 @@ from leyden.data.sources.tables import TableFormat, delimited_rows, read_table
 from leyden.data.sources.tables import TextTable as TableFile
 from leyden.data.targets import ClassReader, Columns, TargetReader, make_index
 from leyden.utils.errors import UserError
+from leyden.utils.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,8 @@ class SMSSpam:
         except (zipfile.BadZipFile, KeyError) as error:
             raise OSError(f"{self.ADDRESS} is no zip archive with {file.name}") from error
         verify_digest(hashlib.sha256(content).hexdigest(), self.SHA256, file.name)
-        temporary = file.with_suffix(".part")  # one process at a time is here, see `ensure`
-        temporary.write_bytes(content)
-        temporary.replace(file)
+        with atomic_write(file) as written:
+            written.write(content)
 
     @cached_property
     def _data(self) -> Texts:
