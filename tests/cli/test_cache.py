@@ -1,5 +1,6 @@
 """`leyden cache`: list and remove decoded data sets."""
 
+import os
 import re
 from pathlib import Path
 
@@ -56,6 +57,17 @@ def test_a_link_and_a_damaged_entry(cache: Path) -> None:
     (cache / ("0" * 32)).symlink_to(cache / "notes")
     assert "0" * 32 not in {entry.name for entry in entries(cache)}
     assert {entry.inputs for entry in entries(cache) if entry.folder == damaged} == {None}
+    (damaged / "table.json").unlink()
+    os.mkfifo(damaged / "table.json")
+    assert {entry.inputs for entry in entries(cache) if entry.folder == damaged} == {None}
+
+
+def test_a_pipe_among_token_ids_is_named(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (values,) = cache.glob("tokens-*/values.npy")
+    values.unlink()
+    os.mkfifo(values)
+    assert main(["data", "data=planted_text", "data.source.samples=60", f"cache={cache}"]) == 2
+    assert "values.npy is neither a file nor a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -138,3 +138,9 @@ def test_fingerprint_follows_type_arguments_and_digests() -> None:
         fingerprint(A(), {"size": 3, "b": None}, {"y": "1"}),
     ]
     assert len({base, *others}) == 5
+
+
+def test_a_pipe_is_no_file_of_data(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="or no regular files:\n  pipe"):
+        digest_files([tmp_path / "pipe"], tmp_path, tmp_path / "cache")

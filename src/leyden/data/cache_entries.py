@@ -3,7 +3,6 @@
 for entry in entries(Path("~/.cache/leyden").expanduser()): print(entry.source, entry.bytes)
 """
 
-import json
 import os
 import re
 import shutil
@@ -13,6 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from leyden.utils.errors import UserError, nearest
+from leyden.utils.files import read_json
 
 # A fingerprint, of data that stay files with its ending; or the ids that a tokenizer made of a data set's texts.
 _NAME = re.compile(r"[0-9a-f]{32}(-files)?|tokens-[0-9a-f]{24}")
@@ -53,9 +53,9 @@ def entries(cache: Path) -> list[CacheEntry]:
 
 def _entry(folder: Path) -> CacheEntry:
     try:
-        content = json.loads((folder / "table.json").read_bytes())
+        content = read_json(folder / "table.json")
         source, inputs = str(content["source"]), int(content["inputs"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (UserError, ValueError, KeyError, TypeError):
         source, inputs = "tokens" if folder.name.startswith("tokens") else "", None
     sizes = [(Path(top) / name).lstat().st_size for top, _, names in os.walk(folder) for name in names]
     return CacheEntry(folder, source, inputs, sum(sizes), folder.lstat().st_mtime)

@@ -8,6 +8,7 @@ of the change itself. Digests are keyed by path relative to the root: the same d
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -43,7 +44,9 @@ def digest_files(paths: Iterable[Path | str], root: Path, cache: Path) -> dict[s
     marks = {name: _mark(file) for name, file in files.items()}
     missing = [name for name, mark in marks.items() if not mark]
     if missing:
-        raise UserError(f"{len(missing)} file(s) are missing in {root}:{indented_lines(missing)}")
+        raise UserError(
+            f"{len(missing)} file(s) are missing in {root}, or no regular files:{indented_lines(missing)}"
+        )
     memory = cache / "digests" / f"{_digest(os.fsencode(root.resolve()))}.json"
     known, begun = _remembered(memory), time.time()
     fresh = [name for name, mark in marks.items() if known.get(name, [None])[:-1] != mark]
@@ -66,10 +69,12 @@ def _relative(file: str, prefix: str) -> str:
 
 
 def _mark(file: str) -> list[int]:
-    """[size, mtime in ns, ctime in ns, inode]; empty where there is no such file."""
+    """[size, mtime in ns, ctime in ns, inode]; empty where there is no such file, or a pipe, which would never end."""
     try:
         status = os.stat(file)  # noqa: PTH116
     except (FileNotFoundError, NotADirectoryError):
+        return []
+    if not stat.S_ISREG(status.st_mode):
         return []
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 

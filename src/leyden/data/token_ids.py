@@ -10,7 +10,7 @@ from leyden.data import tokenizers
 from leyden.data.array_files import new_folder, open_array
 from leyden.data.table import Ragged, Table
 from leyden.data.tokenizers import Tokenizer
-from leyden.utils.files import read_text
+from leyden.utils.files import read_text, verify_plain
 
 
 def encode(table: Table, tokenizer: Tokenizer, train: np.ndarray, cache: Path) -> tuple[Tokenizer, Ragged]:
@@ -23,7 +23,9 @@ def encode(table: Table, tokenizer: Tokenizer, train: np.ndarray, cache: Path) -
         cache: folder of the columns.
     """
     folder = cache / f"tokens-{_key(table, tokenizer, train)}"
-    if not folder.exists():
+    if folder.exists():
+        verify_plain(folder)
+    else:
         texts = _texts(table)
         if hasattr(tokenizer, "fit"):
             tokenizer.fit(texts[row] for row in train)
