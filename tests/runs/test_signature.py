@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -42,6 +43,25 @@ def test_another_byte_or_a_missing_file_is_another_run(name: str, state: Path, f
     assert not signature.is_own(folder)
     path.unlink()
     assert not signature.is_own(folder)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "manifest.json", "signature"])
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("copy")], ids=["pipe", "link"])
+def test_a_pipe_or_a_link_is_another_run(
+    make: Callable[[Path], object], name: str, state: Path, folder: Path
+) -> None:
+    signature.sign(folder)
+    (folder / name).rename(folder / "copy")
+    make(folder / name)
+    assert not signature.is_own(folder)
+
+
+def test_a_signature_is_not_written_through_a_link(state: Path, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (folder / "signature").symlink_to(tmp_path / "precious")
+    assert signature.sign(folder)
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert signature.is_own(folder)
 
 
 def test_two_files_cannot_exchange_bytes(state: Path, folder: Path) -> None:

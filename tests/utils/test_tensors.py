@@ -155,3 +155,22 @@ def test_the_best_weights_of_a_run_are_stored_without_code_and_taken_over(
 def test_tensors_of_another_program_are_a_nets_own_names(tmp_path: Path) -> None:
     safetensors.torch.save_file({"weight": torch.ones(2)}, tmp_path / "net.safetensors")
     assert list(transfer.weights(tmp_path / "net.safetensors")) == ["net.weight"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("other.pt")], ids=["pipe", "link"])
+def test_a_pipe_or_a_link_in_a_runs_folder_is_not_opened(
+    make: Callable[[Path], object], tmp_path: Path
+) -> None:
+    saved(tmp_path / "other.pt", {})
+    make(tmp_path / "a.pt")
+    with pytest.raises(OSError, match=r"it is (not a regular file|a symbolic link)"):
+        tensors.load(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("name", ["net.pt", "net.safetensors"])
+def test_weights_that_were_typed_may_be_a_link(name: str, tmp_path: Path) -> None:
+    safetensors.torch.save_file({"weight": torch.ones(2)}, tmp_path / "net.safetensors")
+    saved(tmp_path / "net.pt", {"weight": torch.ones(2)})
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / name).symlink_to(tmp_path / name)
+    assert list(transfer.weights(transfer.weight_file(tmp_path / "cache" / name))) == ["net.weight"]

@@ -301,7 +301,7 @@ def _json_value(value: Any) -> Any:
 
 def config_digest(folder: Path) -> str:
     """Return a digest of config.yaml, by which other ranks know that they read what the first one wrote."""
-    return hashlib.sha256((folder / "config.yaml").read_bytes()).hexdigest()
+    return hashlib.sha256(read_bytes(folder / "config.yaml")).hexdigest()
 
 
 def load_config(folder: Path) -> dict[str, Any]:

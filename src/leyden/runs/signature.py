@@ -14,6 +14,9 @@ import secrets
 import stat
 from pathlib import Path
 
+from leyden.utils.errors import UserError
+from leyden.utils.files import read_bytes, write_text
+
 _KEY_BYTES = 32
 _SIGNED = ("config.yaml", "manifest.json")
 _NAME = "signature"
@@ -35,7 +38,7 @@ def sign(folder: Path) -> bool:
     key = user_key()
     if key is None:
         return False
-    (folder / _NAME).write_text(_digest(folder, key) + "\n", encoding="ascii")
+    write_text(folder / _NAME, _digest(folder, key) + "\n")
     return True
 
 
@@ -43,14 +46,14 @@ def is_own(folder: Path) -> bool:
     """Whether the configuration and the manifest of a run's folder are as this user's Leyden wrote them."""
     key = _key()
     try:
-        stored = (folder / _NAME).read_bytes().strip()
+        stored = read_bytes(folder / _NAME).strip()
         return key is not None and hmac.compare_digest(stored, _digest(folder, key).encode())
-    except OSError:
+    except UserError:
         return False
 
 
 def _digest(folder: Path, key: bytes) -> str:
-    parts = (hashlib.sha256((folder / name).read_bytes()).digest() for name in _SIGNED)
+    parts = (hashlib.sha256(read_bytes(folder / name)).digest() for name in _SIGNED)
     return hmac.digest(key, b"leyden run\0" + b"".join(parts), "sha256").hex()
 
 

@@ -90,7 +90,7 @@ def start(built: LightningModule, config: Config, num_classes: int) -> None:
 def weight_file(path: Path) -> Path:
     """The weights that `path` means: itself, or the best checkpoint of the run whose folder it is."""
     if path.is_file():
-        return path
+        return path.resolve()  # what was typed may be a link, as in a cache of downloaded weights
     best = path / "checkpoints" / "best.ckpt"
     if not best.is_file():
         near = (str(p.parents[1]) for p in path.parent.glob("*/checkpoints/best.ckpt"))

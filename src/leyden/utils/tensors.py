@@ -50,8 +50,11 @@ def load(
 
     Raises:
         UserError: it holds another class or a function, which is named.
+        OSError: there is no such file, or it is a link, a pipe or a device.
         Exception: whatever torch raises at a file that is damaged, or none of its.
     """
+    if isinstance(file, Path):
+        open_regular(file).close()
     try:
         with torch.serialization.safe_globals(list(safe)):
             return torch.load(file, map_location=device, mmap=from_disk, weights_only=not is_trusting())
