@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,22 @@ def test_more_than_four_threads_a_core_are_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(runtime, "available_cores", lambda: 3)
     with pytest.raises(UserError, match=r"--jobs 13: 13 at once, .* 3 CPU cores; choose 3, or at most 12"):
         runtime.verify_cpu_load(13, "--jobs 13")
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["from leyden.utils import runtime; runtime.load_torch()",
+     "from leyden.cli import report; report._studies(__import__('argparse').Namespace(selection=[], runs='.'))"],
+    ids=["torch", "report"],
+)  # fmt: skip
+def test_a_matplotlibrc_of_the_working_folder_is_not_read(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
+    code += "; import os, sys; print(os.getcwd(), sys.modules['matplotlib'].rcParams['text.usetex'])"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{tmp_path} False\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")

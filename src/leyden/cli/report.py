@@ -125,7 +125,10 @@ def _targets(given: Namespace) -> "dict[Path, Callable[[Report], str]]":
 def _studies(given: Namespace) -> "list[Section]":
     """Return the sections of the searches in the folders."""
     from leyden.reporting.comparison.html_plots import Section
-    from leyden.reporting.search import sections  # imports matplotlib, which takes a second
+    from leyden.utils.runtime import load_matplotlib
+
+    load_matplotlib()  # takes a second
+    from leyden.reporting.search import sections
 
     folders = map(Path, words_and_terms(given.selection)[0] or [given.runs])
     return [Section(title, content) for folder in folders for title, content in sections(folder)]

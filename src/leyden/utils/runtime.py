@@ -63,6 +63,7 @@ def load_torch() -> None:
         return
     with gc_paused():  # the import creates a million objects; collecting among them takes a fifth of its time
         try:
+            load_matplotlib()  # which Lightning imports, too
             importlib.import_module("lightning.pytorch")
         except (ImportError, MemoryError, OSError) as error:
             if isinstance(error, ImportError) and not re.search("memory|map segment", str(error)):
@@ -72,6 +73,23 @@ def load_torch() -> None:
                 "process (`ulimit -v` shows it; 4 GB suffice), or use a larger machine"
             ) from error
         gc.freeze()  # these objects live as long as the process
+
+
+def load_matplotlib() -> None:
+    """Import matplotlib, without a `matplotlibrc` of the working folder; call it before anything else imports it.
+
+    Such a file can have programs started (text.usetex), exhaust the memory or be a pipe; it is looked for by its bare
+    name, before all others.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    here = os.open(".", os.O_PATH)  # to come back, even to a folder that has been removed
+    try:
+        os.chdir("/")
+        importlib.import_module("matplotlib")
+    finally:
+        os.fchdir(here)
+        os.close(here)
 
 
 def _tune_process() -> None:
