@@ -466,6 +466,17 @@ def test_killed_and_launched_again(search: Any, tiny: Tiny) -> None:
 
 
 @pytest.mark.slow
+def test_a_database_is_not_made_through_a_link(search: Any, tmp_path: Path, capsys: Any) -> None:
+    words = ["sweep=optuna", LR, "sweep.trials=1"]
+    assert search(*words) == 0
+    (folder,) = reporting.find(Path("runs"))
+    (folder / "study.db").unlink()
+    (folder / "study.db").symlink_to(tmp_path / "outside.db")
+    assert search(*words[:2], "sweep.trials=2") == 2
+    assert "study.db is a symbolic link" in capsys.readouterr().err
+    assert not (tmp_path / "outside.db").exists()
+
+
 def test_sections_of_the_report_need_no_optuna(search: Any) -> None:
     assert search("sweep=mine", "sweep.trials=4") == 0
     code = (

@@ -1,6 +1,7 @@
 """`continue=RUN trainer.max_epochs=N`: more epochs for a finished run, as a run of its own."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -146,3 +147,16 @@ def test_the_command_of_somebody_elses_run_is_not_repeated_unseen(
 
 def evil(*_: object) -> None:
     Path("called").touch()
+
+
+def test_a_parents_link_or_pipe_is_not_copied(tiny: Tiny, tmp_path: Path) -> None:
+    parent = train(tiny()).folder
+    (tmp_path / "secret").write_text("mine")
+    (parent / "events.out.tfevents.1").symlink_to(tmp_path / "secret")
+    with pytest.raises(UserError, match=r"tfevents\.1 is a symbolic link"):
+        train([f"continue={parent}", EPOCHS])
+    (parent / "events.out.tfevents.1").unlink()
+    (parent / "signature").unlink()
+    os.mkfifo(parent / "signature")
+    with pytest.raises(UserError, match="signature is neither a file nor a folder"):
+        train([f"continue={parent}", EPOCHS])

@@ -17,6 +17,7 @@ from leyden.runs.records import Record, flat, read
 from leyden.runs.run import COSMETIC, Run
 from leyden.tuning.parameters import word
 from leyden.utils.errors import UserError
+from leyden.utils.files import verify_plain
 from leyden.utils.trust import FLAG, is_trusting
 
 _KEY = "continue"
@@ -30,12 +31,14 @@ def with_parent(arguments: Sequence[str]) -> list[str]:
     A command may name any code and any folder: of a parent that this user has not made, they must have been typed.
 
     Raises:
-        UserError: no run matches, or several do; or it is somebody else's, and words of its command were not typed.
+        UserError: no run matches, or several do; a link or a pipe lies in it; or it is somebody else's, and words of
+            its command were not typed.
     """
     given = dict(argument.partition("=")[::2] for argument in arguments if not argument.startswith("-"))
     if given.get(_KEY, "null") in ("", "null"):
         return list(arguments)
     parent = find_run(given[_KEY].strip("'\""), Path(given.get("runs", "runs")))
+    verify_plain(parent.folder)  # its state is copied: through a link that would be any file of this user's
     replaced = tuple(f"{key}{end}" for key in (*given, _KEY) for end in "=.")  # callbacks= and callbacks.x=
     is_own = signature.is_own(parent.folder)
     command = Run(parent.folder).manifest().get("command", ()) if is_own else Run(parent.folder).command()

@@ -19,7 +19,7 @@ from leyden.tuning.process_locks import ProcessLocks
 from leyden.tuning.settings import Goal, Settings
 from leyden.tuning.space import Space, Values
 from leyden.tuning.trial import name_of
-from leyden.utils.files import cannot_write, write_json
+from leyden.utils.files import cannot_write, verify_plain, write_json
 
 _LEAST = 4  # complete trials needed for parameter importance
 
@@ -53,6 +53,7 @@ class Study:
         optuna = load_optuna()
         self.folder, self.settings, self.space, self.goals = folder, settings, space, goals
         self.url = settings.storage or f"sqlite:///{folder.resolve() / 'study.db'}"
+        verify_plain(folder)  # SQLite would make its tables through a link
         try:
             self._locks = ProcessLocks(folder)
         except OSError as error:
