@@ -333,3 +333,21 @@ def test_a_recording_from_a_pipe_is_whole(size: int) -> None:
     at = content.index(b"data") + 4
     content[at : at + 4] = struct.pack("<I", size)
     assert len(decode_audio(bytes(content))) == 4000
+
+
+def test_hours_of_silence_in_a_small_file_name_the_option() -> None:
+    content = io.BytesIO()
+    with soundfile.SoundFile(content, "w", 96_000, 1, format="FLAC") as file:
+        for _ in range(8):
+            file.write(np.zeros(10_000_000, dtype=np.int16))
+    with pytest.raises(BadInput, match=r"says that its \d+,\d+ bytes are 80,000,000 samples: .*max_seconds"):
+        decode_audio(content.getvalue(), "a", 8000)
+    assert len(decode_audio(content.getvalue(), "a", 8000, max_seconds=1)) == 8000
+
+
+@pytest.mark.parametrize("rate", [1, 2_147_483_647])
+def test_a_rate_that_no_recorder_has(rate: int) -> None:
+    content = io.BytesIO()
+    soundfile.write(content, np.ones(2000, dtype=np.int16), rate, format="WAV")
+    with pytest.raises(BadInput, match="sample rate of"):
+        decode_audio(content.getvalue(), "a", 16_000)

@@ -37,6 +37,12 @@ _CUT_OFF = re.compile(
     r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE
 )
 _UNKNOWN_SIZE = 0x7FFF0000  # bytes of sound
+# Opus at its lowest rate has 64 samples a byte, silence in FLAC 290: a small file of hours of it fills the memory.
+_SAMPLES_A_BYTE, _LEAST_SAMPLES = 100, 1 << 26
+_LEAST_RATE, _MOST_RATE = (
+    100,
+    1 << 22,
+)  # Hz: resampling multiplies a recording, or its filter, by what is beyond
 _ROUNDING = 1e-3  # by which floats may leave their range
 
 # What Pillow raises for damaged files, besides OSError: each format's parser has its own.
@@ -279,6 +285,7 @@ def decode_audio(
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as opened:
             frames = -1 if max_seconds is None else max(1, round(max_seconds * opened.samplerate))
+            _verify_length(name, opened, frames, len(content))
             kind = "int16" if opened.subtype in ("PCM_16", "PCM_S8", "PCM_U8") else "float32"
             values, rate = opened.read(frames, dtype=kind, always_2d=True), opened.samplerate
             stated = _stated_frames(opened, content)
@@ -293,6 +300,23 @@ def decode_audio(
     if not np.isfinite(values).all():
         raise BadInput(name, "has NaN or infinite samples")
     return _mono(values, rate, sample_rate or rate)
+
+
+def _verify_length(name: str, opened: Any, frames: int, size: int) -> None:
+    """Refuse what a few bytes of a file say is more than memory holds, once read or resampled.
+
+    frames: that are read, -1 for all; size: of the file in bytes.
+    """
+    if not _LEAST_RATE <= opened.samplerate <= _MOST_RATE:
+        raise BadInput(
+            name, f"has a sample rate of {opened.samplerate:,} Hz, expected {_LEAST_RATE} to {_MOST_RATE:,}"
+        )
+    samples = opened.channels * (opened.frames if frames < 0 else min(frames, opened.frames))
+    if samples > max(_LEAST_SAMPLES, _SAMPLES_A_BYTE * size):
+        raise BadInput(
+            name,
+            f"says that its {size:,} bytes are {samples:,} samples: set data.source.max_seconds to read the beginning",
+        )
 
 
 def _stated_frames(opened: Any, content: bytes) -> int:
