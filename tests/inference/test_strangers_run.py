@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import leyden
 from leyden.cli.main import main
 from leyden.config.stored import Stored, check_stored
 from leyden.inference.load import config_of
+from leyden.runs.run import Run
 from leyden.training.job import train
 from leyden.utils import own_code
 from leyden.utils.errors import UserError
@@ -320,3 +324,31 @@ def test_given_code_is_what_is_defined_there(
     plain = yaml.safe_load(planted(own, "model.net.part", node).joinpath("config.yaml").read_text())
     with pytest.raises(UserError, match=rf"model\.net\.part\._target_={target}: "):
         check_stored({**plain, "callbacks": {}, "logger": {}}, stored)
+
+
+@pytest.mark.slow
+def test_ones_own_run_killed_by_sigkill_resumes_without_a_flag(
+    tiny: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a net of the working folder, at the command; the same folder with another home asks."""
+    Path("own_net.py").write_text(NET.replace("MARK", str(tmp_path / "executed")))
+    Path("own_layers.py").write_text(LAYERS)
+    words = tiny("model.net._target_=own_net.Net", "trainer.max_epochs=200")
+    command = [sys.executable, "-m", "leyden"]
+    with subprocess.Popen([*command, "train", *words]) as process:
+        while process.poll() is None and not list(Path("runs").rglob("previous.ckpt")):
+            time.sleep(0.05)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    (last,) = Path("runs").rglob("last.ckpt")
+    shutil.copytree("runs", "unpacked")
+    done = subprocess.run([*command, "train", *words], check=True, capture_output=True, text=True)
+    assert "epoch 1/" not in done.stdout, "it goes on"
+    assert Run(last.parents[1]).state() == "complete"
+    subprocess.run([*command, "evaluate", str(last.parents[1])], check=True)
+    as_another_user(monkeypatch, tmp_path)
+    (tmp_path / "executed").rmdir()
+    copy = Path("unpacked", *last.parts[1:-2])
+    for verb in (["evaluate", str(copy)], ["train", f"continue={copy}"]):
+        assert main(verb) == 2, verb
+    assert not (tmp_path / "executed").exists()
