@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from leyden.callbacks import checkpoint as checkpoints
 from leyden.callbacks import interrupt
 from leyden.cli.main import main
+from leyden.data.datamodule import DataModule
 from leyden.modules.classification import Classifier
 from leyden.training.job import train
 from leyden.training.resume_check.compare_runs import TIMES
@@ -87,6 +88,27 @@ def test_a_schedule_ends_where_the_training_ends(
     # the last step of n is done at (1 + cos(pi (n - 1) / n)) / 2 of the rate
     steps = len(set(rates))
     assert rates[-1] == pytest.approx((1 + math.cos(math.pi * (steps - 1) / steps)) / 2)
+
+
+@pytest.mark.parametrize(
+    "options", [["loss=drw", "loss.start=0.5"], ["sampling=deferred_balanced", "sampling.start=0.5"]]
+)
+def test_what_changes_with_time_changes_within_max_steps(
+    tiny: Tiny, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """12 steps are two epochs: the half of them is one, not ten."""
+    planned: list[int] = []
+    original = DataModule.training_loader
+
+    def noted(self: Any, epochs: int, *given: Any) -> Any:
+        planned.append(epochs)
+        return original(self, epochs, *given)
+
+    monkeypatch.setattr(DataModule, "training_loader", noted)
+    uneven = ["long_tail=exponential", "long_tail.ratio=3", "allow_stacking=true"]
+    outcome = train(tiny("trainer.max_epochs=20", "trainer.max_steps=12", "monitor=epoch", *uneven, *options))
+    assert [phase["epochs"] for phase in outcome.result["prior"]["phases"]] == [[0, 0], [1, 1]]
+    assert set(planned) == {2}
 
 
 class _Killed(BaseException):

@@ -87,6 +87,11 @@ class Experiment:
         steps, most = self.steps_per_epoch * self.config.epochs, self.config.trainer.get("max_steps", -1)
         return steps if most < 0 else min(steps, most)
 
+    @property
+    def epochs(self) -> int:
+        """Epochs that are trained, the last perhaps in part. What changes with time changes over these."""
+        return max(1, -(-self.total_steps // max(1, self.steps_per_epoch)))
+
     def with_recipe(self) -> "Experiment":
         """With the recipe of imbalance=auto in its configuration, chosen by the class counts; itself without it.
 
@@ -103,7 +108,7 @@ class Experiment:
     def module(self) -> LightningModule:
         """A module at its initial weights, drawn from the configuration's seed."""
         times = {"steps_per_epoch": self.steps_per_epoch, "total_steps": self.total_steps}
-        return module(self.config, self.data.spec, times, self.evaluator)
+        return module(self.config, self.data.spec, times, self.evaluator, self.epochs)
 
     def verify_monitor(self) -> None:
         """Refuse a monitored metric that the validation targets leave undefined; a user's own module may log any.
@@ -130,7 +135,7 @@ class Experiment:
         Raises:
             UserError: sampling and loss both correct it, and `allow_stacking` is not set.
         """
-        return None if self.task.kind == "values" else ledger(self.config, self.data, module)
+        return None if self.task.kind == "values" else ledger(self, module)
 
 
 def _narrow(targets: NDArray[Any], names: Sequence[str]) -> str:
@@ -204,10 +209,12 @@ def evaluator(config: Config, task: Task, spec: DataSpec) -> Evaluator:
     return Evaluator(task, spec, custom)
 
 
-def module(config: Config, spec: DataSpec, times: Mapping[str, int], evaluator: Evaluator) -> LightningModule:
+def module(
+    config: Config, spec: DataSpec, times: Mapping[str, int], evaluator: Evaluator, epochs: int = 1
+) -> LightningModule:
     """The LightningModule with its net, at its initial weights (drawn from `config.seed`).
 
-    times: `steps_per_epoch` and `total_steps`.
+    times: `steps_per_epoch` and `total_steps`. epochs: that are trained.
     """
     seed_everything(config.seed, workers=True, verbose=False)
     facts = {**spec.facts(), "trivial_outputs": evaluator.task.trivial_outputs(spec)}
@@ -220,7 +227,7 @@ def module(config: Config, spec: DataSpec, times: Mapping[str, int], evaluator: 
     net = instantiate_with_facts("model.net", config.model.net, facts) if config.model.net else nn.Identity()
     if not isinstance(maker := instantiate_with_facts("head", config.head, {}), heads.Plain):
         heads.replace(net, spec.num_outputs, maker)
-    facts |= {"epochs": config.epochs}
+    facts |= {"epochs": epochs}
     loss = instantiate_with_facts("loss", config.loss, facts)
     _verify_scale(loss, maker)
     parts = {
@@ -276,15 +283,16 @@ def _verify_scale(loss: nn.Module, head: heads.Head) -> None:
         raise UserError(f"head.scale={head.scale} and the loss's scale={scale} must be the same")
 
 
-def ledger(config: Config, data: DataModule, module: LightningModule) -> Ledger:
+def ledger(experiment: Experiment, module: LightningModule) -> Ledger:
     """The prior that the loss sees; see `Experiment.ledger`."""
+    config, data, epochs = experiment.config, experiment.data, experiment.epochs
     correction = functools.partial(_correction, getattr(module, "loss_fn", None))
-    sampled, samples = data.sampled_prior(config.epochs), data.spec.sizes[0]
+    sampled, samples = data.sampled_prior(epochs), data.spec.sizes[0]
     made = Ledger.of(
         data.spec.class_counts,
         sampled,
         correction,
-        config.epochs,
+        epochs,
         samples if data.kind == "labels" else None,
     )
     if made.stacked() and not config.allow_stacking:

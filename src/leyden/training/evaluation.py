@@ -132,7 +132,7 @@ class TrainedEvaluation:
         z, y = outputs.outputs.double().numpy(), outputs.targets.numpy()
         known = self._made.task.evaluate(z, y, spec, decision, intervals=False)
         train, there = known.to_dict()["per_class"], val.get("per_class", [])
-        sampler = data.epoch_sampler(self._made.config.epochs)
+        sampler = data.epoch_sampler(self._made.epochs)
         table = class_exposure.exposure_table(
             spec.target_names, sampler, self._trainer.current_epoch, train, there
         )

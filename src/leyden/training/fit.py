@@ -55,10 +55,10 @@ def fit(
         "status": "pruned" if trained.pruned else "complete",
         "metrics": trained.metrics,
         "best": trained.best,
-        "cost": {**_cost(trained, data.used_batch_size(made.config.epochs)), "flops": flops},
+        "cost": {**_cost(trained, data.used_batch_size(made.epochs)), "flops": flops},
         "prior": {
             **({} if ledger is None else ledger.to_dict()),
-            "samples_per_epoch": len(data.epoch_sampler(made.config.epochs)),
+            "samples_per_epoch": len(data.epoch_sampler(made.epochs)),
         },
         "operating_point": trained.decision,
         "classes": list(trained.classes),

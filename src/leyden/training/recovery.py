@@ -95,7 +95,7 @@ def _attempt(
     """One `Trainer.fit`, and what stopped it early; None: nothing did."""
     fit_frontend(module, made.data)
     first = None if state is None else state.step + 1  # event files drop what they hold from there
-    trainer = build_trainer(made.config, place.folder, first, exact)
+    trainer = build_trainer(made.config, place.folder, made.epochs, first, exact)
     trainer.strategy.checkpoint_io = resume.PlainCheckpointIO(state)
     path = None if state is None else state.path
     others: AbstractContextManager[None] = (

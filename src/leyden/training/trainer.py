@@ -33,10 +33,11 @@ def health_settings(config: Config) -> DiagnosticsSettings:
 
 
 def build_trainer(
-    config: Config, folder: Path, resumed_step: int | None = None, exact: bool = False
+    config: Config, folder: Path, epochs: int, resumed_step: int | None = None, exact: bool = False
 ) -> Trainer:
     """The Trainer with Leyden's callbacks and the user's; it draws no bar and writes no checkpoint of its own.
 
+    epochs: that are trained, of which `trainer.max_steps` may leave fewer than `trainer.max_epochs`.
     exact: whether the doctor reads every step's values, also where that halts a GPU's queue.
     """
     higher = more_is_better(config)
@@ -72,7 +73,7 @@ def build_trainer(
         Interrupt(checkpoint),
         bar,
     ]
-    made = _quiet_trainer(config.trainer, ours, loggers, folder)
+    made = _quiet_trainer({**config.trainer, "max_epochs": epochs}, ours, loggers, folder)
     install_loops(made)
     return made
 
