@@ -170,6 +170,12 @@ def test_deferred_corrections_are_judged_phase_by_phase() -> None:
     stacked = ledger_of(POLICIES["deferred"], CORRECTING["drw"]()).stacked()
     assert stacked is not None
     assert stacked.first == 3
+    with pytest.raises(UserError, match="twice from epoch 4 on"):  # counted from 1, as the progress bar does
+        ledger_of(POLICIES["deferred"], CORRECTING["drw"]()).refuse_stacking(
+            {"sampling": "sampling=deferred_balanced", "weights": "loss=drw"}, "abcd"
+        )
+    (line,) = ledger_of(Instance(), CORRECTING["drw"]()).lines("abcd")
+    assert line.startswith("class prior (weights, epochs 4 to 5): ")
 
 
 def test_degree_of_a_power_of_the_counts() -> None:

@@ -129,7 +129,7 @@ class Ledger:
             return
         parts = list(dict.fromkeys(names[part] for part in _active(phase.degrees)))
         rare = int(np.argmin(np.where(self.training > 0, self.training, np.inf)))
-        when = "" if len(self.phases) == 1 else f" from epoch {phase.first} on"
+        when = "" if len(self.phases) == 1 else f" from epoch {phase.first + 1} on"
         plain = {"sampling": "sampling=instance", "loss": "loss=bce" if self.labels else "loss=cross_entropy"}
         undone = ", or ".join(f"{plain[part.partition('=')[0]]} instead of {part}" for part in parts)
         uniform = 0.5 if self.labels else 1 / np.count_nonzero(self.training)
@@ -147,7 +147,7 @@ class Ledger:
         for phase in self.phases[:1] if len(self.phases) == 1 else (self.phases[0], self.phases[-1]):
             active = _active(phase.degrees)
             if active:
-                span = "" if len(self.phases) == 1 else f", epochs {phase.first} to {phase.last}"
+                span = "" if len(self.phases) == 1 else f", epochs {phase.first + 1} to {phase.last + 1}"
                 yield (
                     f"{self._kind} prior ({', '.join(active)}{span}): {classes[rare]!r} "
                     f"{self._is} {percent(self.training[rare], 2)} of the training samples and "
