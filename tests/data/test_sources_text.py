@@ -153,6 +153,16 @@ def test_other_targets_that_cannot_be_read(
     assert table.index.targets.tolist() == good
 
 
+def test_a_decimal_comma_is_named_with_the_number_to_write(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text;label\na;1,5\nb;0,5\n")
+    source = TextTable(str(tmp_path / "a.csv"), reader=ValueReader())
+    with pytest.raises(UserError, match=r"none of the 2 rows has a target.*csv:2: .*'1,5'.* such as 1\.5"):
+        load(source, tmp_path / "cache")
+    (tmp_path / "a.csv").write_text("text;label\na;1.5\nb;0,5\nc;2\n")
+    with pytest.raises(UserError, match=r"a\.csv:3: .*'0,5'; expected a .* decimal point, such as 0\.5"):
+        load(TextTable(str(tmp_path / "a.csv"), reader=ValueReader()), tmp_path / "cache")
+
+
 def test_names_in_two_unicode_forms_are_one(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(
         "text,label,who\na,café,zoé\nb,thé,zoe\u0301\nc,cafe\u0301,zoé\n", "utf-8"

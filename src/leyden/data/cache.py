@@ -95,6 +95,15 @@ class SequenceSink:
             self._writer.close()
 
 
+def _verify_usable(index: Index, where: str) -> None:
+    """Refuse what nothing can be learned of, before it is decoded."""
+    usable = index.usable()
+    if len(index) and not len(usable):
+        first = f"{index.names[0]}: {index.unusable[0]}"
+        raise UserError(f"{where}: none of the {len(index):,} rows has a target; the first is {first}")
+    verify(usable, where)
+
+
 def bad_files(source: Source, skipped: SkippedInputs) -> UserError:
     """The error that lists every input that could not be decoded or has no target."""
     return UserError(
@@ -112,7 +121,7 @@ def load_or_decode(source: Source, cache: Path, on_bad: OnBad, limit_gb: float, 
             return table
     index, facts = source.index(), source.facts()
     if trains:
-        verify(index.usable(), index.where or type(source).__name__)
+        _verify_usable(index, index.where or type(source).__name__)
     size, bytes_each = _estimate(source, len(index))
     stay_files = modality_of(source).may_stay_files and size > limit_gb * 1e9
     folder = cache / (f"{fingerprint}-files" if stay_files else fingerprint)

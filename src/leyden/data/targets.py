@@ -113,7 +113,9 @@ class ValueReader:
 
     def problems(self, columns: Columns) -> dict[int, str]:
         """Cells that hold no finite number."""
-        return _problems(columns, _is_number, "holds {}; expected a finite number, such as 3.5")
+        return _problems(
+            columns, _is_number, "holds {}; expected a finite number with a decimal point, such as {}"
+        )
 
     def read(self, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]]:
         """Finite numbers, named after their columns."""
@@ -126,12 +128,15 @@ class ValueReader:
 
 
 def _problems(columns: Columns, fits: Callable[[str], bool], expected: str) -> dict[int, str]:
-    """Row -> what is wrong with the first of its cells that does not fit; {} in `expected` is the cell."""
+    """Row -> what is wrong with the first of its cells that does not fit.
+
+    The first {} in `expected` is the cell, a second one a number as it should be written.
+    """
     found: dict[int, str] = {}
     for name, cells in columns.items():
         for row, cell in enumerate(cells):
             if not fits(cell):
-                found.setdefault(row, f"column {name!r} {expected.format(repr(cell))}")
+                found.setdefault(row, f"column {name!r} {expected.format(repr(cell), _example(cell))}")
     return found
 
 
@@ -140,6 +145,12 @@ def _is_number(cell: str) -> bool:
         return bool(np.isfinite(float(cell)))
     except ValueError:
         return False
+
+
+def _example(cell: str) -> str:
+    """A number as it should be written: that of the cell, where it has a decimal comma."""
+    with_point = cell.replace(",", ".")
+    return with_point if _is_number(with_point) else "3.5"
 
 
 def kind_of(targets: np.ndarray) -> Kind:
