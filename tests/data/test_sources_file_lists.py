@@ -472,3 +472,27 @@ def test_own_data_loads_as_folders_and_as_manifests(tmp_path: Path) -> None:
         assert other.index.group_names == ("ada", "ben", "cyd", "dov")
         assert np.bincount(other.index.split).tolist() == [8 * classes, 0, 2 * classes]
     assert load(folders[0], tmp_path / "cache").inputs.shape == (3, 24, 24)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '"one,x\ntwo,y\n"three",x\n',  # closed by the next mark, in the midst of a text
+        'one,x\n"two,y\nthree,x\n',  # never closed
+    ],
+)
+def test_a_quotation_mark_that_swallows_rows_is_refused(tmp_path: Path, rows: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"text,label\n{rows}")
+    opens = 2 if rows.startswith('"') else 3
+    with pytest.raises(UserError, match=rf"a\.csv:{opens}: a quotation mark .* not closed .*for \d lines"):
+        read_table(path)
+
+
+def test_rows_of_several_lines_are_read_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('text,label\n"one\n""two""",x\n"three"four,y\n\nfive",z\n')
+    table = read_table(path)
+    assert table.rows == [['one\n"two"', "x"], ["threefour", "y"], ['five"', "z"]]
+    assert table.lines == [2, 4, 6]
+    assert table.notes == ("a.csv: 1 row over several lines, in quotation marks (first: line 2)",)

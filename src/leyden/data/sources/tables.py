@@ -3,6 +3,7 @@
 Bytes that are no UTF-8 are kept as surrogates, so that only the rows that hold them are bad.
 """
 
+import contextlib
 import csv
 import io
 import itertools
@@ -178,10 +179,10 @@ def _delimiter(text: str, usual: str, given: str | None) -> tuple[str, int, str]
 
 def _widths(text: str, delimiter: str) -> list[int]:
     """How many cells the first rows have."""
-    try:
-        return [len(cells) for _, cells in itertools.islice(_rows("", text, delimiter), _LOOKED_AT)]
-    except UserError:
-        return []
+    found: list[int] = []
+    with contextlib.suppress(UserError):
+        found.extend(len(cells) for _, cells in itertools.islice(_rows("", text, delimiter), _LOOKED_AT))
+    return found
 
 
 def delimited_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -191,14 +192,35 @@ def delimited_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _rows(where: str, text: str, delimiter: str, first_line: int = 1) -> Iterator[tuple[int, list[str]]]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), first_line
+    taken: list[str] = []  # the lines of a row
+
+    def source() -> Iterator[str]:
+        for content in io.StringIO(text, newline=""):
+            taken.append(content)
+            yield content
+
+    line = first_line
     try:
-        for cells in reader:
+        for cells in csv.reader(source(), delimiter=delimiter):
+            if len(taken) > 1:
+                _verify_quotes(f"{where}:{line}", taken, delimiter)
             if cells:
                 yield line, cells
-            line = first_line + reader.line_num
+            line += len(taken)
+            taken.clear()
     except csv.Error as error:
         raise UserError(f"{where}:{line}: {error}") from error
+
+
+def _verify_quotes(place: str, taken: Sequence[str], delimiter: str) -> None:
+    """Refuse a row of several lines whose quotation marks do not pair: they have swallowed other rows."""
+    try:
+        list(csv.reader(taken, delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise UserError(
+            f"{place}: a quotation mark that opens a cell here is not closed in its row, which would go on for "
+            f'{len(taken):,} lines: close it, or write "" for a mark that belongs to the text'
+        ) from error
 
 
 def _read_delimited(
@@ -208,7 +230,7 @@ def _read_delimited(
     header = [composed(name.strip()) for name in next(rows, (1, []))[1]]
     if not header:
         raise UserError(f"{path}: is empty; expected a header line with column names")
-    cells, at = [], []
+    cells, at, long = [], [], []
     for line, row in rows:
         if len(row) != len(header):
             raise UserError(
@@ -217,6 +239,13 @@ def _read_delimited(
             )
         cells.append(row)
         at.append(line)
+        if any("\n" in cell for cell in row):
+            long.append(line)
+    if long:
+        rows_of_lines = "1 row" if len(long) == 1 else f"{len(long):,} rows"
+        notes += (
+            f"{path.name}: {rows_of_lines} over several lines, in quotation marks (first: line {long[0]})",
+        )
     return TextTable(path, header, cells, at, notes)
 
 
