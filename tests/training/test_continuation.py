@@ -109,9 +109,9 @@ def test_a_run_that_is_not_there(tiny: Tiny) -> None:
 
 def test_a_finished_run_keeps_its_best_weights_and_its_last_state(tiny: Tiny) -> None:
     kept = {path.name for path in (train(tiny()).folder / "checkpoints").iterdir()}
-    assert kept == {"best.ckpt", "last.ckpt"}
+    assert kept == {"best.ckpt", "best.safetensors", "last.ckpt"}
     best = train(tiny("checkpoint.keep=best", "seed=2")).folder / "checkpoints"
-    assert [path.name for path in best.iterdir()] == ["best.ckpt"]
+    assert {path.name for path in best.iterdir()} == {"best.ckpt", "best.safetensors"}
 
 
 def test_a_longer_run_is_told_of_the_shorter_one(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
