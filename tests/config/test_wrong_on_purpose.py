@@ -545,7 +545,7 @@ def test_files_to_predict(
         ("seed", ("'seed' is not of the form key=value",)),
         ("data.source.root=[a", ("'data.source.root=[a' cannot be parsed",)),
         ("data=mnist", ("data=mnist", "a finished run keeps its options", "data.source.root=")),
-        ("data.source.size=14", ("image_size 14, 14", "12, 12", "data.source.size=12")),
+        ("data.source.size=14", ("image_size 14, 14", "12, 12", "type data.source.size=12")),
         ("optimizer.lr=0.1", ("optimizer.lr: has no effect", "data, split")),
     ],
 )
@@ -575,6 +575,19 @@ def test_a_stored_result_that_cannot_be_read(
 def test_weights_from_a_folder_that_is_not_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     expected = ("neither a weight file nor a run", f"did you mean '{run}'")
     assert_error(["train", *SMALL, f"init.from={run}x"], expected, capsys)
+    shutil.copytree(run, run.with_name(f"{run.name}0"))
+    several = ("2 runs match, expected one", str(run), f"{run}0")
+    assert_error(["train", *SMALL, f"init.from={run.name[:8]}"], several, capsys)
+
+
+def test_weights_from_a_run_by_its_fingerprint_or_last(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The configuration names the folder: `last` is another run tomorrow."""
+    for seed, name in ((2, "last"), (3, run.name[-10:]), (4, f"'{run.name[-10:-5]}'")):
+        run.touch()
+        assert main(["train", *SMALL, f"init.from={name}", f"seed={seed}"]) == 0
+        assert f"tensors taken from {run}/checkpoints/best.ckpt" in capsys.readouterr().out
+        (made,) = run.parent.glob(f"*-seed{seed}-*")
+        assert json.loads((made / "result.json").read_text())["config"]["init"]["from"] == str(run)
 
 
 # --- the disk ------------------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ class Metric(Node):
 
 
 class Init(Node):
-    """Initial weights: `from` a run's folder or a weight file; `redraw` (re-initialise) and `freeze` by name.
+    """Initial weights: `from` a run or a weight file; `redraw` (re-initialise) and `freeze` by name.
 
     Names are parameter names and may be globs; `head` is the net's last layer, `backbone` everything else.
     """

@@ -12,7 +12,7 @@ from typing import Any
 
 from leyden.config.schema import Config
 from leyden.runs import signature
-from leyden.runs.lookup import find_run
+from leyden.runs.lookup import find_run, find_runs
 from leyden.runs.records import Record, flat, read
 from leyden.runs.run import COSMETIC, Run
 from leyden.tuning.parameters import word
@@ -20,7 +20,7 @@ from leyden.utils.errors import UserError
 from leyden.utils.files import verify_plain
 from leyden.utils.trust import FLAG, is_trusting
 
-_KEY = "continue"
+_KEY, _SOURCE = "continue", "init.from"
 _MAY_DIFFER = (_KEY, *COSMETIC)
 _MAY_DIFFER_NODES = ("trainer", "callbacks", "logger")
 
@@ -28,6 +28,7 @@ _MAY_DIFFER_NODES = ("trainer", "callbacks", "logger")
 def with_parent(arguments: Sequence[str]) -> list[str]:
     """Put the words of the parent's command before the arguments, if these have `continue=RUN`.
 
+    Of `init.from=RUN` the run's folder takes the place, since the configuration is to name what it began with.
     A command may name any code and any folder: of a parent that this user has not made, they must have been typed.
 
     Raises:
@@ -35,6 +36,8 @@ def with_parent(arguments: Sequence[str]) -> list[str]:
             its command were not typed.
     """
     given = dict(argument.partition("=")[::2] for argument in arguments if not argument.startswith("-"))
+    if (folder := _source(given)) is not None:
+        arguments = [word(_SOURCE, folder) if a.startswith(f"{_SOURCE}=") else a for a in arguments]
     if given.get(_KEY, "null") in ("", "null"):
         return list(arguments)
     parent = find_run(given[_KEY].strip("'\""), Path(given.get("runs", "runs")))
@@ -50,6 +53,23 @@ def with_parent(arguments: Sequence[str]) -> list[str]:
         )
     others = [argument for argument in arguments if argument.partition("=")[0] != _KEY]
     return [*inherited, *others, word(_KEY, str(parent.folder))]
+
+
+def _source(given: Mapping[str, str]) -> str | None:
+    """The folder of the one run that `init.from` names by another word than its folder; None: it does not.
+
+    Raises:
+        UserError: several runs match.
+    """
+    value = given.get(_SOURCE, "").strip("'\"")
+    root = Path(given.get("runs", "runs"))
+    if not value or Path(value).exists() or not root.is_dir():
+        return None
+    try:
+        found = find_runs(value, root)
+    except UserError:
+        return None  # what is no run may be a list or null; else the reader of the weights refuses it
+    return str(find_run(value, root).folder if len(found) > 1 else found[0])
 
 
 def verify_parent(config: Config, plain: Mapping[str, Any], data: str) -> str:

@@ -95,7 +95,7 @@ def weight_file(path: Path) -> Path:
     if not best.is_file():
         near = (str(p.parents[1]) for p in path.parent.glob("*/checkpoints/best.ckpt"))
         raise UserError(
-            f"init.from={path}: neither a weight file nor a run with a best checkpoint; "
+            f"init.from={path}: neither a weight file nor a run with a best checkpoint (folder, fingerprint, last); "
             f"{nearest(str(path), near)}"
         )
     return best
