@@ -111,6 +111,17 @@ def test_many_classes_are_cut_to_the_ten_worst(result: dict[str, Any]) -> None:
     assert "the 10 of 100 classes with the lowest recall" in text
 
 
+def test_of_more_than_a_thousand_classes_those_that_were_kept_are_not_called_all(
+    result: dict[str, Any],
+) -> None:
+    stored = metrics(4000, [f"k{i:04d}" for i in range(1200)])
+    for row in stored["per_class"]:
+        row["recall"].update(value=0.0, low=0.0, high=0.1)
+    text = render(result_table({**result, "metrics": {"test": stored}}))
+    assert "test, the 10 classes with the lowest recall" in text
+    assert "990 more classes in result.json; at least 1,000 classes with zero recall" in text
+
+
 def test_thirty_classes_are_all_shown(result: dict[str, Any]) -> None:
     found = metrics(900, [f"k{i:03d}" for i in range(30)])
     text = render(result_table({**result, "metrics": {"test": found}}))

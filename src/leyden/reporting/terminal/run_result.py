@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from leyden.metrics.results import MOST_ROWS
 from leyden.reporting.format import count, duration, estimate, interval, number, plural
 from leyden.reporting.terminal.findings import findings_lines
 from leyden.reporting.terminal.layout import facts, note, plain_table, text
@@ -94,7 +95,10 @@ def _class_tables(split: str, classes: Sequence[Mapping[str, Any]]) -> Iterator[
     if len(classes) > MOST_CLASSES:
         present = [c for c in classes if c["n"]]
         shown = sorted(present, key=lambda c: (c["recall"]["value"], c["name"]))[:WORST]
-        title = f"{_SPLITS[split]}, the {len(shown)} of {count(len(classes))} classes with the lowest recall"
+        of_all = (
+            f" of {count(len(classes))}" if len(classes) < MOST_ROWS else ""
+        )  # of more they are not all here
+        title = f"{_SPLITS[split]}, the {len(shown)}{of_all} classes with the lowest recall"
     table = plain_table(title, ("class", "left"), ("n", "right"), ("precision", "right"))
     table.add_column("recall", no_wrap=True)
     table.add_column("F1", justify="right", no_wrap=True)
@@ -104,7 +108,8 @@ def _class_tables(split: str, classes: Sequence[Mapping[str, Any]]) -> Iterator[
     yield table
     if len(shown) < len(classes):
         zero = sum(1 for c in classes if c["n"] and not c["recall"]["value"])
-        zero_recall = f"; {plural(zero, 'class', 'classes')} with zero recall" if zero else ""
+        least = "at least " if zero == MOST_ROWS else ""
+        zero_recall = f"; {least}{plural(zero, 'class', 'classes')} with zero recall" if zero else ""
         yield note(f"{count(len(classes) - len(shown))} more classes in result.json{zero_recall}")
 
 
