@@ -14,6 +14,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from brightness import REGRESSION
 from leyden.cli.main import main
 from leyden.config.compose import compose
+from leyden.config.validate import check
+from leyden.health.findings import NonFinite
+from leyden.health.output_rules import verify_outputs
 from leyden.training.job import attempt
 from planting import NETS, modules_of, planted
 from words import last_of_each
@@ -147,6 +150,27 @@ def test_doctor_and_replay(place: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert finding["message"] in capsys.readouterr().out.replace("\n", " ")
     assert main(["doctor", str(outcome.folder), "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == [finding]
+
+
+def test_outputs_that_overflow_after_finite_steps(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    huge = ["optimizer=sgd", "optimizer.lr=1e9", "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
+    assert main(["train", "data=digits", "model=mlp", "trainer=cpu", "threads=1", "logger=none", *huge]) == 1
+    assert "NonFinite: the outputs of 180 of 180 validation samples are not finite" in capsys.readouterr().err
+    assert main(["doctor", "last"]) == 1
+    said = capsys.readouterr().out
+    assert "error: the outputs of 180" in said
+    assert "optimizer.lr=1e+08" in said
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 1), (4,)])
+def test_outputs_of_any_shape_are_verified(shape: tuple[int, ...], place: Path) -> None:
+    config = check(compose(["data=digits", "model=linear"]))
+    verify_outputs(torch.zeros(shape), "test", config)
+    outputs = torch.zeros(shape)
+    outputs[1] = torch.inf
+    with pytest.raises(NonFinite, match="the outputs of 1 of 4 test samples are not finite") as caught:
+        verify_outputs(outputs, "test", config)
+    assert caught.value.findings[0].where == "test"
 
 
 def test_findings_of_a_stopped_run_are_in_tensorboard(place: Path) -> None:

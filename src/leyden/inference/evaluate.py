@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leyden.config.overrides import parse
+from leyden.health.findings import NonFinite
 from leyden.utils.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ def evaluate(
             stored = (restored.run.result() or {})["prior"]
             prior = ClassPrior.of(stored) if "phases" in stored else None
             chosen_decision = evaluation.decision(prior, rule)
-        return evaluation.metrics(chosen_decision, splits or ("val", "test"))
+        try:
+            return evaluation.metrics(chosen_decision, splits or ("val", "test"))
+        except NonFinite as error:
+            raise UserError(f"{folder}: {error}, so they have no metrics") from error
 
 
 def _measured(made: "Experiment", run: "LoadedRun", whole: bool) -> "Experiment":

@@ -23,6 +23,7 @@ from leyden.data.datamodule import DataModule, reading_options
 from leyden.data.spec import DataSpec
 from leyden.data.targets import kind_of
 from leyden.data.tokenizers import Tokenizer
+from leyden.health.output_rules import verify_outputs
 from leyden.health.settings import DiagnosticsSettings
 from leyden.imbalance.auto import Recipe, apply_auto
 from leyden.imbalance.class_prior import Correction, Ledger
@@ -239,7 +240,7 @@ def module(
         ],
         "optimizer": functools.partial(_optimizer, config),
         "scheduler": functools.partial(_scheduler, config, times),
-        "evaluate": _evaluate_with(evaluator),
+        "evaluate": _evaluate_with(evaluator, config),
         "seed": config.seed,
         "monitor": config.monitor,
     }
@@ -250,8 +251,9 @@ def module(
     return built
 
 
-def _evaluate_with(evaluator: Evaluator) -> Evaluate:
+def _evaluate_with(evaluator: Evaluator, config: Config) -> Evaluate:
     def evaluate(done: SplitOutputs) -> Mapping[str, float]:
+        verify_outputs(done.outputs, "val", config)
         return evaluator.values(done.outputs, done.targets)
 
     return evaluate

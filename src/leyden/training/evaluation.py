@@ -11,6 +11,7 @@ import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 
 from leyden.data.loader import Loader
+from leyden.health.output_rules import verify_outputs
 from leyden.imbalance import class_exposure
 from leyden.imbalance.auto import EVEN, ratio
 from leyden.imbalance.class_prior import ClassPrior
@@ -36,9 +37,15 @@ class TrainedEvaluation:
         self._outputs: dict[str, SplitOutputs | None] = {}
 
     def outputs(self, split: str) -> SplitOutputs | None:
-        """What the module says of a split; None: it is the user's own and keeps nothing."""
+        """What the module says of a split; None: it is the user's own and keeps nothing.
+
+        Raises:
+            NonFinite: outputs are NaN or infinite.
+        """
         if split not in self._outputs:
-            self._outputs[split] = self._run(self._made.data.evaluation_loader(split))
+            found = self._outputs[split] = self._run(self._made.data.evaluation_loader(split))
+            if found is not None:
+                verify_outputs(found.outputs, split, self._made.config)
         return self._outputs[split]
 
     def _run(self, loader: Loader) -> SplitOutputs | None:
