@@ -6,7 +6,9 @@
 A cell is a copy of a finished run, an input of one kind planted in or beside it, and a command (or `leyden.load`) in a
 process of its own. It fails if the planted code ran, if a file outside the folders that the command may write changed,
 if the secret of the environment or of a file outside was printed or written, if a control character was printed, if
-there was a traceback, or if it took longer than a minute. Exit status 1 if a cell fails.
+there was a traceback, or if it took longer than a minute. In the cells of kind `own` the run has a net of the user's
+own and must work without --trust; where it is unpacked by somebody else, or was changed, --trust must be asked for.
+Exit status 1 if a cell fails.
 """
 
 import argparse
@@ -43,6 +45,27 @@ QUICK = ["data=digits", "model=linear", "trainer=cpu", "trainer.max_epochs=1", "
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202ered\r"
 HTML = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 FORMULA = '=HYPERLINK("http://x","y")'
+OWN = ["--config-dir=../lab/conf", "data=digits", "model=own", *QUICK[2:]]  # a net of the user's own
+OWN_MODEL = """name: own
+module: {_target_: leyden.modules.classification.Classifier}
+frontend: {_target_: leyden.data.transforms.image.Normalize}
+net: {_target_: own_net.Net}
+"""
+OWN_NET = """from math import prod
+
+from torch import nn
+
+open("MARK", "w")
+
+
+class Net(nn.Module):
+    def __init__(self, num_outputs, in_channels, image_size):
+        super().__init__()
+        self.head = nn.Linear(in_channels * prod(image_size), num_outputs)
+
+    def forward(self, x):
+        return self.head(x.flatten(1))
+"""
 MARKDOWN = "![x](http://x/y.png) | <b>b</b> `c` [l](javascript:a)\n# h"
 
 
@@ -167,11 +190,26 @@ def stored_paths(cell: Cell) -> None:
 def links(cell: Cell) -> None:
     """Links where a training writes or locks, also under the names of temporary files."""
     cell.result(lambda r: r.update(status="running"))
-    for name in (".lock", "metrics.csv", "error.txt", "changes.diff", "checkpoints/writing.ckpt"):
+    for name in (
+        ".lock",
+        "metrics.csv",
+        "error.txt",
+        "changes.diff",
+        "checkpoints/writing.ckpt",
+        "checkpoints/best.safetensors",
+    ):
         (cell.run / name).unlink(missing_ok=True)
         (cell.run / name).symlink_to(cell.outside / "precious.txt")
     for number in range(1, 1000):  # the names of temporary files
         (cell.run / f".result.json.{number}").symlink_to(cell.outside / "precious.txt")
+
+
+def links_of_failed(cell: Cell) -> None:
+    """The same in a run that has failed and is begun anew, with a link in the place of its signature."""
+    links(cell)
+    cell.result(lambda r: r.update(status="failed"))
+    (cell.run / "signature").unlink(missing_ok=True)
+    (cell.run / "signature").symlink_to(cell.outside / "precious.txt")
 
 
 def linked_folders(cell: Cell) -> None:
@@ -195,6 +233,18 @@ def fifo(name: str, cell: Cell) -> None:
     """A pipe in the place of a file: opening it would wait for ever."""
     (cell.run / name).unlink(missing_ok=True)
     os.mkfifo(cell.run / name)
+
+
+def false_sizes(cell: Cell) -> None:
+    """Weights in the safetensors format whose header, or whose tensor, is said to be of many terabytes."""
+    header = json.dumps({"head.weight": {"dtype": "F32", "shape": [1 << 44], "data_offsets": [0, 1 << 46]}})
+    (cell.work / "stranger.safetensors").write_bytes(struct.pack("<Q", len(header)) + header.encode())
+    (cell.work / "header.safetensors").write_bytes(struct.pack("<Q", 1 << 62) + header.encode())
+
+
+def fifo_of_weights(cell: Cell) -> None:
+    """A pipe in the place of weights in the safetensors format."""
+    os.mkfifo(cell.work / "stranger.safetensors")
 
 
 def archives(cell: Cell) -> None:
@@ -349,6 +399,50 @@ def working_folder(cell: Cell) -> None:
         git(["git", "config", key, str(program)])
 
 
+def own_run(cell: Cell) -> None:
+    """A run with a net of the user's own in the place of the other; its state is that of an interrupted one."""
+    shutil.rmtree(cell.work / "runs")
+    options = cell.place / "lab" / "conf" / "model"
+    options.mkdir(parents=True)
+    (options / "own.yaml").write_text(OWN_MODEL)
+    (cell.place / "lab" / "own_net.py").write_text(OWN_NET.replace("MARK", str(cell.mark)))
+    status = forked(cell, lambda: command(["train", *OWN]), SECONDS)
+    assert status == 0, (cell.place / "out").read_text()
+    (cell.place / "out").unlink()
+
+
+def interrupted_own_run(cell: Cell) -> None:
+    """The same, to be resumed."""
+    own_run(cell)
+    cell.result(lambda r: r.update(status="running"))
+
+
+def moved_own_run(cell: Cell) -> None:
+    """The same, moved."""
+    own_run(cell)
+    cell.run.rename(cell.run.with_name("digits-moved"))
+
+
+def unpacked_own_run(cell: Cell) -> None:
+    """The same, as a user with another key finds it, beside the code that it names."""
+    own_run(cell)
+    shutil.rmtree(cell.place / "home")
+    (cell.place / "home").mkdir()
+
+
+def changed_own_run(cell: Cell) -> None:
+    """The same with another configuration than was signed."""
+    own_run(cell)
+    cell.config("model.name", "other")
+
+
+def changed_own_code(cell: Cell) -> None:
+    """The same with other code than was signed."""
+    own_run(cell)
+    with (cell.place / "lab" / "own_net.py").open("a") as file:
+        file.write("print('changed')\n")
+
+
 # --- the table ---
 
 SHOW = ("runs", "json", "show", "diff", "report", "doctor")
@@ -386,16 +480,22 @@ TABLE: dict[str, tuple[Callable[[Cell], object], tuple[str, ...]]] = {
     "interpolations": (interpolations, (*LOAD, "show", "runs", "report")),
     "stored-paths": (stored_paths, (*LOAD, "replay")),
     "links-files": (links, (*SHOW, "evaluate", "resume", "rm")),
+    "links-failed": (links_of_failed, ("resume",)),
     "links-folders": (linked_folders, (*SHOW, "resume", "rm")),
     "links-result": (partial(linked_secret, "result.json"), SHOW),
     "links-config": (partial(linked_secret, "config.yaml"), ("show", "doctor", *LOAD)),
     "links-manifest": (partial(linked_secret, "manifest.json"), ("show", "diff", *LOAD)),
+    "links-signature": (partial(linked_secret, "signature"), (*LOAD, "resume")),
     "links-metrics": (partial(linked_secret, "metrics.csv"), ("report", "show")),
     "fifos-result": (partial(fifo, "result.json"), (*SHOW, "rm")),
     "fifos-config": (partial(fifo, "config.yaml"), ("doctor", "show", *LOAD)),
     "fifos-checkpoint": (partial(fifo, "checkpoints/best.ckpt"), (*LOAD, "init")),
     "fifos-lock": (partial(fifo, ".lock"), ("runs", "evaluate", "rm")),
     "fifos-spec": (partial(fifo, "spec.json"), LOAD),
+    "fifos-signature": (partial(fifo, "signature"), (*LOAD, "show", "continue")),
+    "fifos-manifest": (partial(fifo, "manifest.json"), (*LOAD, "show", "continue")),
+    "fifos-weights": (fifo_of_weights, ("init-safetensors",)),
+    "sizes-weights": (false_sizes, ("init-safetensors", "init-header")),
     "archives": (archives, ("data-tar", "check-tar", "data-mnist")),
     "yaml-laughs": (laughs, ("show", "doctor", *LOAD)),
     "yaml-objects": (yaml_objects, ("show", "doctor", *LOAD)),
@@ -407,6 +507,12 @@ TABLE: dict[str, tuple[Callable[[Cell], object], tuple[str, ...]]] = {
     "markdown": (partial(everywhere, MARKDOWN), ("report",)),
     "copied-runs": (code_beside, (*LOAD, "replay", "show", "resume")),
     "working-folders": (working_folder, ("process-runs", "process-list", "process-train")),
+    "own-run": (own_run, (*LOAD, "predict-csv", "process-evaluate", "continue")),
+    "own-interrupted": (interrupted_own_run, ("resume-own",)),
+    "own-moved": (moved_own_run, (*LOAD, "continue")),
+    "unpacked-run": (unpacked_own_run, (*LOAD, "continue")),
+    "changed-run": (changed_own_run, (*LOAD, "continue")),
+    "changed-code": (changed_own_code, LOAD),
 }  # fmt: skip
 REPORT = ["report", "--html", "r.html", "--csv", "a.csv", "--csv-runs", "b.csv", "--markdown", "m.md"]
 
@@ -425,12 +531,16 @@ def words_of(verb: str, cell: Cell) -> list[str]:
         "train": [*resume, "seed=7"], "init": [*resume, "seed=8", f"init.from={run}"],
         "init-file": [*resume, "seed=8", "init.from=stranger.pt"],
         "init-ckpt": [*resume, "seed=8", "init.from=stranger.ckpt"],
+        "init-safetensors": [*resume, "seed=8", "init.from=stranger.safetensors"],
+        "init-header": [*resume, "seed=8", "init.from=header.safetensors"],
         "data": ["data", "data=digits"],
         "data-cifar": ["data", "data=cifar10", "data.source.download=false"],
         "check-cifar": ["check", "data", "data=cifar10", "data.source.download=false"],
         "data-tar": ["data", "data=cifar10_jpeg", "data.source.path=bomb.tar.gz"],
         "check-tar": ["check", "data", "data=cifar10_jpeg", "data.source.path=bomb.tar.gz"],
         "data-mnist": ["data", "data=mnist", "data.source.download=false"],
+        "resume-own": ["train", *OWN], "continue": ["train", f"continue={run}", "trainer.max_epochs=2"],
+        "process-evaluate": ["evaluate", run, "--split", "val"],
         "process-runs": ["runs"], "process-list": ["list", "model"], "process-train": [*resume, "seed=9"],
     }  # fmt: skip
     return of_verb[verb]
@@ -610,8 +720,13 @@ def fingerprints(cell: Cell) -> dict[str, str]:
 def wrong(cell: Cell, kind: str, status: int | None, before: dict[str, str]) -> Iterator[str]:
     """What is wrong after the command."""
     out = (cell.place / "out").read_text(errors="replace") if (cell.place / "out").exists() else ""
-    if cell.mark.exists() or (cell.work / "EXECUTED").exists():
+    if kind.startswith("own-"):
+        if status != 0 or not cell.mark.exists():
+            yield f"the user's own run does not work: status {status}: {out[-300:]}"
+    elif cell.mark.exists() or (cell.work / "EXECUTED").exists():
         yield "the planted code ran"
+    if kind.startswith(("unpacked-", "changed-")) and (status != 2 or "--trust" not in out):
+        yield f"--trust was not asked for: status {status}: {out[-300:]}"
     after = fingerprints(cell)
     if after != before:
         yield f"changed outside: {sorted(set(before.items()) ^ set(after.items()))[:2]}"

@@ -22,10 +22,22 @@ def test_the_table_has_more_than_a_hundred_cells() -> None:
     assert sum(len(row) - 1 for row in rows) > 100
     kinds = {row[0].partition("-")[0] for row in rows}
     assert kinds >= {"pickles", "targets", "interpolations", "links", "fifos", "archives", "yaml", "studies"}
-    assert kinds >= {"working", "terminals", "html", "csv", "markdown", "copied"}
+    assert kinds >= {
+        "working",
+        "terminals",
+        "html",
+        "csv",
+        "markdown",
+        "copied",
+        "own",
+        "unpacked",
+        "changed",
+    }
 
 
-@pytest.mark.parametrize("kinds", [("links-folders", "fifos-lock", "archives", "csv")])
+@pytest.mark.parametrize(
+    "kinds", [("links-folders", "fifos-lock", "archives", "csv"), ("own-interrupted", "changed-run")]
+)
 def test_some_cells_hold(kinds: tuple[str, ...]) -> None:
     words = [word for kind in kinds for word in ("--only", kind)]
     assert ", 0 failures" in run(*words)
