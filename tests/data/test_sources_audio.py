@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import soundfile
 
 from leyden.data.cache import load
+from leyden.data.sources import audio
 from leyden.data.sources.audio import FSDD, AudioFolder, AudioManifest, SpeechCommands
 from leyden.utils.errors import UserError
 
@@ -69,6 +71,23 @@ def test_speech_commands(tmp_path: Path) -> None:
     assert table.index.group.tolist() == [0, 1, 0, 2]
     (root / "testing_list.txt").write_text("no/aa_nohash_0.wav\n")
     assert SpeechCommands(str(root)).fingerprint(tmp_path / "cache") != table.fingerprint
+
+
+@pytest.mark.parametrize("name", ["../evil", "/tmp/../evil", "bed/evil"])
+def test_no_member_of_the_archive_lies_outside(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(_: str, target: Path, digest: str) -> None:
+        with tarfile.open(target, "w:gz") as archive:
+            archive.addfile(tarfile.TarInfo(name))
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "bed").symlink_to(tmp_path / "out")
+    monkeypatch.setattr(audio, "fetch_file", fetch)
+    with pytest.raises((UserError, tarfile.FilterError)):
+        SpeechCommands(str(tmp_path / "d")).index()
+    assert not list(tmp_path.glob("**/evil")) + list(Path("/").glob("evil"))
 
 
 def test_the_most_common_rate_is_taken(tmp_path: Path) -> None:
