@@ -131,6 +131,7 @@ VALUES = [
     Case("optimizer.lrr=.1", ("optimizer.lrr", "did you mean 'optimizer.lr=0.1'")),
     Case("trainer.max_epoch=3", ("trainer.max_epoch", "did you mean 'trainer.max_epochs=3'")),
     Case("data.sorce.root=x", ("data.sorce", "did you mean 'data.source'")),
+    Case("data.source.zzz=y", ("data.source.zzz: there is no such argument; there are none",)),
     Case("augment.flip.p=1", ("augment.flip", "augment=...", "leyden list augment")),
     Case(
         "callbacks=early_stopping callbacks.early_stopping.patiense=3",

@@ -69,7 +69,9 @@ class UnknownKey(UserError):
 
     def message(self, anywhere: Sequence[str] = ()) -> str:
         """The message. anywhere: all keys that can be typed, dotted."""
-        others = [key for key in anywhere if key != self._key]
+        others = [
+            key for key in anywhere if not f"{self._key}.".startswith(f"{key}.")
+        ]  # nor what it stands in
         hint = suggest_key(self._key, self._value, self._beside, others)
         return f"{self._key}: there is no such {self._kind}; {hint}"
 
@@ -94,7 +96,7 @@ def suggest_key(key: str, value: object, beside: Sequence[str], anywhere: Sequen
         or closest(key, anywhere, 0.7)
         or by_name.get(closest(name, by_name, 0.8) or "")
     )
-    there = f"here are: {and_more(sorted(beside), 20)}"
+    there = f"here are: {and_more(sorted(beside), 20)}" if beside else "here are none"
     typed = meant if isinstance(value, Mapping) else f"{meant}={value}"
     return f"did you mean '{typed}'? T{there}" if meant else f"t{there}"
 
