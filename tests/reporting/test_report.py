@@ -254,6 +254,14 @@ def test_trivial_models_are_always_included_and_mark_groups_that_are_not_better(
     assert "No trivial baseline" not in notes_of(report)
 
 
+def test_a_mark_against_several_runs_of_one_trivial_model_is_said_once(make: Run) -> None:
+    for rate in (0.1, 0.2):
+        three(make, 0.90, model="linear", lr=rate)
+    three(make, 0.80, model="mlp", lr=0.1)
+    marks = [row.marks for row in compare("runs", ["model=mlp"]).parts[0].rows]
+    assert ("not better than linear",) in marks
+
+
 def test_a_missing_trivial_model_is_noted_with_the_command_to_train_it(make: Run) -> None:
     make(experiment="fsdd")
     assert "leyden train -m experiment=fsdd model=majority,linear" in notes_of(assess())

@@ -313,7 +313,7 @@ def _marks(
     marks += ["best"] if row is best else []
     marks += ["simplest"] if row.number == simplest else []
     if not row.group.trivial:
-        marks += [mark for mark in (_trivial_mark(row, other, higher) for other in trivial) if mark]
+        marks += dict.fromkeys(filter(None, (_trivial_mark(row, other, higher) for other in trivial)))
     return tuple(marks)
 
 
