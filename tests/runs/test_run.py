@@ -1,5 +1,6 @@
 """A run's fingerprint: what changes it and what does not."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def test_cosmetic_keys_and_written_out_defaults_are_the_same_run(tiny: Tiny) -> 
         ["health.dead=0.5"],
     ):
         assert of(tiny(*same)) == base, same
+
+
+def test_initial_weights_that_are_a_pipe_are_not_waited_for(tiny: Tiny, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "weights.safetensors")
+    config = check(compose(tiny(f"init.from={tmp_path}/weights.safetensors")))
+    assert identity(config, "data") != identity(check(compose(tiny())), "data")
 
 
 def test_the_last_value_of_a_repeated_key_wins(tiny: Tiny) -> None:

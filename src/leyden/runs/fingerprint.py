@@ -101,7 +101,7 @@ def _stable_value(value: Any) -> Any:
 
 def _weights_hash(weights: str | None) -> str | None:
     """Identify the initial weights: a hash of the file's content, or the name of the run's folder."""
-    if weights is None or not Path(weights).exists():
+    path = Path(weights or "")
+    if weights is None or not (path.is_dir() or path.is_file()):  # a pipe would be read for ever
         return weights
-    path = Path(weights)
     return path.name if path.is_dir() else hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
