@@ -4,17 +4,19 @@
     scripts/fuzz --count 300 --seed 7      # others; a failure names its seed
     scripts/fuzz --only 7123               # the command line of one seed again, with what it prints
 
-Words are options, arguments, verbs and flags of the reference; values are changed by their type. In this process a
-valid configuration is built as for training, and stopped before anything is written. A refused command must print one
-message, end with status 2 and leave the working folder as it was. Exit status 1 if one does not. What failed once
-stands in tests/cli/past_failures.txt, which the tests run.
+Words are options, arguments, verbs and flags of the reference; values are drawn from their types, or odd, so that
+about a third of the command lines is valid. In this process a valid configuration is built as for training, and stopped
+before anything is written. A refused command must print one message, end with status 2 and leave the working folder as
+it was. Exit status 1 if one does not. What failed once stands in tests/cli/past_failures.txt, which the tests run.
 """
 
 import argparse
 import contextlib
+import gc
 import io
 import os
 import random
+import re
 import resource
 import shlex
 import signal
@@ -32,8 +34,9 @@ from leyden.cli import check, find
 from leyden.cli.list import SCHEMAS
 from leyden.cli.main import COMMANDS, main
 from leyden.config.options import GROUPS
-from leyden.config.reference import Option, describe_groups
+from leyden.config.reference import Argument, Option, describe_groups
 from leyden.config.schema import Config
+from leyden.config.type_words import REQUIRED
 from leyden.runs.run import Run
 from leyden.training import build
 
@@ -55,6 +58,19 @@ ODD = {
     "list": "1 [] [[1]] [null] [nan] [-1] {a:1} [a,b] abc [1.5,1.5] [0] null",
     "text": f"null 1 [] {{}} a/b ../up {'x' * 300} '1' true",
 }
+NOUNS = {"integer", "number", "text", "path", "anything", "list", "mapping", "class", "function"}
+FREE = (
+    "model",
+    "optimizer",
+    "scheduler",
+    "loss",
+    "sampling",
+    "augment",
+    "head",
+    "health",
+    "decision",
+    "long_tail",
+)
 ANY = [
     *["", "''", "[", "]", "{", "}", "[1,2", "{a:", "'", '"', "\\", "\t", "\x1b[31m", "\x07"],
     *["\u00e9\u732b", "\u202e", "\u0301", "\U0001f98a", "${", "${x}", "${oc.env:HOME}", "???", "$(x)", "a,b"],
@@ -210,6 +226,24 @@ def fault(ended: Ended, expected: int | None = None) -> str:
     return "the run failed" if ended.status == 1 and "leyden: the run failed" in ended.err else ""
 
 
+# --- values of a type ---
+
+
+def sound(argument: Argument, rng: random.Random) -> str:
+    """A value of an argument's type near its default; `required` where neither tells one."""
+    words, default = argument.type, argument.default
+    choices = re.split(r", | or ", words)
+    if words and all(re.fullmatch(r"[a-z0-9_]+", choice) for choice in choices) and not set(choices) & NOUNS:
+        return rng.choice(choices)
+    if "null" in choices and rng.random() < 0.3:
+        return "null"
+    if re.fullmatch(r"\d+", default):
+        return str(max(int(default) + rng.choice((-1, 0, 1, int(default))), 1))
+    if re.fullmatch(r"\d*\.\d+|\d+(\.\d+)?e-?\d+", default):
+        return str(float(default) * rng.choice((0.5, 0.9, 1, 1.1)))
+    return default
+
+
 # --- random command lines ----------------------------------------------------------------------------------------
 
 
@@ -264,6 +298,8 @@ class Grammar:
         return words, expected if looks_at_all else None
 
     def _configuration(self, rng: random.Random) -> tuple[list[str], int | None]:
+        if rng.random() < 0.55:
+            return self._sound_configuration(rng), None
         words = rng.choice(SMALL).split()
         chosen = [self._option(rng) for _ in range(rng.choice((0, 1, 1, 2)))]
         words += [f"{'+' if '/' in option.group else ''}{option.group}={option.name}" for option in chosen]
@@ -278,6 +314,20 @@ class Grammar:
             words.append(word)
         rng.shuffle(words)
         return words, expected
+
+    def _sound_configuration(self, rng: random.Random) -> list[str]:
+        """Options that go together in most cases, and values of their arguments' types."""
+        words = rng.choice(SMALL).split()
+        chosen = [rng.choice(self.groups[group]) for group in rng.sample(FREE, rng.choice((0, 1, 1, 2)))]
+        arguments = [a for option in chosen for a in option.arguments if a.name not in KEPT]
+        drawn = {
+            a.name: sound(a, rng) for a in rng.sample(arguments, min(len(arguments), rng.choice((0, 1, 2))))
+        }
+        return [
+            *words,
+            *(f"{option.group}={option.name}" for option in chosen),
+            *(f"{key}={value}" for key, value in drawn.items() if value != REQUIRED),
+        ]
 
     def _option(self, rng: random.Random) -> Option:
         group = rng.choice(GROUPS)
@@ -357,6 +407,7 @@ def prepare() -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         assert main(["train", *RUN.split()]) == 0
     Path("a.png").write_bytes(b"no picture")
+    gc.freeze()  # what is imported is not walked again for each command
 
     def too_slow(*_: object) -> NoReturn:
         raise TooSlow

@@ -1,7 +1,9 @@
 """Command lines that failed once, and what `scripts/fuzz` calls a fault."""
 
 import importlib.util
+import random
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -70,3 +72,22 @@ def test_command_lines_are_a_function_of_the_seed_and_name_options_that_exist() 
         "check",
         "list",
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "default", "holds"),
+    [
+        ("mean or max", "mean", lambda value: value in ("mean", "max")),
+        ("true or false", "true", lambda value: value in ("true", "false")),
+        ("integer, 1 or more", "3", lambda value: int(value) in (2, 3, 4, 6)),
+        ("number, 0 or more", "0.5", lambda value: 0.25 <= float(value) <= 0.55),
+        ("list of integers", "[1,2]", lambda value: value == "[1,2]"),
+        ("number, 0 or more, or null", "0.5", lambda value: value == "null" or float(value) < 1),
+    ],
+)
+def test_a_sound_value_is_of_the_arguments_type(
+    words: str, default: str, holds: Callable[[str], bool]
+) -> None:
+    drawn = {fuzz.sound(fuzz.Argument("x", words, default), random.Random(seed)) for seed in range(40)}
+    assert all(map(holds, drawn)), drawn
+    assert len(drawn) > 1 or default.startswith("[")
