@@ -235,7 +235,10 @@ def compose(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Plain:
 def job_of(cfg: DictConfig) -> tuple[Plain, list[str]]:
     """Return the plain configuration of Hydra's current job, and its overrides."""
     hydra = HydraConfig.get()
-    return to_plain(cfg, hydra.runtime.choices.get("experiment")), list(hydra.overrides.task)
+    typed: Any = OmegaConf.to_container(
+        hydra.overrides.task, resolve=False
+    )  # words, whatever ${...} is in them
+    return to_plain(cfg, hydra.runtime.choices.get("experiment")), typed
 
 
 @contextmanager
