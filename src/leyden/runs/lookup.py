@@ -9,6 +9,7 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from leyden.runs.records import Record, read, run_folders, survey
+from leyden.runs.run import Run
 from leyden.utils.errors import UserError, nearest
 from leyden.utils.text import indented_lines
 
@@ -71,11 +72,16 @@ def find_runs(word: str, root: Path = RUNS) -> list[Path]:
         if found:
             return found
     if word == LAST and runs:
-        return [max(runs, key=lambda folder: read(folder).started or 0.0)]
+        return [max(runs, key=_age)]
     place = "no run in this folder" if Path(word).is_dir() else "there is no such folder"
     raise UserError(
         f"{word}: {place}, and no run with this name or fingerprint under {root}; {_near(word, runs)}"
     )
+
+
+def _age(folder: Path) -> tuple[float, int]:
+    """Of runs that were started in the same second, the one whose result was written last is the last."""
+    return read(folder).started or 0.0, Run(folder).stamp()
 
 
 def _existing(root: Path, word: str = "") -> Path:
