@@ -78,7 +78,8 @@ def result() -> dict[str, Any]:
 
 def test_a_result_table_is_complete(result: dict[str, Any], tmp_path: Path) -> None:
     folder = tmp_path / "a b"
-    (folder / "tensorboard").mkdir(parents=True)
+    folder.mkdir(parents=True)
+    (folder / "events.out.tfevents.1.host.1.0").touch()
     text = render(result_table({**result, "folder": str(folder)}), fits=False)
     for split in ("test", "val"):
         for name, e in result["metrics"][split]["values"].items():

@@ -16,6 +16,7 @@ from leyden.metrics.results import MOST_ROWS
 from leyden.reporting.format import count, duration, estimate, interval, number, plural
 from leyden.reporting.terminal.findings import findings_lines
 from leyden.reporting.terminal.layout import facts, note, plain_table, text
+from leyden.runs.run import EVENT_FILES
 
 MOST_CLASSES = 30  # with more classes, only the worst are shown
 WORST = 10
@@ -161,7 +162,7 @@ def _facts(result: Mapping[str, Any]) -> Table:
     folder = str(result.get("folder") or "")
     if folder:
         rows.append(("folder", folder))
-        if (Path(folder) / "tensorboard").is_dir():
+        if any(Path(folder).rglob(EVENT_FILES)):  # earlier versions had a folder for them
             rows.append(("view", text(f"tensorboard --logdir {shlex.quote(folder)}", "bold")))
     return facts(rows)
 
