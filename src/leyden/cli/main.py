@@ -65,15 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     if completion.is_completion_request():
         return completion.print_completions({name: entry.module for name, entry in COMMANDS.items()})
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(_usage())
-        return 0
-    if arguments[0] == "--version":
-        print(f"leyden {__version__}")
-        return 0
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(arguments[0], arguments[1:])
+        return _run(words)
     except KeyboardInterrupt:
         print_error("interrupted")
         return 130
@@ -85,7 +79,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _run(name: str, arguments: list[str]) -> int:
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_usage())
+        return 0
+    name, *arguments = words
+    if name == "--version":
+        print(f"leyden {__version__}")
+        return 0
     commands = {**COMMANDS, **_INTERNAL}
     if name not in commands:
         raise UserError(f"{name!r} is not a command; {nearest(name, COMMANDS)}")
