@@ -1,11 +1,14 @@
-"""The git state that a run records."""
+"""The git state and the versions that a run records."""
 
 import subprocess
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
+from leyden.runs import manifest, query
 from leyden.runs.manifest import git_diff, git_state
+from leyden.utils.version import __version__
 
 
 def git(folder: Path, *words: str) -> str:
@@ -100,3 +103,17 @@ def test_what_a_checkout_lacks_is_not_fetched(checkout: Path, tmp_path: Path) ->
     assert not mark.exists()
     subprocess.run(["git", "diff", "HEAD"], cwd=checkout, capture_output=True, check=False)
     assert mark.exists(), "git alone fetches"
+
+
+def test_the_version_of_leyden_needs_no_installed_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a source tree on PYTHONPATH, which has no metadata."""
+
+    def installed(name: str) -> str:
+        if name == "leyden":
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(manifest, "version", installed)
+    monkeypatch.setattr(query, "version", installed)
+    assert manifest.packages.__wrapped__()["leyden"] == __version__
+    assert query._installed.__wrapped__("leyden") == __version__

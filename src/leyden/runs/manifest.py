@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from leyden.runs.result import SCHEMA
 from leyden.utils import own_code
 from leyden.utils.code_digest import digest_in, files_of
+from leyden.utils.version import __version__
 
 if TYPE_CHECKING:
     from leyden.config.schema import Config
 
 _MAX_DIFF = 1_000_000  # characters of changes.diff
 _PACKAGES = (
-    "leyden",
     "torch",
     "torchvision",
     "lightning",
@@ -33,7 +33,7 @@ _PACKAGES = (
 @functools.cache
 def packages() -> Mapping[str, str]:
     """Return the installed versions of the packages that a result may depend on."""
-    return {name: version(name) for name in _PACKAGES}
+    return {"leyden": __version__, **{name: version(name) for name in _PACKAGES}}
 
 
 def manifest(config: "Config", data_fingerprint: str, threads: int, command: Sequence[str]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from leyden.runs.lookup import find_records
 from leyden.runs.records import Record
 from leyden.runs.run import STATUSES
 from leyden.utils.errors import UserError, nearest
+from leyden.utils.version import __version__
 
 _TERM = re.compile(r"([A-Za-z_][\w./-]*)\s*(!=|<=|>=|==?|<|>)\s*(.*)", re.DOTALL)
 _ORDER: dict[str, Callable[[float, float], bool]] = {
@@ -144,6 +145,8 @@ def version_changes(record: Record) -> list[str]:
 
 @cache
 def _installed(package: str) -> str:
+    if package == "leyden":
+        return __version__
     try:
         return version(package)
     except PackageNotFoundError:
