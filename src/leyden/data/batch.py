@@ -8,10 +8,14 @@ hence they are the same for any number of workers and ranks, and after a resume.
 import math
 import zlib
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+Integers = TypeVar("Integers", Tensor, NDArray[np.int64])
 
 
 class MixupTargets(NamedTuple):
@@ -90,7 +94,7 @@ _MIX1 = _signed(0xBF58476D1CE4E5B9)
 _MIX2 = _signed(0x94D049BB133111EB)
 
 
-def _scramble(x: Tensor) -> Tensor:
+def _scramble(x: Integers) -> Integers:
     """splitmix64's finaliser on int64; a right shift is made logical by masking the sign's copies."""
     x = x + _GOLDEN
     x = (x ^ ((x >> 30) & (2**34 - 1))) * _MIX1
@@ -105,9 +109,10 @@ class SampleRandom:
     """
 
     def __init__(self, seed: int, epoch: int, positions: Tensor) -> None:
-        key = torch.tensor([seed, epoch], dtype=torch.int64, device=positions.device)
-        base = _scramble(key)
-        self._state = _scramble(positions + _scramble(base[0] ^ (base[1] * _GOLDEN)))
+        # of the host, and passed as a number: copying it to a GPU would wait for the device at every step
+        base = _scramble(np.array([seed, epoch], dtype=np.int64))
+        (key,) = _scramble(base[:1] ^ (base[1:] * _GOLDEN)).tolist()
+        self._state = _scramble(positions + key)
 
     def uniform(self, stream: str, k: int = 1) -> Tensor:
         """float32 (B, k) in [0, 1)."""
