@@ -16,19 +16,19 @@ def torch_rng() -> dict[str, Any]:
 def set_torch_rng(state: dict[str, Any]) -> None:
     """Restore a state that `torch_rng` returned."""
     torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    for device, generator in enumerate(
+        state["cuda"][: torch.cuda.device_count()]
+    ):  # of another machine: maybe more
+        torch.cuda.set_rng_state(generator, device)
 
 
 def rng_state() -> dict[str, Any]:
     """Return the state of Python's, NumPy's, torch's and CUDA's generators."""
     name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 (a user's code may use the global one)
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return {
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(np.array(keys)), *rest),
-        "torch": torch.get_rng_state(),
-        "cuda": cuda,
+        **torch_rng(),
     }
 
 
