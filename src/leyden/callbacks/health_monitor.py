@@ -334,7 +334,8 @@ class HealthMonitor(LastCallback):
         window: list[RecordedBatch],
     ) -> None:
         self.training_monitor.before_step(trainer.global_step, learning_rate(optimizer))
-        self._waiting.append(torch.stack((loss.float(), gradient_norm(optimizer).float())))
+        norm = gradient_norm(optimizer).float()
+        self._waiting.append(torch.stack((loss.to(norm), norm)))
         if len(self._waiting) == _READ_EVERY:
             self._check_waiting(trainer, module, trainer.global_step, window[-1].index)
 

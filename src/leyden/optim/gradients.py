@@ -30,10 +30,10 @@ def scale_rates(holders: list[Any], factor: float) -> None:
 
 
 def gradient_norm(optimizer: Optimizer) -> Tensor:
-    """L2 norm () of all gradients of an optimizer's parameters; 0 if there are none."""
+    """L2 norm () of all gradients of an optimizer's parameters, on their device; 0 if there are none."""
     gradients = gradients_of(optimizer)
     if not gradients:
-        return torch.zeros(())
+        return torch.zeros((), device=optimizer.param_groups[0]["params"][0].device)
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
 
 
