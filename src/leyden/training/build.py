@@ -343,10 +343,9 @@ def configuration_notes(made: Experiment) -> Iterator[str]:
 
 
 def _optimizer(config: Config, params: Any) -> torch.optim.Optimizer:
-    """The optimizer; a fused one unscales by itself, so clipping under 16-bit scaling takes the plain one."""
+    """The optimizer; under 16-bit scaling no fused one, which unscales by itself: too late for monitor and clipping."""
     scaled = str(config.trainer.get("precision", "")) in ("16-mixed", "16")
-    unfused = scaled and config.trainer.get("gradient_clip_val") is not None
-    node = {k: v for k, v in config.optimizer.items() if not (unfused and k == "fused")}
+    node = {k: v for k, v in config.optimizer.items() if not (scaled and k == "fused")}
     made: torch.optim.Optimizer = instantiate_with_facts("optimizer", node, {"params": params})
     return made
 
