@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
@@ -33,7 +34,7 @@ def diagnose(
         folder: folder of the run.
         config: its configuration, for the suggestions.
         module: a module as built from the configuration.
-        trainer: a trainer of the same precision.
+        trainer: a trainer of the same precision, on whose device the step is replayed.
         data: the data of the run, for the names of the samples.
 
     Raises:
@@ -49,8 +50,8 @@ def _replay(
     snapshot: StepSnapshot, module: LightningModule, trainer: Trainer
 ) -> tuple[StepSnapshot, RecordedBatch, NonFiniteOrigin | None]:
     """Replay each batch of the step until one is not finite: (snapshot, the batch, origin of the value)."""
-    plugin = trainer.precision_plugin
-    module = plugin.convert_module(module)  # type: ignore[assignment]
+    plugin, device = trainer.precision_plugin, trainer.strategy.root_device
+    module = plugin.convert_module(module).to(device)  # type: ignore[assignment]
     module.load_state_dict(snapshot.weights)
     before = rng_state()
     module.train()
@@ -58,7 +59,7 @@ def _replay(
         if not snapshot.batches:
             return snapshot, RecordedBatch(None, -1, {}), nan_tracer.check_weights(module)
         for recorded in snapshot.batches:
-            origin = _trace_batch(recorded, module, plugin)
+            origin = _trace_batch(recorded, module, plugin, device)
             if origin is not None:
                 return snapshot, recorded, origin
         return snapshot, snapshot.batches[-1], None
@@ -66,14 +67,17 @@ def _replay(
         set_rng_state(before)
 
 
-def _trace_batch(recorded: RecordedBatch, module: LightningModule, plugin: Any) -> NonFiniteOrigin | None:
+def _trace_batch(
+    recorded: RecordedBatch, module: LightningModule, plugin: Any, device: torch.device
+) -> NonFiniteOrigin | None:
     set_torch_rng(recorded.rng)
-    tensors = [t for t in tree_leaves(recorded.batch) if isinstance(t, Tensor)]
+    batch = module.transfer_batch_to_device(recorded.batch, device, 0)
+    tensors = [t for t in tree_leaves(batch) if isinstance(t, Tensor)]
 
     def step() -> Tensor:
         with plugin.forward_context(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # self.log without a running trainer
-            outcome = module.training_step(recorded.batch, recorded.index)
+            outcome = module.training_step(batch, recorded.index)
         return outcome["loss"] if isinstance(outcome, dict) else outcome  # type: ignore[return-value]
 
     size = len(recorded.batch.targets) if isinstance(recorded.batch, Batch) else 0

@@ -205,4 +205,4 @@ def _recovered(
 
 
 def _origin(made: Experiment, module: LightningModule, trainer: Trainer, place: Run) -> Finding:
-    return replay.diagnose(place.folder, made.config, module.cpu(), trainer, made.data)
+    return replay.diagnose(place.folder, made.config, module, trainer, made.data)
