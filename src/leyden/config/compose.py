@@ -235,10 +235,13 @@ def compose(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> Plain:
 def job_of(cfg: DictConfig) -> tuple[Plain, list[str]]:
     """Return the plain configuration of Hydra's current job, and its overrides."""
     hydra = HydraConfig.get()
-    typed: Any = OmegaConf.to_container(
-        hydra.overrides.task, resolve=False
-    )  # words, whatever ${...} is in them
-    return to_plain(cfg, hydra.runtime.choices.get("experiment")), typed
+    return to_plain(cfg, hydra.runtime.choices.get("experiment")), job_words(hydra)
+
+
+def job_words(hydra: Any) -> list[str]:
+    """Return the overrides of a job from Hydra's node, as typed: no ${...} in them is resolved."""
+    words: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    return list(words)
 
 
 @contextmanager

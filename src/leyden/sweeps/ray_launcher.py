@@ -16,6 +16,7 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
+from leyden.config.compose import job_words
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 
@@ -100,7 +101,7 @@ def _job(task: Any, cfg: DictConfig, state: Any, folder: str, code: str) -> Any:
 
 def _result(ray: Any, ref: Any, cfg: DictConfig) -> JobReturn:
     """Return a job's outcome. Its record is in its run's folder; a job that died has only this."""
-    job_return = JobReturn(overrides=list(cfg.hydra.overrides.task), status=JobStatus.COMPLETED)
+    job_return = JobReturn(overrides=job_words(cfg.hydra), status=JobStatus.COMPLETED)
     try:
         job_return.return_value = ray.get(ref)
     except (ray.exceptions.RayError, ray.exceptions.RayTaskError) as error:
