@@ -264,9 +264,11 @@ def test_a_mark_against_several_runs_of_one_trivial_model_is_said_once(make: Run
 
 def test_a_missing_trivial_model_is_noted_with_the_command_to_train_it(make: Run) -> None:
     make(experiment="fsdd")
-    assert "leyden train -m experiment=fsdd model=majority,linear" in notes_of(assess())
+    both = "No trivial baseline to compare with: leyden train -m experiment=fsdd model=majority,linear"
+    assert both in notes_of(assess())
     make(model="majority", experiment="fsdd")
-    assert "leyden train experiment=fsdd model=linear" in notes_of(assess())
+    one = "No model=linear to compare with: leyden train experiment=fsdd model=linear"
+    assert one in notes_of(assess())
 
 
 def test_that_command_reads_the_same_data_and_writes_to_the_same_folder(make: Run) -> None:

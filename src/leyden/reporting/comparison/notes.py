@@ -115,7 +115,8 @@ def _trivial(part: Part) -> Iterator[str]:
     if missing:
         multirun = ["-m"] if len(missing) > 1 else []
         words = [*multirun, *_same_data(part), f"model={','.join(missing)}"]
-        yield f"No trivial baseline to compare with: {shlex.join(['leyden', 'train', *words])}"
+        none = "No trivial baseline" if len(missing) == len(TRIVIAL) else f"No model={missing[0]}"
+        yield f"{none} to compare with: {shlex.join(['leyden', 'train', *words])}"
 
 
 def _same_data(part: Part) -> list[str]:
