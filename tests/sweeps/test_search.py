@@ -487,6 +487,7 @@ def test_sections_of_the_report_need_no_optuna(search: Any) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("Search mine-"), done.stderr
     assert done.stdout.count("<svg") == 3
+    assert "<code>leyden train --config-dir=my " in done.stdout
     assert "http" not in done.stdout.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "https://matplotlib.org", ""
     ).replace("http://creativecommons.org", "")

@@ -4,12 +4,12 @@ study.json = {"schema": 1, "name", "storage", "sampler", "pruner", "seed", "tota
               "goals": [{"name", "direction"}], "params": {key: {"log"}}, "best": [numbers],
               "importance": {goal: {key: share}},
               "trials": [{"number", "state", "params", "values", "curve": {epoch: value},
-                          "folder", "words", "seconds", "error"}]}
+                          "folder", "flags", "words", "seconds", "error"}]}
 """
 
 import io
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,6 +42,7 @@ class Trial(BaseModel):
     values: list[float] | None = None
     curve: dict[str, float] = {}
     folder: str | None = None
+    flags: list[str] | None = None
     words: list[str] | None = None
     seconds: float | None = None
     error: str | None = None
@@ -110,11 +111,8 @@ def find(root: Path) -> list[Path]:
     return sorted(path.parent for path in root.rglob("study.json")) if root.is_dir() else []
 
 
-def format_best(study: Mapping[str, Any], command: Callable[[Sequence[str]], str]) -> str:
-    """Format the best trials with their values and commands, one or two lines each.
-
-    command: returns the command line for a trial's overrides.
-    """
+def format_best(study: Mapping[str, Any]) -> str:
+    """Format the best trials with their values and commands, one or two lines each."""
     by_number = {trial["number"]: trial for trial in study["trials"]}
     best = [by_number[n] for n in study["best"]]
     if not best:
@@ -123,8 +121,13 @@ def format_best(study: Mapping[str, Any], command: Callable[[Sequence[str]], str
     lines = [front] if front else []
     for trial in best[:_MAX_BEST]:
         lines.append(f"{'' if front else 'best: '}trial {trial['number']}: {_format_values(study, trial)}")
-        lines.append(f"  {command(trial['words'])}")
+        lines.append(f"  {_command(trial)}")
     return "\n".join(lines)
+
+
+def _command(trial: Mapping[str, Any]) -> str:
+    """Format the command that trains a trial; one of an earlier version has no flags."""
+    return shlex.join(["leyden", "train", *(trial.get("flags") or ()), *trial["words"]])
 
 
 def _format_values(study: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
@@ -273,10 +276,9 @@ def _summary(study: Mapping[str, Any]) -> Iterator[str]:
     by_number = {trial["number"]: trial for trial in study["trials"]}
     for trial in (by_number[n] for n in study["best"][:_MAX_BEST]):
         params = ", ".join(f"{key}={_short_value(value)}" for key, value in trial["params"].items())
-        command = shlex.join(["leyden", "train", *trial["words"]])
         cells = [str(trial["number"]), *map(number, trial["values"]), params]
         row = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        yield f"<tr>{row}<td><code>{escape(command)}</code></td></tr>"
+        yield f"<tr>{row}<td><code>{escape(_command(trial))}</code></td></tr>"
     yield "</table>"
 
 

@@ -7,7 +7,6 @@ Launching it again resumes the trials of dead processes, runs the missing trials
 import hashlib
 import json
 import math
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -182,7 +181,8 @@ class Search:
         """Return the next trial's job; trials whose run is already done are reported immediately."""
         while (trial := self._study.ask()) is not None:
             job = self._job(trial.number, trial.values, trial.name)
-            self._study.note(trial.number, folder=str(job.run.folder), words=list(job.overrides))
+            known = {"flags": list(self._sweep.flags), "words": list(job.overrides)}
+            self._study.note(trial.number, folder=str(job.run.folder), **known)
             was_pruned = "pruned" in self._study.trials()[trial.number].user_attrs
             if not job.is_done() and not (was_pruned and read(job.run.folder).state == "pruned"):
                 values = " ".join(job.overrides[len(self._fixed) :])
@@ -240,14 +240,11 @@ class Search:
     def _print_summary(self) -> None:
         """Print the best trials with their commands, and write the plots; called after the table."""
         study = reporting.load(self.folder)
-        console.print(reporting.format_best(study, self._command))
+        console.print(reporting.format_best(study))
         written = reporting.write_figures(self.folder)
         if written:
             names = ", ".join(path.name for path in written)
             console.print(f"plots in {self.folder}: {names}")
-
-    def _command(self, overrides: Sequence[str]) -> str:
-        return shlex.join(["leyden", "train", *self._sweep.flags, *overrides])
 
 
 def _directions(config: DictConfig) -> dict[str, bool]:

@@ -203,7 +203,7 @@ def _signed(index: int, sign: int, trial: Any) -> float:
 def _to_json(trial: Any) -> dict[str, Any]:
     """A trial as an object of study.json."""
     states = {"FAIL": "failed"}
-    facts = {key: trial.user_attrs.get(key) for key in ("folder", "words", "seconds", "error")}
+    facts = {key: trial.user_attrs.get(key) for key in ("folder", "flags", "words", "seconds", "error")}
     return {
         "number": trial.number,
         "state": states.get(trial.state.name, trial.state.name.lower()),
