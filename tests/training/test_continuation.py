@@ -90,6 +90,7 @@ def test_a_run_that_was_stopped_early_goes_on(tiny: Tiny) -> None:
     [
         (["checkpoint.keep=best"], [EPOCHS], r"checkpoint.keep=best.*init.from="),
         ([], ["trainer.max_epochs=2"], "it has trained 2 epochs.*trainer.max_epochs=4"),
+        (["trainer.max_steps=18"], [EPOCHS], "it has trained 2 epochs.*and a higher trainer.max_steps"),
         ([], [EPOCHS, "optimizer.lr=0.1", "seed=2"], "optimizer.lr, seed must be as it was there"),
         ([], [EPOCHS, "data.source.samples=250"], "data.source.samples, the data must be as it was"),
     ],
@@ -121,6 +122,16 @@ def test_a_longer_run_is_told_of_the_shorter_one(tiny: Tiny, capsys: pytest.Capt
     assert main(["train", *tiny(EPOCHS)]) == 0
     said = f"{folder} has trained 2 of these epochs; to go on from it instead: leyden train continue={folder} {EPOCHS}"
     assert said in capsys.readouterr().out
+
+
+def test_epochs_are_those_that_max_steps_leaves(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+    """30 steps are two epochs and a half; 18 are two, which a longer run would not exceed."""
+    parent = train(tiny("monitor=epoch")).folder
+    train([f"continue={parent}", "trainer.max_epochs=20", "trainer.max_steps=30"])
+    assert "planned anew, for 3 epochs" in capsys.readouterr().out
+    train(tiny("trainer.max_steps=18", "seed=2"))
+    train(tiny("trainer.max_steps=18", "seed=2", "trainer.max_epochs=20", "monitor=epoch"))
+    assert "has trained" not in capsys.readouterr().out
 
 
 def test_the_command_of_somebody_elses_run_is_not_repeated_unseen(

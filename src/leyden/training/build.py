@@ -322,7 +322,7 @@ def _option_name(group: str, node: Mapping[str, Any]) -> str:
 def configuration_notes(made: Experiment) -> Iterator[str]:
     """What would otherwise surprise: a batch cut to the data; groups and direction that a module of one's own lacks."""
     config = made.config
-    used = made.data.used_batch_size(config.epochs)
+    used = made.data.used_batch_size(made.epochs)
     if used < config.batch_size:
         yield (
             f"batch_size={config.batch_size}: an epoch has only {used} training samples, which make one batch: one "

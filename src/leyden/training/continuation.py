@@ -72,13 +72,14 @@ def _source(given: Mapping[str, str]) -> str | None:
     return str(find_run(value, root).folder if len(found) > 1 else found[0])
 
 
-def verify_parent(config: Config, plain: Mapping[str, Any], data: str) -> str:
+def verify_parent(config: Config, plain: Mapping[str, Any], data: str, epochs: int) -> str:
     """A line that says what the run goes on from; "" if it has no parent.
 
     Args:
         config: checked.
         plain: the same, as composed.
         data: fingerprint of the data.
+        epochs: that the run will have trained at its end.
 
     Raises:
         UserError: the parent is not finished, keeps no last state, or differs in more than its length.
@@ -104,23 +105,24 @@ def verify_parent(config: Config, plain: Mapping[str, Any], data: str) -> str:
             f"(init.from={config.parent} begins another run with its best weights)"
         )
     done = epochs_of(parent)
-    if config.epochs <= done:
+    if epochs <= done:
+        steps = " and a higher trainer.max_steps" if epochs < config.epochs else ""
         raise UserError(
-            f"{name}: it has trained {done} epochs; give more, such as trainer.max_epochs={2 * done}"
+            f"{name}: it has trained {done} epochs; give more, such as trainer.max_epochs={2 * done}{steps}"
         )
     return (
         f"goes on from epoch {done} of {config.parent}; schedules that depend on the length of the run are planned "
-        f"anew, for {config.epochs} epochs"
+        f"anew, for {epochs} epochs"
     )
 
 
-def shorter_run(config: Config, plain: Mapping[str, Any], run: Run) -> str:
-    """A remark on a finished run that differs from a new one only in having trained fewer epochs; "" without one."""
+def shorter_run(config: Config, plain: Mapping[str, Any], run: Run, epochs: int) -> str:
+    """A remark on a finished run that differs from a new one of so many epochs only in fewer; "" without one."""
     if config.parent is not None or run.state() != "new" or not run.folder.parent.is_dir():
         return ""
     there = [read(path.parent) for path in run.folder.parent.glob(f"{config.name}-*/result.json")]
     same = [r for r in there if r.state == "complete" and not _differing(r, plain, ("trainer.max_epochs",))]
-    found = max((r for r in same if epochs_of(r) < config.epochs), key=epochs_of, default=None)
+    found = max((r for r in same if epochs_of(r) < epochs), key=epochs_of, default=None)
     if found is None or Run(found.folder).resume_point() is None:
         return ""
     return (

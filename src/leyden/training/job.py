@@ -131,14 +131,14 @@ def _run(plain: Mapping[str, Any], command: Sequence[str], verbose: bool, known:
         _print_config(plain)
     if place.is_done(known, config.force):
         return _show_stored(place, plain, verbose)
-    note = continuation.verify_parent(config, plain, made.data.fingerprint)
+    note = continuation.verify_parent(config, plain, made.data.fingerprint, made.epochs)
     slurm.verify(config.trainer)
     verify_trainer(config)
     made = made.with_recipe()
     made.verify_monitor()
     module = made.module()
     ledger = made.ledger(module)
-    if note := note or continuation.shorter_run(config, plain, place):
+    if note := note or continuation.shorter_run(config, plain, place, made.epochs):
         console.print(note)
     _print_notes(made, ledger)
     with place.lock(lambda: console.print(f"{place.folder} is running in another process; waiting for it")):
