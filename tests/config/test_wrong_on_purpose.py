@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -518,9 +519,43 @@ def test_no_run(command: str, run: Path, capsys: pytest.CaptureFixture[str]) -> 
     shutil.copytree(run, run.with_name("other-abc"))
     assert_error([command, "runs", *files], ("2 runs match, expected one:\n  ", f"  {run}\n"), capsys)
     shutil.rmtree(run.with_name("other-abc"))
+
+
+@RUN_COMMANDS
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (
+            "failed",
+            "it failed (ValueError: it broke); remove the cause (`leyden doctor {run}` may name one), then: {}",
+        ),
+        ("interrupted", "finish it first: {}"),
+        ("complete", "it was removed; to train it again: {} force=true"),
+        ("running", "it is still training"),
+    ],
+)
+def test_a_run_without_weights(
+    command: str, state: str, expected: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command to type is the run's own."""
     shutil.rmtree(run / "checkpoints")
-    (run / "result.json").unlink()
-    assert_error([command, str(run), *files], ("no best checkpoint yet", "leyden train"), capsys)
+    stored = json.loads((run / "result.json").read_text())
+    error = {"type": "ValueError", "message": "it broke\nat night", "where": "a.py:1"}
+    known = {"status": state, "command": ["leyden", "train", "name=a b"], "error": error}
+    (run / "result.json").write_text(json.dumps({**stored, **known}))
+    files = ["a.png"] if command == "predict" else []
+    advice = expected.format("leyden train 'name=a b'", run=run)
+    said = f"{run} has no best checkpoint: {advice}"
+    held = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.lockf(f, fcntl.LOCK_EX); print(); sys.stdin.read()"
+    if state != "running":
+        assert_error([command, str(run), *files], (said + "\n",), capsys)
+        return
+    words = [sys.executable, "-c", held, str(run / ".lock")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert_error([command, str(run), *files], (said,), capsys)
+        other.communicate()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 Needs nothing but the folder: configuration, facts, tokenizer and checkpoint lie in it.
 """
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def load(folder: Path, config_dirs: Sequence[str] = ()) -> LoadedRun:
     config = config_of(folder, config_dirs, opens_data=False).model_copy(update={"init": Init()})
     weights = folder / "checkpoints" / "best.ckpt"
     if not weights.exists():
-        raise UserError(f"{folder} has no best checkpoint yet: finish it with `leyden train` first")
+        raise UserError(f"{folder} has no best checkpoint: {_what_to_do(Run(folder))}")
     spec = _restored(folder / "spec.json", DataSpec.from_dict)
     task = build.task_of(config)
     trained, _ = apply_auto(
@@ -85,6 +86,20 @@ def load(folder: Path, config_dirs: Sequence[str] = ()) -> LoadedRun:
 
     decision = _restored(folder / "operating_point.json", decision_of)
     return LoadedRun(Run(folder), config, task, spec, modality, tokenizer, module.eval(), decision)
+
+
+def _what_to_do(run: Run) -> str:
+    """What there is to do with a run without weights, by its state: with its own command."""
+    command, state = shlex.join(run.command()), run.state()
+    if state == "running":
+        return "it is still training its first epoch"
+    if state == "complete":
+        return f"it was removed; to train it again: {command} force=true"
+    if state == "failed":
+        error = (run.result() or {}).get("error") or {}
+        why = f"{error.get('type')}: {error.get('message')}".partition("\n")[0]
+        return f"it failed ({why}); remove the cause (`leyden doctor {run.folder}` may name one), then: {command}"
+    return f"finish it first: {command}"
 
 
 def _restored(path: Path, make: Callable[[dict[str, Any]], T]) -> T:
