@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from leyden.callbacks.checkpoint import Checkpoint
+from leyden.cli import check_resume
 from leyden.cli.main import main
 from leyden.runs.records import read
 from leyden.training import fit
 from leyden.training.job import train
 from leyden.training.resume_check.compare_runs import compare, scalars
+from leyden.training.setup import open_session
 from leyden.utils.errors import UserError
 
 Tiny = Callable[..., list[str]]
@@ -100,6 +102,21 @@ def test_what_cannot_go_on(tiny: Tiny, parent: Sequence[str], given: Sequence[st
     with pytest.raises(UserError, match=f"continue={folder}: .*{expected}"):
         train([f"continue={folder}", *given])
     assert len(list(Path("runs/default").iterdir())) == 1
+
+
+def test_a_check_takes_the_names_of_runs_that_training_takes(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`find`, `check model` and `profile` open a session; `check resume` trains in other processes."""
+    folder = train(tiny()).folder
+    session = open_session(tiny("init.from=last"))
+    assert session.config.init.source == str(folder)
+    assert f"tensors taken from {folder}/checkpoints/best.ckpt" in capsys.readouterr().out
+    assert open_session([f"continue={folder.name}", EPOCHS]).config.epochs == 4
+    given: list[str] = []
+    monkeypatch.setattr(check_resume, "_check", lambda arguments, *_: given.extend(arguments) or 0)
+    assert main(["check", "resume", *tiny("init.from=last")]) == 0
+    assert f"init.from={folder}" in given
 
 
 def test_a_run_that_is_not_there(tiny: Tiny) -> None:

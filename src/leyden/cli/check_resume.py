@@ -13,13 +13,13 @@ from typing import Any
 from rich.text import Text
 
 from leyden.cli.arguments import Arguments
-from leyden.config.compose import compose
 from leyden.reporting.format import plural
 from leyden.reporting.terminal.layout import WholeTable
+from leyden.training.continuation import compose_with_runs
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 from leyden.utils.runtime import load_torch
-from leyden.utils.trust import FLAG
+from leyden.utils.trust import FLAG, trusting
 
 _EVAL_BATCHES = 4  # of validation and test
 _MOMENTS = ("forward", "backward", "step", "saving", "saved", "moved", "validation")
@@ -43,14 +43,14 @@ def main(arguments: Sequence[str]) -> int:
     if min(given.kills, given.epochs, given.batches) < 1:
         raise UserError("--kills, --epochs and --batches: expected a number above 0")
     load_torch()
-    plain = compose(given.overrides, given.config_dir)
+    with trusting(given.trust):
+        plain, words = compose_with_runs(given.overrides, given.config_dir)
     limits = _limits(plain["trainer"], given.epochs, given.batches)
     for key, value in limits.items():
         console.print(f"limited for the check: {key}={value}")
-    flags = [*(f"--config-dir={folder}" for folder in given.config_dir), *([FLAG] if given.trust else [])]
     arguments = [
-        *flags,
-        *given.overrides,
+        *([FLAG] if given.trust else []),
+        *words,
         *(f"{key}={value}" for key, value in limits.items()),
         "force=false",
     ]

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from leyden.config.compose import compose, config_dirs_of
 from leyden.config.schema import Config
 from leyden.runs import signature
 from leyden.runs.lookup import find_run, find_runs
@@ -53,6 +54,19 @@ def with_parent(arguments: Sequence[str]) -> list[str]:
         )
     others = [argument for argument in arguments if argument.partition("=")[0] != _KEY]
     return [*inherited, *others, word(_KEY, str(parent.folder))]
+
+
+def compose_with_runs(
+    overrides: Sequence[str], config_dirs: Sequence[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    """Compose what was typed, where `init.from` and `continue` may name a run; returns also the whole words.
+
+    Raises:
+        UserError: as `with_parent` and `compose`.
+    """
+    words = with_parent([*(f"--config-dir={folder}" for folder in config_dirs), *overrides])
+    typed = [word for word in words if not word.startswith("--config-dir=")]
+    return compose(typed, config_dirs_of(words)), words
 
 
 def _source(given: Mapping[str, str]) -> str | None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leyden.config.compose import compose, config_dirs_of
+from leyden.config.compose import compose
 from leyden.training import slurm
-from leyden.training.continuation import with_parent
+from leyden.training.continuation import compose_with_runs
 from leyden.utils.console import console
 from leyden.utils.errors import UserError, format_error, print_error
 from leyden.utils.files import cannot_write, verify_plain
@@ -66,12 +66,10 @@ def train(overrides: Sequence[str] = (), config_dirs: Sequence[str] = (), trust:
         UserError: a mistake in the configuration or the data.
         KeyboardInterrupt: interrupted; the state was saved, the same call resumes it.
     """
-    with trusting(trust):
-        words = with_parent([*(f"--config-dir={folder}" for folder in config_dirs), *overrides])
-    typed = [word for word in words if not word.startswith("--config-dir=")]
     flags = [FLAG] if trust else []
     with sigterm_interrupts():
-        plain = compose(typed, config_dirs_of(words))
+        with trusting(trust):
+            plain, words = compose_with_runs(overrides, config_dirs)
         outcome = run(plain, ["leyden", "train", *flags, *words], verbose=False)
     if outcome.status == "interrupted":
         raise KeyboardInterrupt

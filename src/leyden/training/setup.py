@@ -7,7 +7,6 @@ import numpy as np
 from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
 
-from leyden.config.compose import compose
 from leyden.config.validate import check
 from leyden.data.datamodule import DataModule
 from leyden.data.preview import some_of_each_class
@@ -16,6 +15,7 @@ from leyden.health.model.model_under_test import SAMPLES, ModelUnderTest
 from leyden.modules.session import Session
 from leyden.modules.standalone import fit_frontend
 from leyden.training import build
+from leyden.training.continuation import compose_with_runs
 from leyden.training.trainer import evaluation_trainer, health_settings, verify_trainer
 from leyden.utils.errors import UserError
 from leyden.utils.runtime import prepare
@@ -27,7 +27,8 @@ def open_session(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> S
     Raises:
         UserError: a mistake in the configuration or the data.
     """
-    config = check(compose(overrides, config_dirs))
+    plain, _ = compose_with_runs(overrides, config_dirs)
+    config = check(plain)
     prepare(config.threads)
     made = build.experiment(config).with_recipe()
     verify_trainer(made.config)
