@@ -90,7 +90,13 @@ def _run(words: list[str]) -> int:
     commands = {**COMMANDS, **_INTERNAL}
     if name not in commands:
         raise UserError(f"{name!r} is not a command; {nearest(name, COMMANDS)}")
-    return int(importlib.import_module(commands[name].module).main(arguments))
+    run = importlib.import_module(commands[name].module).main
+    if "--json" not in arguments:
+        return int(run(arguments))
+    from leyden.utils.console import notes_to_stderr
+
+    with notes_to_stderr():
+        return int(run(arguments))
 
 
 def _usage() -> str:

@@ -5,7 +5,8 @@ rewrite what is on the screen, or type for the user. Lines of text are not broke
 path can be copied; the terminal breaks them. A reader that leaves (`| head -1`) ends no training.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -33,3 +34,13 @@ class Printer(Console):
 
 console = Printer()
 errors = Printer(stderr=True)
+
+
+@contextmanager
+def notes_to_stderr() -> Iterator[None]:
+    """Within the block the console prints to stderr: stdout is for what a program reads."""
+    console.stderr = True
+    try:
+        yield
+    finally:
+        console.stderr = False
