@@ -18,13 +18,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leyden.data import cache
+from leyden.data import cache, token_ids
 from leyden.data.array_files import ArrayWriter, new_folder
 from leyden.data.cache import load
 from leyden.data.decode import BadInput
 from leyden.data.index import NumberedNames, PackedStrings, encode
 from leyden.data.table import Dense, FileColumn, Index, Ragged, Source, pad
 from leyden.data.targets import verify
+from leyden.data.tokenizers import Word
 from leyden.utils import parallel
 from leyden.utils.errors import UserError
 
@@ -277,6 +278,30 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path, damage: str) -> None:
         load(source, tmp_path).inputs.gather(np.arange(100)).values, np.stack(items)
     )
     assert set(source.decoded) == set(range(100))
+
+
+@pytest.mark.parametrize("name", ["values.npy", "offsets.npy", "tokenizer.json"])
+@pytest.mark.parametrize("damage", ["shorten", "empty", "remove", "others"])
+def test_damaged_token_ids_are_made_again(tmp_path: Path, name: str, damage: str) -> None:
+    """others: what belongs to fewer texts."""
+    texts = [np.frombuffer(b"a text of words", np.uint8)] * 9 + [np.frombuffer(b"one", np.uint8)]
+    table, train = load(Made("text", texts, [0, 1] * 5), tmp_path), np.arange(10)
+    tokenizer, ids = token_ids.encode(table, Word(min_frequency=1), train, tmp_path)
+    expected = ids.gather(train).values
+    (folder,) = tmp_path.glob("tokens-*")
+    path, written = folder / name, {file.name: file.read_bytes() for file in folder.iterdir()}
+    if damage == "shorten":
+        os.truncate(path, path.stat().st_size // 2)
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "remove":
+        path.unlink()
+    elif name != "tokenizer.json":
+        np.save(path, np.load(path)[:-1])
+    again, found = token_ids.encode(table, Word(min_frequency=1), train, tmp_path)
+    assert again.to_json() == tokenizer.to_json()
+    np.testing.assert_array_equal(found.gather(train).values, expected)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == written
 
 
 def test_the_loser_of_a_race_uses_the_winners_folder(tmp_path: Path) -> None:

@@ -10,6 +10,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from leyden.utils.errors import UserError
+
+# What reading an entry raises where it is absent, damaged (a copy broken off) or of another version: it is made anew.
+DAMAGED = (FileNotFoundError, ValueError, KeyError, TypeError, EOFError)
 ABANDONED = 24 * 3600  # seconds after which a temporary folder is taken for a killed process's remains
 
 
@@ -76,6 +80,13 @@ def _sweep(parent: Path) -> None:
             continue
         if abandoned:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def vanished(folder: Path) -> UserError:
+    """The error of an entry that cannot be read although it was written just now."""
+    return UserError(
+        f"the cache {folder} vanished or was damaged while it was written; run the command again"
+    )
 
 
 def open_array(path: Path) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from leyden.data.array_files import ArrayWriter, new_folder, open_array
+from leyden.data.array_files import DAMAGED, ArrayWriter, new_folder, open_array, vanished
 from leyden.data.decode import BadInput
 from leyden.data.index import Index, PackedStrings, Source
 from leyden.data.modalities import Modality, modality_of
@@ -136,9 +136,7 @@ def load_or_decode(source: Source, cache: Path, on_bad: OnBad, limit_gb: float, 
         _write(temporary, index, {**stored, **known, "facts": facts, "bytes": size}, skipped)
     table = _stored(folder, fingerprint, source, 0.0 if stay_files else limit_gb)
     if table is None:
-        raise UserError(
-            f"the cache {folder} vanished or was damaged while it was written; run the command again"
-        )
+        raise vanished(folder)
     return table
 
 
@@ -245,8 +243,7 @@ def _stored(folder: Path, fingerprint: str, source: Source, limit_gb: float) -> 
             fingerprint,
             SkippedInputs(*map(tuple, description["skipped"])),
         )
-    except (FileNotFoundError, ValueError, KeyError, TypeError, EOFError):
-        # Absent, damaged (a copy broken off) or of another version: what can be made again is made again.
+    except DAMAGED:
         shutil.rmtree(folder, ignore_errors=True)
         return None
 

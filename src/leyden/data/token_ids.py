@@ -2,14 +2,16 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 
 from leyden.data import tokenizers
-from leyden.data.array_files import new_folder, open_array
+from leyden.data.array_files import DAMAGED, new_folder, open_array, vanished
 from leyden.data.table import Ragged, Table
 from leyden.data.tokenizers import Tokenizer
+from leyden.utils.errors import UserError
 from leyden.utils.files import read_text, verify_plain
 
 
@@ -23,19 +25,32 @@ def encode(table: Table, tokenizer: Tokenizer, train: np.ndarray, cache: Path) -
         cache: folder of the columns.
     """
     folder = cache / f"tokens-{_key(table, tokenizer, train)}"
-    if folder.exists():
-        verify_plain(folder)
-    else:
-        texts = _texts(table)
-        if hasattr(tokenizer, "fit"):
-            tokenizer.fit(texts[row] for row in train)
-        with new_folder(folder) as fresh:
-            values, offsets = tokenizer.encode(texts)
-            np.save(fresh / "values.npy", values)
-            np.save(fresh / "offsets.npy", offsets)
-            (fresh / "tokenizer.json").write_text(tokenizer.to_json(), encoding="utf-8")
-    ids = Ragged(open_array(folder / "values.npy"), open_array(folder / "offsets.npy"))
-    return tokenizers.load(read_text(folder / "tokenizer.json")), ids
+    if (found := _stored(folder, len(table))) is not None:
+        return found
+    texts = _texts(table)
+    if hasattr(tokenizer, "fit"):
+        tokenizer.fit(texts[row] for row in train)
+    with new_folder(folder) as fresh:
+        values, offsets = tokenizer.encode(texts)
+        np.save(fresh / "values.npy", values)
+        np.save(fresh / "offsets.npy", offsets)
+        (fresh / "tokenizer.json").write_text(tokenizer.to_json(), encoding="utf-8")
+    if (found := _stored(folder, len(table))) is None:
+        raise vanished(folder)
+    return found
+
+
+def _stored(folder: Path, count: int) -> tuple[Tokenizer, Ragged] | None:
+    """The tokenizer and the ids of so many texts in `folder`; None: there are none, or they are damaged."""
+    verify_plain(folder)
+    try:
+        ids = Ragged(open_array(folder / "values.npy"), open_array(folder / "offsets.npy"))
+        if len(ids) != count or ids.offsets[-1] != len(ids.values):
+            raise ValueError("other texts")
+        return tokenizers.load(read_text(folder / "tokenizer.json")), ids
+    except (*DAMAGED, UserError):
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
 
 
 def _texts(table: Table) -> list[str]:
