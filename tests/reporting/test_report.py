@@ -338,8 +338,42 @@ def test_by_averages_over_other_keys_but_not_over_trivial_models(make: Run) -> N
     three(make, 0.2, model="majority", lr=0.1)
     (part,) = assess(by=["optimizer.lr"]).parts
     assert part.columns == ("optimizer.lr", "model.name")
-    expected = {("0.01", "-"): 6, ("0.1", "-"): 6, ("-", "majority"): 3}
+    expected = {("0.01", "-"): 6, ("0.1", "-"): 6, ("0.1", "majority"): 3}
     assert {row.values: len(row.group.runs) for row in part.rows} == expected
+
+
+@pytest.mark.parametrize("by", [[], ["optimizer.lr"]])
+def test_rows_of_a_trivial_model_are_told_apart_by_each_key_that_differs(
+    make: Run, by: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for lr in (0.001, 0.01):
+        three(make, 0.9 + lr, model="linear", lr=lr)
+    three(make, 0.95)
+    words = [word for key in by for word in ("--by", key)]
+    assert main(["report", *words, "--csv", "r.csv", "--markdown", "r.md", "--html", "r.html"]) == 0
+    with Path("r.csv").open(newline="") as file:
+        rows = {(row["model"], row["optimizer.lr"]) for row in csv.DictReader(file)}
+    assert {("linear", "0.001"), ("linear", "0.01")} < rows
+    texts = [
+        capsys.readouterr().out,
+        Path("r.md").read_text(),
+        re.sub("<[^>]+>", " ", Path("r.html").read_text()),
+    ]
+    for text in texts:
+        rows_of_linear = [line for line in text.splitlines() if "linear" in line]
+        assert any("0.001" in line for line in rows_of_linear)
+        assert any("0.01 " in line for line in rows_of_linear)
+    curves = html_plots.learning_curves(assess(by=by).parts[0])
+    assert curves is not None
+    legend = re.findall(r"</span><a[^>]*>#\d+ ([^<]*)</a>", curves.html)
+    assert len(set(legend)) == len(legend) == 3
+
+
+@pytest.mark.parametrize("rates", [(0.1, 0.1 + 1e-9), (None, "null")])
+def test_values_that_look_alike_when_shortened_are_given_in_full(make: Run, rates: tuple[Any, Any]) -> None:
+    for lr in rates:
+        three(make, 0.9, lr=lr)
+    assert len({row.values for row in assess().parts[0].rows}) == 2
 
 
 def test_main_effects_are_estimated(make: Run) -> None:

@@ -59,6 +59,14 @@ def format_value(settings: Settings, key: str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def column_texts(settings: Sequence[Settings], key: str) -> list[str]:
+    """Format a key's values in several groups: in full where different values would look alike when shortened."""
+    values = [of_group.get(key, UNSET) for of_group in settings]
+    short, full = [format_value(of_group, key) for of_group in settings], list(map(str, values))
+    different = len(set(map(hashable, values)))
+    return next((texts for texts in (short, full) if len(set(texts)) == different), list(map(repr, values)))
+
+
 def resolve(names: Iterable[str], settings: Sequence[Settings]) -> list[str]:
     """Resolve keys as typed after --by: `model` to model.name, `optimizer` to its class.
 

@@ -16,13 +16,13 @@ from leyden.metrics.intervals import wilson
 from leyden.metrics.results import METRICS, MULTILABEL_METRICS, Estimate
 from leyden.reporting.comparison import pareto
 from leyden.reporting.comparison.distinguishing_keys import (
+    column_texts,
     distinguishing_keys,
-    format_value,
     heading,
     resolve,
 )
 from leyden.reporting.comparison.effects import Effects, effects
-from leyden.reporting.comparison.groups import Cohort, Group, Metric, cohorts, default_metric
+from leyden.reporting.comparison.groups import TRIVIAL, Cohort, Group, Metric, cohorts, default_metric
 from leyden.reporting.comparison.statistics import LEVEL, Comparison, Summary, compare, compare_all, summarise
 from leyden.runs.query import UNSET, matching
 from leyden.runs.records import Record
@@ -204,7 +204,8 @@ def _direction(metric: Metric, records: Iterable[Record]) -> bool:
 def _part(cohort: Cohort, by: Sequence[str], first: int) -> Part:
     metric, higher = cohort.metric, _direction(cohort.metric, cohort.records())
     columns = _columns(cohort, by)
-    rows = [_row(group, _values(group, columns, by), metric) for group in cohort.groups]
+    labels = _labels(cohort.groups, columns, by)
+    rows = [_row(group, own, metric) for group, own in zip(cohort.groups, labels, strict=True)]
     rows.sort(key=lambda row: _rank(row, higher))
     rows = [replace(row, number=first + place) for place, row in enumerate(rows)]
     simplest = _simplest(rows, higher)
@@ -220,30 +221,27 @@ def _part(cohort: Cohort, by: Sequence[str], first: int) -> Part:
 
 
 def _columns(cohort: Cohort, by: Sequence[str]) -> list[str]:
-    """Return the keys that distinguish the groups; for trivial models only the model's name, if that is sufficient."""
-    if by:
-        return list(dict.fromkeys([*by, *(["model.name"] if any(g.trivial for g in cohort.groups) else [])]))
+    """Return the keys that distinguish the groups: trivial models by name from others, and among those of one name."""
     ordinary = [group.settings for group in cohort.groups if not group.trivial]
-    if len(ordinary) == len(cohort.groups):
-        return distinguishing_keys(ordinary)
-    columns = distinguishing_keys(ordinary)
-    if "model.name" not in columns:
-        columns.insert(0, "model.name")
-    labels = [_values(group, columns) for group in cohort.groups]
-    return (
-        columns
-        if len(set(labels)) == len(labels)
-        else distinguishing_keys([g.settings for g in cohort.groups])
-    )
+    trivial = [[g.settings for g in cohort.groups if g.trivial == name] for name in TRIVIAL]
+    name = ["model.name"] if any(trivial) else []
+    if by:
+        return list(dict.fromkeys([*by, *name]))
+    found = [distinguishing_keys(alike) for alike in (ordinary, *trivial)]
+    columns = list(dict.fromkeys(key for keys in found for key in keys))
+    return columns if "model.name" in columns else [*name, *columns]
 
 
-def _values(group: Group, columns: Sequence[str], by: Sequence[str] = ()) -> tuple[str, ...]:
-    """Format a group's values of the columns: of a trivial model its model keys, else with --by only those keys."""
-    included = [key.startswith("model.") if group.trivial else not by or key in by for key in columns]
-    return tuple(
-        format_value(group.settings, key) if is_included else UNSET
-        for key, is_included in zip(columns, included, strict=True)
-    )
+def _labels(groups: Sequence[Group], columns: Sequence[str], by: Sequence[str]) -> list[tuple[str, ...]]:
+    """Format each group's values of the columns; with --by, the name of a model only if that is trivial."""
+    texts = [column_texts([group.settings for group in groups], key) for key in columns]
+    return [
+        tuple(
+            of_key[place] if not by or key in by or group.trivial else UNSET
+            for key, of_key in zip(columns, texts, strict=True)
+        )
+        for place, group in enumerate(groups)
+    ]
 
 
 def _row(group: Group, own: tuple[str, ...], metric: Metric) -> Row:
