@@ -250,3 +250,9 @@ def test_the_simplest_is_within_one_standard_error_of_the_best() -> None:
     assert simplest(costs, [0.95, 0.94, 0.90, 0.90], [0.001] * 4, True) == 0
     assert simplest(costs, [0.05, 0.06, 0.10, 0.9], [0.01] * 4, False) == 1
     assert simplest(costs, [0.95, 0.94, 0.90, 0.94], [None] * 4, True) is None
+
+
+def test_a_cost_that_was_not_counted_wins_no_tie() -> None:
+    costs = [(100.0, None, 1.0), (100.0, 5.0, 2.0)]
+    assert simplest(costs, [0.95, 0.95], [0.01] * 2, True) == 1
+    assert front([cost[1] for cost in costs], [0.95, 0.95], True) == [False, True]

@@ -1,5 +1,6 @@
 """Metric against cost: the Pareto front, and the simplest configuration within one standard error of the best."""
 
+import math
 from collections.abc import Sequence
 
 
@@ -27,7 +28,8 @@ def simplest(
 ) -> int | None:
     """Return the index of the cheapest point within one standard error of the best (Breiman et al. 1984).
 
-    costs: of each point, compared in this order: (parameters, flops, seconds). None if the best has no standard error.
+    costs: of each point, compared in this order: (parameters, flops, seconds); one that is unknown wins no tie.
+    None if the best has no standard error.
     """
     sign = 1.0 if higher else -1.0
     best = max(range(len(values)), key=lambda i: sign * values[i], default=None)
@@ -35,4 +37,6 @@ def simplest(
         return None
     least = sign * values[best] - (errors[best] or 0.0)
     near = [i for i in range(len(values)) if sign * values[i] >= least and costs[i][0] is not None]
-    return min(near, key=lambda i: tuple(cost or 0.0 for cost in costs[i]), default=None)
+    return min(
+        near, key=lambda i: tuple(math.inf if cost is None else cost for cost in costs[i]), default=None
+    )
