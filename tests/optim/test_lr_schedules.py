@@ -1,9 +1,19 @@
 """Schedules: the learning rate at each step against its formula."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LambdaLR,
+    LinearLR,
+    LRScheduler,
+    MultiStepLR,
+    OneCycleLR,
+)
 
 from leyden.optim import lr_schedules
 
@@ -45,11 +55,46 @@ def test_cosine_is_half_a_cosine_down_to_its_floor() -> None:
     assert found == pytest.approx(expected)
 
 
-def test_one_cycle_peaks_at_the_optimizers_rate_and_survives_its_last_step() -> None:
-    found = rates(lr_schedules.OneCycle(rise=0.3))
-    assert max(found) == pytest.approx(0.1, rel=1e-3)
-    assert 28 <= found.index(max(found)) <= 31
-    assert found[-1] < 1e-3
+def torchs(make: Callable[[torch.optim.Optimizer], LRScheduler], steps: int) -> list[float]:
+    """The rate at each step under a schedule of torch's own."""
+    return rates(lambda optimizer, total_steps, steps_per_epoch: make(optimizer), steps)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10, 37, 100])
+@pytest.mark.parametrize("rise", [0.1, 0.3, 0.9])
+def test_one_cycle_is_torchs_to_the_last_step(steps: int, rise: float) -> None:
+    if rise * steps == 1:  # torch itself divides by 0: the rate of the start, then down from the peak
+        found = rates(lr_schedules.OneCycle(rise), steps)
+        assert found[0] == pytest.approx(0.1 / 25)
+        assert found[1] == pytest.approx(max(found))
+    else:
+        expected = torchs(
+            lambda o: OneCycleLR(o, 0.1, total_steps=steps, pct_start=rise, cycle_momentum=False), steps
+        )
+        found = rates(lr_schedules.OneCycle(rise), steps)
+        assert found == pytest.approx(expected, rel=1e-9)
+    assert found[-1] == pytest.approx(0.1 / 25 / 1e4)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 50])
+@pytest.mark.parametrize(
+    ("own", "of_torch"),
+    [
+        (lr_schedules.Cosine(floor=0.2), lambda o, n: CosineAnnealingLR(o, n, eta_min=0.02)),
+        (
+            lr_schedules.Step([4], [0.1], warmup=0),
+            lambda o, n: MultiStepLR(o, [40], gamma=0.1),
+        ),
+        (lr_schedules.Constant(warmup=0), lambda o, n: LambdaLR(o, lambda step: 1.0)),
+        (
+            lr_schedules.Constant(warmup=1),
+            lambda o, n: LinearLR(o, start_factor=0.1, end_factor=1.0, total_iters=9),
+        ),
+    ],
+)
+def test_every_schedule_is_torchs_to_the_last_step(own: Any, of_torch: Any, steps: int) -> None:
+    expected = torchs(lambda optimizer: of_torch(optimizer, steps), steps)
+    assert rates(own, steps) == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("higher", [True, False])

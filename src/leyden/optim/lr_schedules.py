@@ -13,6 +13,8 @@ from annotated_types import Ge, Gt, Interval
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
+_A_LITTLE = 1e-9  # of a step
+
 
 class Factor:
     """Factor on the base learning rate at a step, with linear warm-up; its attributes are stored in checkpoints."""
@@ -100,14 +102,19 @@ class Cosine:
 
 @dataclass(frozen=True)
 class OneCycle:
-    """One-cycle (Smith and Topin 2018): up to the optimizer's rate in the share `rise` of the run, then far down."""
+    """One-cycle (Smith and Topin 2018): up to the optimizer's rate in the share `rise` of the run, then far down.
+
+    The last step has the least rate: a 25th of the optimizer's at the start, and 1e-4 of that at the end.
+    """
 
     rise: Annotated[float, Interval(gt=0, lt=1)] = 0.3
 
     def __call__(self, optimizer: Optimizer, total_steps: int, steps_per_epoch: int) -> LRScheduler:
         """torch's OneCycleLR, stepped with every optimizer step; momentum is not cycled."""
         rates = [group["lr"] for group in optimizer.param_groups]
-        return OneCycleLR(optimizer, rates, total_steps + 1, pct_start=self.rise, cycle_momentum=False)
+        # torch divides by 0 where the rise is the first step alone
+        rise = self.rise * (1 + _A_LITTLE) if abs(self.rise * total_steps - 1) < _A_LITTLE else self.rise
+        return OneCycleLR(optimizer, rates, total_steps, pct_start=rise, cycle_momentum=False)
 
 
 @dataclass(frozen=True)
