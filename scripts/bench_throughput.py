@@ -2,6 +2,7 @@
 
     scripts/bench_throughput data_root=data            # all three, 5 rounds
     scripts/bench_throughput --only mnist_keras --rounds 3 data_root=data
+    scripts/bench_throughput --only resampling         # of recordings, beside scipy's default filter
 
 Same net, batch size and data in memory, no augmentation. Every measurement is a process of its own, since threads
 and the allocator are a process's; the three take turns, and the ratio is that of the medians.
@@ -39,6 +40,7 @@ STEPS = 300  # of an epoch that are taken, at most
 EPOCHS = {"mnist_keras": 2, "sms_spam": 6, "fsdd": 4}
 EXPERIMENTS = tuple(EPOCHS)
 KINDS = ("a", "b", "leyden")
+RESAMPLING = "resampling"
 
 
 def main() -> None:
@@ -46,15 +48,45 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("overrides", nargs="*", help="key=value for leyden: data_root=... threads=...")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=EXPERIMENTS, action="append")
+    parser.add_argument("--only", choices=(*EXPERIMENTS, RESAMPLING), action="append")
     parser.add_argument("--kind", choices=KINDS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.kind:
         print(json.dumps(measure(given.kind, given.only[0], given.overrides)))
         return
     print(f"load before: {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores; {given.rounds} rounds")
-    for experiment in given.only or EXPERIMENTS:
-        report(experiment, given.rounds, given.overrides)
+    for name in given.only or (*EXPERIMENTS, RESAMPLING):
+        if name == RESAMPLING:
+            report_resampling(given.rounds)
+        else:
+            report(name, given.rounds, given.overrides)
+
+
+def report_resampling(rounds: int, rate: int = 44_100, wanted: int = 16_000) -> None:
+    """Print the time that one minute of sound takes, and that of scipy's resample_poly with its default window."""
+    from math import gcd
+
+    import numpy as np
+    from scipy.signal import resample_poly
+
+    from leyden.data.decode import resample
+
+    minute, common = np.random.default_rng(0).normal(0, 1000, 60 * rate), gcd(rate, wanted)
+    ways = {
+        "leyden": lambda: resample(minute, rate, wanted),
+        "scipy": lambda: resample_poly(minute, wanted // common, rate // common),
+    }
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds + 1):
+        for name, way in ways.items():
+            begun = time.perf_counter()
+            way()
+            found[name].append(time.perf_counter() - begun)
+    ours, theirs = (statistics.median(times[1:]) for times in found.values())
+    print(
+        f"\nresampling a minute of {rate:,} Hz to {wanted:,}: {1000 * ours:.1f} ms, "
+        f"scipy / leyden = {theirs / ours:.1f}"
+    )
 
 
 def report(experiment: str, rounds: int, overrides: list[str]) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from leyden.data.decode import BadInput, audio_rate, decode_audio, decode_image, decode_text
+from leyden.data.decode import BadInput, audio_rate, decode_audio, decode_image, decode_text, resample
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -266,6 +266,59 @@ def test_resampling_keeps_the_tone(tmp_path: Path, rate: int, wanted: int) -> No
     inner = slice(wanted // 20, -wanted // 20)
     expected = (sine(wanted) * 32768)[: len(decoded)]
     assert np.abs(decoded[: len(expected)] - expected)[inner].max() < 0.01 * 32768
+
+
+RATES = [(48_000, 16_000), (44_100, 16_000), (16_000, 8_000), (8_000, 16_000), (96_000, 44_100)]
+
+
+def tone_level(rate: int, wanted: int, hertz: float) -> float:
+    """By how much a tone is louder after resampling, in dB; the ends, where it begins and stops, left out."""
+    kept = resample(sine(rate, hertz), rate, wanted)[wanted // 20 : -wanted // 20]
+    return 20 * math.log10(max(float(kept.std()), 1e-12) / (0.5 / math.sqrt(2)))
+
+
+@pytest.mark.parametrize(("rate", "wanted"), RATES)
+def test_nine_tenths_of_the_band_stay(rate: int, wanted: int) -> None:
+    band = min(rate, wanted) / 2
+    for share in (0.05, 0.5, 0.8, 0.9):
+        assert abs(tone_level(rate, wanted, share * band)) < 0.1
+
+
+@pytest.mark.parametrize(("rate", "wanted"), [(r, w) for r, w in RATES if w < r])
+def test_what_is_above_the_band_does_not_alias(rate: int, wanted: int) -> None:
+    for share in np.linspace(1.0, 0.99 * rate / wanted, 9):
+        assert tone_level(rate, wanted, share * wanted / 2) < -80
+
+
+@pytest.mark.parametrize(("rate", "wanted"), [(8_000, 16_000), (16_000, 44_100)])
+def test_a_higher_rate_adds_no_images(rate: int, wanted: int) -> None:
+    for share in (0.1, 0.5, 0.9):
+        wave = resample(sine(rate, share * rate / 2, seconds=1.0), rate, wanted)
+        spectrum = np.abs(np.fft.rfft(wave * np.kaiser(len(wave), 20)))
+        beyond = spectrum[np.fft.rfftfreq(len(wave), 1 / wanted) > 1.02 * rate / 2]
+        assert 20 * math.log10(beyond.max() / spectrum.max()) < -80
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 3000), st.integers(100, 200_000), st.integers(100, 200_000))
+def test_no_rate_makes_a_recording_empty(frames: int, rate: int, wanted: int) -> None:
+    resampled = resample(np.full(frames, 1000.0), rate, wanted)
+    assert len(resampled) == math.ceil(frames * wanted / rate)
+    edge = math.ceil(100 * wanted / min(rate, wanted))  # the filter reaches over the ends by tens of samples
+    np.testing.assert_allclose(resampled[edge : max(edge, len(resampled) - edge)], 1000.0, atol=0.1)
+
+
+def test_a_resampled_square_wave_is_clipped_not_wrapped(tmp_path: Path) -> None:
+    square = np.where(np.arange(4410) % 100 < 50, 32767, -32768).astype(np.int16)
+    soundfile.write(tmp_path / "a.wav", square, 44_100)
+    decoded = decode_audio(tmp_path / "a.wav", sample_rate=16_000).astype(np.int64)
+    assert decoded.max() == 32767  # the filter overshoots by 9 %
+    assert decoded.min() == -32768
+    at = np.arange(len(decoded)) * 44_100 / 16_000 % 50
+    inside = (at > 10) & (at < 40)
+    half = np.arange(len(decoded)) * 44_100 / 16_000 % 100 < 50
+    assert (decoded[inside & half] > 20_000).all()
+    assert (decoded[inside & ~half] < -20_000).all()
 
 
 def test_loud_floats_are_clipped_not_wrapped(tmp_path: Path) -> None:

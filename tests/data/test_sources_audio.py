@@ -46,6 +46,14 @@ def test_fsdd(tmp_path: Path) -> None:
     assert free.fingerprint(tmp_path / "cache") != table.fingerprint
 
 
+def test_another_resampling_makes_other_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_fsdd(tmp_path)
+    before = FSDD(str(tmp_path)).fingerprint(tmp_path / "cache")
+    assert FSDD(str(tmp_path)).fingerprint(tmp_path / "cache") == before
+    monkeypatch.setattr(audio, "RESAMPLING", "LQ")
+    assert FSDD(str(tmp_path)).fingerprint(tmp_path / "cache") != before
+
+
 def test_fsdd_with_a_foreign_file(tmp_path: Path) -> None:
     tiny_fsdd(tmp_path)
     clip(tmp_path / "recordings" / "noise.wav")

@@ -1,7 +1,6 @@
 """Decoding of one image, one text or one audio file: the same code for training and for `leyden predict`."""
 
 import io
-import math
 import os
 import re
 import struct
@@ -43,6 +42,7 @@ _LEAST_RATE, _MOST_RATE = (
     100,
     1 << 22,
 )  # Hz: resampling multiplies a recording, or its filter, by what is beyond
+RESAMPLING = "HQ"  # of soxr; part of the fingerprint of recordings, since the decoded values depend on it
 _ROUNDING = 1e-3  # by which floats may leave their range
 
 # What Pillow raises for damaged files, besides OSError: each format's parser has its own.
@@ -345,11 +345,21 @@ def _mono(values: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     scale = 1.0 if values.dtype == np.int16 else 32768.0
     mono = values.mean(axis=1, dtype=np.float64) * scale
     if rate != wanted:
-        from scipy.signal import resample_poly
-
-        common = math.gcd(rate, wanted)
-        mono = resample_poly(mono, wanted // common, rate // common)
+        mono = resample(mono, rate, wanted)
     return np.clip(np.rint(mono), -32768, 32767).astype(np.int16)
+
+
+def resample(wave: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """float64 (ceil(n * wanted / rate),) at `wanted` Hz from float64 (n,) at `rate` Hz, by the SoX resampler.
+
+    Quality RESAMPLING, linear phase: level to .1 dB up to .9 of the narrower band, aliases and images below -80 dB.
+    """
+    import soxr
+
+    # soxr rounds the length, to 0 for a sample or two: add silence, which it assumes after the end anyway
+    padded = np.append(wave, np.zeros(-(-rate // wanted)))
+    resampled: np.ndarray = soxr.resample(padded, rate, wanted, RESAMPLING)
+    return resampled[: -(-len(wave) * wanted // rate)]
 
 
 def audio_rate(file: Path | str) -> int | None:

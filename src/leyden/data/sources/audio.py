@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from annotated_types import Ge, Gt
 
-from leyden.data.decode import AUDIO_ENDINGS, audio_rate, decode_audio, is_audio
+from leyden.data.decode import AUDIO_ENDINGS, RESAMPLING, audio_rate, decode_audio, is_audio
 from leyden.data.fingerprint import digest_files, fingerprint
 from leyden.data.index import TEST, TRAIN, VAL, Index
 from leyden.data.sources.download import ensure, fetch_file
@@ -75,7 +75,11 @@ class AudioFolder:
         return self._max_seconds
 
     def _arguments(self) -> dict[str, Any]:
-        given = {"sample_rate": self._given_rate, "max_seconds": self._max_seconds}
+        given = {
+            "sample_rate": self._given_rate,
+            "max_seconds": self._max_seconds,
+            "resampling": f"soxr {RESAMPLING}",
+        }
         return {**given, **self._reader.settings()}
 
     def fingerprint(self, cache: Path) -> str:
