@@ -21,7 +21,7 @@ from leyden.data.index import Index
 def keys(inputs: Tensor) -> Tensor:
     """float64 (B,): what a sample is recognised by."""
     values = inputs.detach().double().flatten(1)
-    places = torch.arange(values.shape[1], dtype=torch.float64)
+    places = torch.arange(values.shape[1], dtype=torch.float64, device=values.device)
     return values.square() @ (
         1.5 + (places**2).sin()
     )  # a plain sum is nearly the same for standardised inputs

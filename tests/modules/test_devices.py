@@ -1,4 +1,4 @@
-"""A step on a GPU, of fake tensors: no tensor of the host is mixed in, and nothing makes the host wait for the device."""
+"""A step on a GPU, of fake tensors: no tensor of the host is mixed in, and the host never waits for the device."""
 
 from typing import Any
 
@@ -11,8 +11,11 @@ from torch.utils._pytree import tree_map
 
 from leyden.config.compose import compose
 from leyden.config.validate import check
-from leyden.modules.standalone import fit_frontend
+from leyden.data.batch import Batch
+from leyden.modules.standalone import fit_frontend, optimizer_of
+from leyden.optim.gradients import gradient_norm
 from leyden.training import build
+from leyden.training.transfer import freeze
 
 GPU = torch.device("cuda", 0)
 IMAGE = ["data=planted_images", "data.source.size=12", "model=cnn"]
@@ -25,6 +28,13 @@ CASES = [
     ["data=planted_tags", "model=lstm", "task=multilabel"],
     *([*AUDIO, f"augment={name}"] for name in ("audio_strong", "spec_augment")),
 ]
+
+
+def on_a_gpu(test: Any) -> Any:
+    """A test that needs a GPU."""
+    return pytest.mark.gpu(
+        pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")(test)
+    )
 
 
 class BlockingCopies(TorchDispatchMode):
@@ -58,14 +68,19 @@ def moved_parts(module: nn.Module) -> None:
             part._init_flat_weights()
 
 
+def built(words: list[str]) -> tuple[Any, Batch]:
+    """A module and a batch of its training."""
+    made = build.experiment(check(compose([*words, "data.source.samples=60", "batch_size=8", "trainer=cpu"])))
+    module: Any = made.module()
+    fit_frontend(module, made.data)
+    return module, next(iter(made.data.training_loader(1)))
+
+
 @pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
 @pytest.mark.parametrize("words", CASES, ids=" ".join)
 def test_a_step_stays_on_the_device(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "enabled", False)  # its recurrent layers ask for a driver
-    made = build.experiment(check(compose([*words, "data.source.samples=60", "batch_size=8", "trainer=cpu"])))
-    module: Any = made.module()
-    fit_frontend(module, made.data)
-    batch = next(iter(made.data.training_loader(1)))
+    module, batch = built(words)
     with torch.no_grad(), FakeTensorMode():
         moved_parts(module)
         batch = tree_map(on_gpu, batch)
@@ -74,3 +89,41 @@ def test_a_step_stays_on_the_device(words: list[str], monkeypatch: pytest.Monkey
             module.eval().validation_step(batch, 0)
     assert loss.device == GPU
     assert copies.found == []
+
+
+def frozen_recurrent_layers() -> tuple[Any, Batch]:
+    module, batch = built(TEXT)
+    freeze(module, [name for name, _ in module.named_parameters() if "recurrent" in name])
+    return module.train(), batch
+
+
+def test_frozen_recurrent_layers_stay_in_training_mode() -> None:
+    """cuDNN has no backward pass in evaluation mode, and the embedding before them is trained."""
+    module, _ = frozen_recurrent_layers()
+    assert all(part.training for part in module.modules() if isinstance(part, nn.RNNBase))
+    assert not module.net.recurrent.training
+    assert not any(part.training for part in module.eval().modules())
+
+
+@on_a_gpu
+def test_frozen_recurrent_layers_pass_gradients_on() -> None:
+    module, batch = frozen_recurrent_layers()
+    module.to(GPU).training_step(batch.to(GPU), 0).backward()
+    assert module.net.embedding.weight.grad.any()
+
+
+@on_a_gpu
+@pytest.mark.parametrize("words", CASES, ids=" ".join)
+def test_a_step_does_not_wait_for_the_device(words: list[str]) -> None:
+    module, batch = built(words)
+    module, batch = module.to(GPU), batch.to(GPU)
+    optimizer = optimizer_of(module)
+    module.train().training_step(batch, 0).backward()  # libraries are loaded, kernels chosen
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        module.training_step(batch, 0).backward()
+        gradient_norm(optimizer)
+        optimizer.step()
+        module.eval().validation_step(batch, 0)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -346,7 +346,9 @@ class SupervisedModule(FastAttributes, LightningModule):
         super().train(mode)
         for module in self.net.modules():
             own = list(module.parameters())
-            if own and not any(p.requires_grad for p in own):
+            if isinstance(module, nn.RNNBase):
+                module.train(mode)  # cuDNN has no backward pass to what is before it in evaluation mode
+            elif own and not any(p.requires_grad for p in own):
                 module.eval()
         return self
 
