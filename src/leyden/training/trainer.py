@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 
 from leyden.callbacks.checkpoint import Checkpoint
@@ -135,6 +136,7 @@ def more_is_better(config: Config) -> bool:
 
 
 def evaluation_trainer(config: Config, folder: Path) -> Trainer:
-    """A Trainer that only evaluates: one device, no logger, no callback."""
+    """A Trainer that only evaluates: one device, no logger, no callback; on the processor where there is no other."""
     node = {k: v for k, v in config.trainer.items() if k in ("_target_", "accelerator", "precision")}
-    return _quiet_trainer({**node, "devices": 1}, [], [], folder)
+    here = {} if torch.accelerator.is_available() else {"accelerator": "cpu"}
+    return _quiet_trainer({**node, **here, "devices": 1}, [], [], folder)
