@@ -117,6 +117,18 @@ def test_every_setting_resumes_exactly(short: Tiny, options: list[str]) -> None:
     assert differences(straight, broken(short(*options, OFTEN, "runs=broken"), *kills).folder) == []
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["32-true", "16-mixed"])
+def test_a_run_on_a_gpu_resumes_exactly(short: Tiny, precision: str) -> None:
+    words = ["trainer=gpu", "trainer.deterministic=true", f"trainer.precision={precision}"]
+    straight = train(short(*words)).folder
+    resumed = broken(
+        short(*words, OFTEN, "runs=broken"), ("step", 3), ("backward", 5), ("epoch", EPOCH)
+    ).folder
+    assert differences(straight, resumed) == []
+
+
 def test_the_precision_scaler_goes_on(short: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half precision is for GPUs; here Lightning's plugin for it, with a scale that doubles every third step."""
     made = recovery.build_trainer
