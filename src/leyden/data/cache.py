@@ -23,7 +23,7 @@ from leyden.utils.files import json_object, open_regular, verify_plain, write_js
 from leyden.utils.parallel import parallel_map
 from leyden.utils.text import indented_lines
 
-FORMAT = 3  # of the folder; another number is prepared anew
+FORMAT = 4  # of the folder and of how tables are read; another number is prepared anew
 PROBES = 32  # inputs decoded to estimate the size of all
 CHUNK_BYTES = 8e6  # decoded bytes per piece of work: bounds memory whatever the length of the recordings
 
