@@ -160,6 +160,19 @@ def test_outputs_that_overflow_after_finite_steps(place: Path, capsys: pytest.Ca
     said = capsys.readouterr().out
     assert "error: the outputs of 180" in said
     assert "optimizer.lr=1e+08" in said
+    assert main(["replay", "last"]) == 0
+    assert re.search(r"the output is not finite at step 2 \(epoch 1\): .* produces", capsys.readouterr().out)
+
+
+def test_recovery_rolls_back_from_outputs_that_overflow(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    huge = ["optimizer=sgd", "optimizer.lr=1e9", "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
+    words = ["data=digits", "model=mlp", "trainer=cpu", "threads=1", "logger=none", "health=recover", *huge]
+    assert main(["train", *words, "health.rate_factor=1e-10"]) == 0
+    assert "validation samples are not finite at step 2; rolling back to step 0" in capsys.readouterr().out
+    (folder,) = Path("runs/default").iterdir()
+    assert (folder / "bad_step/rank0.pt").exists()
 
 
 @pytest.mark.parametrize("shape", [(4, 3), (4, 1), (4,)])

@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 
 from leyden.health import step_rules, step_snapshot
 from leyden.health.epoch_stats import EpochStats
+from leyden.health.findings import Finding
 from leyden.health.settings import DiagnosticsSettings
 from leyden.health.step_snapshot import RecordedBatch, StepSnapshot
 from leyden.health.training_monitor import TrainingMonitor
@@ -56,14 +57,22 @@ class NonFiniteStep(Exception):
         batch: index of the batch in the epoch.
         exact: whether `step` is the first bad step; else that is up to `_READ_EVERY` steps earlier.
         lasting: whether skipping has failed.
+        findings: what is known of it without a replay of the step.
     """
 
     def __init__(
-        self, what: str, step: int, epoch: int, batch: int, exact: bool, lasting: bool = False
+        self,
+        what: str,
+        step: int,
+        epoch: int,
+        batch: int,
+        exact: bool,
+        lasting: bool = False,
+        findings: tuple[Finding, ...] = (),
     ) -> None:
         super().__init__(f"{what} at step {step}")
         self.what, self.step, self.epoch, self.batch = what, step, epoch, batch
-        self.exact, self.lasting = exact, lasting
+        self.exact, self.lasting, self.findings = exact, lasting, findings
 
 
 @only_own_hooks

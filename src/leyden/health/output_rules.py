@@ -8,6 +8,15 @@ from leyden.config.schema import Config
 from leyden.health.findings import Finding, NonFinite
 from leyden.health.suggestions import fill_in
 
+
+class NonFiniteOutputs(NonFinite):
+    """Outputs of a split are NaN or infinite; `bad`: bool (N,), of which samples."""
+
+    def __init__(self, finding: Finding, bad: Tensor) -> None:
+        super().__init__(finding.message, (finding,))
+        self.bad = bad
+
+
 _SPLITS = {"val": "validation", "test": "test"}
 
 
@@ -20,13 +29,14 @@ def verify_outputs(outputs: Tensor, split: str, config: Config) -> None:
         config: of the run, for the suggestions.
 
     Raises:
-        NonFinite: outputs of some samples are NaN or infinite.
+        NonFiniteOutputs: those of some samples are NaN or infinite.
     """
-    bad = int((~outputs.reshape(len(outputs), -1).isfinite().all(1)).sum())
-    if not bad:
+    bad = ~outputs.reshape(len(outputs), -1).isfinite().all(1)
+    count = int(bad.sum())
+    if not count:
         return
-    message = f"the outputs of {bad:,} of {len(outputs):,} {_SPLITS[split]} samples are not finite"
-    evidence: dict[str, Any] = {"what": "outputs", "split": split, "samples": bad}
+    message = f"the outputs of {count:,} of {len(outputs):,} {_SPLITS[split]} samples are not finite"
+    evidence: dict[str, Any] = {"what": "outputs", "split": split, "samples": count}
     advice = ("optimizer.lr={rate/10}", "trainer.gradient_clip_val=1")
     found = Finding("non_finite", "error", message, split, advice, evidence)
-    raise NonFinite(message, (fill_in(found, config.optimizer, config.trainer),))
+    raise NonFiniteOutputs(fill_in(found, config.optimizer, config.trainer), bad)

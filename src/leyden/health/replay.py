@@ -54,7 +54,7 @@ def _replay(
     module = plugin.convert_module(module).to(device)  # type: ignore[assignment]
     module.load_state_dict(snapshot.weights)
     before = rng_state()
-    module.train()
+    module.train(snapshot.what != "output")
     try:
         if not snapshot.batches:
             return snapshot, RecordedBatch(None, -1, {}), nan_tracer.check_weights(module)
@@ -95,7 +95,7 @@ def _diagnosis(
     data: DataModule,
 ) -> Finding:
     value = {"nan": "NaN", "inf": "an infinity"}[origin.kind] if origin else "a value that is not finite"
-    batch = f", batch {recorded.index + 1}" if snapshot.batches else ""
+    batch = f", batch {recorded.index + 1}" if recorded.index >= 0 else ""
     when = f"step {snapshot.step} (epoch {snapshot.epoch + 1}{batch})"
     samples = _sample_names(recorded, origin, data)
     rank = f" on rank {snapshot.rank}" if snapshot.rank else ""

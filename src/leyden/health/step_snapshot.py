@@ -39,14 +39,14 @@ class RecordedBatch:
 
 @dataclass(frozen=True)
 class StepSnapshot:
-    """The step whose loss, gradient or weights are not finite.
+    """The step whose loss, gradient, weights or, after it, validation outputs are not finite.
 
     Args:
         step: optimizer steps taken before it.
         epoch: epoch index, from 0.
-        batches: the batches of the step; empty: the weights are not finite.
+        batches: the batches of the step, or one of validation samples; empty: the weights are not finite.
         weights: the module's state_dict before the step.
-        what: what is not finite: "loss", "gradient" or "model".
+        what: what is not finite: "loss", "gradient", "model" or "output".
         rank: rank of the process.
     """
 

@@ -9,7 +9,7 @@ the same order of batches. What differs from then on is written to recovery.json
 import contextlib
 import math
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from lightning.pytorch import LightningModule, Trainer
@@ -19,11 +19,12 @@ from leyden.callbacks.health_monitor import HealthMonitor, NonFiniteStep
 from leyden.callbacks.pruning import Pruned
 from leyden.callbacks.tensorboard import truncate_events, write_findings
 from leyden.data.targets import kind_of
-from leyden.health import replay
+from leyden.health import replay, step_snapshot
 from leyden.health.epoch_stats import ValidationFacts
 from leyden.health.findings import Finding, NonFinite
+from leyden.health.output_rules import NonFiniteOutputs
 from leyden.health.settings import DiagnosticsSettings
-from leyden.health.step_snapshot import recovery_file
+from leyden.health.step_snapshot import RecordedBatch, StepSnapshot, recovery_file
 from leyden.health.suggestions import fill_in
 from leyden.modules.standalone import fit_frontend
 from leyden.modules.untrained import Untrained
@@ -35,6 +36,7 @@ from leyden.training.resume import State
 from leyden.training.trainer import build_trainer
 from leyden.utils.console import console
 from leyden.utils.files import write_json
+from leyden.utils.random_state import torch_rng
 
 
 class TrainingOutcome(NamedTuple):
@@ -106,7 +108,22 @@ def _attempt(
             trainer.fit(module, datamodule=made.data, ckpt_path=path)
     except (NonFiniteStep, Pruned) as ended:
         return trainer, ended
+    except NonFiniteOutputs as bad:
+        return trainer, _after_last_step(bad, made, module, trainer, place)
     return trainer, None
+
+
+def _after_last_step(
+    bad: NonFiniteOutputs, made: Experiment, module: Any, trainer: Trainer, place: Run
+) -> NonFiniteStep:
+    """The event of validation outputs that overflow although every step was finite, with its step snapshot."""
+    step, epoch = trainer.global_step, trainer.current_epoch
+    rows = module.evaluations["val"].rows[bad.bad][: made.config.batch_size].cpu().numpy()
+    batches = (RecordedBatch(made.data.batch_of(rows), -1, torch_rng()),)
+    weights = {k: v.detach().clone() for k, v in module.state_dict().items()}
+    snapshot = StepSnapshot(step, epoch, batches, weights, "output", trainer.global_rank)
+    step_snapshot.write(snapshot, place.folder)
+    return NonFiniteStep(str(bad), step, epoch, 0, exact=True, lasting=True, findings=bad.findings)
 
 
 def _health_monitor(trainer: Trainer) -> HealthMonitor:
@@ -145,7 +162,7 @@ def _stopped(
     bad: NonFiniteStep,
 ) -> NonFinite:
     """The error that ends the run, with the diagnosis: what happened, where, and what to try."""
-    found = _origin(made, module, trainer, place)
+    (found,) = bad.findings or (_origin(made, module, trainer, place),)
     write_findings(trainer.loggers, [found.to_dict()], place.command(), bad.step)
     for logger in trainer.loggers:
         logger.finalize("failed")
