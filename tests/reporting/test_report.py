@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -81,6 +82,11 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         folder = tmp_path / "runs" / config["experiment"] / f"{config['name']}-{number:010x}"
         folder.mkdir(parents=True)
         (folder / "result.json").write_text(json.dumps(result))
+        if "sizes" in given:
+            (folder / "spec.json").write_text(json.dumps({"sizes": given["sizes"]}))
+        if "rows" in given:
+            (folder / "predictions").mkdir()
+            np.savez(folder / "predictions" / "test.npz", rows=np.asarray(given["rows"], np.int64))
         rows = [f"{epoch},{epoch},{accuracy - 0.1 / epoch}" for epoch in (1, 2, 3)]
         (folder / "metrics.csv").write_text("\n".join(["epoch,step,val/accuracy", *rows]) + "\n")
         return folder
@@ -193,24 +199,172 @@ def test_one_seed_has_no_interval_and_no_test(make: Run, capsys: pytest.CaptureF
     assert main(["report", "--baseline", "model=mlp"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "1 group not tested: a single seed" in out
-    assert "A single seed has no interval" in out
+    assert "A single replicate has no interval" in out
 
 
-def test_folds_are_pooled_like_seeds(make: Run) -> None:
-    def split(fold: int) -> dict[str, Any]:
-        return {"_target_": "leyden.data.split.KFold", **({"fold": fold} if fold else {})}
+def fold_of(fold: int) -> dict[str, Any]:
+    return {"_target_": "leyden.data.split.KFold", **({"fold": fold} if fold else {})}
 
+
+def random_split(seed: int) -> dict[str, Any]:
+    return {"_target_": "leyden.data.split.Stratified", "seed": seed}
+
+
+def nadeau_and_bengio(values: list[float], ratio: float) -> float:
+    return float(np.std(values, ddof=1) * (1 / len(values) + ratio) ** 0.5)
+
+
+def test_the_replicates_of_folds_are_folds_not_the_seeds_within(make: Run) -> None:
     for seed in (1, 2):
         for fold in range(5):
-            make(0.9 + 0.01 * fold, seed=seed, split=split(fold), hits=90 + fold)
-    (row,) = assess().parts[0].rows
+            split = fold_of(fold)
+            accuracy = 0.9 + 0.01 * fold + 0.002 * (seed - 1)
+            make(accuracy, seed=seed, split=split, hits=90 + fold, sizes=(720, 80, 200 + fold))
+    report = assess()
+    (row,) = report.parts[0].rows
     assert (row.group.counted, row.group.seeds, row.group.folds) == ("10 (2x5)", 2, 5)
     assert row.pooled is not None
     assert row.pooled.value == pytest.approx(0.92)
     assert row.pooled.low is None, "each sample is tested by two seeds: Wilson's interval would be too narrow"
     assert row.summary is not None
-    assert row.summary.sd is not None
-    assert row.summary.error == pytest.approx(row.summary.sd * (1 / 10 + 1 / 4) ** 0.5)
+    assert row.summary.n == 5
+    ratio = 202 / 720  # the mean over runs; of training samples without those of validation
+    assert row.summary.error == pytest.approx(nadeau_and_bengio([0.901 + 0.01 * f for f in range(5)], ratio))
+    over = "Intervals: over 5 folds (10 runs, averaged within each) whose training sets overlap: Nadeau and Bengio"
+    assert f"{over}, n_test / n_train = 0.281." in notes_of(report)
+
+
+@pytest.mark.parametrize("sizes", [{}, {"sizes": [720]}, {"sizes": "many"}, {"sizes": [0, 80, 200]}])
+def test_runs_that_recorded_no_sizes_count_as_tested_on_as_much_as_trained_on(
+    make: Run, sizes: dict[str, Any]
+) -> None:
+    values = [0.9, 0.92, 0.93]
+    for fold, value in enumerate(values):
+        make(value, split=fold_of(fold), **sizes)
+    report = assess()
+    summary = report.parts[0].rows[0].summary
+    assert summary is not None
+    assert summary.error == pytest.approx(nadeau_and_bengio(values, 1.0))
+    assert "n_test / n_train = 1.000, taken as 1 where not recorded" in notes_of(report)
+
+
+def test_left_out_groups_take_the_ratio_from_the_sizes(make: Run) -> None:
+    values, sizes = [0.9, 0.8], [(900, 100, 200), (800, 100, 300)]
+    for name, value, of_run in zip("ab", values, sizes, strict=True):
+        split = {"_target_": "leyden.data.split.LeaveOneGroupOut", "test_group": name}
+        make(value, split=split, sizes=of_run)
+    report = assess()
+    summary = report.parts[0].rows[0].summary
+    assert summary is not None
+    assert summary.error == pytest.approx(nadeau_and_bengio(values, (200 / 900 + 300 / 800) / 2))
+    assert "over 2 left-out groups whose" in notes_of(report)
+
+
+@pytest.mark.parametrize("metric", ["test", "val"])
+def test_a_split_that_varies_with_the_seed_is_corrected_in_means_and_tests(make: Run, metric: str) -> None:
+    mlp, cnn = [0.90, 0.92, 0.93], [0.92, 0.93, 0.96]
+    for model, values in (("mlp", mlp), ("cnn", cnn)):
+        for seed, value in enumerate(values):
+            make(value, model=model, seed=seed, split=random_split(seed), sizes=(700, 100, 200))
+    report = assess(baseline=["model=mlp"], metric=Metric(metric, "accuracy"))
+    best, base = report.parts[0].rows
+    ratio = {"test": 200 / 700, "val": 100 / 700}[metric]
+    assert base.summary is not None
+    assert base.summary.error == pytest.approx(nadeau_and_bengio(mlp, ratio))
+    assert best.comparison is not None
+    error = nadeau_and_bengio(list(np.subtract(cnn, mlp)), ratio)
+    assert best.comparison.error == pytest.approx(error)
+    assert best.comparison.p == pytest.approx(2 * stats.t.sf((0.81 - 0.75 + 2 - 2) / 3 / error, 2))
+    over = "over 3 random splits whose training sets overlap: Nadeau and Bengio"
+    assert over in notes_of(report)
+
+
+def test_test_rows_that_stay_while_validation_is_drawn_anew_are_not_corrected(make: Run) -> None:
+    values = [0.90, 0.92, 0.93]
+    for seed, value in enumerate(values):
+        make(
+            value, seed=seed, split={"_target_": "Auto", "seed": seed}, sizes=(700, 100, 200), rows=[5, 6, 8]
+        )
+    report = assess()
+    summary = report.parts[0].rows[0].summary
+    assert summary is not None
+    assert summary.error == pytest.approx(nadeau_and_bengio(values, 0))
+    assert "over 3 draws of the validation rows, all with the same test rows." in notes_of(report)
+    make(0.9, seed=9, split={"_target_": "Auto", "seed": 9}, sizes=(700, 100, 200), rows=[5, 6, 9])
+    summary = assess().parts[0].rows[0].summary
+    assert summary is not None
+    assert summary.error == pytest.approx(nadeau_and_bengio([*values, 0.9], 200 / 700))
+
+
+def test_rows_that_cannot_be_read_count_as_drawn_anew(make: Run) -> None:
+    for seed, damage in enumerate((b"", None, b"no zip file")):
+        folder = make(
+            0.9 + seed / 100, seed=seed, split=random_split(seed), rows=[1, 2], sizes=(700, 100, 200)
+        )
+        if damage is not None:
+            (folder / "predictions" / "test.npz").write_bytes(damage)
+    assert assess().parts[0].rows[0].group.overlap == pytest.approx(200 / 700)
+
+
+def test_seeds_within_splits_are_averaged_also_where_some_are_missing(make: Run) -> None:
+    runs = {0: (0.90, 0.94), 1: (0.91, 0.93), 2: (0.96,)}  # split -> values of its seeds
+    for split, values in runs.items():
+        for seed, value in enumerate(values):
+            make(value, seed=seed, split=random_split(split), sizes=(700, 100, 200))
+            make(
+                value - 0.01 * split - 0.01,
+                seed=seed,
+                split=random_split(split),
+                model="cnn",
+                sizes=(700, 100, 200),
+            )
+    report = assess(baseline=["model=mlp"])
+    base, other = report.parts[0].rows
+    assert base.summary is not None
+    assert (base.summary.n, base.group.counted) == (3, "3 (5 runs)")
+    assert base.summary.error == pytest.approx(nadeau_and_bengio([0.92, 0.92, 0.96], 200 / 700))
+    assert other.comparison is not None
+    assert (other.comparison.test, other.comparison.pairs) == ("paired t", 3)
+    assert other.comparison.error == pytest.approx(nadeau_and_bengio([-0.01, -0.02, -0.03], 200 / 700))
+
+
+def test_groups_on_several_splits_and_on_one_are_not_tested_against_each_other(make: Run) -> None:
+    for seed, value in enumerate([0.90, 0.92, 0.93]):
+        make(value, seed=seed, split=random_split(seed), sizes=(700, 100, 200))
+        make(value + 0.05, seed=seed, split=random_split(0), model="cnn", sizes=(700, 100, 200))
+        make(value + 0.05, seed=seed, split=random_split(1), model="rnn", sizes=(700, 100, 200))
+    for baseline in ("mlp", "cnn"):
+        tests = [
+            row.comparison for row in assess(baseline=[f"model={baseline}"]).parts[0].rows if row.comparison
+        ]
+        assert [test.p for test in tests] == [None, None]
+        assert all("train both on the same" in test.reason for test in tests)
+
+
+def test_two_common_seeds_do_not_hide_the_other_runs(make: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(3)
+    for model, first, mean in (("mlp", 0, 0.8), ("cnn", 8, 0.9)):
+        for seed in range(first, first + 10):
+            make(mean + rng.normal(0, 0.01), model=model, seed=seed)
+    (row,) = [row for row in assess(baseline=["model=mlp"]).parts[0].rows if row.comparison]
+    assert row.comparison is not None
+    assert (row.comparison.test, row.comparison.pairs, row.comparison.used) == ("partly paired t", 2, 20)
+    assert row.comparison.p is not None
+    assert row.comparison.p < 1e-6
+    assert main(["report", "--baseline", "model=mlp", "--markdown", "report.md"]) == 0
+    assert "2 partly" in capsys.readouterr().out
+    assert "partly paired t, 2 pairs of 20" in Path("report.md").read_text()
+
+
+def test_values_without_a_partner_in_a_paired_test_are_said(make: Run) -> None:
+    three(make, 0.9)
+    three(make, 0.8, model="cnn")
+    make(0.91, seed=7)
+    make(0.81, model="cnn", seed=8)
+    make(0.80, model="cnn", seed=7)
+    report = assess(baseline=["model=mlp"])
+    said = "\n".join(notes.of_comparison(report.parts[0]))
+    assert "Paired tests leave out values without a partner; used of both groups: #2 8 of 9." in said
 
 
 def test_pooled_folds_of_one_seed_have_wilsons_interval(make: Run) -> None:
@@ -336,10 +490,15 @@ def test_by_averages_over_other_keys_but_not_over_trivial_models(make: Run) -> N
         three(make, 0.9, lr=lr)
         three(make, 0.95, model="cnn", lr=lr)
     three(make, 0.2, model="majority", lr=0.1)
-    (part,) = assess(by=["optimizer.lr"]).parts
+    (part,) = assess(by=["optimizer.lr"], baseline=["optimizer.lr=0.1", "model=cnn,mlp"]).parts
     assert part.columns == ("optimizer.lr", "model.name")
     expected = {("0.01", "-"): 6, ("0.1", "-"): 6, ("0.1", "majority"): 3}
     assert {row.values: len(row.group.runs) for row in part.rows} == expected
+    by_values = {row.values: row for row in part.rows}
+    assert {row.values: row.summary.n for row in part.rows if row.summary} == dict.fromkeys(expected, 3)
+    assert by_values["0.01", "-"].group.counted == "3 (6 runs)"
+    assert by_values["0.01", "-"].comparison is not None
+    assert by_values["0.01", "-"].comparison.pairs == 3
 
 
 @pytest.mark.parametrize("by", [[], ["optimizer.lr"]])

@@ -2,7 +2,6 @@
 
 import math
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +12,11 @@ from leyden.reporting.comparison.effects import effects
 from leyden.reporting.comparison.pareto import front, simplest
 from leyden.reporting.comparison.statistics import (
     Comparison,
+    Sample,
     compare,
     compare_all,
     detectable,
+    difference,
     holm,
     summarise,
 )
@@ -26,8 +27,8 @@ MOST_CLAIMS = int(stats.binom.ppf(0.99, FAMILIES, 0.05))
 FOUND = stats.binom.ppf([0.005, 0.995], FAMILIES, 0.8)
 
 
-def runs(values: NDArray[np.float64], first: int = 0) -> dict[Any, float]:
-    return {first + seed: float(value) for seed, value in enumerate(values)}
+def runs(values: NDArray[np.float64], first: int = 0, shared: float = 0.0) -> Sample:
+    return Sample({first + seed: float(value) for seed, value in enumerate(values)}, shared)
 
 
 def test_the_allowance_is_the_issues() -> None:
@@ -115,10 +116,10 @@ def test_many_seeds_need_the_textbooks_difference() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_paired_equals_scipys(seed: int) -> None:
     one, two = np.random.default_rng(seed).normal(0.9, 0.02, (2, 6))
-    ours = compare({**runs(one), 99: 5.0}, {**runs(two), 98: -5.0})
+    ours = compare(Sample({**runs(one).values, 99: 5.0}), runs(two))
     theirs = stats.ttest_rel(one, two)
     interval = theirs.confidence_interval()
-    assert (ours.test, ours.pairs, ours.measure) == ("paired t", 6, "d_z")
+    assert (ours.test, ours.pairs, ours.used, ours.of, ours.measure) == ("paired t", 6, 12, 13, "d_z")
     assert ours.p == pytest.approx(theirs.pvalue)
     assert (ours.low, ours.high) == pytest.approx((interval.low, interval.high))
     assert ours.effect == pytest.approx(theirs.statistic / math.sqrt(6))
@@ -127,15 +128,15 @@ def test_paired_equals_scipys(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_welch_equals_scipys(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    one, two = rng.normal(0.9, 0.02, 4), rng.normal(0.9, 0.05, 7)
+    one, two = rng.normal(0.9, 0.02, 6), rng.normal(0.9, 0.05, 6)
     ours, theirs = compare(runs(one, 50), runs(two)), stats.ttest_ind(one, two, equal_var=False)
     interval = theirs.confidence_interval()
     assert (ours.test, ours.pairs, ours.measure) == ("Welch's t", 0, "g")
     assert ours.p == pytest.approx(theirs.pvalue)
     assert ours.freedom == pytest.approx(theirs.df)
     assert (ours.low, ours.high) == pytest.approx((interval.low, interval.high))
-    pooled = math.sqrt((3 * one.var(ddof=1) + 6 * two.var(ddof=1)) / 9)
-    factor = math.gamma(4.5) / (math.sqrt(4.5) * math.gamma(4))
+    pooled = math.sqrt((one.var(ddof=1) + two.var(ddof=1)) / 2)
+    factor = math.gamma(5) / (math.sqrt(5) * math.gamma(4.5))
     assert ours.effect == pytest.approx(factor * (one.mean() - two.mean()) / pooled)
 
 
@@ -152,7 +153,9 @@ def test_overlapping_training_data_widen_the_error() -> None:
     values = [0.91, 0.93, 0.92, 0.95, 0.9]
     sd = np.std(values, ddof=1)
     assert summarise(values, 1 / 4).error == pytest.approx(sd * math.sqrt(1 / 5 + 1 / 4))
-    plain, corrected = (compare(runs(np.array(values)), runs(np.full(5, 0.9)), s) for s in (0.0, 0.25))
+    plain, corrected = (
+        compare(runs(np.array(values), shared=s), runs(np.full(5, 0.9), shared=s)) for s in (0.0, 0.25)
+    )
     assert plain.p is not None
     assert corrected.p is not None
     assert corrected.p > plain.p
@@ -166,11 +169,10 @@ def test_one_run_has_no_interval() -> None:
 def test_zero_variance_gives_no_test() -> None:
     same = summarise([0.3 * 3, 0.9, 0.9])
     assert (same.sd, same.low) == (0.0, None)
-    assert compare({1: 0.9, 2: 0.8}, {1: 0.8, 2: 0.7}).reason.startswith(
-        "all pairs differ by the same amount"
-    )
-    assert compare({1: 0.9, 2: 0.9}, {3: 0.8, 4: 0.8}).p is None
-    assert compare({1: 0.9}, {1: 0.8}).reason.startswith("a single seed")
+    pairs = compare(Sample({1: 0.9, 2: 0.8}), Sample({1: 0.8, 2: 0.7}))
+    assert pairs.reason.startswith("all pairs differ by the same amount")
+    assert compare(Sample({1: 0.9, 2: 0.9}), Sample({3: 0.8, 4: 0.8})).p is None
+    assert compare(Sample({1: 0.9}), Sample({1: 0.8})).reason.startswith("a single seed")
 
 
 def test_holm_equals_its_definition() -> None:
@@ -256,3 +258,50 @@ def test_a_cost_that_was_not_counted_wins_no_tie() -> None:
     costs = [(100.0, None, 1.0), (100.0, 5.0, 2.0)]
     assert simplest(costs, [0.95, 0.95], [0.01] * 2, True) == 1
     assert front([cost[1] for cost in costs], [0.95, 0.95], True) == [False, True]
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e-12])
+def test_differences_of_rounding_are_none(shift: float) -> None:
+    """One value computed in several ways, and again beside a spread of its own."""
+    same = [0.9, 0.3 * 3, 1 - 0.1, sum([0.1] * 9)]
+    found = compare(Sample(dict(enumerate(same))), Sample(dict(enumerate(v - shift for v in reversed(same)))))
+    assert (found.p, found.difference) == (None, 0.0)
+    found = compare(Sample({1: 0.9, 2: 0.3 * 3}), Sample({3: 1 - 0.1, 4: 0.9}))
+    assert (found.p, found.difference) == (None, 0.0)
+    spread = Sample({seed: value + seed / 100 for seed, value in enumerate(same)})
+    found = compare(spread, Sample({seed: seed / 100 + 0.9 for seed in range(4)}))
+    assert (found.p, found.difference) == (None, 0.0)
+
+
+def test_one_sample_of_a_million_is_a_difference() -> None:
+    granule = 1e-6
+    assert difference(0.9 + granule, 0.9) == pytest.approx(granule)
+    found = compare(
+        Sample({seed: 0.9 + (2 + seed % 2) * granule for seed in range(4)}),
+        Sample(dict.fromkeys(range(4), 0.9)),
+    )
+    assert found.p is not None
+    assert found.p < 0.01
+
+
+@pytest.mark.parametrize(("n", "m", "most"), [(2, 10, 1.2), (10, 3, 2.6), (5, 5, 8.0)])
+def test_unequal_sizes_bound_the_degrees_of_freedom(n: int, m: int, most: float) -> None:
+    """At most (n - 1) (1 + n / m), n the smaller."""
+    rng = np.random.default_rng(n)
+    found = [compare(runs(rng.normal(0, 1, n), 50), runs(rng.normal(0, 1, m))).freedom for _ in range(200)]
+    assert min(n, m) - 1 <= min(f for f in found if f is not None)
+    assert max(f for f in found if f is not None) == pytest.approx(most, rel=0.02)
+
+
+def test_some_pairs_equal_derricks_example() -> None:
+    """T_new2 of Derrick et al. (2017), by its formula on NumPy's moments; df of equal sizes are Welch's own."""
+    rng = np.random.default_rng(4)
+    one, two = rng.normal(0, 1, 6), rng.normal(1, 2, 6)
+    ours = compare(runs(one, 3), runs(two))  # seeds 3 to 8, and 0 to 5: three pairs
+    r = np.corrcoef(one[:3], two[3:])[0, 1]
+    v1, v2 = one.var(ddof=1) / 6, two.var(ddof=1) / 6
+    error = math.sqrt(v1 + v2 - 2 * r * one.std(ddof=1) * two.std(ddof=1) * 3 / 36)
+    welch = (v1 + v2) ** 2 / (v1**2 / 5 + v2**2 / 5)
+    freedom = 2 + (welch - 2) / (3 + 3 + 6) * (3 + 3)
+    assert (ours.test, ours.pairs, ours.used, ours.of) == ("partly paired t", 3, 12, 12)
+    assert ours.p == pytest.approx(2 * stats.t.sf(abs(one.mean() - two.mean()) / error, freedom))

@@ -16,10 +16,11 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 from leyden.runs.run import Run, parse_result
 from leyden.utils.errors import UserError, first_line, nearest
-from leyden.utils.files import MOST_BYTES, damaged, open_regular, read_text
+from leyden.utils.files import MOST_BYTES, damaged, json_object, open_regular, read_bytes, read_text
 from leyden.utils.runtime import gc_paused
 
 _BELOW_A_LINK = 2  # levels: <experiment>/<run> of a linked folder of runs; a link may lead to a whole disk
@@ -118,6 +119,23 @@ class Record:
     def manifest(self) -> dict[str, Any]:
         """Read manifest.json; empty if there is none."""
         return Run(self.folder).manifest()
+
+    def sizes(self) -> dict[str, int]:
+        """Read the number of samples of train, val and test from spec.json; {} where they are not recorded."""
+        try:
+            found = json_object(read_bytes(self.folder / "spec.json"))["sizes"]
+            return {name: int(n) for name, n in zip(("train", "val", "test"), found, strict=True)}
+        except (UserError, OSError, KeyError, TypeError, ValueError):
+            return {}
+
+    def rows(self, split: str) -> tuple[int, int] | None:
+        """Read size and checksum of the row numbers of val or test in `predictions`; None where they are not stored."""
+        try:
+            with open_regular(f"{self.folder}/predictions/{split}.npz") as file, ZipFile(file) as stored:
+                rows = stored.getinfo("rows.npy")
+                return rows.file_size, rows.CRC
+        except (OSError, KeyError, ValueError, NotImplementedError, BadZipFile):
+            return None
 
 
 def find(root: Path) -> list[Record]:

@@ -33,6 +33,8 @@ _COMPARISON = (
     "measure",
     "detectable",
     "pairs",
+    "used",
+    "of",
     "test",
 )
 
@@ -53,7 +55,7 @@ def _part(part: Part) -> Iterator[str]:
     header = [
         "#",
         *keys,
-        "runs",
+        "n",
         "mean",
         "95 % interval",
         "sd",
@@ -133,6 +135,8 @@ def table(report: Report) -> str:
         *map(heading, keys),
         "metric",
         "n",
+        "over",
+        "runs",
         "seeds",
         "folds",
         "mean",
@@ -159,7 +163,8 @@ def _csv_row(row: Row, part: Part, keys: Sequence[str]) -> list[Any]:
     folders = " ".join(str(run.folder) for run in group.runs.values())
     return [
         *(part.cohort.experiment, part.cohort.data_name, *(own.get(key, "") for key in keys), part.metric),
-        *(len(group.runs), group.seeds, group.folds, *means, *limits, *row.costs),
+        *(len(group.sample.values), group.over if group.runs else "", len(group.runs)),
+        *(group.seeds, group.folds, *means, *limits, *row.costs),
         *(" ".join(row.fronts), "; ".join(row.marks), *compared, unfinished),
         *(row.pooled.value if row.pooled else "", folders),
     ]

@@ -3,15 +3,20 @@
     for cohort in cohorts(records, Metric("test", "accuracy")):
         for group in cohort.groups: print(group.settings["model.name"], list(group.values.values()))
 
-The folds of a cross-validation (and left-out groups) are pooled like seeds. A cohort never mixes data.
+`group.sample` holds the replicates, which are seeds or splits, and how far they are independent. A cohort never mixes
+data.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
+from statistics import fmean
 from typing import Any, NamedTuple
 
+from leyden.reporting.comparison.statistics import Sample
+from leyden.reporting.format import plural
 from leyden.runs.records import Record
 from leyden.runs.run import COSMETIC, DISPLAY_ARGUMENTS
 
@@ -24,6 +29,7 @@ _IGNORED_NODES = ("logger", "data.source", "sweep")
 _FOLD_KEYS = {"KFold": ("split.fold",), "LeaveOneGroupOut": ("split.test_group", "split.val_group")}
 _SOURCE = "data.source."
 _MAX_ARGUMENTS = 3  # arguments of the source listed to distinguish data of one name
+_SPLIT_NAMES = {"KFold": "fold", "LeaveOneGroupOut": "left-out group"}
 FOLDS = 5  # KFold's default
 TRIVIAL = ("majority", "linear")  # trivial baseline models
 
@@ -46,12 +52,17 @@ DEFAULT = Metric("test", "accuracy")
 
 
 class Replicate(NamedTuple):
-    """The seeds and the fold of a run within its group; runs of two groups with equal replicates form a pair."""
+    """The seeds and the fold of a run within its group."""
 
     seed: Any
     split_seed: Any
     part: tuple[Any, ...]
     rest: frozenset[tuple[str, Any]]  # with --by: the settings that are averaged over
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """The split: its seed, and what it tests."""
+        return self.split_seed, self.part
 
 
 @dataclass
@@ -60,6 +71,7 @@ class Group:
 
     Attributes:
         settings: the flat configuration that they share, without the keys in which they may differ.
+        split: that the metric is of: val or test.
         runs: complete runs that have the metric.
         values: the metric of each of `runs`.
         unfinished: runs that are failed, pruned, interrupted, running or new.
@@ -68,6 +80,7 @@ class Group:
     """
 
     settings: Mapping[str, Any]
+    split: str = "test"
     runs: dict[Replicate, Record] = field(default_factory=dict)
     values: dict[Replicate, float] = field(default_factory=dict)
     unfinished: list[Record] = field(default_factory=list)
@@ -89,10 +102,62 @@ class Group:
             return k if isinstance(k, int) else FOLDS  # a stored configuration may hold anything
         return len({replicate.part for replicate in self.runs}) if split in _FOLD_KEYS else 1
 
-    @property
+    @cached_property
+    def splits(self) -> dict[Any, Record]:
+        """One run of each split: of each split seed, fold, or group left out."""
+        return {replicate.place: run for replicate, run in self.runs.items()}
+
+    @cached_property
+    def resampled(self) -> bool:
+        """Whether the runs were evaluated on different rows; supposed so where the rows are not stored."""
+        runs = list(self.splits.values())
+        rows = runs[0].rows(self.split) if len(runs) > 1 else None
+        return any(rows is None or run.rows(self.split) != rows for run in runs[1:])
+
+    @cached_property
     def overlap(self) -> float:
-        """n_test / n_train of runs whose training data overlap (folds); 0 if they differ only in the seed."""
-        return 1 / (self.folds - 1) if self.folds > 1 else 0.0
+        """n_test / n_train, the mean over runs on resampled splits, whose training sets overlap; else 0.
+
+        A run that has not recorded its sizes counts as 1, as if it were tested on as many samples as it trained on.
+        """
+        return fmean(ratio or 1.0 for ratio in self._ratios) if self.resampled else 0.0
+
+    @cached_property
+    def _ratios(self) -> list[float]:
+        """n_test / n_train of each run; 0 where they are not recorded."""
+        sizes = [run.sizes() for run in self.runs.values()]
+        return [of_run.get(self.split, 0) / (of_run.get("train") or math.inf) for of_run in sizes]
+
+    @cached_property
+    def sample(self) -> Sample:
+        """The replicates: splits, or, of one split, seeds; what else differs is averaged within each.
+
+        Seeds on one split share its luck, and settings that --by averages over share that of seed and split.
+        """
+        trained: dict[tuple[Any, Any], list[float]] = defaultdict(list)
+        for replicate, value in self.values.items():
+            trained[replicate.place, replicate.seed].append(value)
+        only = next(iter(self.splits)) if len(self.splits) == 1 else None
+        found: dict[Any, list[float]] = defaultdict(list)
+        for (place, seed), values in trained.items():
+            found[place if only is None else seed].append(fmean(values))
+        return Sample({name: fmean(values) for name, values in found.items()}, self.overlap, only)
+
+    @property
+    def over(self) -> str:
+        """What the interval of the mean is over, in words."""
+        n = len(self.sample.values)
+        if self.sample.split is not None:
+            return f"{plural(n, 'seed')} on one split"
+        each = f" ({plural(len(self.runs), 'run')}, averaged within each)" if len(self.runs) > n else ""
+        if not self.resampled:
+            return f"{n} draws of the validation rows{each}, all with the same {self.split} rows"
+        name = _SPLIT_NAMES.get(_class_name(self.settings.get("split._target_")), "random split")
+        unknown = "" if all(self._ratios) else ", taken as 1 where not recorded"
+        return (
+            f"{plural(n, name)}{each} whose training sets overlap: Nadeau and Bengio, "
+            f"n_{self.split} / n_train = {self.overlap:.3f}{unknown}"
+        )
 
     @property
     def seeds(self) -> int:
@@ -101,10 +166,10 @@ class Group:
 
     @property
     def counted(self) -> str:
-        """Number of averaged runs as text: `5`; with a cross-validation `10 (2x5)`, or `9 of 2x5` if incomplete."""
-        n, product = len(self.runs), self.seeds * self.folds
+        """Number of replicates as text: `5`, `5 (15 runs)`; with folds, of runs: `10 (2x5)`, incomplete `9 of 2x5`."""
+        n, product, replicates = len(self.runs), self.seeds * self.folds, len(self.sample.values)
         if self.folds < 2 or not n:
-            return str(n)
+            return str(n) if n == replicates else f"{replicates} ({n} runs)"
         return f"{n} ({self.seeds}x{self.folds})" if n == product else f"{n} of {self.seeds}x{self.folds}"
 
     def all_runs(self) -> Iterable[Record]:
@@ -180,7 +245,7 @@ def _cohort(
         kept = _settings(record.keys)
         signature = frozenset((key, hashable(value)) for key, value in kept.items())
         group_key = _group_key(kept, by) if by else signature
-        group = groups.setdefault(group_key, Group(kept))
+        group = groups.setdefault(group_key, Group(kept, metric.split))
         _add(group, record, metric, signature - group_key if by else frozenset())
     return Cohort(experiment, data, metric, list(groups.values()))
 

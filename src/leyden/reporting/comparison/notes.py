@@ -28,8 +28,8 @@ def of_report(report: Report) -> Iterator[str]:
     if others:
         yield f"Excluded, no readable result.json: {names(others)}"
     yield (
-        "Intervals are 95 % t intervals of the mean over seeds; the sampling of the test samples is not included. "
-        "A single seed has no interval."
+        "Intervals are 95 % t intervals of the mean over what each table names. Over seeds on one split, neither the "
+        "draw of the split nor the sampling of its test samples is included. A single replicate has no interval."
     )
     selected = [part.metric for part in report.parts if part.metric.split == "test" and len(part.scored) > 1]
     for metric in dict.fromkeys(selected):
@@ -43,6 +43,7 @@ def of_part(part: Part) -> Iterator[str]:
     """Yield the notes on one experiment on the same data."""
     yield from _excluded_runs(part)
     yield from _mixed_versions(part)
+    yield from _over(part)
     yield from _pooled(part)
     yield from _simplest(part)
     yield from _trivial(part)
@@ -60,8 +61,13 @@ def of_comparison(part: Part) -> Iterator[str]:
             f"Holm over all {len(tested)}, the intervals are not. MDE: minimum detectable effect, the smallest true "
             "difference that the same number of seeds with this spread detects with 80 % power."
         )
-    if any(row.group.overlap for row in part.scored):
-        yield "Folds share training data: standard errors are corrected for that (Nadeau and Bengio 2003)."
+    unused = [
+        f"#{row.number} {row.comparison.used} of {row.comparison.of}"
+        for row in part.rows
+        if row.comparison and row.comparison.unused
+    ]
+    if unused:
+        yield f"Paired tests leave out values without a partner; used of both groups: {and_more(unused, _MAX_NAMES)}."
     reasons = Counter(row.comparison.reason for row in part.rows if row.comparison and row.comparison.reason)
     for reason, n in reasons.items():
         yield f"{plural(n, 'group')} not tested: {reason}."
@@ -89,6 +95,16 @@ def _mixed_versions(part: Part) -> Iterator[str]:
     if len(versions) > 1:
         each = "; ".join(f"{plural(n, 'run')} by {by or 'unknown versions'}" for by, n in versions.items())
         yield f"Made with different software versions: {each}"
+
+
+def _over(part: Part) -> Iterator[str]:
+    """Yield what the intervals are over."""
+    numbers: dict[str, list[str]] = {}
+    for row in [row for row in part.scored if row.summary and row.summary.n > 1]:
+        numbers.setdefault(row.group.over, []).append(f"#{row.number}")
+    for over, rows in numbers.items():
+        of = f" of {and_more(rows, _MAX_NAMES)}" if len(numbers) > 1 else ""
+        yield f"Intervals{of}: over {over}."
 
 
 def _pooled(part: Part) -> Iterator[str]:

@@ -23,7 +23,14 @@ from leyden.reporting.comparison.distinguishing_keys import (
 )
 from leyden.reporting.comparison.effects import Effects, effects
 from leyden.reporting.comparison.groups import TRIVIAL, Cohort, Group, Metric, cohorts, default_metric
-from leyden.reporting.comparison.statistics import LEVEL, Comparison, Summary, compare, compare_all, summarise
+from leyden.reporting.comparison.statistics import (
+    LEVEL,
+    Comparison,
+    Summary,
+    compare,
+    compare_all,
+    difference,
+)
 from leyden.runs.query import UNSET, matching
 from leyden.runs.records import Record
 from leyden.utils.errors import UserError, nearest
@@ -245,8 +252,7 @@ def _labels(groups: Sequence[Group], columns: Sequence[str], by: Sequence[str]) 
 
 
 def _row(group: Group, own: tuple[str, ...], metric: Metric) -> Row:
-    values = list(group.values.values())
-    summary = summarise(values, group.overlap) if values else None
+    summary = group.sample.summary() if group.values else None
     costs = tuple(group.mean_of(cost) for cost in COSTS)
     pooled = _pooled(group, metric.split) if metric.name == "accuracy" and group.folds > 1 else None
     return Row(0, group, own, summary, _clip_interval(summary, metric), pooled, costs)
@@ -320,9 +326,9 @@ def _trivial_mark(row: Row, trivial: Row, higher: bool) -> str:
     assert row.summary is not None
     assert trivial.summary is not None
     sign, limit = (1 if higher else -1), trivial.summary.mean
-    if sign * row.summary.mean <= sign * limit:
+    if sign * difference(row.summary.mean, limit) <= 0:
         return f"not better than {trivial.group.trivial}"
-    test = compare(row.group.values, trivial.group.values, row.group.overlap, trivial.group.overlap)
+    test = compare(row.group.sample, trivial.group.sample)
     if test.p is not None:
         insignificant = test.p >= LEVEL
     else:  # a trivial model with one seed: its value is taken as exact
@@ -364,8 +370,7 @@ def _with_baseline(part: Part, folders: set[object], terms: str) -> Part:
         return part
     base = replace(matched[0], marks=(*matched[0].marks, "baseline"))
     others = [row for row in part.scored if row.number != base.number]
-    overlaps = [row.group.overlap for row in others]
-    tests = compare_all([row.group.values for row in others], base.group.values, overlaps, base.group.overlap)
+    tests = compare_all([row.group.sample for row in others], base.group.sample)
     of_row = {row.number: test for row, test in zip(others, tests, strict=True)}
     rows = tuple(
         base if row.number == base.number else replace(row, comparison=of_row.get(row.number))

@@ -1,11 +1,11 @@
-"""The report's statistics: means over seeds, paired tests against a baseline, Holm, minimum detectable effects.
+"""The report's statistics: means over replicates, tests against a baseline, Holm, minimum detectable effects.
 
     mean = summarise([0.91, 0.93, 0.92])                      # mean, sd, 95 % interval
-    found = compare_all([{1: 0.91, 2: 0.93}, ...], {1: 0.90, 2: 0.91})   # a family of tests, adjusted by Holm
+    found = compare_all([Sample({1: 0.91, 2: 0.93}), ...], Sample({1: 0.90, 2: 0.91}))   # a family, by Holm
 
-All tests are two-sided at the 5 % level. `shared` is the correction of Nadeau and Bengio (2003) for runs whose
-training sets overlap, as those of the folds of a cross-validation do: n_test / n_train, 0 for seeds. The variance of
-a mean is then sd^2 (1/n + shared) instead of sd^2 / n.
+All tests are two-sided at the 5 % level. `shared` is the correction of Nadeau and Bengio (2003) for replicates whose
+training sets overlap, as those of random splits and of folds do: n_test / n_train, 0 for seeds. The variance of
+a mean is then sd^2 (1/n + shared) instead of sd^2 / n. scripts/audit measures how often each test errs.
 """
 
 import math
@@ -21,7 +21,7 @@ from scipy.special import chdtri, ndtr, stdtr, stdtrit
 LEVEL = 0.05
 POWER = 0.8
 _POINTS = 200  # quantiles of the distribution of an estimated sd; 400 change the fourth digit
-_RELATIVE_TOLERANCE = 1e-12  # an sd below this share of the values is rounding error
+_ROUNDING = 1e-9  # relative: what differs by less is equal; one sample of a billion is more
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,34 @@ class Summary:
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
 
-def summarise(values: Sequence[float], shared: float = 0.0) -> Summary:
-    """Return mean, standard deviation, standard error and 95 % t interval of at least one value."""
+@dataclass(frozen=True)
+class Sample:
+    """The replicates of a group.
+
+    Attributes:
+        values: {replicate: value}; two groups' values of one replicate form a pair.
+        shared: n_test / n_train if their training sets overlap, else 0.
+        split: the only split, on which the replicates are seeds; None if the replicates are splits.
+    """
+
+    values: Mapping[Any, float]  # Any, since a Mapping is invariant in its keys
+    shared: float = 0.0
+    split: Any = "only"
+
+    def summary(self) -> Summary:
+        """Return mean and spread."""
+        return summarise(list(self.values.values()), self.shared)
+
+
+def summarise(values: Sequence[float], shared: float = 0.0, scale: float | None = None) -> Summary:
+    """Return mean, standard deviation, standard error and 95 % t interval of at least one value.
+
+    scale: size of the numbers that the values were computed from, for their rounding; None: that of the values.
+    """
     n, mean = len(values), math.fsum(values) / len(values)
     if n < 2:
         return Summary(n, mean)
-    sd = _deviation(values, mean)
+    sd = _deviation(values, mean, max(map(abs, values)) if scale is None else scale)
     # sd^2 (1/n + n_test / n_train), Nadeau and Bengio's variance of a mean
     error = sd * math.sqrt(1 / n + shared)
     if not sd:
@@ -55,10 +77,16 @@ def summarise(values: Sequence[float], shared: float = 0.0) -> Summary:
     return Summary(n, mean, sd, error, mean - half, mean + half)
 
 
-def _deviation(values: Sequence[float], mean: float) -> float:
+def _deviation(values: Sequence[float], mean: float, scale: float) -> float:
     """Return the sample standard deviation (n - 1); exactly 0 if the values differ only by rounding."""
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
-    return 0.0 if sd <= _RELATIVE_TOLERANCE * max(map(abs, values)) else sd
+    return 0.0 if sd <= _ROUNDING * scale else sd
+
+
+def difference(one: float, two: float) -> float:
+    """Return one - two; exactly 0 if they differ only by rounding."""
+    found = one - two
+    return 0.0 if abs(found) <= _ROUNDING * max(abs(one), abs(two)) else found
 
 
 def quantile(freedom: float, level: float = LEVEL) -> float:
@@ -76,9 +104,10 @@ class Comparison:
     """A group against the baseline.
 
     Attributes:
-        test: the test: `paired t`, `Welch's t`, or "" if none was possible (see `reason`).
-        pairs: number of seeds that both have.
-        difference: group minus baseline: the mean difference of the pairs, or without pairs of the means.
+        test: the test, or "" if none was possible (see `reason`).
+        pairs: number of replicates that both have.
+        difference: group minus baseline: the mean difference of the pairs, or of the means if not all are pairs.
+        used, of: number of replicates of both that the test uses, and that there are.
         reason: why there was no test.
         error: its standard error.
         freedom: degrees of freedom.
@@ -87,13 +116,15 @@ class Comparison:
         adjusted: p by Holm, over the family.
         effect: effect size: Cohen's d_z for pairs, else Hedges' g (`measure` names it).
         measure: name of the effect size.
-        detectable: minimum detectable effect: the smallest true difference that the same number of seeds detects
-            with 80 % power in a family of this size.
+        detectable: minimum detectable effect: the smallest true difference that the same number of replicates
+            detects with 80 % power in a family of this size.
     """
 
-    test: Literal["paired t", "Welch's t", ""]
+    test: Literal["paired t", "partly paired t", "Welch's t", ""]
     pairs: int
     difference: float
+    used: int = 0
+    of: int = 0
     reason: str = ""
     error: float | None = None
     freedom: float | None = None
@@ -106,27 +137,19 @@ class Comparison:
     detectable: float | None = None
 
     @property
+    def unused(self) -> int:
+        """Number of replicates that the test leaves out."""
+        return self.of - self.used if self.test else 0
+
+    @property
     def significant(self) -> bool:
         """Whether the adjusted p is below 5 %."""
         return self.adjusted is not None and self.adjusted < LEVEL
 
 
-Sample = Mapping[Any, float]  # {seed: value}; Any, since a Mapping is invariant in its keys
-
-
-def compare_all(
-    groups: Sequence[Sample], baseline: Sample, shared: Sequence[float] = (), of_baseline: float = 0.0
-) -> list[Comparison]:
-    """Compare each group with the baseline: one family of tests, adjusted by Holm (1979).
-
-    Args:
-        groups: {seed: value} of each.
-        baseline: {seed: value}.
-        shared: n_test / n_train of each group; empty: 0.
-        of_baseline: n_test / n_train of the baseline.
-    """
-    each = shared or [0.0] * len(groups)
-    tests = [compare(group, baseline, own, of_baseline) for group, own in zip(groups, each, strict=True)]
+def compare_all(groups: Sequence[Sample], baseline: Sample) -> list[Comparison]:
+    """Compare each group with the baseline: one family of tests, adjusted by Holm (1979)."""
+    tests = [compare(group, baseline) for group in groups]
     adjusted = holm([test.p for test in tests])
     family = sum(test.p is not None for test in tests)
     return [
@@ -135,42 +158,97 @@ def compare_all(
     ]
 
 
-def compare(group: Sample, baseline: Sample, shared: float = 0.0, of_baseline: float = 0.0) -> Comparison:
-    """Test one group: paired t test if at least two seeds are common, else Welch's t test. Neither may be empty."""
-    common = [seed for seed in group if seed in baseline]
-    if len(common) >= 2:
-        return _paired([group[seed] - baseline[seed] for seed in common], max(shared, of_baseline))
-    one, two = summarise(list(group.values()), shared), summarise(list(baseline.values()), of_baseline)
-    return _welch(one, two, len(common))
+def compare(group: Sample, baseline: Sample) -> Comparison:
+    """Test one group, neither of the two empty.
+
+    Paired t if each replicate of the smaller one has a partner; if some have (two at least), the t test for partly
+    overlapping samples; else Welch's t. The choice looks at no value.
+    """
+    alike = group.split == baseline.split
+    common = [replicate for replicate in group.values if alike and replicate in baseline.values]
+    of = len(group.values) + len(baseline.values)
+    one, two = group.summary(), baseline.summary()
+    if len(common) >= 2 and len(common) == min(one.n, two.n):
+        return replace(_paired(group, baseline, common), of=of)
+    untested = Comparison("", len(common), difference(one.mean, two.mean), of=of)
+    if reason := _untestable(group, baseline, one, two):
+        return replace(untested, reason=reason)
+    return replace(_unpaired(untested, group, baseline, common), used=of)
 
 
-def _paired(differences: Sequence[float], shared: float) -> Comparison:
-    found = summarise(differences, shared)
+def _untestable(group: Sample, baseline: Sample, one: Summary, two: Summary) -> str:
+    if group.split != baseline.split:
+        return "other splits, of which one has a single one, whose luck is in the difference: train both on the same"
+    if one.n < 2 or two.n < 2:
+        return "a single seed: a test needs two seeds (or splits) of each"
+    return "" if one.sd or two.sd else "all seeds have equal values: zero variance"
+
+
+def _paired(group: Sample, baseline: Sample, common: Sequence[Any]) -> Comparison:
+    pairs = [(group.values[replicate], baseline.values[replicate]) for replicate in common]
+    scale = max(abs(value) for pair in pairs for value in pair)
+    found = summarise([difference(*pair) for pair in pairs], max(group.shared, baseline.shared), scale)
     if not found.sd or found.error is None:
-        return Comparison("", found.n, found.mean, "all pairs differ by the same amount: zero variance")
+        return Comparison(
+            "", found.n, found.mean, reason="all pairs differ by the same amount: zero variance"
+        )
     return _with_t_test(
-        Comparison("paired t", found.n, found.mean, effect=found.mean / found.sd, measure="d_z"),
+        Comparison("paired t", found.n, found.mean, 2 * found.n, effect=found.mean / found.sd, measure="d_z"),
         found.error,
         found.n - 1,
     )
 
 
-def _welch(one: Summary, two: Summary, pairs: int) -> Comparison:
-    """Welch (1947), degrees of freedom by Satterthwaite; Hedges' g with the pooled standard deviation."""
-    difference = one.mean - two.mean
-    if one.error is None or two.error is None or one.sd is None or two.sd is None:
-        return Comparison("", pairs, difference, "a single seed: a test needs two seeds of each")
-    if not (one.sd or two.sd):
-        return Comparison("", pairs, difference, "all seeds have equal values: zero variance")
-    parts = one.error**2, two.error**2
-    # (v1 + v2)^2 / (v1^2 / (n1 - 1) + v2^2 / (n2 - 1)), v the squared standard errors
-    freedom = sum(parts) ** 2 / (parts[0] ** 2 / (one.n - 1) + parts[1] ** 2 / (two.n - 1))
+def _unpaired(untested: Comparison, group: Sample, baseline: Sample, common: Sequence[Any]) -> Comparison:
+    """Welch's t (1947), or, with pairs, the t test for partly overlapping samples (Derrick et al. 2017, their T_new2).
+
+    Derrick, Toher and White (2017): How to compare the means of two samples that include paired observations and
+    independent observations, The Quantitative Methods for Psychology 13(2). Hedges' g with the pooled deviation.
+    """
+    one, two = group.summary(), baseline.summary()
+    assert one.sd is not None
+    assert two.sd is not None
+    assert one.error is not None
+    assert two.error is not None
+    freedom, variance = _welch_freedom(one, two), one.error**2 + two.error**2
+    if len(common) >= 2:
+        pairs, alone = len(common), one.n + two.n - 2 * len(common)
+        r = _correlation(*([of.values[replicate] for replicate in common] for of in (group, baseline)))
+        variance -= 2 * r * one.sd * two.sd * pairs / (one.n * two.n)
+        # pairs alone: n_pairs - 1; no pairs: Welch's; between them in proportion
+        freedom = pairs - 1 + (freedom - pairs + 1) * alone / (one.n + two.n)
     pooled_freedom = one.n + two.n - 2
     # s^2 = ((n1 - 1) s1^2 + (n2 - 1) s2^2) / (n1 + n2 - 2);  g = J (m1 - m2) / s
     pooled = math.sqrt(((one.n - 1) * one.sd**2 + (two.n - 1) * two.sd**2) / pooled_freedom)
-    effect = _small_sample(pooled_freedom) * difference / pooled
-    untested = Comparison("Welch's t", pairs, difference, effect=effect, measure="g")
-    return _with_t_test(untested, math.sqrt(sum(parts)), freedom)
+    effect = _small_sample(pooled_freedom) * untested.difference / pooled
+    test: Literal["partly paired t", "Welch's t"] = "partly paired t" if len(common) >= 2 else "Welch's t"
+    return _with_t_test(
+        replace(untested, test=test, effect=effect, measure="g"), math.sqrt(variance), freedom
+    )
+
+
+def _welch_freedom(one: Summary, two: Summary) -> float:
+    """Return Satterthwaite's degrees of freedom, of unequal sizes at most (n - 1) (1 + n / m), n the smaller.
+
+    They are an estimate, which with 2 or 3 values against many is far too large whenever the small group's spread
+    comes out small. The bound lies between n - 1, which is always safe, and 2 (n - 1), which equal sizes have.
+    """
+    assert one.error is not None
+    assert two.error is not None
+    parts = one.error**2, two.error**2
+    # (v1 + v2)^2 / (v1^2 / (n1 - 1) + v2^2 / (n2 - 1)), v the squared standard errors
+    estimated = sum(parts) ** 2 / (parts[0] ** 2 / (one.n - 1) + parts[1] ** 2 / (two.n - 1))
+    few, many = sorted((one.n, two.n))
+    return min(estimated, (few - 1) * (1 + few / many))
+
+
+def _correlation(one: Sequence[float], two: Sequence[float]) -> float:
+    """Return Pearson's correlation of at least two pairs; 0 if the values of one are equal."""
+    first, second = summarise(one), summarise(two)
+    if not first.sd or not second.sd:
+        return 0.0
+    moments = math.fsum((a - first.mean) * (b - second.mean) for a, b in zip(one, two, strict=True))
+    return moments / (first.sd * second.sd * (len(one) - 1))
 
 
 def _small_sample(freedom: int) -> float:

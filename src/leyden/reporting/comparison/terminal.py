@@ -134,7 +134,7 @@ def _comparison_cells(row: Row, test: Comparison, higher: bool) -> Iterator[Rend
     yield format_p(test.adjusted)
     yield UNKNOWN if test.effect is None else f"{test.measure} {test.effect:+.1f}"
     yield number(test.detectable)
-    yield str(test.pairs) if test.test != "Welch's t" else "Welch"
+    yield {"Welch's t": "Welch", "partly paired t": f"{test.pairs} partly"}.get(test.test, str(test.pairs))
 
 
 def verdict(test: Comparison, higher: bool) -> str:
@@ -152,10 +152,11 @@ def format_effect(test: Comparison) -> str:
 
 
 def format_test(test: Comparison) -> str:
-    """Format the name of the test, or the reason why there is none."""
-    return (
-        f"{test.test}, {plural(test.pairs, 'pair')}" if test.test == "paired t" else test.test or test.reason
-    )
+    """Format the name of the test and how many replicates it uses, or the reason why there is none."""
+    if not test.test:
+        return test.reason
+    pairs = f"{plural(test.pairs, 'pair')} of " if test.pairs and test.test != "Welch's t" else ""
+    return f"{test.test}, {pairs}{test.of}"
 
 
 def format_signed(value: float | None) -> str:
