@@ -1,6 +1,7 @@
 """Folders, manifests, tables, downloads, data options: what is found, and what mistakes are answered."""
 
 import csv
+import gzip
 import hashlib
 import inspect
 import io
@@ -223,6 +224,13 @@ def test_csv_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[tup
         ("a.csv", b"text,label\na,b\nc,\n", r"a\.csv:3: column 'label' is empty"),
         ("a.csv", b"text,label\na,b\nc,\xe9\n", r"a\.csv:3: column 'label' is not UTF-8"),
         ("a.jsonl", b'{"text": "a", "label": "b"}\n{"text": \n', r"a\.jsonl:2: is no JSON"),
+        ("a.jsonl", b'[\n{"text": "a", "label": "b"}\n]\n', r"a\.jsonl:1: is no JSON: .*expected one object a line"),
+        (
+            "a.jsonl",
+            b'{"text": "a", "label": "b", "meta": [1]}\n{"text": "a", "label": ["b"]}\n',
+            r"a\.jsonl:2: column 'label' holds a list or an object, expected a text or a number",
+        ),
+        ("a.csv", gzip.compress(b"text,label\na,b\n"), r"a\.csv: is packed \(gzip.*unpack it first"),
         ("a.jsonl", b'{"text": "a", "label": "b"}\n[1]\n', r"a\.jsonl:2: expected a JSON object, found list"),
         ("a.jsonl", b'{"text": "a", "label": "b"}\n{"text": "a", "lable": 1}\n', "2: column 'label' is empty"),
         ("a.jsonl", b'{"text": "a", "label": "b", "label": 1}\n', r"a\.jsonl:1: has a key twice"),

@@ -163,6 +163,18 @@ def test_a_decimal_comma_is_named_with_the_number_to_write(tmp_path: Path) -> No
         load(TextTable(str(tmp_path / "a.csv"), reader=ValueReader()), tmp_path / "cache")
 
 
+@pytest.mark.parametrize(
+    ("cell", "advice"),
+    [("1,234", "1234 or 1.234, whichever is meant"), ("-1,234,567.5", "-1234567.5"), ("0,125", "0.125")],
+)
+def test_commas_between_thousands_are_not_taken_for_decimal_ones(
+    tmp_path: Path, cell: str, advice: str
+) -> None:
+    (tmp_path / "a.csv").write_text(f'text,label\na,"{cell}"\nb,2\nc,3\n')
+    with pytest.raises(UserError, match=f"such as {advice}\n"):
+        load(TextTable(str(tmp_path / "a.csv"), reader=ValueReader()), tmp_path / "cache", on_bad="stop")
+
+
 def test_names_in_two_unicode_forms_are_one(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(
         "text,label,who\na,café,zoé\nb,thé,zoe\u0301\nc,cafe\u0301,zoé\n", "utf-8"

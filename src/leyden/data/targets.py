@@ -4,6 +4,7 @@ The kind is how targets are stored, as Dense and Ragged are of inputs. A task (`
 predicts and gives a source the reader that makes targets of a table's columns.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -148,9 +149,15 @@ def _is_number(cell: str) -> bool:
 
 
 def _example(cell: str) -> str:
-    """A number as it should be written: that of the cell, where it has a decimal comma."""
-    with_point = cell.replace(",", ".")
-    return with_point if _is_number(with_point) else "3.5"
+    """A number as it should be written: that of the cell, where it has a decimal comma, or commas between thousands.
+
+    >>> _example("1,5"), _example("1,234,567.8"), _example("1,234"), _example("x")
+    ('1.5', '1234567.8', '1234 or 1.234, whichever is meant', '3.5')
+    """
+    with_point, without = cell.replace(",", "."), cell.replace(",", "")
+    if not re.fullmatch(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?", cell):
+        return with_point if _is_number(with_point) else "3.5"
+    return f"{without} or {with_point}, whichever is meant" if _is_number(with_point) else without
 
 
 def kind_of(targets: np.ndarray) -> Kind:

@@ -9,8 +9,8 @@ import io
 import itertools
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from leyden.utils.errors import UserError, nearest
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}  # where the file does not say otherwise
 _OTHERS = ",;\t|"
 _WORDS = {"tab": "\t", "\\t": "\t"}  # as a shell lets one type it
+# How packed files begin.
+_PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 _LOOKED_AT = 200  # rows, to find the delimiter
 
 
@@ -65,6 +67,7 @@ class TextTable:
         rows: cells of each row.
         lines: in the file where each row begins.
         notes: what was found of the file's format, where it is not the usual one.
+        nested: row of the first cell that holds a list or an object, by column.
     """
 
     path: Path
@@ -72,6 +75,7 @@ class TextTable:
     rows: list[list[str]]
     lines: list[int]
     notes: tuple[str, ...] = ()
+    nested: Mapping[str, int] = field(default_factory=dict)
 
     def place(self, row: int) -> str:
         """file:line of a row."""
@@ -82,7 +86,11 @@ class TextTable:
         return [f"{self.path.name}:{line}" for line in self.lines]
 
     def column(self, name: str, field: str, empty: bool = False) -> list[str]:
-        """The column of a name; UserError for none or two of it and, unless `empty`, for cells empty or not UTF-8."""
+        """The column of a name.
+
+        Raises:
+            UserError: none or two of it, a cell that is a list or an object or, unless `empty`, empty or not UTF-8.
+        """
         wanted = composed(name)
         if wanted not in self.header:
             raise UserError(
@@ -92,6 +100,12 @@ class TextTable:
             places = [str(place + 1) for place, column in enumerate(self.header) if column == wanted]
             raise UserError(
                 f"{field}: {self.path} has {len(places)} columns {name!r} ({', '.join(places)}): rename one"
+            )
+        if wanted in self.nested:
+            row = self.nested[wanted]
+            raise UserError(
+                f"{self.path}:{self.lines[row]}: column {name!r} holds a list or an object, expected a text or a "
+                "number: write what is meant under a key of its own"
             )
         place = self.header.index(wanted)
         values = [row[place] for row in self.rows]
@@ -145,6 +159,8 @@ def read_table(path: Path, given: TableFormat | None = None) -> TextTable:
     if ending not in (*DELIMITERS, ".jsonl", ".ndjson"):
         raise UserError(f"{path}: .csv, .tsv and .jsonl are the formats read")
     content = path.read_bytes()
+    if content.startswith(_PACKED):
+        raise UserError(f"{path}: is packed (gzip, zip, xz or zstd), not a text file: unpack it first")
     text = decoded(content, str(path), given.encoding)
     used = given.encoding or found_encoding(content)
     notes = [] if used == "utf-8" else [f"{path.name}: read as {used}"]
@@ -260,7 +276,11 @@ def _read_jsonl(path: Path, text: str, notes: tuple[str, ...]) -> TextTable:
         raise UserError(f"{path}: is empty; expected one JSON object a line")
     header = list(dict.fromkeys(key for record in records for key in record))
     cells = [[_cell(record.get(key)) for key in header] for record in records]
-    return TextTable(path, header, cells, at, notes)
+    nested: dict[str, int] = {}
+    for row, record in enumerate(records):
+        for key in (key for key, value in record.items() if isinstance(value, dict | list)):
+            nested.setdefault(key, row)
+    return TextTable(path, header, cells, at, notes, nested)
 
 
 def _record(content: str, place: str) -> dict[str, Any]:
@@ -273,7 +293,9 @@ def _record(content: str, place: str) -> dict[str, Any]:
     try:
         record = json.loads(content, object_pairs_hook=once)
     except json.JSONDecodeError as error:
-        raise UserError(f"{place}: is no JSON: {error.msg} at column {error.colno}") from error
+        raise UserError(
+            f"{place}: is no JSON: {error.msg} at column {error.colno}; expected one object a line"
+        ) from error
     except RecursionError as error:
         raise UserError(f"{place}: is nested too deeply") from error
     if not isinstance(record, dict):
