@@ -535,16 +535,33 @@ def test_values_that_look_alike_when_shortened_are_given_in_full(make: Run, rate
     assert len({row.values for row in assess().parts[0].rows}) == 2
 
 
-def test_main_effects_are_estimated(make: Run) -> None:
-    for lr, shift in ((0.1, 0.0), (0.01, 0.0001)):
-        three(make, 0.9 + shift, lr=lr)
-        three(make, 0.95 + shift, model="cnn", lr=lr)
+def test_main_effects_are_estimated_within_seeds(make: Run) -> None:
+    for seed, luck in zip(SEEDS, (-0.2, 0.0, 0.1), strict=True):
+        for model, lr in ((m, lr) for m in ("mlp", "cnn") for lr in (0.1, 0.01)):
+            noise = 0.001 * ((3 * seed + 5 * (model == "cnn") + 7 * (lr == 0.1)) % 4)
+            make(0.6 + luck + 0.05 * (model == "cnn") + noise, seed=seed, model=model, lr=lr)
     found = assess().parts[0].effects
     assert [key.names for key in found.keys] == [("model",), ("optimizer.lr",)]
     assert found.keys[0].p is not None
-    assert found.keys[0].p < 0.001
+    assert found.keys[0].p < 0.01
     assert found.keys[1].p is not None
-    assert found.keys[1].p > 0.5
+    assert found.keys[1].p > 0.2
+    assert found.between > 0.9
+    make(0.9, seed=9, lr=0.1)
+    (said, left_out) = notes.of_effects(assess().parts[0])
+    assert said.startswith("Over 12 values, one for each group and seed, compared within 3 common seeds: ")
+    assert "lies between seeds" in said
+    assert left_out == "1 value left out of the effects: no other group has the same seed."
+
+
+def test_groups_on_different_splits_have_no_effects(make: Run) -> None:
+    cells = [(model, lr) for model in ("mlp", "cnn") for lr in (0.1, 0.01)]
+    for place, (model, lr) in enumerate(cells):
+        split = {"_target_": "leyden.data.split.Stratified", "seed": place}
+        three(make, 0.9, spread=0.01 * (place + 1), split=split, model=model, lr=lr)
+    part = assess().parts[0]
+    assert not part.effects.keys
+    assert "No table of main effects: the groups are on different splits" in notes_of(assess())
 
 
 def test_lower_is_better_of_a_loss(make: Run) -> None:

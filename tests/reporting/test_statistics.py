@@ -230,6 +230,137 @@ def test_false_positive_effects_are_rare() -> None:
     assert claims <= stats.binom.ppf(0.99, 400, 0.05)
 
 
+def in_blocks(table: NDArray[np.float64]) -> tuple[list[dict[str, str]], list[float], list[int]]:
+    """Settings, values and replicates of runs (values of a, values of b, blocks)."""
+    cells = list(np.ndindex(table.shape))
+    return (
+        [{"a": f"{i}", "b": f"{j}"} for i, j, _ in cells],
+        [float(table[c]) for c in cells],
+        [c[2] for c in cells],
+    )
+
+
+def test_the_effect_of_a_key_with_two_values_is_the_paired_t_test() -> None:
+    rng = np.random.default_rng(4)
+    table = 5 * rng.normal(size=5) + rng.normal(size=(2, 3, 5)) + np.array([3.0, 0.0])[:, None, None]
+    found = {key.names: key for key in effects(*in_blocks(table)).keys}
+    theirs = stats.ttest_rel(table[0].mean(0), table[1].mean(0))
+    assert found["a",].p == pytest.approx(3 * theirs.pvalue)  # the smallest of three, by Holm
+    low, high = theirs.confidence_interval()
+    level = found["a",].levels[0]
+    assert (2 * level.low, 2 * level.high) == pytest.approx((low, high))  # type: ignore[operator]
+
+
+def test_a_key_with_more_values_is_tested_against_its_variation_between_seeds() -> None:
+    """Repeated measures: the mean square of b over that of b by seed, by their textbook formulas; folds widen both."""
+    rng = np.random.default_rng(5)
+    table = 5 * rng.normal(size=4) + rng.normal(size=(2, 3, 4)) + np.array([0.0, 3.0, 6.0])[:, None]
+    means = table.mean(0)  # (3, 4)
+    of_b = means.mean(1) - means.mean()
+    rest = means - means.mean(0) - of_b[:, None]
+    for overlap in (0.0, 1 / 3):
+        key = next(key for key in effects(*in_blocks(table), overlap).keys if key.names == ("b",))
+        f = (4 * (of_b**2).sum() / 2) / ((rest**2).sum() / 6) / ((1 / 4 + overlap) / (1 / 4))
+        assert key.p == pytest.approx(3 * stats.f.sf(f, 2, 6))
+        half = stats.t.isf(0.025, 6) * math.sqrt((rest**2).sum() / 6 * (1 / 4 + overlap) * 2 / 3)
+        assert key.levels[0].high == pytest.approx(of_b[0] + half)
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.25])
+def test_effects_within_incomplete_blocks_equal_least_squares(overlap: float) -> None:
+    """Of runs of which some are missing: effects, and the F of a key by explicit columns for every block."""
+    rng = np.random.default_rng(6)
+    strong = np.array([4.0, 0.0])[:, None, None]
+    settings, values, blocks = in_blocks(strong + 3 * rng.normal(size=5) + rng.normal(size=(2, 3, 5)))
+    kept = sorted(rng.permutation(30)[:24])
+    settings, values, blocks = ([of[run] for run in kept] for of in (settings, values, blocks))
+    a, b = (np.array([int(one[key]) for one in settings]) for key in "ab")
+    block, y = np.eye(5)[blocks], np.array(values)
+    sign = np.where(a == 0, 1.0, -1.0)[:, None]
+    of_b = np.vstack([np.eye(2), [-1, -1]])[b]
+
+    def squares(*columns: NDArray[np.float64]) -> tuple[float, int]:
+        fit = np.linalg.lstsq(np.hstack(columns), y, rcond=1e-9)
+        return float(((y - np.hstack(columns) @ fit[0]) ** 2).sum()), int(fit[2])
+
+    main, without = squares(block, sign, of_b), squares(block, of_b)
+    full, each = squares(block, sign, of_b, sign * of_b), squares(block, of_b, sign * of_b, block * sign)
+    freedom = each[1] - full[1]
+    f = (without[0] - main[0]) / ((full[0] - each[0]) / freedom) / (1 + 5 * overlap)
+    found = effects(settings, values, blocks, overlap)
+    key = next(key for key in found.keys if key.names == ("a",))
+    assert key.p == pytest.approx(3 * stats.f.sf(f, 1, freedom))  # the smallest of three, by Holm
+    beta = np.linalg.lstsq(np.hstack([block, sign, of_b]), y)[0]
+    assert {level.value: level.difference for level in key.levels} == pytest.approx(
+        {"0": beta[5], "1": -beta[5]}
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [2, 3, 5, 10])
+@pytest.mark.parametrize(
+    "kind", ["common luck", "luck of each model", "folds", "incomplete", "nothing in common"]
+)
+def test_effects_are_rarely_claimed_where_there_are_none(kind: str, n: int) -> None:
+    """Two models by three rates by n seeds; family-wise, at the 99.9 % bound of the binomial; intervals cover."""
+    rng, families, share = np.random.default_rng(n), 1000, 0.2
+    claims = covered = levels = 0
+    for _ in range(families):
+        table = rng.normal(size=(2, 3, n)) + 3 * rng.normal(size=n)
+        if kind == "luck of each model":
+            table += 2 * rng.normal(size=(2, 1, n))
+        if (
+            kind == "folds"
+        ):  # runs of a setting have a share of their training data, and so of their luck, in common
+            table += math.sqrt(share / (1 - share)) * rng.normal(size=(2, 3, 1))
+        runs = list(zip(*in_blocks(table), strict=True))
+        if kind == "incomplete":
+            runs = [runs[place] for place in sorted(rng.permutation(6 * n)[n // 2 :])]
+        settings, values, blocks = (list(column) for column in zip(*runs, strict=True))
+        names = blocks if kind != "nothing in common" else range(len(blocks))
+        found = effects(settings, values, names, share / (1 - share) if kind == "folds" else 0.0)
+        claims += any(of.p is not None and of.p < 0.05 for of in (*found.keys, *found.pairs))
+        limits = [(of.low, of.high) for key in found.keys for of in key.levels[:1]]
+        covered += sum(low is not None and high is not None and low <= 0 <= high for low, high in limits)
+        levels += len(limits)
+    assert claims <= stats.binom.ppf(0.999, families, 0.05)
+    assert covered >= stats.binom.ppf(0.001, levels, 0.95)
+
+
+def test_effects_are_found_where_seeds_differ_more_than_settings() -> None:
+    """Effect .6, noise .5, seeds' spread 2: at least as often as by the test paired by seed at 5 %/3."""
+    rng, found, paired, plain = np.random.default_rng(0), 0, 0, 0
+    for _ in range(200):
+        table = (
+            2 * rng.normal(size=5) + 0.5 * rng.normal(size=(2, 2, 5)) + np.array([0.0, 0.6])[:, None, None]
+        )
+        settings, values, blocks = in_blocks(table)
+        ps = [
+            next(key.p for key in effects(settings, values, names).keys if key.names == ("a",))
+            for names in (blocks, ())
+        ]
+        found, plain = found + (ps[0] < 0.05), plain + (ps[1] < 0.05)
+        paired += stats.ttest_rel(table[0].mean(0), table[1].mean(0)).pvalue < 0.05 / 3
+    assert found >= paired >= 40
+    assert plain <= 5
+
+
+def test_runs_whose_seed_nobody_shares_are_left_out() -> None:
+    table = np.random.default_rng(1).normal(size=(2, 2, 3))
+    settings, values, blocks = in_blocks(table)
+    found = effects([*settings, settings[0]], [*values, 99.0], [*blocks, 7])
+    assert (found.alone, found.keys) == (1, effects(settings, values, blocks).keys)
+
+
+def test_values_that_share_no_seed_are_not_compared() -> None:
+    settings, values, blocks = in_blocks(np.random.default_rng(1).normal(size=(2, 2, 3)))
+    apart = [block + 10 * (one["a"] == "1") for one, block in zip(settings, blocks, strict=True)]
+    assert (
+        effects(settings, values, apart).reason
+        == "the keys do not vary independently in the runs of common seeds"
+    )
+
+
 def test_effects_need_two_keys_that_vary_independently() -> None:
     assert effects([{"a": "1", "b": "1"}, {"a": "2", "b": "2"}], [0.1, 0.2]).reason
     assert effects([{"a": "1", "b": "1"}, {"a": "2", "b": "1"}], [0.1, 0.2]).reason

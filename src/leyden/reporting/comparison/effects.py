@@ -1,37 +1,41 @@
 """Main effects and pairwise interactions of keys, by least squares on dummy variables, for any design.
 
-    found = effects([{"model": "cnn", "lr": "0.1"}, ...], [0.93, ...])
+    found = effects([{"model": "cnn", "lr": "0.1"}, ...], [0.93, ...], replicates=[1, 2, ...], overlap=0.25)
     found.keys[0].levels[0].difference, found.pairs[0].share
 
 The model of the main effects is sum-coded: an effect is a value's difference from the mean over all values of
-its key, the other keys held constant. The residual variance is that of the model with all pairs.
+its key, the other keys held constant. Runs of one replicate (seed, fold) are a block of a randomised block design:
+what they have in common is subtracted, and effects are differences within blocks. The error of a key is its own
+variation from block to block, as in a paired t test, which the F test of a key with two values equals: seeds may differ
+more between models than between learning rates. The error of a pair is that of its keys and their pair together.
+Without blocks it is the residual of the model with all pairs.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import fdtrc
 
+from leyden.reporting.comparison.least_squares import Codes, Fit, Floats, Runs, fit, is_rounding, within
 from leyden.reporting.comparison.statistics import holm, quantile
 
-Floats = NDArray[np.float64]
 _MAX_DUMMIES = 60  # in total: a key with a different value in each run is not a factor
 _MAX_COLUMNS = 150  # of the model with all pairs; above it the noise is the variance within cells
 
 
 @dataclass(frozen=True)
 class Level:
-    """One value of a key: its effect with a 95 % interval. n: number of runs."""
+    """One value of a key: its effect with a 95 % interval, None if nothing varies. n: number of runs."""
 
     value: str
     n: int
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -54,81 +58,103 @@ class Share:
 class Effects:
     """Keys and pairs, the largest share first; a pair that cannot be estimated from the runs is omitted.
 
-    residual: the remaining share of the variance; reason: why there are no effects, else "".
+    Attributes:
+        residual: the share of the variance that no key and no pair explains.
+        between: the share between replicates: of the luck that runs of one seed have in common.
+        n: number of values that are compared; alone: of values left out, since no other has their replicate.
+        replicates: the number of replicates within which they are compared; 0: none is common to two runs.
+        reason: why there are no effects, else "".
     """
 
     keys: tuple[Share, ...] = ()
     pairs: tuple[Share, ...] = ()
     residual: float = 0.0
+    between: float = 0.0
+    n: int = 0
+    alone: int = 0
+    replicates: int = 0
     reason: str = ""
 
 
-class _Cells(NamedTuple):
-    """Runs of equal settings as one cell: number of runs, mean, and the sum of squares within all cells."""
-
-    codes: NDArray[np.int64]  # (cells, factors)
-    n: Floats
-    mean: Floats
-    within: float
-
-
-class _Fit(NamedTuple):
-    squares: float  # residual sum of squares
-    freedom: float  # residual degrees of freedom
-
-
-class _FTest(NamedTuple):
+class _Test(NamedTuple):
     names: tuple[str, ...]
-    explained: float
+    explained: float  # sum of squares
+    error: Fit
     p: float | None
 
 
-def effects(settings: Sequence[Mapping[str, str]], values: Sequence[float]) -> Effects:
+def effects(
+    settings: Sequence[Mapping[str, str]],
+    values: Sequence[float],
+    replicates: Sequence[Hashable] = (),
+    overlap: float = 0.0,
+) -> Effects:
     """Estimate the effects of keys on the values of runs; keys that vary together are treated as one.
 
     Args:
         settings: of each run, {key: value}; all have the same keys.
         values: of each run.
+        replicates: of each run, what it has in common with runs of other settings: its seed, its fold. Runs
+            that share it are compared with each other only; () if no runs share one.
+        overlap: n_test / n_train if the training data of the replicates overlap (Nadeau and Bengio 2003), else 0.
     """
-    factors = _factors(settings)
+    blocks, used = _blocks(replicates or range(len(values)))
+    factors = _factors([settings[run] for run in used])
     if len(factors) < 2:
         return Effects(reason="fewer than two keys vary")
-    cells = _cells(np.stack([codes for codes, _ in factors.values()], axis=1), np.asarray(values, np.float64))
-    total = _fit(cells, [])
-    dummies = {
-        name: _contrasts(len(levels))[cells.codes[:, place]]
-        for place, (name, (_, levels)) in enumerate(factors.items())
+    y = np.asarray(values, np.float64)[used]
+    found = _estimate(
+        factors, _runs(y, np.stack([codes for codes, _ in factors.values()], 1), blocks, overlap)
+    )
+    several = int(blocks.max()) + 1 if len(set(replicates)) < len(replicates) else 0
+    return replace(found, n=len(used), alone=len(values) - len(used), replicates=several)
+
+
+def _blocks(replicates: Sequence[Hashable]) -> tuple[Codes, list[int]]:
+    """Return the block of each run that shares one with another run, and these runs; one block if none does."""
+    counts = Counter(replicates)
+    used = [run for run, replicate in enumerate(replicates) if counts[replicate] > 1]
+    if not used:
+        return np.zeros(len(replicates), np.int64), list(range(len(replicates)))
+    order = {
+        replicate: place for place, replicate in enumerate(dict.fromkeys(replicates[run] for run in used))
     }
-    reason = _not_estimable(dummies, cells, total)
+    return np.asarray([order[replicates[run]] for run in used], np.int64), used
+
+
+def _runs(y: Floats, codes: Codes, blocks: Codes, overlap: float) -> Runs:
+    """Add the inflation of the variance of a mean over b replicates: 1/b + n_test / n_train instead of 1/b."""
+    runs = Runs(y, codes, blocks, 1.0)
+    of_cell = np.bincount(runs.together().split(range(codes.shape[1])).blocks)
+    replicates = max(int(blocks.max()) + 1, 0 if blocks.any() else int(of_cell.max()))
+    return runs._replace(inflation=1 + replicates * overlap)
+
+
+def _estimate(factors: Mapping[str, tuple[Codes, list[str]]], runs: Runs) -> Effects:
+    dummies = {name: _contrasts(len(levels))[codes] for name, (codes, levels) in factors.items()}
+    reason = _not_estimable(list(dummies.values()), runs)
     if reason:
         return Effects(reason=reason)
-    main, products = _fit(cells, dummies.values()), _products(dummies)
-    noise = _noise(cells, dummies, products, main)
-    keys = [
-        _f_test((name,), _fit(cells, [d for n, d in dummies.items() if n != name]), main, noise)
-        for name in dummies
-    ]
-    pairs = [
-        _f_test(names, main, _fit(cells, [*dummies.values(), columns]), noise)
-        for names, columns in products.items()
-    ]
-    adjusted = holm([found.p for found in (*keys, *pairs)])
-    levels = _levels(factors, dummies, cells, noise)
+    products = _products(dummies)
+    noise = _noise(runs, dummies, products)
+    tests = _tests(runs, dummies, products, noise)
+    adjusted = holm([test.p for test in tests])
+    levels = _levels(factors, dummies, runs, [test.error for test in tests[: len(dummies)]])
+    in_blocks, total = fit(runs, ()).squares, fit(runs.together(), ()).squares
     shares = [
-        Share(found.names, found.explained / total.squares, p, levels.get(found.names[0], ()) if key else ())
-        for found, p, key in zip(
-            (*keys, *pairs), adjusted, [True] * len(keys) + [False] * len(pairs), strict=True
-        )
+        Share(test.names, test.explained / total, p, levels.get(test.names, ()))
+        for test, p in zip(tests, adjusted, strict=True)
     ]
     shares.sort(key=lambda share: -share.share)
     return Effects(
         tuple(share for share in shares if len(share.names) == 1),
         tuple(share for share in shares if len(share.names) == 2 and share.p is not None),
-        noise.squares / total.squares,
+        noise.squares / total,
+        max(0.0, 1 - in_blocks / total),
     )
 
 
-def _factors(settings: Sequence[Mapping[str, str]]) -> dict[str, tuple[NDArray[np.int64], list[str]]]:
+def _factors(settings: Sequence[Mapping[str, str]]) -> dict[str, tuple[Codes, list[str]]]:
     """Return name -> (level of each run, names of the levels); keys that partition the runs equally are merged."""
     merged: dict[tuple[int, ...], list[str]] = {}
     for name in settings[0] if settings else ():
@@ -144,36 +170,24 @@ def _factors(settings: Sequence[Mapping[str, str]]) -> dict[str, tuple[NDArray[n
     return found
 
 
-def _cells(codes: NDArray[np.int64], y: Floats) -> _Cells:
-    """Aggregate runs to cells: a fit on the cells' means, weighted by their runs, equals the fit on the runs."""
-    unique, of_run = np.unique(codes, axis=0, return_inverse=True)
-    of_run = of_run.reshape(-1)
-    n = np.bincount(of_run).astype(np.float64)
-    mean = np.bincount(of_run, y) / n
-    return _Cells(unique, n, mean, float(((y - mean[of_run]) ** 2).sum()))
-
-
-def _not_estimable(dummies: Mapping[str, Floats], cells: _Cells, total: _Fit) -> str:
+def _not_estimable(dummies: Sequence[Floats], runs: Runs) -> str:
     """Return the reason why no effect can be estimated; "" if effects can."""
-    if sum(d.shape[1] for d in dummies.values()) > _MAX_DUMMIES:
+    columns = sum(d.shape[1] for d in dummies)
+    if columns > _MAX_DUMMIES:
         return "the keys have too many values"
-    if total.squares <= 1e-18 * float(cells.n.sum()):
+    if is_rounding(fit(runs, ()), runs):
         return "all runs have equal values"
-    design = _design(cells, dummies.values())
-    if np.linalg.matrix_rank(design) < design.shape[1]:
+    together, in_blocks = (fit(of, dummies) for of in (runs.together(), runs))
+    if together.rank < columns:
         return "the keys do not vary independently in these runs"
-    if cells.n.sum() <= design.shape[1]:
-        return "there are too few runs"
-    return ""
+    if in_blocks.rank < columns:
+        return "the keys do not vary independently in the runs of common seeds"
+    return "" if in_blocks.freedom >= 1 else "there are too few runs"
 
 
 def _contrasts(levels: int) -> Floats:
     """Return the sum coding (levels, levels - 1) from coefficients to effects; the last is minus the others' sum."""
     return np.vstack([np.eye(levels - 1), -np.ones(levels - 1)])
-
-
-def _design(cells: _Cells, dummies: Iterable[Floats]) -> Floats:
-    return np.hstack([np.ones((len(cells.n), 1)), *dummies])
 
 
 def _products(dummies: Mapping[str, Floats]) -> dict[tuple[str, ...], Floats]:
@@ -184,62 +198,91 @@ def _products(dummies: Mapping[str, Floats]) -> dict[tuple[str, ...], Floats]:
     }
 
 
-def _fit(cells: _Cells, dummies: Iterable[Floats]) -> _Fit:
-    """Weighted least squares by the normal equations; collinear columns count once.
-
-    With dummies of -1, 0 and 1 the equations are well conditioned, and for thousands of cells far cheaper than an SVD.
-    """
-    weights = np.sqrt(cells.n)
-    design = _design(cells, dummies) * weights[:, None]
-    target = cells.mean * weights
-    sizes, axes = np.linalg.eigh(design.T @ design)
-    kept = sizes > 1e-10 * sizes[-1]
-    axes = axes[:, kept]
-    coefficients = axes @ ((axes.T @ (design.T @ target)) / sizes[kept])
-    squares = float(((target - design @ coefficients) ** 2).sum()) + cells.within
-    return _Fit(squares, float(cells.n.sum()) - int(kept.sum()))
-
-
-def _noise(cells: _Cells, dummies: Mapping[str, Floats], products: Mapping[Any, Floats], main: _Fit) -> _Fit:
+def _noise(runs: Runs, dummies: Mapping[str, Floats], products: Mapping[Any, Floats]) -> Fit:
     """Return the residual of the model with all pairs (of very many: within cells), or else of the main effects."""
     columns = [*dummies.values(), *products.values()]
-    if sum(c.shape[1] for c in columns) <= _MAX_COLUMNS:
-        full = _fit(cells, columns)
+    if _are_few(columns):
+        full = fit(runs, columns)
     else:
-        full = _Fit(cells.within, float(cells.n.sum()) - len(cells.n))
-    return full if full.freedom >= 1 else main
+        full = fit(
+            runs.together().split(range(len(dummies))), [np.eye(int(runs.blocks.max()) + 1)[runs.blocks]]
+        )
+    return full if full.freedom >= 1 else fit(runs, dummies.values())
 
 
-def _f_test(names: tuple[str, ...], without: _Fit, fitted: _Fit, noise: _Fit) -> _FTest:
+def _are_few(columns: Sequence[Floats]) -> bool:
+    return sum(c.shape[1] for c in columns) <= _MAX_COLUMNS
+
+
+def _tests(
+    runs: Runs, dummies: Mapping[str, Floats], products: Mapping[tuple[str, ...], Floats], noise: Fit
+) -> list[_Test]:
+    """Test each key beyond the other keys, and then each pair beyond all keys."""
+    place = {name: index for index, name in enumerate(dummies)}
+    main = list(dummies.values())
+    every = [*main, *products.values()]
+    models: list[tuple[tuple[str, ...], list[Floats], list[Floats]]] = [
+        ((name,), [d for n, d in dummies.items() if n != name], main) for name in dummies
+    ]
+    models += [(names, main, [*main, columns]) for names, columns in products.items()]
+    fits = [(fit(runs, without), fit(runs, fitted)) for _, without, fitted in models]
+    whole = fit(runs, every) if _are_few(every) else None
+    errors = [
+        _error(runs, every if whole else columns, whole or own, [place[name] for name in names]) or noise
+        for (names, _, columns), (_, own) in zip(models, fits, strict=True)
+    ]
+    return [
+        _f_test(names, of_names, error, runs)
+        for (names, _, _), of_names, error in zip(models, fits, errors, strict=True)
+    ]
+
+
+def _error(runs: Runs, columns: Sequence[Floats], fitted: Fit, factors: Sequence[int]) -> Fit | None:
+    """Return the variation of factors' effects from block to block beyond a model; None if there is one block only.
+
+    fitted: the model's columns.
+    """
+    if not runs.blocks.any():
+        return None
+    of_each = fit(runs.split(factors), columns)
+    own = Fit(fitted.squares - of_each.squares, fitted.freedom - of_each.freedom, 0)
+    return own if own.freedom >= 1 else None
+
+
+def _f_test(names: tuple[str, ...], fits: tuple[Fit, Fit], error: Fit, runs: Runs) -> _Test:
     """Return the sum of squares that the columns explain beyond the fit without them, and its F test."""
-    explained, freedom = max(without.squares - fitted.squares, 0.0), without.freedom - fitted.freedom
-    if freedom < 1 or noise.squares <= 0:
-        return _FTest(names, explained, None)
-    ratio = (explained / freedom) / (noise.squares / noise.freedom)
-    return _FTest(names, explained, float(fdtrc(freedom, noise.freedom, ratio)))
+    without, fitted = fits
+    explained, freedom = max(without.squares - fitted.squares, 0.0), fitted.rank - without.rank
+    if freedom < 1 or is_rounding(error, runs):
+        return _Test(names, explained, error, None)
+    ratio = (explained / freedom) / (error.squares / error.freedom * runs.inflation)
+    return _Test(names, explained, error, float(fdtrc(freedom, error.freedom, ratio)))
 
 
 def _levels(
-    factors: Mapping[str, tuple[NDArray[np.int64], list[str]]],
+    factors: Mapping[str, tuple[Codes, list[str]]],
     dummies: Mapping[str, Floats],
-    cells: _Cells,
-    noise: _Fit,
-) -> dict[str, tuple[Level, ...]]:
+    runs: Runs,
+    errors: Sequence[Fit],
+) -> dict[tuple[str, ...], tuple[Level, ...]]:
     """Return the effect of each value of each key, with its t interval."""
-    design = _design(cells, dummies.values())
-    weighted = design * cells.n[:, None]
-    inverse = np.linalg.inv(design.T @ weighted)
-    coefficients = inverse @ (weighted.T @ cells.mean)
-    variance = inverse * (noise.squares / noise.freedom)
-    width, start, found = quantile(noise.freedom), 1, {}
-    for place, (name, (_, levels)) in enumerate(factors.items()):
+    design = within(np.hstack(list(dummies.values())), runs.blocks)
+    inverse = np.linalg.inv(design.T @ design)
+    coefficients, start = inverse @ (design.T @ runs.y), 0
+    found: dict[tuple[str, ...], tuple[Level, ...]] = {}
+    for (name, (codes, levels)), error in zip(factors.items(), errors, strict=True):
         contrasts, part = _contrasts(len(levels)), slice(start, start + len(levels) - 1)
         start = part.stop
-        of_level = contrasts @ coefficients[part]
-        errors = np.sqrt(np.einsum("li,ij,lj->l", contrasts, variance[part, part], contrasts))
-        runs = np.bincount(cells.codes[:, place], cells.n, len(levels))
-        found[name] = tuple(
-            Level(value, int(n), float(d), float(d - width * e), float(d + width * e))
-            for value, n, d, e in zip(levels, runs, of_level, errors, strict=True)
+        variances = np.einsum("li,ij,lj->l", contrasts, inverse[part, part], contrasts)
+        halves = quantile(error.freedom) * np.sqrt(variances * runs.inflation * error.squares / error.freedom)
+        found[(name,)] = tuple(
+            Level(value, int(n), d, *((None, None) if is_rounding(error, runs) else (d - half, d + half)))
+            for value, n, d, half in zip(
+                levels,
+                np.bincount(codes),
+                (contrasts @ coefficients[part]).tolist(),
+                halves.tolist(),
+                strict=True,
+            )
         )
     return found

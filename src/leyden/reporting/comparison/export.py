@@ -13,6 +13,7 @@ from leyden.reporting.comparison.terminal import (
     format_effect,
     format_fronts,
     format_interval,
+    format_limits,
     format_p,
     format_signed,
     format_test,
@@ -86,6 +87,7 @@ def _part(part: Part) -> Iterator[str]:
     if part.effects.keys:
         yield "### Main effects and interactions"
         yield md.table(["key", "share", "p by Holm", "value", "effect", "95 % interval"], _effect_rows(part))
+        yield _list(notes.of_effects(part))
 
 
 def _mean_row(row: Row) -> Sequence[str]:
@@ -101,14 +103,13 @@ def _mean_row(row: Row) -> Sequence[str]:
 def _comparison_row(row: Row, higher: bool) -> Sequence[str]:
     test = row.comparison
     assert test is not None
-    limits = UNKNOWN if test.low is None else f"[{format_signed(test.low)}, {format_signed(test.high)}]"
     difference = (
         md.Markup(f"**{format_signed(test.difference)}**")
         if test.significant
         else format_signed(test.difference)
     )
     numbers = [format_p(test.p), format_p(test.adjusted), format_effect(test), number(test.detectable)]
-    result = [verdict(test, higher), limits]
+    result = [verdict(test, higher), format_limits(test) or UNKNOWN]
     return [str(row.number), row.label, difference, *result, *numbers, format_test(test)]
 
 
@@ -120,7 +121,7 @@ def _effect_rows(part: Part) -> Iterator[Sequence[str]]:
                 *first,
                 level.value,
                 format_signed(level.difference),
-                f"[{format_signed(level.low)}, {format_signed(level.high)}]",
+                format_limits(level),
             ]
     for pair in part.effects.pairs:
         yield [" x ".join(pair.names), share_text(pair), format_p(pair.p), "", "", ""]

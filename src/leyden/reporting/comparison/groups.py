@@ -144,6 +144,13 @@ class Group:
         return Sample({name: fmean(values) for name, values in found.items()}, self.overlap, only)
 
     @property
+    def unit(self) -> str:
+        """What a replicate is, in words."""
+        if self.sample.split is not None:
+            return "seed"
+        return _SPLIT_NAMES.get(_class_name(self.settings.get("split._target_")), "random split")
+
+    @property
     def over(self) -> str:
         """What the interval of the mean is over, in words."""
         n = len(self.sample.values)
@@ -152,10 +159,9 @@ class Group:
         each = f" ({plural(len(self.runs), 'run')}, averaged within each)" if len(self.runs) > n else ""
         if not self.resampled:
             return f"{n} draws of the validation rows{each}, all with the same {self.split} rows"
-        name = _SPLIT_NAMES.get(_class_name(self.settings.get("split._target_")), "random split")
         unknown = "" if all(self._ratios) else ", taken as 1 where not recorded"
         return (
-            f"{plural(n, name)}{each} whose training sets overlap: Nadeau and Bengio, "
+            f"{plural(n, self.unit)}{each} whose training sets overlap: Nadeau and Bengio, "
             f"n_{self.split} / n_train = {self.overlap:.3f}{unknown}"
         )
 

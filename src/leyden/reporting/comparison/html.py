@@ -22,6 +22,7 @@ from leyden.reporting.comparison.terminal import (
     format_costs,
     format_effect,
     format_interval,
+    format_limits,
     format_p,
     format_signed,
     format_test,
@@ -98,14 +99,7 @@ def _part(part: Part, place: int) -> Iterator[str]:
             yield f"<h3>{escape(section.title)}</h3>{section.html}"
     if part.effects.keys:
         yield f"<h3>Main effects and interactions</h3>{_effects(part, place)}"
-        yield _list([_EFFECTS_NOTE.format(part.effects.residual)])
-
-
-_EFFECTS_NOTE = (
-    "Share of the variance of the runs; residual (seeds and higher orders): {:.0%}. p by F tests, adjusted by Holm "
-    "over keys and pairs. An effect is a value's difference from the mean over the key's values, the other keys held "
-    "constant."
-)
+        yield _list(notes.of_effects(part))
 
 
 def _means(part: Part) -> str:
@@ -158,9 +152,8 @@ def _comparison_cells(row: Row, higher: bool) -> str:
     if test is None:
         return ""
     result = verdict(test, higher)
-    limits = "" if test.low is None else f"[{format_signed(test.low)}, {format_signed(test.high)}]"
     numbers = (
-        limits,
+        format_limits(test),
         format_p(test.p),
         format_p(test.adjusted),
         format_effect(test),
@@ -204,13 +197,12 @@ def _effect_cells(share: Share, level: Level, first: bool, part: Part, place: in
     to = f"#g{groups[0].number}" if groups else f"#p{place}"
     links = " ".join(f'<a href="#g{row.number}">#{row.number}</a>' for row in groups[:_MAX_LINKS])
     more = f" and {len(groups) - _MAX_LINKS} more" if len(groups) > _MAX_LINKS else ""
-    limits = f"[{format_signed(level.low)}, {format_signed(level.high)}]"
     cells = [
         cell(of_key[0]),
         *(cell(number, "n", f"#p{place}") for number in of_key[1:]),
         cell(level.value),
         cell(format_signed(level.difference), "n", to),
-        cell(limits, "n", to),
+        cell(format_limits(level), "n", to),
         f'<td class="w">{links}{more}</td>',
     ]
     return "".join(cells)

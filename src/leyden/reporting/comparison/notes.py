@@ -47,6 +47,8 @@ def of_part(part: Part) -> Iterator[str]:
     yield from _pooled(part)
     yield from _simplest(part)
     yield from _trivial(part)
+    if part.effects.reason and part.effects.n:
+        yield f"No table of main effects: {part.effects.reason}."
     if part.baseline is None and len(part.scored) > 1:
         yield f"To test the other groups against one: --baseline {_example(part)}"
 
@@ -71,6 +73,24 @@ def of_comparison(part: Part) -> Iterator[str]:
     reasons = Counter(row.comparison.reason for row in part.rows if row.comparison and row.comparison.reason)
     for reason, n in reasons.items():
         yield f"{plural(n, 'group')} not tested: {reason}."
+
+
+def of_effects(part: Part) -> Iterator[str]:
+    """Yield the notes on the main effects: over what, a share of what, tested against what, what is left out."""
+    found, groups = part.effects, [row.group for row in part.scored if not row.group.trivial]
+    one = max(Counter(group.unit for group in groups))
+    common = f", compared within {plural(found.replicates, 'common ' + one)}" if found.replicates else ""
+    between = f"{found.between:.0%} of it lies between {one}s, " if found.replicates > 1 else ""
+    against = f"the variation from {one} to {one}" if found.replicates > 1 else "the residual"
+    wider = "; both allow for overlapping training sets" if any(group.overlap for group in groups) else ""
+    yield (
+        f"Over {plural(found.n, 'value')}, one for each group and {one}{common}: an effect is a value's difference "
+        "from the mean over the key's values, the other keys held constant. A share is of the variance of these "
+        f"values; {between}{found.residual:.0%} is the residual. p is by F tests against {against}, adjusted by Holm "
+        f"over keys and pairs; the intervals are not adjusted{wider}."
+    )
+    if found.alone:
+        yield f"{plural(found.alone, 'value')} left out of the effects: no other group has the same {one}."
 
 
 def _excluded_runs(part: Part) -> Iterator[str]:

@@ -338,14 +338,19 @@ def _trivial_mark(row: Row, trivial: Row, higher: bool) -> str:
 
 
 def _effects(rows: Sequence[Row], columns: Sequence[str]) -> Effects:
-    """Return the effects of the columns on the metric, over the runs of non-trivial models."""
-    settings, values = [], []
-    for row in rows:
-        if not row.group.trivial:
-            own = dict(zip(map(heading, columns), row.values, strict=True))
-            values += list(row.group.values.values())
-            settings += [own] * len(row.group.values)
-    return effects(settings, values)
+    """Return the effects of the columns on the metric, over the replicates of non-trivial models."""
+    settings, values, replicates = [], [], []
+    samples = [(row, row.group.sample) for row in rows if row.summary and not row.group.trivial]
+    for row, sample in samples:
+        own = dict(zip(map(heading, columns), row.values, strict=True))
+        settings += [own] * len(sample.values)
+        values += list(sample.values.values())
+        replicates += [(sample.split, name) for name in sample.values]
+    if len({sample.split for _, sample in samples}) > 1 and len(set(replicates)) == len(replicates):
+        return Effects(
+            reason="the groups are on different splits, whose luck is in the differences", n=len(values)
+        )
+    return effects(settings, values, replicates, max((s.shared for _, s in samples), default=0.0))
 
 
 def _compare_parts(parts: Sequence[Part], folders: set[object], terms: str) -> list[Part]:

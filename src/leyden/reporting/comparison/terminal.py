@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 
 from leyden.reporting.comparison import notes
 from leyden.reporting.comparison.distinguishing_keys import heading
-from leyden.reporting.comparison.effects import Share
+from leyden.reporting.comparison.effects import Level, Share
 from leyden.reporting.comparison.report import COSTS, Part, Report, Row
 from leyden.reporting.comparison.statistics import Comparison
 from leyden.reporting.format import UNKNOWN, count, duration, number, plural, si_number
@@ -130,7 +130,7 @@ def _comparison_cells(row: Row, test: Comparison, higher: bool) -> Iterator[Rend
     yield str(row.number)
     yield text(f"{row.label}: {result}" if test.significant else row.label, style)
     yield text(format_signed(test.difference), style)
-    yield "" if test.low is None else f"[{format_signed(test.low)}, {format_signed(test.high)}]"
+    yield format_limits(test)
     yield format_p(test.adjusted)
     yield UNKNOWN if test.effect is None else f"{test.measure} {test.effect:+.1f}"
     yield number(test.detectable)
@@ -168,6 +168,11 @@ def format_signed(value: float | None) -> str:
     return f"{sign}{size:.4f}" if 1e-4 <= size < 1e-3 else f"{sign}{number(size)}"
 
 
+def format_limits(found: Comparison | Level) -> str:
+    """Format the interval of a difference as `[low, high]`, nothing if there is none."""
+    return "" if found.low is None else f"[{format_signed(found.low)}, {format_signed(found.high)}]"
+
+
 def format_p(p: float | None) -> str:
     """Format a p value with three decimals, as `<0.001` below that."""
     if p is None:
@@ -186,16 +191,10 @@ def _effects(part: Part) -> RenderableType:
             first = (
                 (text(share.names[0]), share_text(share), format_p(share.p)) if not index else ("", "", "")
             )
-            limits = f"[{format_signed(level.low)}, {format_signed(level.high)}]"
-            table.add_row(*first, text(level.value), format_signed(level.difference), limits)
+            table.add_row(*first, text(level.value), format_signed(level.difference), format_limits(level))
     for pair in part.effects.pairs[:_MAX_EFFECTS]:
         table.add_row(text(" x ".join(pair.names)), share_text(pair), format_p(pair.p), "", "", "")
-    residual = (
-        f"share of the variance of the runs; residual (seeds and higher orders) {part.effects.residual:.0%}; "
-    )
-    return Group(
-        table, note(f"{residual}an effect is a value's difference from the mean over the key's values")
-    )
+    return Group(table, note("\n".join(notes.of_effects(part))))
 
 
 def share_text(share: Share) -> str:
