@@ -252,6 +252,7 @@ def cases(given: Given) -> list[Case]:
 
     few = [f"trainer.limit_train_batches={100 if given.on_gpu else 3}", "trainer.max_epochs=2"]
     root = [f"data_root={given.data_root}", *few]
+    angles = ["data.source.samples=10000", "data.source.test_samples=2000"]
     tags = Case("multilabel", ["experiment=planted_tags", *few], "average_precision", 0.1)
     if not given.data_root:
         return [
@@ -266,7 +267,7 @@ def cases(given: Given) -> list[Case]:
         Case("text", ["experiment=sms_spam", *root], "mcc", 0.1),
         Case("audio", ["experiment=fsdd", *root], "accuracy", 0.1),
         tags,
-        Case("regression", ["experiment=mnist_angle", "data.source.samples=10000", *root], "r2", 0.05),
+        Case("regression", ["experiment=mnist_angle", *angles, *root], "r2", 0.05),
     ]
 
 
