@@ -15,7 +15,7 @@ import leyden.reporting
 from leyden.metrics import evaluate
 from leyden.metrics.multilabel import evaluate_multilabel
 from leyden.metrics.regression import evaluate_regression
-from leyden.reporting.format import count, duration, number, plural
+from leyden.reporting.format import count, duration, number
 from leyden.reporting.markdown import metrics_markdown
 from leyden.reporting.terminal.run_result import result_table
 from leyden.reporting.terminal.tables import (
@@ -27,6 +27,7 @@ from leyden.reporting.terminal.tables import (
     values_table,
 )
 from leyden.utils.console import Printer
+from leyden.utils.text import plural
 
 
 def render(renderable: RenderableType, width: int = 80, fits: bool = True) -> str:

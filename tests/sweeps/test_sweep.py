@@ -247,7 +247,7 @@ def test_the_estimate_of_a_job_is_that_of_the_most_similar_runs(tmp_path: Path) 
 
 def test_jobs_that_are_one_run_are_run_once(tiny: Tiny, capsys: Said) -> None:
     assert main(["train", "-m", *tiny("trainer.max_epochs=1", "optimizer.lr=0.001,1e-3")]) == 0
-    assert "1 of 1 jobs complete" in capsys.readouterr().out
+    assert "1 of 1 job complete" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

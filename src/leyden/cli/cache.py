@@ -13,11 +13,12 @@ from pathlib import Path
 from leyden.cli.arguments import Arguments, confirm
 from leyden.config.compose import compose
 from leyden.data.cache_entries import CacheEntry, entries, remove, select
-from leyden.reporting.format import UNKNOWN, count, plural
+from leyden.reporting.format import UNKNOWN, count
 from leyden.reporting.terminal.layout import plain_table, text
 from leyden.reporting.terminal.run_list import age
 from leyden.reporting.terminal.run_page import size
 from leyden.utils.console import console
+from leyden.utils.text import plural
 
 COMMANDS = ("list", "rm")
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from leyden.cli.arguments import config_parser, figure_saver, train_command
 from leyden.cli.check_output import print_results
 from leyden.config.compose import compose
-from leyden.reporting.format import plural
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
+from leyden.utils.text import plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,12 +13,12 @@ from typing import Any
 from rich.text import Text
 
 from leyden.cli.arguments import Arguments
-from leyden.reporting.format import plural
 from leyden.reporting.terminal.layout import WholeTable
 from leyden.training.continuation import compose_with_runs
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 from leyden.utils.runtime import load_torch
+from leyden.utils.text import plural
 from leyden.utils.trust import FLAG, trusting
 
 _EVAL_BATCHES = 4  # of validation and test

@@ -19,6 +19,7 @@ from leyden.data.targets import describe_target, kind_of, sampling_classes
 from leyden.imbalance.auto import describe_imbalance
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
+from leyden.utils.text import plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,14 +87,14 @@ def _values(data: "DataModule") -> "RenderableType":
 
 
 _TARGETS = {"classes": _classes, "labels": _labels, "values": _values}
-_OUTPUTS = {"classes": "classes", "labels": "labels", "values": "target values"}
+_OUTPUTS = {"classes": ("class", "classes"), "labels": ("label",), "values": ("target value",)}
 
 
 def _facts(data: "DataModule") -> Iterator[str]:
     """Yield one line per property of the data besides the counts."""
     spec, index = data.spec, data.table.index
     kind = kind_of(index.targets)
-    yield f"{len(data.table):,} inputs of modality {spec.modality}, {spec.num_outputs} {_OUTPUTS[kind]}"
+    yield f"{plural(len(data.table), 'input')} of modality {spec.modality}, {plural(spec.num_outputs, *_OUTPUTS[kind])}"
     if data.lengths is None:
         yield data.modality.describe(spec)
     else:
@@ -103,7 +104,7 @@ def _facts(data: "DataModule") -> Iterator[str]:
     if kind == "classes":
         yield from describe_imbalance(spec.class_counts, spec.target_names)
     if index.group_names:
-        yield f"{len(index.group_names)} groups: {', '.join(index.group_names[:12])}"
+        yield f"{plural(len(index.group_names), 'group')}: {', '.join(index.group_names[:12])}"
     yield from data.remarks()
     if kind == "classes":
         from leyden.health.data import name_checks  # imports torch

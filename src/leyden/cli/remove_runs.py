@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from leyden.reporting.format import plural
 from leyden.reporting.terminal.layout import plain_table, text
 from leyden.reporting.terminal.run_page import size
 from leyden.runs.lookup import is_run
@@ -13,6 +12,7 @@ from leyden.runs.records import Record
 from leyden.runs.run import Run
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
+from leyden.utils.text import plural
 
 _LEVELS = 2  # parent folders that belong to Leyden: the experiment's and runs/
 

@@ -25,7 +25,7 @@ from leyden.data.table import Dense, FileColumn, Ragged, Source, Table
 from leyden.data.targets import WORDS, Kind, kind_of, sampling_classes, strata, target_facts
 from leyden.data.tokenizers import Tokenizer
 from leyden.utils.errors import UserError
-from leyden.utils.text import and_more
+from leyden.utils.text import and_more, plural
 
 SPLITS = ("train", "val", "test")
 FIT_SAMPLES = 10_000  # a frontend is fitted on so many training samples, evenly spaced over the training rows
@@ -125,7 +125,7 @@ class DataModule(LightningDataModule):
         """What is worth knowing of how the data were read: what was left out, and how much of it."""
         yield from self.reading_remarks()
         if self.duplicates_removed:
-            yield f"left out {self.duplicates_removed:,} inputs that are identical to another (data.deduplicate)"
+            yield f"left out {plural(self.duplicates_removed, 'input')} identical to another (data.deduplicate)"
 
     def reading_remarks(self) -> Iterator[str]:
         """Those on files and tables."""
@@ -135,7 +135,7 @@ class DataModule(LightningDataModule):
         yield from self.table.index.notes
         skipped = self.table.skipped
         if len(skipped):
-            yield f"left out {len(skipped):,} inputs (data.on_bad=skip): {and_more(skipped.lines(), _SHOWN)}"
+            yield f"left out {plural(len(skipped), 'input')} (data.on_bad=skip): {and_more(skipped.lines(), _SHOWN)}"
 
     @cached_property
     def splits(self) -> Splits:

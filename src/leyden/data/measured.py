@@ -15,7 +15,7 @@ from leyden.data.table import Table
 from leyden.data.targets import kind_of
 from leyden.data.text_files import composed
 from leyden.utils.errors import UserError, nearest
-from leyden.utils.text import and_more
+from leyden.utils.text import and_more, plural
 
 
 class MeasuredData(DataModule):
@@ -80,10 +80,10 @@ class MeasuredData(DataModule):
         yield from self.reading_remarks()
         unknown = int(np.count_nonzero(~self._read[1]))
         if unknown:
-            yield f"left out {unknown:,} rows with a target that the run does not know (data.on_bad=skip)"
+            yield f"left out {plural(unknown, 'row')} with a target that the run does not know (data.on_bad=skip)"
         copies = len(self.table) - unknown - len(self.kept_rows)
         if copies:
-            yield f"left out {copies:,} inputs that are identical to another (data.deduplicate)"
+            yield f"left out {plural(copies, 'input')} identical to another (data.deduplicate)"
 
     @cached_property
     def splits(self) -> Splits:

@@ -17,7 +17,7 @@ from leyden.data.index import SHOWN, TEST, TRAIN, VAL, Index, encode
 from leyden.data.iterative_split import quantile_strata
 from leyden.data.text_files import composed
 from leyden.utils.errors import UserError
-from leyden.utils.text import and_more
+from leyden.utils.text import and_more, plural
 
 Kind = Literal["classes", "labels", "values"]
 Columns = Mapping[str, Sequence[str]]  # name -> a cell for each row
@@ -232,7 +232,7 @@ def _verify_classes(index: Index, where: str) -> None:
     counts = np.bincount(index.targets, minlength=len(index.target_names))
     if len(index.target_names) < 2:
         raise UserError(
-            f"{where}: only one class found ({index.target_names[0]!r}, {len(index)} samples); "
+            f"{where}: only one class found ({index.target_names[0]!r}, {plural(len(index), 'sample')}); "
             "classification needs at least two"
         )
     if len(counts) > MANY and len(index) < 2 * len(counts):

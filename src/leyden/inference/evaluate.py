@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from leyden.config.overrides import parse
 from leyden.health.findings import NonFinite
 from leyden.utils.errors import UserError, nearest
+from leyden.utils.text import plural
 
 if TYPE_CHECKING:
     from leyden.config.schema import Config
@@ -100,7 +101,7 @@ def _what(made: "Experiment") -> str:
     """How many rows there are to measure, and in which splits."""
     sizes = {name: len(rows) for name, rows in made.data.splits._asdict().items() if len(rows)}
     if list(sizes) == ["test"]:
-        return f"measured: all {sizes['test']:,} rows, as test"
+        return f"measured: all {plural(sizes['test'], 'row')}, as test"
     return "there are " + ", ".join(f"{name} {n:,}" for name, n in sizes.items()) + " rows"
 
 

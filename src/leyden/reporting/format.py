@@ -64,11 +64,6 @@ def percent_of(part: float, whole: float) -> str:
     return f"{share:.1g} %" if 0 < share < 0.05 else f"{share:.1f} %"
 
 
-def plural(n: int, noun: str, many: str | None = None) -> str:
-    """Format a count with its noun in singular or plural: `1 class`, `2 classes`."""
-    return f"{n:,} {noun if n == 1 else many or noun + 's'}"
-
-
 def duration(seconds: float | None) -> str:
     """Format seconds with at most two units; "-" for None.
 

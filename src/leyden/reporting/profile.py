@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from leyden.reporting.format import count, duration, si_number
 from leyden.reporting.plots.style import BLUE, ORANGE, PLAIN, label, name_axes, new_figure
 from leyden.reporting.terminal.layout import note, plain_table, text
+from leyden.utils.text import plural
 
 _MAX_ROWS = 15  # layers in the table
 _MAX_BARS = 40  # layers in the figure
@@ -78,7 +79,7 @@ def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield (
             f"batch of {size}",
             f"p50 {_time(latency['p50'])}, p95 {_time(latency['p95'])}: {throughput} samples/s "
-            f"({latency['calls']} calls)",
+            f"({plural(latency['calls'], 'call')})",
         )
     energy = found.get("energy")
     if energy is not None:

@@ -19,11 +19,11 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from leyden.reporting.comparison.html_style import escape
-from leyden.reporting.format import number, plural
+from leyden.reporting.format import number
 from leyden.reporting.plots.style import BLUE, GREY, ORANGE, VERMILION, label, new_figure
 from leyden.utils.errors import UserError
 from leyden.utils.files import read_json, write_text
-from leyden.utils.text import printable
+from leyden.utils.text import plural, printable
 
 SCHEMA = 1
 _MAX_BEST = 10  # best trials listed

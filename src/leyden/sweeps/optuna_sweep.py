@@ -19,7 +19,6 @@ from leyden.config.overrides import split_search_overrides
 from leyden.metrics import higher_is_better
 from leyden.reporting import search as reporting
 from leyden.reporting.format import number as format_number
-from leyden.reporting.format import plural
 from leyden.runs.records import Record, read
 from leyden.runs.run import COSMETIC, Run
 from leyden.sweeps.plan import Job, RunFolders
@@ -32,6 +31,7 @@ from leyden.tuning.study import Study
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 from leyden.utils.runtime import load_torch
+from leyden.utils.text import plural
 
 # Keys that do not affect the results: a study continues whatever their values.
 _COSMETIC = (*COSMETIC, "continue", "logger", "hydra", "sweep")

@@ -11,12 +11,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from leyden.reporting.format import plural
 from leyden.runs.records import Record, find, flat
 from leyden.runs.run import COSMETIC, Run
 from leyden.utils.errors import UserError
 from leyden.utils.runtime import load_torch
-from leyden.utils.text import and_more
+from leyden.utils.text import and_more, plural
 
 _MAX_LISTED = 5  # errors, and job numbers of each error, listed in a message
 _NO_COST = (*COSMETIC, "seed", "experiment", "trainer.max_epochs")

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from rich.progress import Progress
 
 from leyden.config.compose import Plain, nested_keys_without_plus
-from leyden.reporting.format import duration, plural
+from leyden.reporting.format import duration
 from leyden.reporting.terminal.tables import jobs_table
 from leyden.runs.records import Record, read
 from leyden.runs.run import EXIT_STATUS
@@ -31,6 +31,7 @@ from leyden.sweeps.worker_pool import Pool
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 from leyden.utils.runtime import available_cores, verify_cpu_load
+from leyden.utils.text import plural
 from leyden.utils.trust import FLAG
 
 if TYPE_CHECKING:
@@ -263,7 +264,7 @@ class Sweep:
         done = sum(state in ("complete", "pruned") for state in states.values())
         seconds = duration(time.monotonic() - self.started)
         console.print(
-            f"{done} of {len(states)} jobs complete, {seconds}; the same command runs only unfinished jobs"
+            f"{done} of {plural(len(states), 'job')} complete, {seconds}; the same command runs only unfinished jobs"
         )
 
 

@@ -34,6 +34,7 @@ from leyden.tasks.evaluator import Evaluator, Metric, names_of
 from leyden.training.trainer import health_settings, more_is_better
 from leyden.training.transfer import start
 from leyden.utils.errors import UserError
+from leyden.utils.text import plural
 
 
 @dataclass(frozen=True)
@@ -325,8 +326,8 @@ def configuration_notes(made: Experiment) -> Iterator[str]:
     used = made.data.used_batch_size(made.epochs)
     if used < config.batch_size:
         yield (
-            f"batch_size={config.batch_size}: an epoch has only {used} training samples, which make one batch: one "
-            f"step an epoch; for more choose batch_size={max(1, used // 8)}"
+            f"batch_size={config.batch_size}: an epoch has only {plural(used, 'training sample')}, in one batch: "
+            f"one step an epoch; for more choose batch_size={max(1, used // 8)}"
         )
     module = import_target(config.model.module["_target_"], "model.module")
     chosen = {

@@ -19,6 +19,7 @@ from leyden.runs.run import COSMETIC, Run
 from leyden.tuning.parameters import word
 from leyden.utils.errors import UserError
 from leyden.utils.files import verify_plain
+from leyden.utils.text import plural
 from leyden.utils.trust import FLAG, is_trusting
 
 _KEY, _SOURCE = "continue", "init.from"
@@ -122,11 +123,11 @@ def verify_parent(config: Config, plain: Mapping[str, Any], data: str, epochs: i
     if epochs <= done:
         steps = " and a higher trainer.max_steps" if epochs < config.epochs else ""
         raise UserError(
-            f"{name}: it has trained {done} epochs; give more, such as trainer.max_epochs={2 * done}{steps}"
+            f"{name}: it has trained {plural(done, 'epoch')}; give more, such as trainer.max_epochs={2 * done}{steps}"
         )
     return (
         f"goes on from epoch {done} of {config.parent}; schedules that depend on the length of the run are planned "
-        f"anew, for {epochs} epochs"
+        f"anew, for {plural(epochs, 'epoch')}"
     )
 
 

@@ -37,6 +37,7 @@ from leyden.training.trainer import build_trainer
 from leyden.utils.console import console
 from leyden.utils.files import write_json
 from leyden.utils.random_state import torch_rng
+from leyden.utils.text import plural
 
 
 class TrainingOutcome(NamedTuple):
@@ -205,7 +206,7 @@ def _recovered(
         return ()
     found = _origin(made, module, trainer, place)
     n, back = len(doctor.skipped), len(doctor.rollbacks)
-    did = f"{n} bad step{'s' if n > 1 else ''} skipped" + (f", {back} rolled back" if back else "")
+    did = f"{plural(n, 'bad step')} skipped" + (f", {back} rolled back" if back else "")
     evidence = {**found.evidence, "skipped": doctor.skipped, "rollbacks": doctor.rollbacks}
     message = f"{did}; the first: {found.message}"
     return (

@@ -13,6 +13,7 @@ from leyden.nets import heads
 from leyden.utils import tensors
 from leyden.utils.console import console
 from leyden.utils.errors import UserError, nearest
+from leyden.utils.text import plural
 
 
 def names_of(module: nn.Module, patterns: Sequence[str], head: str) -> set[str]:
@@ -77,14 +78,14 @@ def start(built: LightningModule, config: Config, num_classes: int) -> None:
         except ValueError as error:
             raise UserError(f"init.from={config.init.source}: {error}") from error
         console.print(
-            f"init.from: {len(copied)} tensors taken from {path}; not loaded: {', '.join(left) or 'none'}"
+            f"init.from: {plural(len(copied), 'tensor')} taken from {path}; not loaded: {', '.join(left) or 'none'}"
         )
     try:
         frozen = freeze(built, names_of(built, config.init.freeze, head))
     except ValueError as error:
         raise UserError(f"init.freeze: {error}") from error
     if frozen:
-        console.print(f"init.freeze: {frozen:,} parameters frozen")
+        console.print(f"init.freeze: {plural(frozen, 'parameter')} frozen")
 
 
 def weight_file(path: Path) -> Path:

@@ -18,10 +18,10 @@ from leyden.modules.standalone import optimizer_of, preserved_state
 from leyden.profiling import latency
 from leyden.profiling.costs import activation_bytes
 from leyden.reporting.finders import batch_figure, batch_table
-from leyden.reporting.format import plural
 from leyden.reporting.terminal.findings import suggested_commands
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
+from leyden.utils.text import plural
 
 SIZES = tuple(2**power for power in range(3, 14))  # 8 to 8,192
 ENOUGH = 0.9  # of the best throughput

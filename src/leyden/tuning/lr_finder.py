@@ -18,10 +18,10 @@ from leyden.data.batch import Batch
 from leyden.modules.session import Session
 from leyden.modules.standalone import optimizer_of, preserved_state
 from leyden.reporting.finders import rate_figure
-from leyden.reporting.format import plural
 from leyden.reporting.terminal.findings import suggested_commands
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
+from leyden.utils.text import plural
 
 LOWEST, HIGHEST = 1e-7, 10.0
 STEPS, PASSES = 100, 3

@@ -52,6 +52,15 @@ def and_more(names: Sequence[object], most: int, count: int | None = None) -> st
     return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
 
 
+def plural(n: int, noun: str, many: str | None = None) -> str:
+    """Format a count with its noun in singular or plural.
+
+    >>> plural(1, "class", "classes"), plural(1200, "row")
+    ('1 class', '1,200 rows')
+    """
+    return f"{n:,} {noun if n == 1 else many or noun + 's'}"
+
+
 def indented_lines(lines: Sequence[str]) -> str:
     """The first `MOST_LINES`, each indented on a line of its own, and how many more there are."""
     more = f"\n  ... and {len(lines) - MOST_LINES} more" if len(lines) > MOST_LINES else ""

@@ -24,6 +24,8 @@ def test_names_of_one_meaning(alike: tuple[str, str]) -> None:
     message = found([*alike, "other"])["alike_names"]
     assert all(repr(name) in message for name in alike)
     assert "other" not in message
+    assert message.startswith("1 class is written")
+    assert found([*alike, "x", "X"])["alike_names"].startswith("2 classes are written")
 
 
 @pytest.mark.parametrize("apart", [("7", "007"), ("NA", "None"), ("nan", "null"), ("C", "C++"), ("1", "10")])

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from leyden.utils.text import and_more
+from leyden.utils.text import and_more, plural
 
 _SHOWN = 6  # endings
 
@@ -41,10 +41,11 @@ class PassedOver:
             f"of another kind ({and_more(listed, _SHOWN)})": files,
             "hidden": self.hidden,
             "outside of class folders": self.outside,
-            "links to folders that are read already": self.loops,
-            "links to nothing or no regular files": self.broken,
         }
-        return ", ".join(f"{n:,} {what}" for what, n in counts.items() if n)
+        found = [f"{n:,} {what}" for what, n in counts.items() if n]
+        found += [f"{plural(self.loops, 'link')} to folders that are read already"] if self.loops else []
+        found += [f"{plural(self.broken, 'link')} to nothing or no regular files"] if self.broken else []
+        return ", ".join(found)
 
     def after(self) -> str:
         """The same, to end a message with."""

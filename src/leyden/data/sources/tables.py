@@ -19,6 +19,7 @@ import numpy as np
 from leyden.data.index import split_code
 from leyden.data.text_files import composed, decoded, found_encoding, lines, verify_encoding
 from leyden.utils.errors import UserError, nearest
+from leyden.utils.text import plural
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}  # where the file does not say otherwise
 _OTHERS = ",;\t|"
@@ -258,9 +259,8 @@ def _read_delimited(
         if any("\n" in cell for cell in row):
             long.append(line)
     if long:
-        rows_of_lines = "1 row" if len(long) == 1 else f"{len(long):,} rows"
         notes += (
-            f"{path.name}: {rows_of_lines} over several lines, in quotation marks (first: line {long[0]})",
+            f"{path.name}: {plural(len(long), 'row')} over several lines, in quotation marks (first: line {long[0]})",
         )
     return TextTable(path, header, cells, at, notes)
 

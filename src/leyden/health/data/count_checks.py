@@ -60,7 +60,9 @@ def labels(data: DataModule) -> CheckResult:
     expected = data.used_batch_size(1) * counts[0] / sizes[0]
     found = Counts("labels", "with (or without)", counts, expected, ("loss=bce_weighted", "loss=asymmetric"))
     summary = f"{len(names):,} labels, {positives[0].min():,} to {positives[0].max():,} training samples"
-    return CheckResult("labels", summary, (*name_checks.alike(names, "labels"), *_findings(data, found)))
+    return CheckResult(
+        "labels", summary, (*name_checks.alike(names, "label", "labels"), *_findings(data, found))
+    )
 
 
 def _findings(data: DataModule, found: Counts) -> Iterator[Finding]:

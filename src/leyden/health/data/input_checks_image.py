@@ -16,7 +16,7 @@ from leyden.health.data.input_checks import ConstantWords, InputChecks
 from leyden.health.data.input_stats import InputStats
 from leyden.health.data.nearest_neighbors import Pairs
 from leyden.health.findings import CheckResult, Finding
-from leyden.utils.text import percent
+from leyden.utils.text import percent, plural
 
 FLAT_CHANNEL = 1.0  # grey levels: standard deviation over all pixels
 ENLARGED_WARNING = 0.1  # of the images are enlarged to more than twice their size
@@ -133,7 +133,7 @@ def sizes(data: DataModule) -> Iterator[CheckResult]:
     share = float(np.mean(shorter * 2 < target)) if len(found) else 0.0
     distinct = len(np.unique(found, axis=0))
     low, high = found.min(0, initial=1 << 30), found.max(0, initial=0)
-    summary = f"{distinct:,} sizes, {low[0]}x{low[1]} to {high[0]}x{high[1]} pixels, used at {target}"
+    summary = f"{plural(distinct, 'size')}, {low[0]}x{low[1]} to {high[0]}x{high[1]} pixels, used at {target}"
     findings = []
     if share > ENLARGED_WARNING:
         message = (

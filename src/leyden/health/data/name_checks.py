@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from leyden.data.class_names import are_measurements, meaning
 from leyden.health.data.common import examples
 from leyden.health.findings import Finding
+from leyden.utils.text import plural
 
 FEW = 5.0  # samples of a class, on average: more are no measurements
 
@@ -17,12 +18,12 @@ def names(classes: Sequence[str], counts: Sequence[int]) -> Iterator[Finding]:
         classes: names (C,).
         counts: samples of each (C,).
     """
-    yield from alike(classes, "classes")
+    yield from alike(classes, "class", "classes")
     yield from _measurements(classes, counts)
 
 
-def alike(classes: Sequence[str], noun: str) -> Iterator[Finding]:
-    """Names that differ in case, spaces, Unicode form or in how a number is written, alone."""
+def alike(classes: Sequence[str], *noun: str) -> Iterator[Finding]:
+    """Names that differ in case, spaces, Unicode form or in how a number is written, alone; noun: one, several."""
     groups = defaultdict(list)
     for name in classes:
         groups[meaning(name)].append(name)
@@ -30,11 +31,12 @@ def alike(classes: Sequence[str], noun: str) -> Iterator[Finding]:
     if not several:
         return
     listed = [" and ".join(map(repr, group)) for group in several]
+    named = f"{plural(len(several), *noun)} {'is' if len(several) == 1 else 'are'}"
     message = (
-        f"{len(several)} {noun} are written in more than one way ({examples(listed, len(listed))}): each is one of "
-        "its own. If they are the same, write them alike in the data."
+        f"{named} written in more than one way ({examples(listed, len(listed))}): each is one of its own. "
+        "If they are the same, write them alike in the data."
     )
-    yield Finding("alike_names", "warning", message, "", (), {noun: listed})
+    yield Finding("alike_names", "warning", message, "", (), {noun[-1]: listed})
 
 
 def _measurements(classes: Sequence[str], counts: Sequence[int]) -> Iterator[Finding]:

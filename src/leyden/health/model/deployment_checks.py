@@ -11,7 +11,7 @@ from torch.export import export as torch_export
 from leyden.health.findings import CheckResult, check_failed
 from leyden.health.model.model_under_test import ModelUnderTest
 from leyden.modules.standalone import preserved_state
-from leyden.utils.text import percent
+from leyden.utils.text import percent, plural
 
 _CLOSE = 1e-4  # of the largest output
 _CLOSE_BFLOAT16 = 0.1  # the same in bfloat16, which has three digits
@@ -35,7 +35,7 @@ def save_and_load(subject: ModelUnderTest) -> CheckResult:
         )
     gap = _distance(subject.outputs(module=new), subject.outputs(module=old))
     if gap <= _CLOSE:
-        return CheckResult(name, f"{len(old.state_dict())} tensors, the same outputs")
+        return CheckResult(name, f"{plural(len(old.state_dict()), 'tensor')}, the same outputs")
     return check_failed(
         name,
         "save_load",

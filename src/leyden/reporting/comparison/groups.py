@@ -16,9 +16,9 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from leyden.reporting.comparison.statistics import Sample
-from leyden.reporting.format import plural
 from leyden.runs.records import Record
 from leyden.runs.run import COSMETIC, DISPLAY_ARGUMENTS
+from leyden.utils.text import plural
 
 # Keys in which the runs of a group may differ: seeds, and what changes no result.
 # data.source is identified by the data's fingerprint.

@@ -30,7 +30,8 @@ from leyden.reporting.comparison.terminal import (
     share_text,
     verdict,
 )
-from leyden.reporting.format import number, plural
+from leyden.reporting.format import number
+from leyden.utils.text import plural
 
 SECTIONS: list[Callable[[Part], Section | None]] = [learning_curves, pareto_fronts]
 _MAX_LINKS = 12  # groups linked next to an effect

@@ -9,10 +9,10 @@ from leyden.reporting.comparison.html_style import escape
 from leyden.reporting.comparison.report import COSTS, Part, Row
 from leyden.reporting.comparison.statistics import Summary, summarise
 from leyden.reporting.comparison.terminal import COST_HEADS, format_costs
-from leyden.reporting.format import number, plural
+from leyden.reporting.format import number
 from leyden.runs.records import Record
 from leyden.utils.errors import UserError
-from leyden.utils.text import and_more
+from leyden.utils.text import and_more, plural
 
 MOST_CURVES = svg.COLOURS
 _MAX_WHISKERS = 20  # groups whose intervals a scale includes

@@ -10,8 +10,9 @@ from leyden.reporting.comparison.distinguishing_keys import format_value, headin
 from leyden.reporting.comparison.groups import Metric
 from leyden.reporting.comparison.html_style import escape
 from leyden.reporting.comparison.report import Part, Row
-from leyden.reporting.format import duration, estimate, number, plural
+from leyden.reporting.format import duration, estimate, number
 from leyden.runs.records import Record
+from leyden.utils.text import plural
 
 _FILES = (
     "result.json",

@@ -9,10 +9,10 @@ from leyden.reporting.comparison.distinguishing_keys import heading
 from leyden.reporting.comparison.groups import TRIVIAL
 from leyden.reporting.comparison.report import Part, Report
 from leyden.reporting.comparison.statistics import LEVEL
-from leyden.reporting.format import number, plural
+from leyden.reporting.format import number
 from leyden.runs.query import UNSET
 from leyden.runs.records import Record
-from leyden.utils.text import and_more
+from leyden.utils.text import and_more, plural
 
 _OF_DATA = ("experiment", "task", "data", "split", "data_root", "runs", "cache")  # keys of a command
 _MAX_NAMES = 5  # runs listed by name; of the others only the number is given

@@ -9,8 +9,9 @@ from leyden.reporting.comparison.distinguishing_keys import heading
 from leyden.reporting.comparison.effects import Level, Share
 from leyden.reporting.comparison.report import COSTS, Part, Report, Row
 from leyden.reporting.comparison.statistics import Comparison
-from leyden.reporting.format import UNKNOWN, count, duration, number, plural, si_number
+from leyden.reporting.format import UNKNOWN, count, duration, number, si_number
 from leyden.reporting.terminal.layout import note, plain_table, text
+from leyden.utils.text import plural
 
 COST_HEADS = ("parameters", "FLOPs", "time/run")  # headings of COSTS, in the same order
 MOST_ROWS = 20  # rows of a part in the terminal; the baseline and trivial models are always shown

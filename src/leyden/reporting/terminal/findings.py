@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from leyden.reporting.format import plural
 from leyden.reporting.markdown import code, escape
 from leyden.reporting.terminal.layout import plain_table, text
+from leyden.utils.text import plural
 
 _ORDER = ("error", "warning", "info")
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "default"}

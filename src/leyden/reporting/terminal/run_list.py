@@ -15,11 +15,12 @@ from rich.console import Group, RenderableType
 
 from leyden.reporting.comparison.distinguishing_keys import distinguishing_keys, format_value, heading
 from leyden.reporting.comparison.groups import computing
-from leyden.reporting.format import UNKNOWN, duration, number, plural
+from leyden.reporting.format import UNKNOWN, duration, number
 from leyden.reporting.terminal.layout import plain_table, text
 from leyden.runs.query import UNSET, version_changes
 from leyden.runs.records import Record
 from leyden.utils.console import console
+from leyden.utils.text import plural
 
 Order = Literal["metric", "age", "cost"]
 STYLES = {

@@ -12,7 +12,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from leyden.reporting.format import plural
 from leyden.reporting.terminal.layout import facts, text
 from leyden.reporting.terminal.run_list import STYLES, Row, age
 from leyden.reporting.terminal.run_result import result_table
@@ -20,6 +19,7 @@ from leyden.reporting.terminal.tables import config_tree
 from leyden.runs.query import version_changes
 from leyden.runs.records import Record
 from leyden.runs.run import COSMETIC
+from leyden.utils.text import plural
 
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 _STATE_NOTES = {

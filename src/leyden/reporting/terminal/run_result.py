@@ -13,10 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from leyden.metrics.results import MOST_ROWS
-from leyden.reporting.format import count, duration, estimate, interval, number, plural
+from leyden.reporting.format import count, duration, estimate, interval, number
 from leyden.reporting.terminal.findings import findings_lines
 from leyden.reporting.terminal.layout import facts, note, plain_table, text
 from leyden.runs.run import EVENT_FILES
+from leyden.utils.text import plural
 
 MOST_CLASSES = 30  # with more classes, only the worst are shown
 WORST = 10

@@ -18,9 +18,10 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from leyden.reporting.format import count, duration, number, percent_of, plural
+from leyden.reporting.format import count, duration, number, percent_of
 from leyden.reporting.terminal.layout import Heading, WholeTree, note, plain_table, text
 from leyden.reporting.terminal.run_result import MOST_CLASSES, WORST
+from leyden.utils.text import plural
 
 _STATES = {"complete": "green", "failed": "bold red", "running": "cyan", "interrupted": "yellow"}
 
