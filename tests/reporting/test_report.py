@@ -1,6 +1,7 @@
 """`leyden report` on generated run folders: groups, tests, notes, files, and errors."""
 
 import csv
+import html
 import json
 import re
 from collections.abc import Callable
@@ -70,7 +71,9 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
                 "per_class": [],
                 "confusion": [[hits, 100 - hits], [0, 0]],
             }
-            result["metrics"] = {"test": of_test, "val": of_test}
+            val = given.get("val", accuracy)
+            of_val = {**of_test, "values": {"accuracy": estimate(val), "log_loss": estimate(1 - val)}}
+            result["metrics"] = {"test": of_test, "val": of_val}
             result["best"] = {
                 "monitor": "val/accuracy",
                 "value": accuracy,
@@ -416,6 +419,15 @@ def test_a_mark_against_several_runs_of_one_trivial_model_is_said_once(make: Run
     assert ("not better than linear",) in marks
 
 
+def test_of_several_trivial_models_of_one_name_the_one_that_validation_chose_is_the_bar(make: Run) -> None:
+    three(make, 0.85, val=0.9, model="linear", lr=0.1)
+    three(make, 0.95, val=0.8, model="linear", lr=0.2)
+    for seed, value in zip(SEEDS, (0.90, 0.91, 0.90), strict=True):
+        make(value, seed=seed)
+    marks = {row.values[0]: row.marks for row in assess().parts[0].rows}
+    assert marks["mlp"] == ()
+
+
 def test_a_missing_trivial_model_is_noted_with_the_command_to_train_it(make: Run) -> None:
     make(experiment="fsdd")
     both = "No trivial baseline to compare with: leyden train -m experiment=fsdd model=majority,linear"
@@ -456,6 +468,113 @@ def test_the_metric_is_the_one_that_was_monitored(make: Run) -> None:
         "default": "test/accuracy",
         "rare": "test/log_loss",
     }
+
+
+def stored(change: Callable[[dict[str, Any]], None], pattern: str = "*") -> None:
+    """Change the result.json of the runs of a model."""
+    for path in Path("runs").rglob(f"digits-{pattern}-*/result.json"):
+        result = json.loads(path.read_text())
+        change(result)
+        path.write_text(json.dumps(result))
+
+
+@pytest.fixture
+def disputed(make: Run) -> None:
+    """mlp is best on validation and far cheaper, cnn on test; rnn is good on test alone."""
+    for seed, away in zip(SEEDS, (-0.01, 0.0, 0.01), strict=True):
+        make(0.80 + away, val=0.95 + away, model="mlp", seed=seed)
+        make(0.90 + away, val=0.949 + away, model="cnn", seed=seed)
+        make(0.85 + away, val=0.70 + away, model="rnn", seed=seed)
+
+
+@pytest.mark.parametrize("words", [[], ["--metric", "accuracy"]])
+@pytest.mark.usefixtures("disputed")
+def test_validation_chooses_and_test_is_shown(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    files = ["--csv", "r.csv", "--markdown", "r.md", "--html", "r.html"]
+    assert main(["report", *words, "--baseline", "model=rnn", *files]) == 0
+    with Path("r.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["marks"]) for row in rows] == [
+        ("mlp", "best; simplest"),
+        ("cnn", ""),
+        ("rnn", "baseline"),
+    ]
+    assert [round(float(row["mean"]), 6) for row in rows] == [0.8, 0.9, 0.85]
+    assert [round(float(row["val_mean"]), 6) for row in rows] == [0.95, 0.949, 0.7]
+    assert {(row["metric"], row["chosen_by"], row["val_n"]) for row in rows} == {
+        ("test/accuracy", "val/accuracy", "3")
+    }
+    assert [row["fronts"] for row in rows] == ["parameters flops seconds", "", ""]
+    assert float(rows[0]["baseline_difference"]) == pytest.approx(-0.05)
+    page = html.unescape(re.sub("<[^>]+>", " ", Path("r.html").read_text()))
+    for said in (capsys.readouterr().out, Path("r.md").read_text(), page):
+        flat = " ".join(said.replace("\\", "").split())
+        assert "test/accuracy, chosen by val/accuracy, higher is better" in flat
+        assert "Mean, interval and tests are of test/accuracy, which took no part in the choice" in flat
+        assert "The differences are of test/accuracy, which took no part in the choice" in flat
+        assert flat.index("0.9500") < flat.index("0.9490") < flat.index("0.7000")
+        assert "Selected on" not in flat
+
+
+@pytest.mark.usefixtures("disputed")
+def test_by_test_only_when_asked_and_marked_so(capsys: pytest.CaptureFixture[str]) -> None:
+    files = ["--csv", "r.csv", "--markdown", "r.md", "--html", "r.html"]
+    assert main(["report", "--metric", "test/accuracy", *files]) == 0
+    with Path("r.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["chosen_by"]) for row in rows] == [
+        (m, "test/accuracy") for m in ("cnn", "rnn", "mlp")
+    ]
+    assert rows[0]["marks"].startswith("best")
+    assert round(float(rows[0]["val_mean"]), 6) == 0.949
+    page = html.unescape(re.sub("<[^>]+>", " ", Path("r.html").read_text()))
+    for said in (capsys.readouterr().out, Path("r.md").read_text(), page):
+        flat = " ".join(said.split())
+        assert "test/accuracy, selected on test, higher is better" in flat
+        assert "which inflates the best row's value" in flat
+        assert "--metric accuracy" in flat
+
+
+@pytest.mark.parametrize(("missing", "shown"), [("val", "test"), ("test", "val")])
+@pytest.mark.usefixtures("disputed")
+def test_without_validation_or_test_values_the_others_choose_and_it_is_said(missing: str, shown: str) -> None:
+    stored(lambda result: result["metrics"].pop(missing))
+    (part,) = assess().parts
+    assert (str(part.metric), str(part.chosen_by)) == (f"{shown}/accuracy",) * 2
+    assert part.heading == f"{shown}/accuracy, selected on {shown}, higher is better"
+    assert f"No run has {missing}/accuracy" in notes_of(assess())
+
+
+@pytest.mark.usefixtures("disputed")
+def test_a_group_without_validation_values_is_not_chosen(make: Run) -> None:
+    stored(lambda result: result["metrics"].pop("val"), "cnn")
+    (part,) = assess().parts
+    assert [row.values[0] for row in part.rows] == ["mlp", "rnn", "cnn"]
+    assert (part.rows[2].marks, part.rows[2].fronts, part.rows[2].validation) == ((), (), None)
+    assert "Without val/accuracy, so last, and not chosen between: #3" in notes_of(assess())
+
+
+@pytest.mark.usefixtures("disputed")
+def test_a_validation_value_that_was_chosen_on_its_own_samples_does_not_choose() -> None:
+    def tuned(result: dict[str, Any]) -> None:
+        of_val = result["metrics"]["val"]
+        of_val["before"] = {"accuracy": 0.6}
+        of_val["values"]["accuracy"]["method"] = "chosen here: on the samples that it is measured on"
+
+    stored(tuned, "mlp")
+    (part,) = assess().parts
+    assert [row.values[0] for row in part.rows] == ["cnn", "rnn", "mlp"]
+    assert part.rows[2].validation is not None
+    assert part.rows[2].validation.mean == pytest.approx(0.6)
+    (part,) = assess(metric=Metric("test", "accuracy")).parts
+    assert part.rows[2].summary is not None
+    assert part.rows[2].summary.mean == pytest.approx(0.8)
+
+
+def test_one_group_needs_no_choice(make: Run) -> None:
+    three(make, 0.9)
+    assert assess().parts[0].heading == "test/accuracy, higher is better"
+    assert "hose" not in notes_of(assess())
 
 
 def test_axes_hold_all_points(make: Run) -> None:
@@ -516,7 +635,7 @@ def test_rows_of_a_trivial_model_are_told_apart_by_each_key_that_differs(
     texts = [
         capsys.readouterr().out,
         Path("r.md").read_text(),
-        re.sub("<[^>]+>", " ", Path("r.html").read_text()),
+        html.unescape(re.sub("<[^>]+>", " ", Path("r.html").read_text())),
     ]
     for text in texts:
         rows_of_linear = [line for line in text.splitlines() if "linear" in line]
@@ -722,6 +841,7 @@ def test_the_page_has_each_runs_command_and_escapes_it(page: tuple[str, Page]) -
     ("arguments", "message"),
     [
         (["--metric", "test/acuracy"], "did you mean 'test/accuracy'"),
+        (["--metric", "acuracy"], "did you mean 'accuracy'"),
         (["nowhere"], "there is no such folder"),
         (["empty"], "there are no runs in it"),
         (["model=transformer"], "no run matches, of 6"),

@@ -64,8 +64,8 @@ def _parser() -> Arguments:
     add_runs_folder(parser)
     parser.add_argument(
         "--metric",
-        metavar="SPLIT/NAME",
-        help="metric to compare (default: the one that the runs monitored, on test)",
+        metavar="[SPLIT/]NAME",
+        help="NAME (default: what the runs monitored): val/NAME chooses, test/NAME is shown; test/NAME: it does both",
     )
     parser.add_argument(
         "--baseline", nargs="+", default=[], metavar="KEY=VALUE", help="test all others against this group"

@@ -26,8 +26,8 @@ def compare(
         folders: where the runs lie, or words that mean runs (fingerprints, globs, "last"); one or several.
         terms: conditions on them, as `leyden runs` takes them: "state=complete", "optimizer.lr<0.1".
         runs: where such words are looked up.
-        metric: to compare by, "macro_f1" or "val/macro_f1"; None: what the runs monitored, for each part
-            its own, on the test split.
+        metric: "macro_f1": its test values are shown, and the groups chosen by its validation values; None: so of
+            what the runs monitored, for each part its own. "test/macro_f1" or "val/macro_f1": shown and chosen by.
         baseline: terms that match the runs of one group of each part.
         by: keys to group by; (): those that tell the runs apart.
 
@@ -40,11 +40,11 @@ def compare(
 
 
 def _metric(given: str | None) -> Metric | None:
-    """test/ may be left out."""
+    """A name without a split has the split ""."""
     if given is None:
         return None
     split, slash, name = given.partition("/")
-    return Metric(split, name) if slash else Metric("test", given)
+    return Metric(split, name) if slash else Metric("", given)
 
 
 def select(words: Sequence[str | Path], terms: Sequence[str], root: Path = RUNS) -> list[Record]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from leyden.reporting.comparison.groups import hashable
+from leyden.reporting.comparison.groups import TRIVIAL, Group, hashable
 from leyden.runs.query import UNSET
 from leyden.utils.errors import UserError, nearest
 
@@ -59,12 +59,36 @@ def format_value(settings: Settings, key: str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def column_texts(settings: Sequence[Settings], key: str) -> list[str]:
+def _texts(settings: Sequence[Settings], key: str) -> list[str]:
     """Format a key's values in several groups: in full where different values would look alike when shortened."""
     values = [of_group.get(key, UNSET) for of_group in settings]
     short, full = [format_value(of_group, key) for of_group in settings], list(map(str, values))
     different = len(set(map(hashable, values)))
     return next((texts for texts in (short, full) if len(set(texts)) == different), list(map(repr, values)))
+
+
+def columns_of(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
+    """Return the keys that distinguish the groups: trivial models by name from others, and among those of one name."""
+    ordinary = [group.settings for group in groups if not group.trivial]
+    trivial = [[g.settings for g in groups if g.trivial == name] for name in TRIVIAL]
+    name = ["model.name"] if any(trivial) else []
+    if by:
+        return list(dict.fromkeys([*by, *name]))
+    found = [distinguishing_keys(alike) for alike in (ordinary, *trivial)]
+    columns = list(dict.fromkeys(key for keys in found for key in keys))
+    return columns if "model.name" in columns else [*name, *columns]
+
+
+def labels_of(groups: Sequence[Group], columns: Sequence[str], by: Sequence[str]) -> list[tuple[str, ...]]:
+    """Format each group's values of the columns; with --by, the name of a model only if that is trivial."""
+    texts = [_texts([group.settings for group in groups], key) for key in columns]
+    return [
+        tuple(
+            of_key[place] if not by or key in by or group.trivial else UNSET
+            for key, of_key in zip(columns, texts, strict=True)
+        )
+        for place, group in enumerate(groups)
+    ]
 
 
 def resolve(names: Iterable[str], settings: Sequence[Settings]) -> list[str]:

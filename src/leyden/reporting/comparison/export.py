@@ -18,6 +18,8 @@ from leyden.reporting.comparison.terminal import (
     format_signed,
     format_test,
     share_text,
+    validation_cells,
+    validation_heads,
     verdict,
 )
 from leyden.reporting.csv_text import csv_text
@@ -38,6 +40,7 @@ _COMPARISON = (
     "of",
     "test",
 )
+_VALIDATION = ("n", "mean", "sd", "low", "high")  # of a Summary
 
 
 def markdown(report: Report) -> str:
@@ -51,12 +54,13 @@ def _list(items: Iterator[str]) -> str:
 
 
 def _part(part: Part) -> Iterator[str]:
-    yield f"## {md.escape(f'{part.title}: {part.metric}')}, {part.better} is better"
+    yield f"## {md.escape(f'{part.title}: {part.heading}')}"
     keys = [heading(key) for key in part.columns]
     header = [
         "#",
         *keys,
         "n",
+        *validation_heads(part),
         "mean",
         "95 % interval",
         "sd",
@@ -64,7 +68,7 @@ def _part(part: Part) -> Iterator[str]:
         "Pareto-optimal in",
         "",
     ]
-    yield md.table(header, map(_mean_row, part.rows))
+    yield md.table(header, (_mean_row(part, row) for row in part.rows))
     part_notes = _list(notes.of_part(part))
     if part_notes:
         yield part_notes
@@ -90,11 +94,12 @@ def _part(part: Part) -> Iterator[str]:
         yield _list(notes.of_effects(part))
 
 
-def _mean_row(row: Row) -> Sequence[str]:
+def _mean_row(part: Part, row: Row) -> Sequence[str]:
     summary = row.summary
     marks = [*row.marks, *(f"{n} {state}" for state, n in row.group.states().items())]
     return [
-        *(str(row.number), *row.values, row.group.counted, number(summary.mean if summary else None)),
+        *(str(row.number), *row.values, row.group.counted, *validation_cells(part, row)),
+        number(summary.mean if summary else None),
         *(format_interval(row), number(summary.sd if summary else None)),
         *(*format_costs(row), format_fronts(row), ", ".join(marks)),
     ]
@@ -144,6 +149,8 @@ def table(report: Report) -> str:
         "sd",
         "low",
         "high",
+        "chosen_by",
+        *(f"val_{name}" for name in _VALIDATION),
     ]
     header = [*names, *COSTS, "fronts", "marks", *_heads(), "unfinished", "pooled", "folders"]
     return csv_text([header, *(_csv_row(row, part, keys) for part in report.parts for row in part.rows)])
@@ -165,7 +172,9 @@ def _csv_row(row: Row, part: Part, keys: Sequence[str]) -> list[Any]:
     return [
         *(part.cohort.experiment, part.cohort.data_name, *(own.get(key, "") for key in keys), part.metric),
         *(len(group.sample.values), group.over if group.runs else "", len(group.runs)),
-        *(group.seeds, group.folds, *means, *limits, *row.costs),
+        *(group.seeds, group.folds, *means, *limits, part.chosen_by),
+        *(getattr(row.validation, name, "") for name in _VALIDATION),
+        *row.costs,
         *(" ".join(row.fronts), "; ".join(row.marks), *compared, unfinished),
         *(row.pooled.value if row.pooled else "", folders),
     ]

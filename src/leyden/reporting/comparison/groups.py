@@ -30,6 +30,9 @@ _FOLD_KEYS = {"KFold": ("split.fold",), "LeaveOneGroupOut": ("split.test_group",
 _SOURCE = "data.source."
 _MAX_ARGUMENTS = 3  # arguments of the source listed to distinguish data of one name
 _SPLIT_NAMES = {"KFold": "fold", "LeaveOneGroupOut": "left-out group"}
+_CHOSEN_HERE = (
+    "chosen here"  # in the method of a value at a threshold or temperature fitted to the same samples
+)
 FOLDS = 5  # KFold's default
 TRIVIAL = ("majority", "linear")  # trivial baseline models
 
@@ -44,11 +47,12 @@ class Metric(NamedTuple):
         return f"{self.split}/{self.name}"
 
     def of(self, record: Record) -> float | None:
-        """Return its value in a run; None if the run has none."""
+        """Return its value in a run, None if it has none; of a decision chosen on the same samples that without it."""
+        found = (record.result.get("metrics") or {}).get(self.split) or {}
+        stored = (found.get("values") or {}).get(self.name) or {}
+        if _CHOSEN_HERE in str(stored.get("method")):
+            return (found.get("before") or {}).get(self.name)
         return record.metric(self.split, self.name)
-
-
-DEFAULT = Metric("test", "accuracy")
 
 
 class Replicate(NamedTuple):
@@ -86,6 +90,12 @@ class Group:
     unfinished: list[Record] = field(default_factory=list)
     without: list[Record] = field(default_factory=list)
     repeated: list[Record] = field(default_factory=list)
+
+    def of(self, metric: Metric) -> "Group":
+        """The same runs with another metric, those that have it."""
+        values = {name: value for name, run in self.runs.items() if (value := metric.of(run)) is not None}
+        runs = {name: self.runs[name] for name in values}
+        return replace(self, split=metric.split, runs=runs, values=values)
 
     @property
     def trivial(self) -> str:
@@ -231,7 +241,7 @@ def cohorts(records: Sequence[Record], metric: Metric | None = None, by: Sequenc
 
     Args:
         records: of the runs.
-        metric: to compare; None: for each cohort its `default_metric`.
+        metric: to compare; None, or one without a split: for each cohort its `default_metric`.
         by: group only by these keys, and average over all others.
     """
     found: dict[tuple[str, str], list[Record]] = defaultdict(list)
@@ -239,7 +249,7 @@ def cohorts(records: Sequence[Record], metric: Metric | None = None, by: Sequenc
         if record.config:
             found[record.experiment, str(record.result.get("data"))].append(record)
     return _label_sources(
-        [_cohort(*key, members, metric or default_metric(members), by) for key, members in found.items()]
+        [_cohort(*key, members, default_metric(members, metric), by) for key, members in found.items()]
     )
 
 
@@ -256,15 +266,23 @@ def _cohort(
     return Cohort(experiment, data, metric, list(groups.values()))
 
 
-def default_metric(records: Sequence[Record]) -> Metric:
-    """Return the metric that most runs monitored, of test if a run has that; test/accuracy if they monitored none."""
+def default_metric(records: Sequence[Record], given: Metric | None = None) -> Metric:
+    """Return the metric to show: as given; without a split on test, if a run has it there, else on val.
+
+    Nothing given: the one that most runs monitored, or accuracy.
+    """
+    if given and given.split:
+        return given
+    name = given.name if given else _monitored(records)
+    of_test, of_val = Metric("test", name), Metric("val", name)
+    has_test, has_val = (any(of.of(record) is not None for record in records) for of in (of_test, of_val))
+    return of_val if has_val and not has_test else of_test
+
+
+def _monitored(records: Sequence[Record]) -> str:
     monitors = Counter(str(record.best.get("monitor")) for record in records)
     monitors = Counter({name: count for name, count in monitors.items() if "/" in name})
-    if not monitors:
-        return DEFAULT
-    name = monitors.most_common(1)[0][0].partition("/")[2]
-    of_test = Metric("test", name)
-    return of_test if any(of_test.of(record) is not None for record in records) else Metric("val", name)
+    return monitors.most_common(1)[0][0].partition("/")[2] if monitors else "accuracy"
 
 
 def _label_sources(every: Sequence[Cohort]) -> list[Cohort]:

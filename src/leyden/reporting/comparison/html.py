@@ -2,7 +2,7 @@
 
     text = page(report, Path("reports"))      # links to run folders are relative to that folder
 
-To add a figure to each part, write a function (Part, Report) -> Section or None and add it to SECTIONS; pass
+To add a figure to each part, write a function (Part) -> Section or None and add it to SECTIONS; pass
 sections that belong to no part, such as a search's study, to `page` as `more`.
 """
 
@@ -28,6 +28,8 @@ from leyden.reporting.comparison.terminal import (
     format_test,
     is_warning,
     share_text,
+    validation_cells,
+    validation_heads,
     verdict,
 )
 from leyden.reporting.format import number
@@ -87,7 +89,7 @@ def _list(notes: Iterable[str]) -> str:
 
 def _part(part: Part, place: int) -> Iterator[str]:
     yield f'\n<h2 id="p{place}">{escape(part.title)}</h2>'
-    yield f'<p class="dim">{escape(str(part.metric))}, {part.better} is better.</p>'
+    yield f'<p class="dim">{escape(part.heading)}.</p>'
     yield _means(part)
     yield _list(notes.of_part(part))
     if part.baseline is not None:
@@ -108,22 +110,25 @@ def _means(part: Part) -> str:
         ("#", "n"),
         *((heading(key), "") for key in part.columns),
         ("", ""),
-        ("runs", "n"),
+        ("n", "n"),
+        *((name, "n") for name in validation_heads(part)),
         ("mean", "n"),
     ]
     header += [("", ""), ("95 % interval", "n"), ("sd", "n")]
     header += [(name, "n") for name in COST_HEADS]
     scale = bar_scale(part)
-    return table(header, ("".join(_mean_cells(row, bar(row, scale))) for row in part.rows))
+    return table(header, ("".join(_mean_cells(part, row, bar(row, scale))) for row in part.rows))
 
 
-def _mean_cells(row: Row, drawing: str) -> Iterator[str]:
+def _mean_cells(part: Part, row: Row, drawing: str) -> Iterator[str]:
     to, summary = f"#g{row.number}", row.summary
     yield cell(f"#{row.number}", "n", to)
     for value in row.values:
         yield cell(value)
     yield f"<td>{marks(row)}</td>"
     yield cell(row.group.counted, "n", to)
+    for mean in validation_cells(part, row):
+        yield cell(mean, "n", to)
     yield cell(number(summary.mean if summary else None), "n good" if "best" in row.marks else "n", to)
     yield f"<td>{drawing}</td>"
     yield cell(format_interval(row), "n", to)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from leyden.reporting.comparison import svg
 from leyden.reporting.comparison.html_style import escape
-from leyden.reporting.comparison.report import COSTS, Part, Row
+from leyden.reporting.comparison.report import COSTS, Part, Row, clip_interval
 from leyden.reporting.comparison.statistics import Summary, summarise
 from leyden.reporting.comparison.terminal import COST_HEADS, format_costs
 from leyden.reporting.format import number
@@ -30,15 +30,16 @@ class Section(NamedTuple):
 
 def bar_scale(part: Part) -> svg.Scale | None:
     """Return the common scale of a part's bars; None if there is only one mean."""
-    return svg.scale(_scale_values(part), 2, _BAR - 2) if len(part.scored) > 1 else None
+    shown = [(row.summary.mean, row.interval) for row in part.scored if row.summary]
+    return svg.scale(_scale_values(shown), 2, _BAR - 2) if len(shown) > 1 else None
 
 
-def _scale_values(part: Part) -> list[float]:
+def _scale_values(shown: Sequence[tuple[float, tuple[float, float] | None]]) -> list[float]:
     """Return the values that a scale must include: all means, and the ends of intervals close to them."""
-    means = [row.summary.mean for row in part.scored if row.summary]
+    means = [mean for mean, _ in shown]
     low, high = min(means), max(means)
     spread = (high - low) or _ROOM * abs(low) or 1.0
-    ends = [end for row in part.scored[:_MAX_WHISKERS] if row.interval for end in row.interval]
+    ends = [end for _, interval in shown[:_MAX_WHISKERS] if interval for end in interval]
     return [*means, *(v for v in ends if low - _ENDS * spread <= v <= high + _ENDS * spread)]
 
 
@@ -144,7 +145,8 @@ def pareto_fronts(part: Part) -> Section | None:
     if not any(drawings):
         return None
     simplest = part.simplest
-    caption = "Groups on the steps are Pareto-optimal: none is both cheaper and better. Bars: 95 % intervals."
+    caption = f"{part.chosen_by}: groups on the steps are Pareto-optimal, none is both cheaper and better. "
+    caption += "Bars: 95 % intervals of the means."
     if any(0 in row.costs for row in part.scored):
         caption += " A cost of 0 is at the left end."
     if simplest is not None:
@@ -158,20 +160,24 @@ def pareto_fronts(part: Part) -> Section | None:
 
 def _pareto_front(part: Part, place: int) -> str:
     x_ends, y_ends = svg.inner()
-    y = svg.scale(_scale_values(part), *y_ends)
-    points = [(row.costs[place], row.summary.mean, row) for row in part.scored if row.summary is not None]
+    points = [(row.costs[place], row.choice.mean, row) for row in part.rows if row.choice is not None]
     costs = {cost for cost, _, _ in points if cost is not None}
     if len(costs) < 2:
         return ""
+    intervals = {row.number: clip_interval(row.choice, part.chosen_by) for _, _, row in points}
+    y = svg.scale(_scale_values([(mean, intervals[row.number]) for _, mean, row in points]), *y_ends)
     x = svg.scale([cost for cost in costs if cost > 0], *x_ends, log=True)
     # a logarithmic axis has no 0: such a point is at its left end
     known = [(cost or x.low, mean, row) for cost, mean, row in points if cost is not None]
     front = sorted(((cost, mean) for cost, mean, row in known if COSTS[place] in row.fronts))
     labels: list[tuple[float, float]] = []
-    dots = "".join(_point(cost, mean, row, COSTS[place], (x, y), labels) for cost, mean, row in known)
+    dots = "".join(
+        _point((cost, mean, intervals[row.number]), row, COSTS[place], (x, y), labels)
+        for cost, mean, row in known
+    )
     name = ("parameters", "FLOPs per sample", "seconds of training")[place]
     content = _steps(front, x, y) + dots
-    return svg.frame(x, y, name, str(part.metric), content, f"{part.metric} against {name}")
+    return svg.frame(x, y, name, str(part.chosen_by), content, f"{part.chosen_by} against {name}")
 
 
 def _steps(front: Sequence[tuple[float, float]], x: svg.Scale, y: svg.Scale) -> str:
@@ -186,15 +192,17 @@ def _steps(front: Sequence[tuple[float, float]], x: svg.Scale, y: svg.Scale) -> 
 
 
 def _point(
-    cost: float,
-    mean: float,
+    values: tuple[float, float, tuple[float, float] | None],
     row: Row,
     kind: str,
     scales: tuple[svg.Scale, svg.Scale],
     labels: list[tuple[float, float]],
 ) -> str:
-    """Draw a dot that links to its group; important ones get their interval, and their number if there is room."""
-    x, y = scales
+    """Draw a dot that links to its group; important ones get their interval, and their number if there is room.
+
+    values: cost, mean and interval.
+    """
+    (x, y), (cost, mean, interval) = scales, values
     at, up, on = x.at(cost), y.at(mean), kind in row.fronts
     costs = escape(
         ", ".join(f"{name} {value}" for name, value in zip(COST_HEADS, format_costs(row), strict=True))
@@ -203,14 +211,14 @@ def _point(
     dot = f'<circle class="{"dot" if on else "dot off"}" cx="{at}" cy="{up}" r="{5 if on else 4}"/>'
     extra = ""
     if on or "baseline" in row.marks or row.group.trivial:
-        extra = _whisker(row, at, y) + _number(row, at, up, x.end, labels)
+        extra = _whisker(interval, at, y) + _number(row, at, up, x.end, labels)
     return f'<a href="#g{row.number}"><title>{tooltip}</title>{extra}{dot}</a>'
 
 
-def _whisker(row: Row, at: float, y: svg.Scale) -> str:
-    if row.interval is None:
+def _whisker(interval: tuple[float, float] | None, at: float, y: svg.Scale) -> str:
+    if interval is None:
         return ""
-    low, high = (y.at(end) for end in row.interval)
+    low, high = (y.at(end) for end in interval)
     return f'<line class="whisker" x1="{at}" x2="{at}" y1="{low}" y2="{high}"/>'
 
 

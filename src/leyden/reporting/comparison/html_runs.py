@@ -56,9 +56,10 @@ def group_section(row: Row, part: Part) -> str:
         )
     runs = sorted(row.group.all_runs(), key=lambda run: (str(run.keys.get("seed")).zfill(9), run.name))
     split = any(_split(run) for run in runs)
-    header = [("seed", "n"), *([("split", "")] if split else []), (str(part.metric), "n"), ("state", "")]
-    header += [("time", "n"), ("run", "")]
-    return "".join([*parts, table(header, (_run_cells(run, part.metric, split) for run in runs))])
+    metrics = list(dict.fromkeys([part.metric, part.chosen_by]))
+    header = [("seed", "n"), *([("split", "")] if split else []), *((str(metric), "n") for metric in metrics)]
+    header += [("state", ""), ("time", "n"), ("run", "")]
+    return "".join([*parts, table(header, (_run_cells(run, metrics, split) for run in runs))])
 
 
 def _split(run: Record) -> str:
@@ -70,12 +71,12 @@ def _split(run: Record) -> str:
     )
 
 
-def _run_cells(run: Record, metric: Metric, split: bool) -> str:
+def _run_cells(run: Record, metrics: Sequence[Metric], split: bool) -> str:
     to = f"#{anchor(run)}"
     cells = [
         cell(str(run.keys.get("seed", "-")), "n", to),
         cell(_split(run)) if split else "",
-        cell(number(metric.of(run)), "n", to),
+        *(cell(number(metric.of(run)), "n", to) for metric in metrics),
         cell(run.state),
         cell(duration(run.seconds), "n", to),
         cell(run.name, "", to),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from leyden.reporting.comparison.distinguishing_keys import heading
-from leyden.reporting.comparison.groups import TRIVIAL
+from leyden.reporting.comparison.groups import TRIVIAL, Metric
 from leyden.reporting.comparison.report import Part, Report
 from leyden.reporting.comparison.statistics import LEVEL
 from leyden.reporting.format import number
@@ -31,16 +31,11 @@ def of_report(report: Report) -> Iterator[str]:
         "Intervals are 95 % t intervals of the mean over what each table names. Over seeds on one split, neither the "
         "draw of the split nor the sampling of its test samples is included. A single replicate has no interval."
     )
-    selected = [part.metric for part in report.parts if part.metric.split == "test" and len(part.scored) > 1]
-    for metric in dict.fromkeys(selected):
-        yield (
-            f"Selection bias: the best of many groups by {metric} is overestimated. Select by --metric "
-            f"val/{metric.name} and report the {metric} of the selected group."
-        )
 
 
 def of_part(part: Part) -> Iterator[str]:
     """Yield the notes on one experiment on the same data."""
+    yield from _selection(part)
     yield from _excluded_runs(part)
     yield from _mixed_versions(part)
     yield from _over(part)
@@ -63,6 +58,8 @@ def of_comparison(part: Part) -> Iterator[str]:
             f"Holm over all {len(tested)}, the intervals are not. MDE: minimum detectable effect, the smallest true "
             "difference that the same number of seeds with this spread detects with 80 % power."
         )
+    if part.chosen_by != part.metric:
+        yield f"The differences are of {part.metric}, which took no part in the choice; a baseline picked by it would."
     unused = [
         f"#{row.number} {row.comparison.used} of {row.comparison.of}"
         for row in part.rows
@@ -91,6 +88,30 @@ def of_effects(part: Part) -> Iterator[str]:
     )
     if found.alone:
         yield f"{plural(found.alone, 'value')} left out of the effects: no other group has the same {one}."
+
+
+def _selection(part: Part) -> Iterator[str]:
+    """Yield what chose between the groups, and what that means for the values shown."""
+    if len(part.scored) < 2:
+        return
+    shown, of_val, of_test = part.metric, f"val/{part.metric.name}", Metric("test", part.metric.name)
+    if part.chosen_by != shown:
+        yield (
+            f"Chosen by {part.chosen_by}: its mean (val) sorts the rows and marks the best, the simplest and the "
+            f"Pareto-optimal. Mean, interval and tests are of {shown}, which took no part in the choice, so that the "
+            "best row's value is not inflated by it."
+        )
+        last = [f"#{row.number}" for row in part.scored if row.choice is None]
+        if last:
+            yield f"Without {of_val}, so last, and not chosen between: {and_more(last, _MAX_NAMES)}"
+        return
+    yield f"Selected on {shown.split}: {shown} itself sorts and marks the rows, which inflates the best row's value."
+    if shown.split == "test" and any(row.validation for row in part.scored):
+        yield f"To choose by {of_val} and show {shown}: --metric {shown.name}"
+    elif shown.split == "test":
+        yield f"No run has {of_val} to choose by."
+    elif not any(of_test.of(run) is not None for row in part.rows for run in row.group.runs.values()):
+        yield f"No run has {of_test} to show."
 
 
 def _excluded_runs(part: Part) -> Iterator[str]:
@@ -139,11 +160,11 @@ def _pooled(part: Part) -> Iterator[str]:
 def _simplest(part: Part) -> Iterator[str]:
     if part.simplest is None or len(part.scored) < 2:
         return
-    best = part.scored[0]
+    best, by = part.scored[0], part.chosen_by
     if best.number == part.simplest.number:
-        yield f"No simpler group is within one standard error of the best, #{best.number} ({best.label})."
+        yield f"No simpler group is within one standard error of the best {by}, #{best.number} ({best.label})."
     else:
-        yield f"Simplest within one standard error of the best: #{part.simplest.number} ({part.simplest.label})."
+        yield f"Simplest within one standard error of the best {by}: #{part.simplest.number} ({part.simplest.label})."
 
 
 def _trivial(part: Part) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """The content of a report as plain values: groups of runs as rows, with means, comparisons, costs and marks.
 
+Rows are sorted, and the best and the simplest marked, by the validation values of a metric; its test values are shown.
+
     report = assess(records, Metric("test", "accuracy"), baseline=["model=mlp"])
     report.parts[0].rows[0].summary.mean
 
@@ -15,14 +17,9 @@ from leyden.metrics import higher_is_better
 from leyden.metrics.intervals import wilson
 from leyden.metrics.results import METRICS, MULTILABEL_METRICS, Estimate
 from leyden.reporting.comparison import pareto
-from leyden.reporting.comparison.distinguishing_keys import (
-    column_texts,
-    distinguishing_keys,
-    heading,
-    resolve,
-)
+from leyden.reporting.comparison.distinguishing_keys import columns_of, heading, labels_of, resolve
 from leyden.reporting.comparison.effects import Effects, effects
-from leyden.reporting.comparison.groups import TRIVIAL, Cohort, Group, Metric, cohorts, default_metric
+from leyden.reporting.comparison.groups import Cohort, Group, Metric, cohorts, default_metric
 from leyden.reporting.comparison.statistics import (
     LEVEL,
     Comparison,
@@ -52,6 +49,8 @@ class Row:
         values: the group's values of the part's columns.
         summary: mean and spread of the metric; None if no run is complete.
         interval: the summary's interval, clipped to the range of the metric.
+        validation: mean and spread of the metric's validation values, over the same runs; None if they have none.
+        choice: of what the rows are sorted and marked by: `validation`, or `summary` where that was asked for.
         pooled: accuracy of the summed confusion matrices of a cross-validation; None otherwise.
         costs: mean of each of COSTS; None if a run does not record it.
         fronts: the costs on whose Pareto front with the metric the row is.
@@ -69,6 +68,8 @@ class Row:
     fronts: tuple[str, ...] = ()
     comparison: Comparison | None = None
     marks: tuple[str, ...] = ()
+    validation: Summary | None = None
+    choice: Summary | None = None
 
     @property
     def label(self) -> str:
@@ -81,7 +82,8 @@ class Part:
     """The rows of one experiment on the same data, the best first.
 
     Attributes:
-        cohort: the groups, and the metric that they are compared by.
+        cohort: the groups, and the metric of which means, intervals and tests are.
+        chosen_by: the metric by which rows are sorted and marked: of val, unless another split was asked for.
         higher: whether a higher value of the metric is better.
         columns: the keys that distinguish the groups.
         rows: one per group.
@@ -91,6 +93,7 @@ class Part:
     """
 
     cohort: Cohort
+    chosen_by: Metric
     higher: bool
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -100,8 +103,16 @@ class Part:
 
     @property
     def metric(self) -> Metric:
-        """What the groups are compared by."""
+        """Of which means, intervals and tests are."""
         return self.cohort.metric
+
+    @property
+    def heading(self) -> str:
+        """What is shown, and what chose: "test/accuracy, chosen by val/accuracy, higher is better"."""
+        own = f"selected on {self.metric.split}"
+        selection = own if self.chosen_by == self.metric else f"chosen by {self.chosen_by}"
+        words = [str(self.metric), selection, f"{self.better} is better"]
+        return ", ".join(words if len(self.scored) > 1 else [words[0], words[2]])
 
     @property
     def better(self) -> str:
@@ -129,7 +140,7 @@ class Report:
 
     @property
     def metrics(self) -> str:
-        """The metrics that the parts are compared by, as text."""
+        """The metrics that the parts show, as text."""
         return ", ".join(dict.fromkeys(str(part.metric) for part in self.parts))
 
     @property
@@ -149,7 +160,8 @@ def assess(
 
     Args:
         records: of the runs.
-        metric: to compare; None: in each part the one that most of its runs monitored, on the test split.
+        metric: to show and choose by. Without a split (""), or None, what most runs of a part monitored: its test
+            values are shown, and its validation values choose.
         baseline: terms that match the runs of one group in each part.
         by: keys to group by; empty: all keys that can change a result, except seeds.
 
@@ -162,7 +174,7 @@ def assess(
     parts: list[Part] = []
     first = 1
     for cohort in cohorts(records, metric, keys):
-        parts.append(_part(cohort, keys, first))
+        parts.append(_part(cohort, keys, first, asked=bool(metric and metric.split)))
         first += len(parts[-1].rows)
     if baseline:
         parts = _compare_parts(parts, baseline_folders, " ".join(baseline))
@@ -183,11 +195,12 @@ def _verify_metric(metric: Metric | None, records: Sequence[Record]) -> None:
     if not complete:
         states = ", ".join(f"{n} {state}" for state, n in Counter(r.state for r in records).items())
         raise UserError(f"none of these runs is complete ({states}): nothing to compare")
-    wanted = metric or default_metric(complete)
+    wanted = default_metric(complete, metric)
     if not any(wanted.of(record) is not None for record in complete):
-        raise UserError(
-            f"--metric {wanted}: no complete run has it; {nearest(str(wanted), _metric_names(complete))}"
-        )
+        known = _metric_names(complete)
+        given = metric.name if metric and not metric.split else str(wanted)
+        near = nearest(given, known if "/" in given else {name.partition("/")[2] for name in known})
+        raise UserError(f"--metric {given}: no complete run has it; {near}")
 
 
 def _metric_names(records: Iterable[Record]) -> set[str]:
@@ -208,57 +221,40 @@ def _direction(metric: Metric, records: Iterable[Record]) -> bool:
     return higher_is_better(metric.name)
 
 
-def _part(cohort: Cohort, by: Sequence[str], first: int) -> Part:
+def _part(cohort: Cohort, by: Sequence[str], first: int, asked: bool) -> Part:
+    """asked: whether the user named the split of the metric, which then also chooses."""
     metric, higher = cohort.metric, _direction(cohort.metric, cohort.records())
-    columns = _columns(cohort, by)
-    labels = _labels(cohort.groups, columns, by)
+    columns = columns_of(cohort.groups, by)
+    labels = labels_of(cohort.groups, columns, by)
     rows = [_row(group, own, metric) for group, own in zip(cohort.groups, labels, strict=True)]
+    validated = not asked and any(row.validation for row in rows)
+    chosen_by = Metric("val", metric.name) if validated else metric
+    rows = [replace(row, choice=row.validation if validated else row.summary) for row in rows]
     rows.sort(key=lambda row: _rank(row, higher))
     rows = [replace(row, number=first + place) for place, row in enumerate(rows)]
     simplest = _simplest(rows, higher)
     rows = [replace(row, fronts=fronts) for row, fronts in zip(rows, _fronts(rows, higher), strict=True)]
-    scored = [row for row in rows if row.summary]
-    trivial, ordinary = (
-        [row for row in scored if bool(row.group.trivial) is wanted] for wanted in (True, False)
-    )
+    trivial = {row.group.trivial: row for row in reversed(rows) if row.summary and row.group.trivial}
+    ordinary = [row for row in rows if row.choice and not row.group.trivial]
     best = ordinary[0] if len(ordinary) > 1 else None
-    rows = [replace(row, marks=_marks(row, best, trivial, simplest, higher)) for row in rows]
+    rows = [replace(row, marks=_marks(row, best, list(trivial.values()), simplest, higher)) for row in rows]
     simplest_row = next((row for row in rows if row.number == simplest), None)
-    return Part(cohort, higher, tuple(columns), tuple(rows), _effects(rows, columns), None, simplest_row)
-
-
-def _columns(cohort: Cohort, by: Sequence[str]) -> list[str]:
-    """Return the keys that distinguish the groups: trivial models by name from others, and among those of one name."""
-    ordinary = [group.settings for group in cohort.groups if not group.trivial]
-    trivial = [[g.settings for g in cohort.groups if g.trivial == name] for name in TRIVIAL]
-    name = ["model.name"] if any(trivial) else []
-    if by:
-        return list(dict.fromkeys([*by, *name]))
-    found = [distinguishing_keys(alike) for alike in (ordinary, *trivial)]
-    columns = list(dict.fromkeys(key for keys in found for key in keys))
-    return columns if "model.name" in columns else [*name, *columns]
-
-
-def _labels(groups: Sequence[Group], columns: Sequence[str], by: Sequence[str]) -> list[tuple[str, ...]]:
-    """Format each group's values of the columns; with --by, the name of a model only if that is trivial."""
-    texts = [column_texts([group.settings for group in groups], key) for key in columns]
-    return [
-        tuple(
-            of_key[place] if not by or key in by or group.trivial else UNSET
-            for key, of_key in zip(columns, texts, strict=True)
-        )
-        for place, group in enumerate(groups)
-    ]
+    found = _effects(rows, columns)
+    return Part(cohort, chosen_by, higher, tuple(columns), tuple(rows), found, None, simplest_row)
 
 
 def _row(group: Group, own: tuple[str, ...], metric: Metric) -> Row:
     summary = group.sample.summary() if group.values else None
+    validated = group if metric.split == "val" else group.of(Metric("val", metric.name))
+    validation = validated.sample.summary() if validated.values else None
     costs = tuple(group.mean_of(cost) for cost in COSTS)
     pooled = _pooled(group, metric.split) if metric.name == "accuracy" and group.folds > 1 else None
-    return Row(0, group, own, summary, _clip_interval(summary, metric), pooled, costs)
+    interval = clip_interval(summary, metric)
+    return Row(0, group, own, summary, interval, pooled, costs, validation=validation)
 
 
-def _clip_interval(summary: Summary | None, metric: Metric) -> tuple[float, float] | None:
+def clip_interval(summary: Summary | None, metric: Metric) -> tuple[float, float] | None:
+    """Return the interval of a mean within the range of the metric; None if there is none."""
     if summary is None or summary.low is None or summary.high is None:
         return None
     low, high = _RANGES.get(metric.name, (-math.inf, math.inf))
@@ -280,37 +276,36 @@ def _pooled(group: Group, split: str) -> Estimate | None:
     return Estimate(hits / total, method="none: samples are tested by several seeds")
 
 
-def _rank(row: Row, higher: bool) -> tuple[bool, float, str]:
-    """Sort key: best first, rows without a value last."""
-    if row.summary is None:
-        return True, 0.0, row.label
-    return False, -row.summary.mean if higher else row.summary.mean, row.label
+def _rank(row: Row, higher: bool) -> tuple[int, float, str]:
+    """Sort key: best first, rows without a value to choose by after those, rows without any value last."""
+    of_row = row.choice or row.summary
+    if of_row is None:
+        return 2, 0.0, row.label
+    return int(row.choice is None), -of_row.mean if higher else of_row.mean, row.label
 
 
 def _fronts(rows: Sequence[Row], higher: bool) -> list[tuple[str, ...]]:
-    scored = [row for row in rows if row.summary is not None]
-    means = [row.summary.mean for row in scored if row.summary]
+    chosen = [(row, row.choice.mean) for row in rows if row.choice]
     found: dict[int, list[str]] = {row.number: [] for row in rows}
     for place, cost in enumerate(COSTS):
-        for row, on in zip(
-            scored, pareto.front([row.costs[place] for row in scored], means, higher), strict=True
-        ):
+        optimal = pareto.front([row.costs[place] for row, _ in chosen], [mean for _, mean in chosen], higher)
+        for (row, _), on in zip(chosen, optimal, strict=True):
             if on:
                 found[row.number].append(cost)
     return [tuple(found[row.number]) for row in rows]
 
 
 def _simplest(rows: Sequence[Row], higher: bool) -> int | None:
-    scored = [(row, row.summary) for row in rows if row.summary is not None]
-    means, errors = [s.mean for _, s in scored], [s.error for _, s in scored]
-    place = pareto.simplest([row.costs for row, _ in scored], means, errors, higher)
-    return None if place is None else scored[place][0].number
+    chosen = [(row, row.choice) for row in rows if row.choice]
+    means, errors = [s.mean for _, s in chosen], [s.error for _, s in chosen]
+    place = pareto.simplest([row.costs for row, _ in chosen], means, errors, higher)
+    return None if place is None else chosen[place][0].number
 
 
 def _marks(
     row: Row, best: Row | None, trivial: Sequence[Row], simplest: int | None, higher: bool
 ) -> tuple[str, ...]:
-    """Return a row's marks. best: the best of several non-trivial rows; trivial: the trivial rows with a mean."""
+    """Return a row's marks. best: the best of several non-trivial rows; trivial: the best one of each name."""
     if row.summary is None:
         return ()
     marks = ["trivial"] if row.group.trivial else []

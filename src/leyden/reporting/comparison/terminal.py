@@ -18,6 +18,7 @@ MOST_ROWS = 20  # rows of a part in the terminal; the baseline and trivial model
 _MAX_EFFECTS = 8
 _MARKS, _MIN_WIDTH = 11, 4  # columns: the words of marks are not broken; a key's values may be
 _ROOM = 80 - 3 - 6 - 7 - 6 - _MARKS - 6 * 2  # for keys and n: without #, the numbers, marks, and gaps of two
+_VALIDATION = 6 + 2  # a number and its gap
 _ROUNDING = 1e-12  # a difference below it is rounding error
 _STYLES = {"best": "bold green", "simplest": "green", "baseline": "bold", "trivial": "dim"}
 
@@ -43,11 +44,11 @@ def _part(part: Part) -> Iterator[RenderableType]:
 
 
 def _means(part: Part) -> RenderableType:
-    table = plain_table(f"{part.title}: {part.metric}, {part.better} is better", ("#", "right"))
+    table = plain_table(f"{part.title}: {part.heading}", ("#", "right"))
     rows = visible_rows(part)
     for name, width in zip(*_key_columns(part, rows), strict=True):
         table.add_column(name, overflow="fold", min_width=width)
-    for name in ("n", "mean", "+- 95 %", "sd"):
+    for name in ("n", *validation_heads(part), "mean", "+- 95 %", "sd"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", overflow="fold", min_width=_MARKS)
     for row in rows:
@@ -55,8 +56,9 @@ def _means(part: Part) -> RenderableType:
         warning = any(map(is_warning, row.marks))
         marks = text(", ".join([*row.marks, *_states(row)]), "yellow" if warning else style)
         mean = text(number(row.summary.mean if row.summary else None), style)
-        numbers = (row.group.counted, mean, _half(row), number(row.summary.sd if row.summary else None))
-        table.add_row(str(row.number), *map(text, row.values), *numbers, marks)
+        sd = number(row.summary.sd if row.summary else None)
+        numbers: tuple[RenderableType, ...] = (*validation_cells(part, row), mean, _half(row), sd)
+        table.add_row(str(row.number), *map(text, (*row.values, row.group.counted)), *numbers, marks)
     return table
 
 
@@ -68,9 +70,21 @@ def _key_columns(part: Part, rows: Sequence[Row]) -> tuple[list[str], list[int]]
         for place, name in enumerate(names)
     ]
     room = _ROOM - max(len(row.group.counted) for row in rows) - 2 * len(names)
+    room -= _VALIDATION * len(validation_heads(part))
     while sum(widths) > room and max(widths) > _MIN_WIDTH:
         widths[widths.index(max(widths))] -= 1
     return names, widths
+
+
+def validation_heads(part: Part) -> tuple[str, ...]:
+    """Return the heading of the column of validation means; none if there are none, or they are what is shown."""
+    shown = part.metric.split != "val" and any(row.validation for row in part.rows)
+    return ("val",) if shown else ()
+
+
+def validation_cells(part: Part, row: Row) -> tuple[str, ...]:
+    """Format the validation mean for `validation_heads`."""
+    return (number(row.validation.mean if row.validation else None),) * len(validation_heads(part))
 
 
 def _states(row: Row) -> list[str]:
@@ -205,12 +219,12 @@ def share_text(share: Share) -> str:
 
 def _pareto_fronts(part: Part) -> RenderableType:
     """Format the groups on a Pareto front of the metric and a cost."""
-    table = plain_table(f"Pareto fronts of {part.metric} and cost", ("#", "right"), ("", "left"))
+    table = plain_table(f"Pareto fronts of {part.chosen_by} and cost", ("#", "right"), ("", "left"))
     for name in ("mean", *COST_HEADS):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("optimal in", overflow="fold")
     for row in front_rows(part):
-        mean = number(row.summary.mean if row.summary else None)
+        mean = number(row.choice.mean if row.choice else None)
         table.add_row(str(row.number), text(row.label), mean, *format_costs(row), format_fronts(row))
     return table
 
