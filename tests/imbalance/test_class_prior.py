@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from leyden.data.sampling_policies import (
     SamplingPolicy,
     UnderSampling,
 )
+from leyden.data.transforms.mixup import Mixup
+from leyden.decision.answered_prior import answered_prior
 from leyden.imbalance import class_prior as ledgers
 from leyden.imbalance.class_prior import (
     ClassPrior,
@@ -33,6 +36,7 @@ from leyden.imbalance.class_prior import (
     is_overcorrected,
 )
 from leyden.losses.binary import (
+    AsymmetricLoss,
     BinaryCrossEntropy,
     LogitAdjustedBinaryCrossEntropy,
     WeightedBinaryCrossEntropy,
@@ -45,7 +49,8 @@ from leyden.losses.focal import FocalSigmoid, FocalSoftmax
 from leyden.losses.label_aware_smoothing import LabelAwareSmoothing
 from leyden.losses.ldam import LDAM
 from leyden.losses.logit_adjusted import LogitAdjusted
-from leyden.training.build import Experiment, _correction, experiment
+from leyden.nets.heads import TauNormalisedLinear
+from leyden.training.build import Experiment, _correction, _is_exact, experiment
 from leyden.utils.errors import UserError
 
 COUNTS = (400, 90, 20, 6)
@@ -89,6 +94,30 @@ def ledger_of(policy: SamplingPolicy, loss: nn.Module) -> Ledger:
     return Ledger.of(COUNTS, plan_of(policy).prior, functools.partial(_correction, loss), EPOCHS)
 
 
+class Holder(nn.Module):
+    """What of a LightningModule tells of its prior."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss_fn = loss
+
+
+def best_biases(loss: nn.Module) -> torch.Tensor:
+    """Logits (C,) of least training loss without features; of a loss that may change, at the last epoch."""
+    labels = torch.from_numpy(np.repeat(np.arange(len(COUNTS)), COUNTS))
+    biases = torch.zeros(len(COUNTS), requires_grad=True)
+    optimizer = torch.optim.LBFGS([biases], max_iter=200, tolerance_grad=1e-9, tolerance_change=1e-12)
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        value = loss(biases.expand(len(labels), -1), labels).mean()
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    return biases.detach()
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("loss", CORRECTING)
 def test_the_ledger_is_what_an_epoch_counts(policy: str, loss: str) -> None:
@@ -113,25 +142,65 @@ def test_margins_and_focal_losses_declare_no_prior(loss: str) -> None:
     np.testing.assert_allclose(ledger_of(Instance(), made).prior.effective, np.array(COUNTS) / sum(COUNTS))
 
 
+@pytest.mark.parametrize("loss", {**CORRECTING, **NEUTRAL})
+def test_only_a_proper_loss_makes_the_ledger_exact(loss: str) -> None:
+    """Proper: the best constant logits are the log prior of the ledger. Else they are not, and it does not say so."""
+    made = {**CORRECTING, **NEUTRAL}[loss]()
+    book = Ledger.of(
+        COUNTS,
+        plan_of(Instance()).prior,
+        functools.partial(_correction, made),
+        EPOCHS,
+        exact=functools.partial(_is_exact, Holder(made)),
+    )
+    biases = best_biases(made)
+    gap = abs(biases.softmax(0).numpy() - book.prior.effective).max()
+    assert book.prior.exact == (gap < 2e-3), gap
+    stored = book.to_dict()["phases"][-1]
+    assert (stored["source"] == "exact") == book.prior.exact
+    labels = np.repeat(np.arange(len(COUNTS)), 50 * np.array(COUNTS))
+    if not book.prior.exact:
+        answered = answered_prior(np.tile(biases.numpy(), (len(labels), 1)), labels, book.prior.effective)[1]
+        np.testing.assert_allclose(answered, biases.softmax(0).numpy(), atol=5e-3)
+        stored = book.to_dict(answered)["phases"][-1]
+        assert stored["source"] == "validation"
+        assert stored["effective"] == answered.tolist()
+        np.testing.assert_array_equal(ClassPrior.of(book.to_dict(answered)).effective, book.prior.effective)
+
+
+@pytest.mark.parametrize(
+    ("loss", "proper"),
+    [
+        (CrossEntropy(0.1), False),
+        (BinaryCrossEntropy(), True),
+        (BinaryCrossEntropy(0.1), False),
+        (AsymmetricLoss(), False),
+        (Weighted(FocalSoftmax(), COUNTS), False),
+        (DeferredLoss(CrossEntropy(), FocalSoftmax(), EPOCHS), False),
+        (nn.CrossEntropyLoss(reduction="none"), False),  # it does not say
+    ],
+)
+def test_what_losses_say_of_themselves(loss: nn.Module, proper: bool) -> None:
+    assert _is_exact(Holder(loss), EPOCHS - 1) == proper
+
+
+def test_mixed_targets_and_rescaled_heads_leave_the_prior_open() -> None:
+    module = Holder(CrossEntropy())
+    assert _is_exact(module, 0)
+    module.augment = nn.ModuleList([Mixup()])
+    assert not _is_exact(module, 0)
+    module.augment = nn.ModuleList([TauNormalisedLinear(nn.Linear(3, 4), 1.0)])
+    assert not _is_exact(module, 0)
+
+
 def test_a_net_trained_under_a_correction_answers_by_the_ledgers_prior() -> None:
     """No features, only biases: the minimum of the training loss is the log prior of the ledger, exactly."""
-    labels = torch.from_numpy(np.repeat(np.arange(len(COUNTS)), COUNTS))
     for loss in (
         CORRECTING["inverse"](),
         CORRECTING["half_adjusted"](),
         CORRECTING["balanced_softmax"](),
     ):
-        biases = torch.zeros(len(COUNTS), requires_grad=True)
-        optimizer = torch.optim.LBFGS([biases], max_iter=200, tolerance_grad=1e-9, tolerance_change=1e-12)
-
-        def closure(loss: Any = loss, optimizer: Any = optimizer, biases: Any = biases) -> Any:
-            optimizer.zero_grad()
-            loss = loss(biases.expand(len(labels), -1), labels).mean()
-            loss.backward()
-            return loss
-
-        optimizer.step(closure)
-        learnt = biases.detach().softmax(0).numpy()
+        learnt = best_biases(loss).softmax(0).numpy()
         np.testing.assert_allclose(learnt, ledger_of(Instance(), loss).prior.effective, atol=2e-3)
 
 
@@ -399,3 +468,53 @@ def test_a_run_that_corrects_twice_is_refused_before_it_writes(
     assert outcome.status == "complete"
     assert outcome.result["prior"]["phases"][0]["degrees"]["offsets"] == pytest.approx(1, abs=0.01)
     assert compose(words)["allow_stacking"] is False
+
+
+# --- in a run ---
+
+RUN = (
+    *("data=planted_images", "data.source.num_classes=3", "data.source.counts=[300,100,50]", "model=linear"),
+    *("trainer.max_epochs=3", "loss=focal", "loss.gamma=2", "logger=none", "threads=1"),
+)
+
+
+def test_a_run_under_a_focal_loss_stores_what_its_net_was_found_to_answer_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from leyden.inference.evaluate import evaluate
+    from leyden.training.job import train
+
+    monkeypatch.chdir(tmp_path)
+    words = [*RUN, f"cache={tmp_path / 'cache'}"]
+    made = train([*words, "decision=training_prior"])
+    phase = made.result["prior"]["phases"][-1]
+    assert phase["source"] == "validation"
+    np.testing.assert_allclose(phase["imposed"], made.result["prior"]["training"])
+    assert abs(np.array(phase["effective"]) - phase["imposed"]).max() > 0.02
+    # from the answered shares (the head of the estimate) back to those of training, not from the ledger's: no shift
+    expected = np.log(phase["imposed"]) - np.log(phase["effective"])
+    np.testing.assert_allclose(made.result["operating_point"]["shift"], expected - expected.max(), atol=1e-6)
+    val = made.result["metrics"]["val"]
+    assert "cross-fitted" in val["values"]["log_loss"]["method"]
+    again = evaluate(made.folder, decision="training_prior")
+    assert again["test"]["values"] == made.result["metrics"]["test"]["values"]
+
+
+def test_a_decision_that_needs_the_prior_is_refused_before_training_without_validation_rows(
+    tmp_path: Path,
+) -> None:
+    """A focal loss leaves it open; cross-entropy does not."""
+    for loss, decision in (
+        ("focal", "training_prior"),
+        ("focal", "none"),
+        ("cross_entropy", "training_prior"),
+    ):
+        words = [*RUN[:2], f"loss={loss}", f"decision={decision}", f"cache={tmp_path / 'cache'}"]
+        made = experiment(check(compose(words)))
+        sizes = made.data.spec.sizes
+        made.data.__dict__["spec"] = replace(made.data.spec, sizes=(sizes[0], 0, sizes[2]))
+        if (loss, decision) == ("focal", "training_prior"):
+            with pytest.raises(UserError, match=r"loss=focal leaves open.*choose decision=none"):
+                made.ledger(made.module())
+        else:
+            assert made.ledger(made.module()) is not None

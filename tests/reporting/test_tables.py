@@ -417,7 +417,7 @@ def test_an_operating_point_is_described_and_a_neutral_one_is_not() -> None:
     for words in (
         "temperature 1.5000",
         "custom class prior",
-        "optimised for macro_f1 (validation 0.8000 -> 0.9100)",
+        "optimised for macro_f1 (in-sample 0.8000 -> 0.9100)",
     ):
         assert words in line
 
@@ -427,6 +427,7 @@ def test_an_operating_point_is_described_and_a_neutral_one_is_not() -> None:
     [
         ("uniform", "class shares: uniform"),
         ("training", "class shares: as in training"),
+        ("validation", "class shares: as in validation"),
         ({"ham": 0.9, "spam": 0.1}, "class shares: ham 0.9000, spam 0.1000"),
         ({f"c{i}": 0.1 for i in range(10)}, "c4 0.1000, ..."),
     ],
@@ -442,6 +443,15 @@ def test_the_target_prior_is_printed(target: Any, words: str) -> None:
     config = {"decision": {"target_prior": target}}
     result = {"status": "complete", "operating_point": point, "config": config}
     assert words in render(result_table(result), width=160)
+
+
+def test_what_a_net_was_found_to_answer_by_is_printed() -> None:
+    last = {"effective": [0.6, 0.4], "source": "validation"}
+    for phase, shown in ((last, True), (last | {"source": "exact"}, False)):
+        prior = {"training": [0.9, 0.1], "phases": [phase]}
+        text = render(result_table({"status": "complete", "prior": prior}), width=160)
+        words = "answers by the shares 0.6000, 0.4000 (estimated on validation); training: 0.9000, 0.1000"
+        assert (words in text) == shown
 
 
 def test_recall_by_training_samples_is_in_markdown_too() -> None:

@@ -251,10 +251,14 @@ def test_the_cost_of_a_resumed_run_is_that_of_all_its_steps(
     assert cost["seconds"] * cost["samples_per_second"] == pytest.approx(19 * 64, rel=0.1)
 
 
-def test_coverage_is_not_measured_on_the_rows_that_chose_the_intervals(runs: dict[str, Outcome]) -> None:
+def test_coverage_on_the_rows_that_chose_the_intervals_is_cross_fitted_or_has_no_interval(
+    runs: dict[str, Outcome],
+) -> None:
     metrics = read(runs["regression"], "result.json")["metrics"]
     assert {*COVERAGE} <= {*metrics["test"]["values"]}
-    assert {*COVERAGE} & {*metrics["val"]["values"]} == {"interval_width"}
+    assert {*COVERAGE} & {*metrics["val"]["values"]} == {"coverage", "interval_width"}
+    coverage = metrics["val"]["values"]["coverage"]
+    assert coverage["method"].startswith("chosen here") == (coverage["low"] is None)
     assert evaluate(runs["regression"].folder)["val"] == metrics["val"]
 
 

@@ -27,11 +27,10 @@ class ConformalIntervals:
         radius: (K,) in the targets' units; (): no intervals.
         alpha: share of targets that may lie outside.
         n: validation rows that the radius was chosen on.
-        held_out: metrics that are not stored of the validation split: of the rows that the radius was chosen on the
-            coverage is 1 - alpha, whatever the net.
+        held_out: metrics that say nothing of these rows.
     """
 
-    held_out: ClassVar[tuple[str, ...]] = ("coverage", "coverage_band_low", "coverage_band_high")
+    held_out: ClassVar[tuple[str, ...]] = ("coverage_band_low", "coverage_band_high")
 
     radius: tuple[float, ...] = ()
     alpha: float = 0.1
@@ -47,20 +46,13 @@ class ConformalIntervals:
         radius = np.array(self.radius)
         return values - radius, values + radius
 
-    def coverage(self, values: Floats, targets: NDArray[Any]) -> dict[str, Estimate]:
-        """The share of rows (N,) whose targets (N, K) all lie inside, with its interval, and the mean width.
+    def band(self, n: int) -> dict[str, Estimate]:
+        """Where the coverage of n rows lies in 99 % of cases if these rows and those of the radius are exchangeable.
 
-        coverage_band_low and coverage_band_high are where the coverage lies in 99 % of cases if rows are exchangeable
-        (beta-binomial, given the numbers of calibration and evaluation rows).
+        Beta-binomial, given the numbers of calibration and evaluation rows.
         """
-        inside = np.asarray((np.abs(targets - values) <= np.array(self.radius)).all(axis=1))
-        low, high = coverage_band(self.n, len(inside), self.alpha, _LEVEL)
-        return {
-            "coverage": wilson(int(inside.sum()), len(inside)),
-            "coverage_band_low": Estimate(low),
-            "coverage_band_high": Estimate(high),
-            "interval_width": Estimate(2 * float(np.mean(self.radius))),
-        }
+        low, high = coverage_band(self.n, n, self.alpha, _LEVEL)
+        return {"coverage_band_low": Estimate(low), "coverage_band_high": Estimate(high)}
 
     def to_dict(self) -> dict[str, Any]:
         """Lists, not tuples."""
@@ -70,6 +62,15 @@ class ConformalIntervals:
     def from_dict(cls, stored: Mapping[str, Any]) -> "ConformalIntervals":
         """As it was before `to_dict` and JSON; ValueError where a part is missing or of another type."""
         return TypeAdapter(cls).validate_python(stored)
+
+
+def coverage_of(low: Floats, high: Floats, targets: NDArray[Any]) -> dict[str, Estimate]:
+    """The share of rows (N,) whose targets (N, K) all lie inside, with its interval, and the mean width."""
+    inside = np.asarray(((low <= targets) & (targets <= high)).all(axis=1))
+    return {
+        "coverage": wilson(int(inside.sum()), len(inside)),
+        "interval_width": Estimate(float(np.mean(high - low))),
+    }
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class ConformalRule:
     task: ClassVar[str] = "regression"
     neutral: ClassVar[bool] = False
     reads_validation: ClassVar[bool] = True
+    chooses_by_class: ClassVar[bool] = False
 
     alpha: Annotated[float, Interval(gt=0, lt=1)] = 0.1
 
@@ -95,8 +97,9 @@ class ConformalRule:
         names: Sequence[str],
         effective: Floats,
         training: Floats,
+        exact: bool = True,
     ) -> ConformalIntervals:
-        """Of validation values (N, K) and targets (N, K); the class priors `effective` and `training` are not used.
+        """Of validation values (N, K) and targets (N, K); class priors are not used.
 
         Raises:
             UserError: there are too few validation rows for an interval of this level.

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from scipy.special import expit, logit
 
+from leyden.decision.answered_prior import answered_prior
 from leyden.decision.label_thresholds import best_label_thresholds
 from leyden.utils.errors import UserError
 
@@ -67,6 +68,7 @@ class LabelRule:
     task: ClassVar[str] = "multilabel"
     neutral: ClassVar[bool] = False
     reads_validation: ClassVar[bool] = True
+    chooses_by_class: ClassVar[bool] = True  # each label's threshold rests on its own positives
 
     criterion: Literal["macro_f1", "micro_f1"] = "macro_f1"
 
@@ -77,8 +79,9 @@ class LabelRule:
         names: Sequence[str],
         effective: Floats,
         training: Floats,
+        exact: bool = True,
     ) -> LabelThresholds:
-        """Of validation logits (N, L) and targets (N, L); the class priors `effective` and `training` are not used."""
+        """Of validation logits (N, L) and targets (N, L); the label priors are not used."""
         offsets = best_label_thresholds(logits, targets, self.criterion)
         made = LabelThresholds(tuple(offsets.tolist()), self.criterion)
         before, after = (_f1(d, targets, self.criterion) for d in (logits > 0, made.decide(logits)))
@@ -100,6 +103,7 @@ class LabelPriorRule:
     task: ClassVar[str] = "multilabel"
     neutral: ClassVar[bool] = False
     reads_validation: ClassVar[bool] = False
+    chooses_by_class: ClassVar[bool] = False
 
     target_prior: Literal["training", "uniform"]
 
@@ -110,14 +114,19 @@ class LabelPriorRule:
         names: Sequence[str],
         effective: Floats,
         training: Floats,
+        exact: bool = True,
     ) -> LabelThresholds:
         """The shift from the `effective` shares (L,); 0 for a label that all or no training rows have.
+
+        Where they are not `exact` they are estimated on validation logits (N, L) and targets (N, L).
 
         Raises:
             UserError: the run is of a version that did not store them.
         """
         if len(effective) != len(names):
             raise UserError("decision: the run stores no prior of its labels; train it again (force=true)")
+        if not exact:
+            _, effective = answered_prior(logits, targets, effective)
         open_ = (effective > 0) & (effective < 1)
         target = logit(training) if self.target_prior == "training" else np.zeros(len(effective))
         shift = np.subtract(target, logit(effective), out=np.zeros(len(effective)), where=open_)

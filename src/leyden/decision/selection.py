@@ -1,7 +1,8 @@
 """Group `decision`: the criterion of the operating point, and its selection on the validation split.
 
-Three priors: s, which the net was trained under (the ledger's); v, of the validation samples, which are drawn as the
-evaluation's are (a long tail thins training rows alone); t, the stated one that the model will meet.
+Three priors: s, which the net answers by (the ledger's; where its loss is not proper, that of `answered_prior`); v, of
+the validation samples, which are drawn as the evaluation's are (a long tail thins training rows alone); t, the stated
+one that the model will meet.
 
 - Shift: the net gives log p_s(y | x). Under t the classes' likelihoods are the same, so log p_t = log p_s + log t -
   log s + constant (Saerens et al. 2002). No sample is needed.
@@ -21,6 +22,7 @@ from annotated_types import Ge, Interval
 from numpy.typing import NDArray
 
 from leyden.decision import criteria
+from leyden.decision.answered_prior import answered_prior
 from leyden.decision.criteria import Criterion
 from leyden.decision.operating_point import Floats, OperatingPoint, neutral
 from leyden.decision.thresholds import best_offsets
@@ -38,20 +40,25 @@ class DecisionRule:
     Args:
         temperature: whether to fit one.
         target_prior: the class shares that the model will meet: "as_trained" (no shift), "training" (those of the
-            training rows, whatever sampling and loss made of them), "uniform", or a share for each class by name.
-            A class without training samples gets none: how likely it makes an input is not known.
+            training rows, whatever sampling and loss made of them), "validation" (those of the validation rows),
+            "uniform", or a share for each class by name. A class without training samples gets none: how likely it
+            makes an input is not known.
         tau: how far to shift: 1 is Bayes' rule; for uniform this is post-hoc logit adjustment (Menon et al. 2021).
-        criterion: what the answers maximise. recall: precision among answers that find `at_least` of class `of`;
-            cost: minus the expected cost.
+        criterion: what the answers maximise. unchanged: they stay the net's own, whatever is done to probabilities;
+            recall: precision among answers that find `at_least` of class `of`; cost: minus the expected cost.
         of: the class of criterion=recall.
         at_least: its recall on validation.
         cost: {true class: {answer: cost}}; pairs left out cost 0 if right and 1 if wrong.
     """
 
     temperature: bool = False
-    target_prior: Literal["as_trained", "training", "uniform"] | Mapping[str, float] = "as_trained"
+    target_prior: Literal["as_trained", "training", "validation", "uniform"] | Mapping[str, float] = (
+        "as_trained"
+    )
     tau: Annotated[float, Ge(0)] = 1.0
-    criterion: Literal["accuracy", "macro_f1", "balanced_accuracy", "recall", "cost"] = "accuracy"
+    criterion: Literal["accuracy", "unchanged", "macro_f1", "balanced_accuracy", "recall", "cost"] = (
+        "accuracy"
+    )
     of: str | None = None
     at_least: Annotated[float, Interval(gt=0, le=1)] = 0.9
     cost: Mapping[str, Mapping[str, float]] | None = None
@@ -75,8 +82,13 @@ class DecisionRule:
 
     @property
     def reads_validation(self) -> bool:
-        """Whether validation samples are needed: a shift to a known prior and known costs are not."""
-        return self.temperature or self.criterion not in ("accuracy", "cost")
+        """Whether validation samples are needed: for a shift to a known prior and known costs they are not."""
+        return self.temperature or self.target_prior == "validation" or self.chooses_by_class
+
+    @property
+    def chooses_by_class(self) -> bool:
+        """Whether the choice for a class rests on the validation samples of that class."""
+        return self.criterion not in ("accuracy", "unchanged", "cost")
 
     def fit(
         self,
@@ -85,6 +97,7 @@ class DecisionRule:
         class_names: Sequence[str],
         effective: Floats,
         training: Floats,
+        exact: bool = True,
     ) -> OperatingPoint:
         """The operating point, from validation outputs alone.
 
@@ -94,26 +107,33 @@ class DecisionRule:
             class_names: C names.
             effective: prior (C,) that the net was trained under, `leyden.imbalance.class_prior.ClassPrior.effective`.
             training: class shares (C,) of the training rows.
+            exact: whether the net answers by `effective`; else by what `answered_prior` finds.
 
         Raises:
             UserError: a class that there is not, or shares and costs that are none.
         """
         z = np.asarray(logits, dtype=np.float64)
-        target = self._target(class_names, effective, training)
-        temperature = _temperature(z, labels, effective) if self.temperature else 1.0
+        target = self._target(class_names, effective, training, labels)
+        if exact:
+            temperature = _temperature(z, labels, effective) if self.temperature else 1.0
+        elif self.temperature or target is not None:
+            temperature, effective = answered_prior(z, labels, effective, self.temperature)
+        else:
+            temperature = 1.0
         shift = np.zeros(len(effective)) if target is None else _shift(target, effective, self.tau)
         costs = self._costs(class_names) if self.criterion == "cost" else ()
         point = replace(
             neutral(len(effective)),
             temperature=temperature,
             shift=tuple(shift.tolist()),
+            decision=tuple((-shift if self.criterion == "unchanged" else np.zeros_like(shift)).tolist()),
             cost=costs,
             criterion=self.criterion,
         )
         if not len(labels):
             return point
         weights = _weights(labels, target, len(effective))
-        if self.criterion not in ("accuracy", "cost"):
+        if self.chooses_by_class:
             criterion, moving = self._criterion(class_names)
             starts = (
                 np.zeros(len(effective)),
@@ -128,17 +148,21 @@ class DecisionRule:
     def verify(self, class_names: Sequence[str]) -> None:
         """Raises UserError for a class that there is not: before training, not after."""
         shares = np.full(len(class_names), 1 / len(class_names))
-        self._target(class_names, shares, shares)
+        self._target(class_names, shares, shares, np.zeros(0, np.int64))
         self._criterion(class_names)
         if self.cost:  # else nothing is named, and the table of all pairs of many classes is large
             self._costs(class_names)
 
-    def _target(self, names: Sequence[str], effective: Floats, training: Floats) -> Floats | None:
+    def _target(
+        self, names: Sequence[str], effective: Floats, training: Floats, labels: NDArray[np.int64]
+    ) -> Floats | None:
         """The shares (C,) that are stated; None: none are."""
         if self.target_prior == "as_trained":
             return None
         if isinstance(self.target_prior, Mapping):
             target = _shares(self.target_prior, names)
+        elif self.target_prior == "validation":  # and one sample more, of the training shares: none is 0
+            target = np.bincount(labels, minlength=len(names)) + training
         else:
             target = np.asarray(training if self.target_prior == "training" else np.ones(len(names)))
         target = np.where((effective > 0) & (training > 0), target, 0.0)

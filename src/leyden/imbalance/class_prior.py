@@ -7,7 +7,12 @@ training. Cross-entropy under all three learns the class probabilities under the
 
 (weights: a loss counted twice is a sample seen twice; offsets: Menon et al. 2021, arXiv 2007.07314, section 4.) Any one
 of them can make p uniform. Two of them make the rarest class the most frequent, which costs more than it gains: on
-2 % positives, balanced accuracy falls from .86 to .62. Margins, focal losses and CDT impose no prior.
+2 % positives, balanced accuracy falls from .86 to .62.
+
+That holds of proper losses, whose least value is at the class probabilities. Focal losses, margins, CDT and smoothed
+labels impose no prior of their own in (1), and may go with any correction, but a net trained by them answers by other
+shares: a linear net on noise with classes .70, .20, .10 by .60, .26, .14 (focal, gamma 2). Theirs is estimated on
+validation rows (`leyden.decision.answered_prior`), and `Phase.exact` says so.
 
 With several labels each is a decision of its own: q_l is the share of the draws that have label l, w_l the weight of
 its positives, o_l the offset of its logit, (1) gives the odds p_l / (1 - p_l), and uniform is one half.
@@ -37,6 +42,7 @@ class Phase(NamedTuple):
 
     sampled: shares (C,) that are drawn.   effective: shares (C,) in the loss, equation (1).
     degrees: how far each part alone goes from the training prior (0) to the uniform one (1), or past it.
+    exact: whether a net so trained answers by `effective`: its loss is proper.
     """
 
     first: int
@@ -44,18 +50,27 @@ class Phase(NamedTuple):
     sampled: Floats
     effective: Floats
     degrees: dict[str, float]
+    exact: bool = True
 
 
 class ClassPrior(NamedTuple):
-    """Class shares (C,) or label shares (L,): of the training rows, and in the loss, the prior of the net's outputs."""
+    """Class shares (C,) or label shares (L,): of the training rows, and in the loss.
+
+    exact: whether the net's outputs are of the prior `effective`; else that is only what sampling and weights impose.
+    since: the first epoch, from 0, of which that holds: a checkpoint of an earlier one has another prior.
+    """
 
     training: Floats
     effective: Floats
+    exact: bool = True
+    since: int = 0
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> "ClassPrior":
-        """From what `Ledger.to_dict` gave."""
-        return cls(np.array(stored["training"]), np.array(stored["phases"][-1]["effective"]))
+        """From what `Ledger.to_dict` gave; of an earlier version, that did not say, nothing is taken for exact."""
+        last = stored["phases"][-1]
+        imposed = np.array(last.get("imposed", last["effective"]))
+        return cls(np.array(stored["training"]), imposed, last.get("source") == "exact")
 
 
 @dataclass(frozen=True)
@@ -80,6 +95,7 @@ class Ledger:
         correction: Callable[[int], Correction | None],
         epochs: int,
         samples: int | None = None,
+        exact: Callable[[int], bool] = lambda epoch: True,
     ) -> "Ledger":
         """Follow a run through its epochs.
 
@@ -89,16 +105,18 @@ class Ledger:
             correction: what the loss in force in an epoch imposes; None: nothing.
             epochs: how many there are.
             samples: training rows, where each may have several labels; None: each has one class.
+            exact: whether the net answers by equation (1) after an epoch: its loss is proper.
         """
         labels = samples is not None
         training = np.asarray(counts, dtype=np.float64) / (samples or sum(counts))
         phases: list[Phase] = []
         for epoch in range(epochs):
             now = _phase(epoch, training, sampled(epoch), correction(epoch), labels)
+            now = now._replace(exact=exact(epoch))
             if (
                 phases
                 and np.array_equal(phases[-1].effective, now.effective)
-                and phases[-1].degrees == now.degrees
+                and (phases[-1].degrees, phases[-1].exact) == (now.degrees, now.exact)
             ):
                 phases[-1] = phases[-1]._replace(last=epoch)
             else:
@@ -108,7 +126,8 @@ class Ledger:
     @property
     def prior(self) -> "ClassPrior":
         """The prior of the trained net's probabilities: that of the last epoch."""
-        return ClassPrior(self.training, self.phases[-1].effective)
+        last = self.phases[-1]
+        return ClassPrior(self.training, last.effective, last.exact, last.first)
 
     def stacked(self) -> Phase | None:
         """The first phase in which two parts together exceed the uniform prior; None: there is none."""
@@ -164,10 +183,13 @@ class Ledger:
     def _is(self) -> str:
         return "is on" if self.labels else "is"
 
-    def to_dict(self) -> dict[str, Any]:
-        """For result.json: at most six phases; of more, the first and the last."""
+    def to_dict(self, answered: Floats | None = None) -> dict[str, Any]:
+        """For result.json: at most six phases; of more, the first and the last.
+
+        answered: shares (C,) that the net was found to answer by, where the last phase is not exact.
+        """
         kept = self.phases if len(self.phases) <= _MOST_PHASES else (self.phases[0], self.phases[-1])
-        return {
+        stored: dict[str, Any] = {
             "training": self.training.tolist(),
             "changes": len(self.phases) - 1,
             "phases": [
@@ -175,11 +197,16 @@ class Ledger:
                     "epochs": [p.first, p.last],
                     "sampled": p.sampled.tolist(),
                     "effective": p.effective.tolist(),
+                    "imposed": p.effective.tolist(),
                     "degrees": p.degrees,
+                    "source": "exact" if p.exact else "unknown",
                 }
                 for p in kept
             ],
         }
+        if answered is not None:
+            stored["phases"][-1] |= {"effective": answered.tolist(), "source": "validation"}
+        return stored
 
 
 def effective_prior(sampled: Floats, correction: Correction | None, labels: bool = False) -> Floats:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from leyden.data.spec import DataSpec
     from leyden.inference.load import LoadedRun
     from leyden.training.build import Experiment
+    from leyden.training.evaluation import Choice, TrainedEvaluation
 
 
 # What makes inputs as the run's were, by fact.
@@ -53,7 +54,6 @@ def evaluate(
     load_torch()
     from leyden.config.compose import compose
     from leyden.config.validate import bind
-    from leyden.imbalance.class_prior import ClassPrior
     from leyden.inference.load import config_of, load
     from leyden.training import build
     from leyden.training.evaluation import TrainedEvaluation
@@ -72,20 +72,33 @@ def evaluate(
         say(line)
     with tempfile.TemporaryDirectory() as scratch:
         evaluation = TrainedEvaluation(made, evaluation_trainer(config, Path(scratch)), restored.module)
-        chosen_decision = restored.decision
+        rule = None
         if decision is not None:
             node = compose([f"decision={decision}", *chosen])["decision"]
             bind("decision", node)
             rule = build.decision_rule(
                 config.model_copy(update={"decision": node}), made.task, made.data.spec
             )
-            stored = (restored.run.result() or {})["prior"]
-            prior = ClassPrior.of(stored) if "phases" in stored else None
-            chosen_decision = evaluation.decision(prior, rule)
+        choice = _choice(evaluation, made, restored, rule)
         try:
-            return evaluation.metrics(chosen_decision, splits or ("val", "test"))
+            return evaluation.metrics(choice, splits or ("val", "test"))
         except NonFinite as error:
             raise UserError(f"{folder}: {error}, so they have no metrics") from error
+
+
+def _choice(
+    evaluation: "TrainedEvaluation", made: "Experiment", restored: "LoadedRun", rule: Any
+) -> "Choice":
+    """What a rule chooses; None: the run's own decision, which rows of its own data had a part in."""
+    from leyden.imbalance.class_prior import ClassPrior
+    from leyden.training.evaluation import Choice
+
+    own = made.data.fingerprint == restored.run.manifest().get("data") and len(made.data.splits.val)
+    if rule is None and not own:
+        return Choice(restored.decision)
+    stored = (restored.run.result() or {}).get("prior") or {}
+    prior = ClassPrior.of(stored) if stored.get("phases") else None
+    return evaluation.choose(prior, rule, restored.decision if rule is None else None)
 
 
 def _measured(made: "Experiment", run: "LoadedRun", whole: bool) -> "Experiment":

@@ -27,6 +27,7 @@ class BinaryCrossEntropy(nn.Module):
     def __init__(self, label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0) -> None:
         super().__init__()
         self.label_smoothing = label_smoothing
+        self.is_proper = label_smoothing == 0
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Loss of each sample, in float32 whatever the logits' precision."""
@@ -52,6 +53,7 @@ class WeightedBinaryCrossEntropy(nn.Module):
     """
 
     task: ClassVar[str] = "multilabel"
+    is_proper: ClassVar[bool] = True
     weights: Tensor
 
     def __init__(
@@ -95,6 +97,7 @@ class LogitAdjustedBinaryCrossEntropy(nn.Module):
     """
 
     task: ClassVar[str] = "multilabel"
+    is_proper: ClassVar[bool] = True
     offsets: Tensor
 
     def __init__(

@@ -42,6 +42,7 @@ class Weighted(nn.Module):
     ) -> None:
         super().__init__()
         self.loss = loss
+        self.is_proper = bool(getattr(loss, "is_proper", False))
         counts = torch.tensor(class_counts, dtype=torch.float64)
         raw = torch.where(counts > 0, _unscaled_weights(counts, scheme, beta), 0.0)
         scaled = raw * counts.sum() / (raw * counts).sum()

@@ -13,6 +13,7 @@ class CrossEntropy(nn.Module):
     def __init__(self, label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0) -> None:
         super().__init__()
         self.label_smoothing = label_smoothing
+        self.is_proper = label_smoothing == 0
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Logits (B, C) of any precision, labels int64 (B,) -> losses float32 (B,)."""

@@ -1,7 +1,7 @@
 """Logit-adjusted cross-entropy, which at tau 1 is balanced softmax: logits (B, C), labels (B,) -> losses (B,)."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
@@ -17,6 +17,7 @@ class LogitAdjusted(nn.Module):
     posterior under a uniform class prior. A class without training samples counts as half a sample.
     """
 
+    is_proper: ClassVar[bool] = True
     offsets: Tensor
 
     def __init__(self, class_counts: Sequence[int], tau: Annotated[float, Ge(0)] = 1.0) -> None:

@@ -48,7 +48,7 @@ def classes_markdown(classes: Sequence[Mapping[str, Any]], prior: Mapping[str, A
         "class",
         "samples",
         "share",
-        "share in the loss",
+        "effective share",
         "draws per sample",
         "train recall",
         "train - val recall",
@@ -65,9 +65,9 @@ def classes_markdown(classes: Sequence[Mapping[str, Any]], prior: Mapping[str, A
 
 
 def labels_markdown(names: Sequence[str], prior: Mapping[str, Any]) -> str:
-    """Format the share of samples with each label, of the training rows and in the loss: `prior` of result.json."""
+    """Format the share of samples with each label, of the training rows and effective: `prior` of result.json."""
     shares = (map(number, prior["training"]), map(number, prior["phases"][-1]["effective"]))
-    return table(("label", "share", "share in the loss"), zip(names, *shares, strict=True))
+    return table(("label", "share", "effective share"), zip(names, *shares, strict=True))
 
 
 class Markup(str):

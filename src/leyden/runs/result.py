@@ -150,7 +150,9 @@ class Phase(Part):
     epochs: list[int]
     sampled: list[float]
     effective: list[float]
+    imposed: list[float] = []
     degrees: dict[str, float]
+    source: Literal["exact", "validation", "unknown"] = "unknown"
 
 
 class Prior(Part):

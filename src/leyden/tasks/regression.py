@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from leyden.data.spec import DataSpec
 from leyden.data.targets import Kind, TargetReader, ValueReader
-from leyden.decision.interval_rule import ConformalIntervals
+from leyden.decision.interval_rule import ConformalIntervals, coverage_of
 from leyden.metrics.regression import evaluate_regression
 from leyden.metrics.results import REGRESSION_METRICS, RegressionMetrics
 from leyden.tasks.base import Arrays, Floats, Task
@@ -32,7 +32,12 @@ class Regression(Task):
         """Every metric; with conformal intervals their coverage and width as well."""
         found = evaluate_regression(outputs, targets, spec.target_names, intervals=intervals)
         if not decision.is_neutral:
-            found.values.update(decision.coverage(outputs, targets))
+            low, high = decision.bounds(outputs)
+            found.values.update(coverage_of(low, high, targets))
+        if (
+            isinstance(decision, ConformalIntervals) and not decision.is_neutral
+        ):  # no fold's: one for all rows
+            found.values.update(decision.band(len(outputs)))
         return found
 
     def neutral(self, spec: DataSpec) -> ConformalIntervals:

@@ -297,17 +297,38 @@ def ledger(experiment: Experiment, module: LightningModule) -> Ledger:
         correction,
         epochs,
         samples if data.kind == "labels" else None,
+        functools.partial(_is_exact, module),
     )
     if made.stacked() and not config.allow_stacking:
         names = {"sampling": _option_name("sampling", config.sampling)}
         names |= dict.fromkeys(("weights", "offsets"), _option_name("loss", config.loss))
         made.refuse_stacking(names, data.spec.target_names)
+    rule = experiment.rule
+    if not (made.prior.exact or rule.neutral or rule.reads_validation or data.spec.sizes[1]):
+        raise UserError(
+            f"decision: needs the class shares that the net answers by, which {_option_name('loss', config.loss)} "
+            "leaves open; they are estimated on validation samples, and the split has none: choose decision=none"
+        )
     return made
+
+
+def _is_exact(module: LightningModule, epoch: int) -> bool:
+    """Whether the net answers by the ledger's prior: a proper loss of unmixed targets and of the head's own outputs."""
+    loss: Any = _loss_at(getattr(module, "loss_fn", None), epoch)
+    changed = any(
+        getattr(part, "stage", "") == "batch" or isinstance(part, heads.TauNormalisedLinear)
+        for part in module.modules()
+    )
+    return bool(getattr(loss, "is_proper", False)) and not changed
+
+
+def _loss_at(loss: Any, epoch: int) -> Any:
+    return loss.at(epoch) if hasattr(loss, "at") else loss
 
 
 def _correction(loss: Any, epoch: int) -> Correction | None:
     """What the loss in force in an epoch imposes, as NumPy arrays; None: nothing."""
-    now = loss.at(epoch) if hasattr(loss, "at") else loss
+    now = _loss_at(loss, epoch)
     found = now.correction() if hasattr(now, "correction") else None
     return None if found is None else (found[0].double().cpu().numpy(), found[1].double().cpu().numpy())
 

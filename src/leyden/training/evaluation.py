@@ -5,22 +5,41 @@ Each split goes through the net once: its outputs serve the decision, the metric
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from lightning.pytorch import LightningModule, Trainer
+from numpy.typing import NDArray
 
 from leyden.data.loader import Loader
+from leyden.decision.answered_prior import answered_prior
+from leyden.decision.cross_fit import FOLDS, Fit, cross_fitted, rarest
 from leyden.health.output_rules import verify_outputs
 from leyden.imbalance import class_exposure
 from leyden.imbalance.auto import EVEN, ratio
 from leyden.imbalance.class_prior import ClassPrior
 from leyden.metrics.results import MOST_ROWS
 from leyden.modules.base import SplitOutputs
-from leyden.tasks.base import Decision
+from leyden.tasks.base import Decision, Floats
 from leyden.training.build import Experiment
 from leyden.utils.errors import UserError
 from leyden.utils.files import atomic_write
+
+_CROSS_FITTED = f"cross-fitted over {FOLDS} folds of the validation samples"
+_CHOSEN_HERE = "chosen here: on the samples that it is measured on, too few to cross-fit"
+
+
+class Choice(NamedTuple):
+    """A decision, and how it was chosen.
+
+    decision: of new inputs, chosen on all validation rows.
+    fit: chooses one on some of them; None: it was not chosen on them.
+    by_class: whether the choice for each class rests on the rows of that class.
+    """
+
+    decision: Decision
+    fit: Fit | None = None
+    by_class: bool = False
 
 
 class TrainedEvaluation:
@@ -56,43 +75,59 @@ class TrainedEvaluation:
         found: SplitOutputs = kept.pop("test")
         return found
 
-    def decision(self, prior: ClassPrior | None, rule: Any = None) -> Decision:
-        """Fitted on the validation split alone.
+    def answered(self, prior: ClassPrior | None) -> Floats | None:
+        """Shares (C,) or (L,) that the net was found to answer by on validation; None: they are exact, or not known."""
+        has_rows = len(self._made.data.splits.val) > 0
+        outputs = self.outputs("val") if prior is not None and not prior.exact and has_rows else None
+        if prior is None or outputs is None:
+            return None
+        return answered_prior(*_arrays(outputs), prior.effective)[1]
+
+    def choose(self, prior: ClassPrior | None, rule: Any = None, decision: Decision | None = None) -> Choice:
+        """The decision of a rule, fitted on the validation split alone.
 
         Args:
             prior: that the net was trained under; None: rows have neither classes nor labels.
             rule: of group `decision`; None: the experiment's own.
+            decision: of this rule, where it has been fitted already.
 
         Raises:
             UserError: a module of the user's own that keeps no outputs.
         """
-        task, spec = self._made.task, self._made.data.spec
+        spec = self._made.data.spec
         rule = rule or self._made.rule
         if rule.neutral:
-            return task.neutral(spec)
-        z, y = np.zeros((0, spec.num_outputs)), np.zeros(0, np.int64)
-        if rule.reads_validation:
-            found = self.outputs("val")
-            if found is None:
-                raise UserError(
-                    "decision: needs outputs, which a module of your own does not keep: decision=none"
-                )
-            z, y = found.outputs.double().numpy(), found.targets.numpy()
-        effective = np.zeros(0) if prior is None else prior.effective
-        training = np.zeros(0) if prior is None else prior.training
-        fitted: Decision = rule.fit(z, y, spec.target_names, effective, training)
-        return fitted
+            return Choice(self._made.task.neutral(spec))
+        none = np.zeros(0)
+        prior = prior or ClassPrior(none, none)
+        reads = rule.reads_validation or not prior.exact
+
+        def fit(z: Floats, y: NDArray[Any]) -> Decision:
+            fitted: Decision = rule.fit(z, y, spec.target_names, prior.effective, prior.training, prior.exact)
+            return fitted
+
+        if decision is None:
+            z, y = np.zeros((0, spec.num_outputs)), np.zeros(0, np.int64)
+            if reads and len(self._made.data.splits.val):
+                if (found := self.outputs("val")) is None:
+                    raise UserError(
+                        "decision: needs outputs, which a module of your own does not keep: decision=none"
+                    )
+                z, y = _arrays(found)
+            decision = fit(z, y)
+        return Choice(decision, fit if reads else None, getattr(rule, "chooses_by_class", True))
 
     def metrics(
         self,
-        decision: Decision,
+        choice: Choice,
         splits: tuple[str, ...] = ("val", "test"),
         predictions: Path | None = None,
     ) -> dict[str, Any]:
         """Metrics with intervals of each split that has rows.
 
-        Outputs go to the folder `predictions`, if there is one. A LightningModule of the user's own that keeps no
-        `evaluations` gives the scalars that it logs.
+        Those of the validation split are of cross-fitted decisions, where the decision was chosen on it. Outputs go to
+        the folder `predictions`, if there is one. A LightningModule of the user's own that keeps no `evaluations` gives
+        the scalars that it logs.
         """
         found: dict[str, Any] = {}
         for split in (split for split in splits if len(getattr(self._made.data.splits, split))):
@@ -100,17 +135,19 @@ class TrainedEvaluation:
             if outputs is None:
                 found[split] = {"scalars": self._scalars(split)}
                 continue
+            decision, remark = choice.decision, ""
+            if split == "val" and choice.fit is not None:
+                decision, remark = _judged(choice, *_arrays(outputs))
             if predictions is not None:
                 self._store(outputs, decision, predictions / f"{split}.npz")
-            found[split] = self._made.evaluator.evaluate(outputs.outputs, outputs.targets, decision)
-            for name in getattr(decision, "held_out", ()) if split == "val" else ():
-                found[split]["values"].pop(name, None)
-            found[split]["loss"] = float(outputs.losses.double().mean())
+            of_split = self._made.evaluator.evaluate(outputs.outputs, outputs.targets, decision)
+            for name in getattr(decision, "held_out", ()) if remark else ():
+                of_split["values"].pop(name, None)
+            found[split] = {**_remarked(of_split, remark), "loss": float(outputs.losses.double().mean())}
         return found
 
     def _store(self, outputs: SplitOutputs, decision: Decision, path: Path) -> None:
-        z, y = outputs.outputs.double().numpy(), outputs.targets.numpy()
-        arrays = self._made.task.predictions(z, y, decision)
+        arrays = self._made.task.predictions(*_arrays(outputs), decision)
         with atomic_write(path) as file:
             np.savez_compressed(file, rows=outputs.rows.numpy(), **dict(arrays))  # type: ignore[arg-type]
 
@@ -136,8 +173,7 @@ class TrainedEvaluation:
         outputs = self._run(data.rows_loader(chosen))
         if outputs is None:
             return [], []
-        z, y = outputs.outputs.double().numpy(), outputs.targets.numpy()
-        known = self._made.task.evaluate(z, y, spec, decision, intervals=False)
+        known = self._made.task.evaluate(*_arrays(outputs), spec, decision, intervals=False)
         train, there = known.to_dict()["per_class"], val.get("per_class", [])
         sampler = data.epoch_sampler(self._made.epochs)
         table = class_exposure.exposure_table(
@@ -145,3 +181,42 @@ class TrainedEvaluation:
         )
         found = class_exposure.exposure_findings(table, train, there)
         return table, [finding.to_dict() for finding in found]
+
+
+def _arrays(found: SplitOutputs) -> tuple[Floats, NDArray[Any]]:
+    """Outputs float64 (N, ...) and targets (N, ...)."""
+    return found.outputs.double().numpy(), found.targets.numpy()
+
+
+def _judged(choice: Choice, z: Floats, y: NDArray[Any]) -> tuple[Any, str]:
+    """(what validation rows are measured under, the remark for each estimate)."""
+    assert choice.fit is not None
+    enough = not choice.by_class or rarest(y) >= FOLDS
+    found = cross_fitted(choice.fit, z, y) if enough else None
+    return (choice.decision, _CHOSEN_HERE) if found is None else (found, _CROSS_FITTED)
+
+
+def _remarked(stored: dict[str, Any], remark: str) -> dict[str, Any]:
+    """Metrics with the remark in the method of what a decision changes; without interval where it is chosen here."""
+    if not remark or "before" not in stored:
+        return stored
+
+    def with_remark(part: Any) -> Any:
+        if isinstance(part, list):
+            return [with_remark(each) for each in part]
+        if not isinstance(part, dict):
+            return part
+        if "method" not in part:
+            return {name: with_remark(each) for name, each in part.items()}
+        if remark == _CHOSEN_HERE:
+            return {**part, "low": None, "high": None, "method": remark}
+        return {**part, "method": ", ".join(filter(None, (part["method"], remark)))}
+
+    values = {
+        name: e if e["value"] == stored["before"].get(name) else with_remark(e)
+        for name, e in stored["values"].items()
+    }
+    details: dict[str, Any] = {
+        name: with_remark(stored[name]) for name in ("per_class", "per_label", "groups") if name in stored
+    }
+    return {**stored, "values": values, **details}

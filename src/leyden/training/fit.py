@@ -57,7 +57,7 @@ def fit(
         "best": trained.best,
         "cost": {**_cost(trained, data.used_batch_size(made.epochs)), "flops": flops},
         "prior": {
-            **({} if ledger is None else ledger.to_dict()),
+            **({} if ledger is None else ledger.to_dict(trained.answered)),
             "samples_per_epoch": len(data.epoch_sampler(made.epochs)),
         },
         "operating_point": trained.decision,
@@ -101,6 +101,7 @@ class Trained(NamedTuple):
     pruned: bool = False  # stopped by a search: not evaluated
     classes: Sequence[dict[str, Any]] = ()  # how often each was seen
     findings: Sequence[dict[str, Any]] = ()  # of the training
+    answered: np.ndarray | None = None  # class shares that the net was found to answer by
 
 
 def _log(
@@ -149,17 +150,23 @@ def train(
     trainer.strategy.barrier()  # the first rank has linked the best checkpoint
     module.load_state_dict(tensors.load(checkpoint.best_path)["state_dict"])
     evaluation = TrainedEvaluation(made, trainer, module)
-    decision = evaluation.decision(prior)
+    if prior is not None and best.get("epoch", 0) <= prior.since:  # of a phase before the last
+        prior = prior._replace(exact=False)
+    choice = evaluation.choose(prior)
+    decision = choice.decision
     if trainer.is_global_zero:
         write_json(place.folder / "operating_point.json", decision.to_dict())
         tensors.write_weights(place.checkpoints / "best.safetensors", module.state_dict())
     predictions = place.folder / "predictions" if trainer.is_global_zero else None
-    found = evaluation.metrics(decision, predictions=predictions)
+    found = evaluation.metrics(choice, predictions=predictions)
     classes, findings = evaluation.class_exposure(decision, found.get("val", {}))
     noise = _label_noise(made, place) if predictions else ()
     all_findings = (*(finding.to_dict() for finding in (*done.findings, *noise)), *findings)
     return Trained(
-        trainer, module, found, decision.to_dict(), best, seconds, classes=classes, findings=all_findings
+        *(trainer, module, found, decision.to_dict(), best, seconds),
+        classes=classes,
+        findings=all_findings,
+        answered=evaluation.answered(prior),
     )
 
 

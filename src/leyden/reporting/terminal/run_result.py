@@ -158,6 +158,7 @@ def _facts(result: Mapping[str, Any]) -> Table:
         ("status", text(status, _STATUS_STYLES.get(status, "bold yellow"))),
         ("best", _best(result)),
         ("decision", _decision(result)),
+        ("prior", _answered(result)),
         ("cost", _cost(result.get("cost") or {})),
     ]
     folder = str(result.get("folder") or "")
@@ -186,9 +187,23 @@ def _decision(result: Mapping[str, Any]) -> str:
     if any(point.get("decision") or ()) or point.get("cost"):
         selection = point.get("chosen_on") or {}
         known = selection.get("before") is not None and selection.get("after") is not None
-        gain = f" (validation {number(selection['before'])} -> {number(selection['after'])})" if known else ""
-        parts.append(f"optimised for {point['criterion']}{gain}")
+        gain = f" (in-sample {number(selection['before'])} -> {number(selection['after'])})" if known else ""
+        kept = point["criterion"] == "unchanged"
+        parts.append("classes as without it" if kept else f"optimised for {point['criterion']}{gain}")
     return ", ".join(parts)
+
+
+def _answered(result: Mapping[str, Any]) -> str:
+    """Format the class shares that the net was found to answer by; "" where its loss fixes them."""
+    prior = result.get("prior") or {}
+    last = (prior.get("phases") or [{}])[-1]
+    if last.get("source") != "validation":
+        return ""
+    answered, training = (
+        f"{', '.join(map(number, shares[:_SHARES]))}{', ...' if len(shares) > _SHARES else ''}"
+        for shares in (last["effective"], prior["training"])
+    )
+    return f"the net answers by the shares {answered} (estimated on validation); training: {training}"
 
 
 def _prior(result: Mapping[str, Any]) -> str:
@@ -198,8 +213,8 @@ def _prior(result: Mapping[str, Any]) -> str:
         shown = [f"{name} {number(share)}" for name, share in list(target.items())[:_SHARES]]
         return f"class shares: {', '.join(shown)}{', ...' if len(target) > _SHARES else ''}"
     kind = "label" if "thresholds" in result["operating_point"] else "class"
-    named = {"uniform": f"{kind} shares: uniform", "training": f"{kind} shares: as in training"}
-    return named.get(str(target), "custom class prior")
+    named = {"uniform": "uniform", "training": "as in training", "validation": "as in validation"}
+    return f"{kind} shares: {named[str(target)]}" if str(target) in named else "custom class prior"
 
 
 def _cost(cost: Mapping[str, Any]) -> str:
