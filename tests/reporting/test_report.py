@@ -341,7 +341,7 @@ def test_groups_on_several_splits_and_on_one_are_not_tested_against_each_other(m
             row.comparison for row in assess(baseline=[f"model={baseline}"]).parts[0].rows if row.comparison
         ]
         assert [test.p for test in tests] == [None, None]
-        assert all("train both on the same" in test.reason for test in tests)
+        assert all("use the same splits" in test.reason for test in tests)
 
 
 def test_two_common_seeds_do_not_hide_the_other_runs(make: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -351,12 +351,13 @@ def test_two_common_seeds_do_not_hide_the_other_runs(make: Run, capsys: pytest.C
             make(mean + rng.normal(0, 0.01), model=model, seed=seed)
     (row,) = [row for row in assess(baseline=["model=mlp"]).parts[0].rows if row.comparison]
     assert row.comparison is not None
-    assert (row.comparison.test, row.comparison.pairs, row.comparison.used) == ("partly paired t", 2, 20)
+    assert (row.comparison.test, row.comparison.pairs, row.comparison.used) == ("Welch's t", 2, 20)
     assert row.comparison.p is not None
     assert row.comparison.p < 1e-6
+    make(0.9, model="cnn", seed=7)
     assert main(["report", "--baseline", "model=mlp", "--markdown", "report.md"]) == 0
-    assert "2 partly" in capsys.readouterr().out
-    assert "partly paired t, 2 pairs of 20" in Path("report.md").read_text()
+    assert "3 partly" in capsys.readouterr().out
+    assert "partly paired t, 3 pairs of 21" in Path("report.md").read_text()
 
 
 def test_values_without_a_partner_in_a_paired_test_are_said(make: Run) -> None:

@@ -96,6 +96,34 @@ def test_the_detectable_difference_is_found_with_the_stated_power(
     assert FOUND[0] - 30 * bool(first) <= found <= FOUND[1] + 30 * bool(first)
 
 
+@pytest.mark.parametrize("shared", [0.25, 1.0])
+def test_the_detectable_difference_of_overlapping_splits_is_found_too(shared: float) -> None:
+    """Values of a group have a part in common, of the variance that the overlap gives: n_test / n_train of the rest."""
+    rng = np.random.default_rng(round(10 * shared))
+
+    def family(planted: float) -> Comparison:
+        values = rng.normal(0, 0.01, (4, SEEDS)) + rng.normal(0, 0.01 * math.sqrt(shared), (4, 1))
+        values[1] += planted
+        return compare_all([runs(group, 0, shared) for group in values[1:]], runs(values[0], 0, shared))[0]
+
+    found = 0
+    for _ in range(FAMILIES):
+        stated = family(0.0).detectable
+        assert stated is not None
+        found += family(stated).significant
+    assert FOUND[0] <= found <= FOUND[1]
+
+
+def test_the_detectable_difference_of_unequal_groups_is_found_at_least_as_often() -> None:
+    rng = np.random.default_rng(6)
+    found = 0
+    for _ in range(FAMILIES):
+        stated = compare_all([runs(rng.normal(0, 1, 3), 50)], runs(rng.normal(0, 1, 10)))[0].detectable
+        assert stated is not None
+        found += compare_all([runs(rng.normal(stated, 1, 3), 50)], runs(rng.normal(0, 1, 10)))[0].significant
+    assert found >= FOUND[0]
+
+
 @pytest.mark.parametrize(("freedom", "family"), [(2, 1), (4, 4), (9, 3), (30, 10)])
 def test_the_detectable_size_equals_the_noncentral_ts(freedom: int, family: int) -> None:
     """The mean of the noncentral t's power over the spread's chi distribution, by another quadrature."""

@@ -21,6 +21,7 @@ from scipy.special import chdtri, ndtr, stdtr, stdtrit
 LEVEL = 0.05
 POWER = 0.8
 _POINTS = 200  # quantiles of the distribution of an estimated sd; 400 change the fourth digit
+_FEWEST_PAIRS = 3  # among others without partners: the correlation of two is always 1 or -1
 _ROUNDING = 1e-9  # relative: what differs by less is equal; one sample of a billion is more
 
 
@@ -161,24 +162,25 @@ def compare_all(groups: Sequence[Sample], baseline: Sample) -> list[Comparison]:
 def compare(group: Sample, baseline: Sample) -> Comparison:
     """Test one group, neither of the two empty.
 
-    Paired t if each replicate of the smaller one has a partner; if some have (two at least), the t test for partly
-    overlapping samples; else Welch's t. The choice looks at no value.
+    Paired t if each replicate of the smaller one has a partner (two at least); if three or more have, the t test for
+    partly overlapping samples; else Welch's t. The choice looks at no value.
     """
     alike = group.split == baseline.split
     common = [replicate for replicate in group.values if alike and replicate in baseline.values]
     of = len(group.values) + len(baseline.values)
-    one, two = group.summary(), baseline.summary()
-    if len(common) >= 2 and len(common) == min(one.n, two.n):
+    if len(common) >= 2 and len(common) == min(len(group.values), len(baseline.values)):
         return replace(_paired(group, baseline, common), of=of)
+    one, two = group.summary(), baseline.summary()
     untested = Comparison("", len(common), difference(one.mean, two.mean), of=of)
     if reason := _untestable(group, baseline, one, two):
         return replace(untested, reason=reason)
-    return replace(_unpaired(untested, group, baseline, common), used=of)
+    pairs = [(group.values[replicate], baseline.values[replicate]) for replicate in common]
+    return _unpaired(untested, one, two, pairs)
 
 
 def _untestable(group: Sample, baseline: Sample, one: Summary, two: Summary) -> str:
     if group.split != baseline.split:
-        return "other splits, of which one has a single one, whose luck is in the difference: train both on the same"
+        return "trained on other splits than the baseline, and one of the two on a single one: use the same splits"
     if one.n < 2 or two.n < 2:
         return "a single seed: a test needs two seeds (or splits) of each"
     return "" if one.sd or two.sd else "all seeds have equal values: zero variance"
@@ -199,32 +201,31 @@ def _paired(group: Sample, baseline: Sample, common: Sequence[Any]) -> Compariso
     )
 
 
-def _unpaired(untested: Comparison, group: Sample, baseline: Sample, common: Sequence[Any]) -> Comparison:
+def _unpaired(
+    untested: Comparison, one: Summary, two: Summary, pairs: Sequence[tuple[float, float]]
+) -> Comparison:
     """Welch's t (1947), or, with pairs, the t test for partly overlapping samples (Derrick et al. 2017, their T_new2).
 
     Derrick, Toher and White (2017): How to compare the means of two samples that include paired observations and
     independent observations, The Quantitative Methods for Psychology 13(2). Hedges' g with the pooled deviation.
     """
-    one, two = group.summary(), baseline.summary()
     assert one.sd is not None
     assert two.sd is not None
     assert one.error is not None
     assert two.error is not None
     freedom, variance = _welch_freedom(one, two), one.error**2 + two.error**2
-    if len(common) >= 2:
-        pairs, alone = len(common), one.n + two.n - 2 * len(common)
-        r = _correlation(*([of.values[replicate] for replicate in common] for of in (group, baseline)))
-        variance -= 2 * r * one.sd * two.sd * pairs / (one.n * two.n)
+    n, few = one.n + two.n, len(pairs)
+    partly = few >= _FEWEST_PAIRS
+    if partly:
+        variance -= 2 * _correlation(pairs) * one.sd * two.sd * few / (one.n * two.n)
         # pairs alone: n_pairs - 1; no pairs: Welch's; between them in proportion
-        freedom = pairs - 1 + (freedom - pairs + 1) * alone / (one.n + two.n)
-    pooled_freedom = one.n + two.n - 2
+        freedom = few - 1 + (freedom - few + 1) * (n - 2 * few) / n
     # s^2 = ((n1 - 1) s1^2 + (n2 - 1) s2^2) / (n1 + n2 - 2);  g = J (m1 - m2) / s
-    pooled = math.sqrt(((one.n - 1) * one.sd**2 + (two.n - 1) * two.sd**2) / pooled_freedom)
-    effect = _small_sample(pooled_freedom) * untested.difference / pooled
-    test: Literal["partly paired t", "Welch's t"] = "partly paired t" if len(common) >= 2 else "Welch's t"
-    return _with_t_test(
-        replace(untested, test=test, effect=effect, measure="g"), math.sqrt(variance), freedom
-    )
+    pooled = math.sqrt(((one.n - 1) * one.sd**2 + (two.n - 1) * two.sd**2) / (n - 2))
+    effect = _small_sample(n - 2) * untested.difference / pooled
+    test: Literal["partly paired t", "Welch's t"] = "partly paired t" if partly else "Welch's t"
+    tested = replace(untested, test=test, used=n, effect=effect, measure="g")
+    return _with_t_test(tested, math.sqrt(variance), freedom)
 
 
 def _welch_freedom(one: Summary, two: Summary) -> float:
@@ -242,13 +243,13 @@ def _welch_freedom(one: Summary, two: Summary) -> float:
     return min(estimated, (few - 1) * (1 + few / many))
 
 
-def _correlation(one: Sequence[float], two: Sequence[float]) -> float:
+def _correlation(pairs: Sequence[tuple[float, float]]) -> float:
     """Return Pearson's correlation of at least two pairs; 0 if the values of one are equal."""
-    first, second = summarise(one), summarise(two)
-    if not first.sd or not second.sd:
+    one, two = (summarise(values) for values in zip(*pairs, strict=True))
+    if not one.sd or not two.sd:
         return 0.0
-    moments = math.fsum((a - first.mean) * (b - second.mean) for a, b in zip(one, two, strict=True))
-    return moments / (first.sd * second.sd * (len(one) - 1))
+    products = math.fsum((first - one.mean) * (second - two.mean) for first, second in pairs)
+    return products / (one.sd * two.sd * (len(pairs) - 1))
 
 
 def _small_sample(freedom: int) -> float:
