@@ -41,7 +41,7 @@ def most(rate: float, n: int) -> float:
         (10, 2, 0),
         (10, 3, 0),
         (2, 10, 0),
-        (10, 10, 2),
+        (10, 10, 5),
     ],
 )
 def test_few_families_without_a_difference_have_a_claim(
@@ -53,11 +53,10 @@ def test_few_families_without_a_difference_have_a_claim(
         assert erred <= most(WANTED, FAMILIES)
 
 
-def test_two_common_seeds_of_ten_leave_the_power_of_all_runs(audit: ModuleType) -> None:
-    """The paired test of the two finds .03."""
-    some, none = (audit.seeds(FAMILIES, 10, 10, common, 1.0).power() for common in (2, 0))
-    assert some > none - 0.15
-    assert none > 0.6
+@pytest.mark.parametrize("common", [2, 5])
+def test_some_common_seeds_leave_the_power_of_all_runs(audit: ModuleType, common: int) -> None:
+    """A test of the pairs alone finds .03 and .28."""
+    assert audit.seeds(2 * FAMILIES, 10, 10, common, 1.0).power() > 0.45
 
 
 @pytest.mark.parametrize("n", [3, 5, 10])

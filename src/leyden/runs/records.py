@@ -120,8 +120,9 @@ class Record:
         """Read manifest.json; empty if there is none."""
         return Run(self.folder).manifest()
 
+    @cached_property
     def sizes(self) -> dict[str, int]:
-        """Read the number of samples of train, val and test from spec.json; {} where they are not recorded."""
+        """The number of samples of train, val and test, from spec.json; {} where they are not recorded."""
         try:
             found = json_object(read_bytes(self.folder / "spec.json"))["sizes"]
             return {name: int(n) for name, n in zip(("train", "val", "test"), found, strict=True)}

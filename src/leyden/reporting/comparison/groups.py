@@ -135,7 +135,7 @@ class Group:
     @cached_property
     def _ratios(self) -> list[float]:
         """n_test / n_train of each run; 0 where they are not recorded."""
-        sizes = [run.sizes() for run in self.runs.values()]
+        sizes = [run.sizes for run in self.runs.values()]
         return [of_run.get(self.split, 0) / (of_run.get("train") or math.inf) for of_run in sizes]
 
     @cached_property

@@ -56,7 +56,7 @@ def of_comparison(part: Part) -> Iterator[str]:
         yield (
             f"{significant} of {plural(len(tested), 'difference')} significant at {100 * LEVEL:g} %: p is adjusted by "
             f"Holm over all {len(tested)}, the intervals are not. MDE: minimum detectable effect, the smallest true "
-            "difference that the same number of seeds with this spread detects with 80 % power."
+            "difference that the same number of runs with this spread detects with 80 % power."
         )
     if part.chosen_by != part.metric:
         yield f"The differences are of {part.metric}, which took no part in the choice; a baseline picked by it would."

@@ -106,7 +106,7 @@ def _half(row: Row) -> str:
 
 
 def format_interval(row: Row) -> str:
-    """Format the interval of the mean over seeds as `[low, high]`."""
+    """Format the interval of the mean over replicates as `[low, high]`."""
     return UNKNOWN if row.interval is None else f"[{number(row.interval[0])}, {number(row.interval[1])}]"
 
 
