@@ -701,7 +701,7 @@ def test_the_terminal_stays_in_80_columns(make: Run, capsys: pytest.CaptureFixtu
     long = [line for line in out.splitlines() if len(line) > 80]
     assert all("leyden train" in line for line in long), long  # a command is left whole
     assert "a_model" in out
-    assert "main effects and interactions" in out
+    assert "main effects and interactions on test/accuracy" in out
 
 
 def test_a_folder_may_follow_the_baseline(make: Run, capsys: pytest.CaptureFixture[str]) -> None:

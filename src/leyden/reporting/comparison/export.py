@@ -89,7 +89,7 @@ def _part(part: Part) -> Iterator[str]:
         yield md.table(names, (_comparison_row(row, part.higher) for row in part.rows if row.comparison))
         yield _list(notes.of_comparison(part))
     if part.effects.keys:
-        yield "### Main effects and interactions"
+        yield f"### Main effects and interactions on {md.escape(str(part.metric))}"
         yield md.table(["key", "share", "p by Holm", "value", "effect", "95 % interval"], _effect_rows(part))
         yield _list(notes.of_effects(part))
 

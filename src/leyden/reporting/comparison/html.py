@@ -101,7 +101,7 @@ def _part(part: Part, place: int) -> Iterator[str]:
         if section is not None:
             yield f"<h3>{escape(section.title)}</h3>{section.html}"
     if part.effects.keys:
-        yield f"<h3>Main effects and interactions</h3>{_effects(part, place)}"
+        yield f"<h3>Main effects and interactions on {escape(str(part.metric))}</h3>{_effects(part, place)}"
         yield _list(notes.of_effects(part))
 
 

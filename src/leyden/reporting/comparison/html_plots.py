@@ -57,7 +57,7 @@ def bar(row: Row, scale: svg.Scale | None) -> str:
 
 
 def learning_curves(part: Part) -> Section | None:
-    """Plot mean and standard deviation over runs by epoch, for the best groups, the baseline and trivial models."""
+    """Plot mean and spread over runs by epoch, for the best groups, the baseline and trivial models."""
     rows = _selected_rows(part)
     damaged: list[str] = []
     curves = {row.number: [_curves(run, damaged) for run in row.group.runs.values()] for row in rows}
@@ -72,7 +72,7 @@ def learning_curves(part: Part) -> Section | None:
     y = svg.scale([s.mean + sign * (s.sd or 0) for s in summaries for sign in (-1, 1)], *y_ends)
     content = "".join(_curve(row, place, bands[row.number], x, y) for place, row in enumerate(plotted))
     drawing = svg.frame(x, y, "epoch", name, content, f"learning curves: {name} by epoch")
-    caption = f"{name}: mean +- standard deviation over runs."
+    caption = f"{name}: mean +- standard deviation over the runs of a group."
     hidden = len(part.scored) - len(plotted)
     if hidden:
         caption += f" {plural(hidden, 'more group')} not plotted."

@@ -197,7 +197,10 @@ def format_p(p: float | None) -> str:
 
 def _effects(part: Part) -> RenderableType:
     table = plain_table(
-        "main effects and interactions", ("key", "left"), ("share", "right"), ("p Holm", "right")
+        f"main effects and interactions on {part.metric}",
+        ("key", "left"),
+        ("share", "right"),
+        ("p Holm", "right"),
     )
     for name, side in (("value", "left"), ("effect", "right"), ("95 % interval", "right")):
         table.add_column(name, justify=side, overflow="fold", no_wrap=side == "right")  # type: ignore[arg-type]
