@@ -23,7 +23,7 @@ from leyden.health.step_rules import StepSeries, expected_loss, initial_loss
 from leyden.health.suggestions import fill_in
 from leyden.health.training_monitor import TrainingMonitor
 
-FACTS = ValidationFacts([0.25] * 4, 800, ["a", "b", "c", "d"])
+FACTS = ValidationFacts([0.25] * 4, 1600, ["a", "b", "c", "d"])
 SETTINGS = DiagnosticsSettings()
 
 
@@ -106,7 +106,7 @@ def test_a_dominant_class_is_no_collapse() -> None:
 
 # --- labels and values ---
 
-LABELS = ValidationFacts([0.2, 0.3, 0.4], 800, ["a", "b", "c"], "labels")
+LABELS = ValidationFacts([0.2, 0.3, 0.4], 1600, ["a", "b", "c"], "labels")
 VALUES = ValidationFacts([], 800, ["angle", "size"], "values")
 
 

@@ -84,7 +84,7 @@ class DiagnosticsSettings:
     collapse: Share = 0.9
     calibration: Share = 0.05
     data_wait: Share = 0.2
-    noise: Share = 0.03
+    noise: Share = 0.015
 
     @property
     def skips_bad_steps(self) -> bool:
