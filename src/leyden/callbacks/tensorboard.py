@@ -7,14 +7,17 @@ TEXT: tables and findings. AUDIO: recordings of the worst errors. HPARAMS: the r
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.figure import Figure
 from tensorboard.compat.proto.summary_pb2 import Summary
 
+from leyden.callbacks.cpu_budget import CpuBudget
+from leyden.callbacks.tensorboard_tags import tag
 from leyden.data import preview
 from leyden.data.datamodule import DataModule
 from leyden.imbalance.auto import describe_imbalance
@@ -28,27 +31,55 @@ from leyden.runs.run import COSMETIC, EVENT_FILES
 from leyden.tasks.base import Task
 from leyden.utils.lightning_internals import only_own_hooks
 
+Detail = Literal["auto", "light", "full"]
+
 _ALWAYS = ("data.name", "model.name", "optimizer.lr", "batch_size", "seed")
 _NO_HPARAM = {*COSMETIC, "threads", "trainer", "data", "model"}  # or covered by another key
 _WORST = 16  # worst errors: the wrong predictions with the highest confidence
 
 
 class RunLogger(TensorBoardLogger):
-    """Lightning's logger, which leaves event files alone: the settings of a run are in its config.yaml."""
+    """Lightning's logger with TensorBoard's tags for logged names; it writes event files and nothing beside them.
+
+    Args:
+        folder: folder of the run.
+        resumed_step: see `tensorboard_logger`.
+        monitor: the metric that the run watches.
+        detail: see `tensorboard_logger`.
+    """
+
+    def __init__(self, folder: Path, resumed_step: int | None, monitor: str, detail: Detail) -> None:
+        super().__init__(str(folder), name="", version="", default_hp_metric=False, purge_step=resumed_step)
+        self.detail, self.budget = detail, CpuBudget(is_limited=detail != "full")
+        self.tags: set[str] = set()  # of scalars logged by this process
+        self._monitor = monitor
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log values by name, without the epoch, which Lightning adds to every one."""
+        named = {tag(name, self._monitor): value for name, value in metrics.items() if name != "epoch"}
+        self.tags.update(named)
+        super().log_metrics(named, step)
 
     def save(self) -> None:
         """Write what is queued; Lightning's own also writes hparams.yaml."""
         super(TensorBoardLogger, self).save()
 
 
-def tensorboard_logger(folder: Path, resumed_step: int | None = None) -> TensorBoardLogger:
+def tensorboard_logger(
+    folder: Path, monitor: str, resumed_step: int | None = None, detail: Detail = "auto"
+) -> TensorBoardLogger:
     """Logger with event files in `folder`, after which TensorBoard names the run.
 
     Args:
         folder: folder of the run.
+        monitor: the metric that the run watches.
         resumed_step: of a resumed run, the step of its checkpoint: later steps are removed.
+        detail: what is shown of the training. light: curves and the first batch; full: pictures, histograms and
+            precision-recall curves of every epoch as well; auto: those of as many epochs as take at most 3 % of the
+            CPU time (.6 s in runs of less than a CPU minute).
     """
-    return RunLogger(str(folder), name="", version="", default_hp_metric=False, purge_step=resumed_step)
+    return RunLogger(folder, resumed_step, monitor, detail)
 
 
 @only_own_hooks

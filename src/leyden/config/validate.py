@@ -51,7 +51,7 @@ PROVIDED: dict[str, tuple[str, ...]] = {
         *("enable_checkpointing", "use_distributed_sampler", "num_sanity_val_steps"),
     ),
     "callbacks.*": ("monitor", "higher_is_better", "folder"),
-    "logger.*": ("folder", "resumed_step"),
+    "logger.*": ("folder", "resumed_step", "monitor"),
 }
 
 

@@ -15,7 +15,8 @@ from leyden.callbacks.interrupt import Interrupt
 from leyden.callbacks.metrics_csv import MetricsCSV
 from leyden.callbacks.progress_bar import ProgressBar
 from leyden.callbacks.pruning import Pruning
-from leyden.callbacks.tensorboard import EventFiles
+from leyden.callbacks.tensorboard import EventFiles, RunLogger
+from leyden.callbacks.tensorboard_training import TrainingViews
 from leyden.config.instantiate import instantiate_with_facts
 from leyden.config.schema import Config
 from leyden.config.validate import import_target
@@ -67,6 +68,7 @@ def build_trainer(
     ours = [
         *doctor,
         MetricsCSV(folder / "metrics.csv"),
+        *(TrainingViews(logger) for logger in loggers if isinstance(logger, RunLogger)),
         *own,
         EventFiles(folder),
         checkpoint,

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from leyden.callbacks.tensorboard_tags import HEALTH
 from leyden.runs.run import EVENT_FILES
 from leyden.utils import tensors
 
-TIMES = ("health/data_wait",)  # among the scalars
+TIMES = (f"{HEALTH}/data_wait",)  # among the scalars
 _STATES = ("optimizer_states", "lr_schedulers")  # of a checkpoint, beside the weights
 
 
