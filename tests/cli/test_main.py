@@ -233,7 +233,7 @@ def test_a_sweep_with_a_mistake_in_it_trains_nothing(tiny: Tiny, capsys: pytest.
     words = ["train", *tiny("trainer.max_epochs=1", "model=mlp,lstm"), "-m"]  # -m may stand anywhere
     assert main(words) == 2
     said = capsys.readouterr()
-    assert "leyden: 1 of 2 jobs are invalid, so none was started:\n  job 2 (" in said.err
+    assert "leyden: 1 of 2 jobs is invalid, so none was started:\n  job 2 (" in said.err
     assert "is for text" in said.err
     assert not Path("runs").exists()
 

@@ -414,7 +414,7 @@ DATA = [
     Case(
         f"{IMAGES} split=given", ("no split of its own", "split=stratified"), lambda: pictures("cat", "dog")
     ),
-    Case("data=image_manifest data.source.csv=files.csv", ("2 file(s)", "files.csv:2: a.png"), manifest),
+    Case("data=image_manifest data.source.csv=files.csv", ("2 files", "files.csv:2: a.png"), manifest),
     Case(
         SOUNDS,
         ("up/3.wav: is empty (0 bytes)", "data.on_bad=skip"),

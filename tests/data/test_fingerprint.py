@@ -117,7 +117,7 @@ def test_missing_files_are_listed_together(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         digest_files(paths, tmp_path, tmp_path / "cache")
     message = str(caught.value)
-    assert "25 file(s) are missing" in message
+    assert "25 files missing" in message
     assert "gone00" in message
     assert "gone19" in message
     assert "gone20" not in message

@@ -350,7 +350,7 @@ def test_missing_files_of_a_manifest_are_listed(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         read_manifest(str(tmp_path / "m.csv"), None, "path", "label", None, None)
     message = str(caught.value)
-    assert "23 file(s) are not in" in message
+    assert "23 files not in" in message
     assert "m.csv:2: gone0.png" in message
     assert "and 3 more" in message
 

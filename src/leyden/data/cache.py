@@ -21,7 +21,7 @@ from leyden.data.targets import verify
 from leyden.utils.errors import UserError
 from leyden.utils.files import json_object, open_regular, verify_plain, write_json
 from leyden.utils.parallel import parallel_map
-from leyden.utils.text import indented_lines
+from leyden.utils.text import indented_lines, plural
 
 FORMAT = 4  # of the folder and of how tables are read; another number is prepared anew
 PROBES = 32  # inputs decoded to estimate the size of all
@@ -107,7 +107,7 @@ def _verify_usable(index: Index, where: str) -> None:
 def bad_files(source: Source, skipped: SkippedInputs) -> UserError:
     """The error that lists every input that could not be decoded or has no target."""
     return UserError(
-        f"{type(source).__name__}: {len(skipped)} input(s) cannot be used:{indented_lines(skipped.lines())}\n"
+        f"{type(source).__name__}: {plural(len(skipped), 'input')} cannot be used:{indented_lines(skipped.lines())}\n"
         "Repair or remove them, or leave them out with data.on_bad=skip"
     )
 
@@ -302,6 +302,6 @@ def load(
     if on_bad == "stop" and len(table.skipped):
         raise bad_files(source, table.skipped)
     if trains:
-        left_out = f", after {len(table.skipped)} input(s) were left out" if len(table.skipped) else ""
+        left_out = f", with {plural(len(table.skipped), 'input')} left out" if len(table.skipped) else ""
         verify(table.index, f"{type(source).__name__}{left_out}")
     return table

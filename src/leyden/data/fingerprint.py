@@ -18,7 +18,7 @@ from leyden.utils import code_digest as code
 from leyden.utils.errors import UserError
 from leyden.utils.files import json_object, open_regular, write_json
 from leyden.utils.parallel import parallel_map
-from leyden.utils.text import indented_lines
+from leyden.utils.text import indented_lines, plural
 
 # Raise when the values decoded from the same bytes and arguments change, or which of them are the same: old columns are
 # then redone, and runs on them are other runs.
@@ -45,7 +45,7 @@ def digest_files(paths: Iterable[Path | str], root: Path, cache: Path) -> dict[s
     missing = [name for name, mark in marks.items() if not mark]
     if missing:
         raise UserError(
-            f"{len(missing)} file(s) are missing in {root}, or no regular files:{indented_lines(missing)}"
+            f"{plural(len(missing), 'file')} missing in {root}, or no regular files:{indented_lines(missing)}"
         )
     memory = cache / "digests" / f"{_digest(os.fsencode(root.resolve()))}.json"
     known, begun = _remembered(memory), time.time()

@@ -19,7 +19,7 @@ from leyden.data.decode import BadInput, decode_audio, decode_image, decode_text
 from leyden.data.spec import DataSpec
 from leyden.data.text_keys import normal_form
 from leyden.utils.errors import UserError
-from leyden.utils.text import indented_lines
+from leyden.utils.text import indented_lines, plural
 
 Values = NDArray[Any]  # one decoded input
 Shapes = Counter[tuple[int, ...]]
@@ -59,7 +59,7 @@ class Modality:
 
     def describe(self, spec: DataSpec, length: int | None = None) -> str:
         """One input in words. length: of a ragged one, in stored values."""
-        return f"{self.name} of {spec.in_channels} channel(s)"
+        return f"{self.name} of {plural(spec.in_channels, 'channel')}"
 
     def describe_lengths(self, spec: DataSpec, lengths: NDArray[np.int64]) -> str:
         """The lengths of ragged inputs (N,) in words."""
@@ -67,7 +67,7 @@ class Modality:
 
     def shape_advice(self, shapes: Shapes, examples: Mapping[tuple[int, ...], str]) -> str:
         """What to say of inputs that should have one shape and have several. examples: the name of one of each."""
-        lines = [f"{shape}: {n} input(s), e.g. {examples[shape]}" for shape, n in shapes.most_common()]
+        lines = [f"{shape}: {plural(n, 'input')}, e.g. {examples[shape]}" for shape, n in shapes.most_common()]
         return f"the inputs differ in shape, one is expected. Found:{indented_lines(lines)}"
 
     def drawing(self, values: Values) -> Values:
@@ -135,7 +135,7 @@ class Image(Modality):
     def shape_advice(self, shapes: Shapes, examples: Mapping[tuple[int, ...], str]) -> str:
         """Sizes, then channels, with what to type."""
         lines = [
-            f"{w}x{h} pixels, {c} channel(s): {n} image(s), e.g. {examples[c, h, w]}"
+            f"{w}x{h} pixels, {plural(c, 'channel')}: {plural(n, 'image')}, e.g. {examples[c, h, w]}"
             for (c, h, w), n in shapes.most_common()
         ]
         sizes = {shape[1:] for shape in shapes}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leyden.utils.errors import UserError
-from leyden.utils.text import indented_lines
+from leyden.utils.text import indented_lines, plural
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,7 +102,7 @@ def _read(restored: "LoadedRun", files: Sequence[str]) -> tuple[list[str], list[
         except BadInput as error:
             bad.append(str(error))
     if bad:
-        raise UserError(f"{len(bad)} input(s) cannot be decoded:{indented_lines(bad)}")
+        raise UserError(f"{plural(len(bad), 'input')} cannot be decoded:{indented_lines(bad)}")
     return [name for name, _ in pieces], [values for _, values in pieces]
 
 

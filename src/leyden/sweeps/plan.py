@@ -99,7 +99,8 @@ def _format_errors(refused: Mapping[str, Sequence[int]], overrides: Sequence[Seq
     if len(refused) > _MAX_LISTED:
         lines.append(f"and {plural(len(refused) - _MAX_LISTED, 'more error')}")
     count = sum(map(len, refused.values()))
-    return "\n  ".join([f"{count} of {len(overrides)} jobs are invalid, so none was started:", *lines])
+    are_invalid = f"of {plural(len(overrides), 'job')} {'is' if count == 1 else 'are'} invalid"
+    return "\n  ".join([f"{count:,} {are_invalid}, so none was started:", *lines])
 
 
 class RunFolders:

@@ -14,7 +14,7 @@ from leyden.data.sources.tables import TableFormat, read_table
 from leyden.data.targets import ClassReader, Columns, TargetReader, make_index
 from leyden.utils.errors import UserError, nearest
 from leyden.utils.parallel import parallel_map
-from leyden.utils.text import indented_lines
+from leyden.utils.text import indented_lines, plural
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def read_manifest(
         if not os.path.isfile(base / name)  # noqa: PTH113
     ]
     if missing:
-        raise UserError(f"{manifest}: {len(missing)} file(s) are not in {base}:{indented_lines(missing)}")
+        raise UserError(f"{manifest}: {plural(len(missing), 'file')} not in {base}:{indented_lines(missing)}")
     return Listing(
         str(manifest),
         base,
