@@ -107,12 +107,15 @@ def test_what_cannot_go_on(tiny: Tiny, parent: Sequence[str], given: Sequence[st
 def test_a_check_takes_the_names_of_runs_that_training_takes(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`find`, `check model` and `profile` open a session; `check resume` trains in other processes."""
+    """`find`, `check model` and `profile` open a session; `check resume` trains in other processes; data read data."""
     folder = train(tiny()).folder
     session = open_session(tiny("init.from=last"))
     assert session.config.init.source == str(folder)
     assert f"tensors taken from {folder}/checkpoints/best.ckpt" in capsys.readouterr().out
     assert open_session([f"continue={folder.name}", EPOCHS]).config.epochs == 4
+    for command in (["data"], ["check", "data"]):
+        assert main([*command, f"continue={folder.name}", EPOCHS]) == 0
+        assert "240" in capsys.readouterr().out, "the parent's data"
     given: list[str] = []
     monkeypatch.setattr(check_resume, "_check", lambda arguments, *_: given.extend(arguments) or 0)
     assert main(["check", "resume", *tiny("init.from=last")]) == 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leyden.cli.arguments import config_parser, figure_saver, train_command
 from leyden.cli.check_output import print_results
-from leyden.config.compose import compose
+from leyden.training.continuation import compose_with_runs
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 from leyden.utils.text import plural
@@ -53,7 +53,7 @@ def _data(overrides: Sequence[str], config_dirs: Sequence[str]) -> tuple["DataMo
     from leyden.config.validate import check_data
     from leyden.utils.runtime import load_torch, prepare
 
-    plain = compose(overrides, config_dirs)
+    plain, _ = compose_with_runs(overrides, config_dirs)
     load_torch()
     from leyden.training import build
 

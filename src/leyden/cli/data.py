@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leyden.cli.arguments import config_parser, figure_saver
-from leyden.config.compose import compose
 from leyden.data.targets import describe_target, kind_of, sampling_classes
 from leyden.imbalance.auto import describe_imbalance
+from leyden.training.continuation import compose_with_runs
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 from leyden.utils.text import plural
@@ -51,7 +51,7 @@ def _load(overrides: Sequence[str], config_dirs: Sequence[str]) -> "DataModule":
     from leyden.config.validate import check_data
     from leyden.utils.runtime import load_torch, prepare
 
-    plain = compose(overrides, config_dirs)
+    plain, _ = compose_with_runs(overrides, config_dirs)
     load_torch()
     from leyden.training import build
 
