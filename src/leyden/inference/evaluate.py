@@ -62,7 +62,7 @@ def evaluate(
     restored = load(folder, config_dirs)
     prepare(restored.config.threads)  # as in training: other threads, other rounding
     chosen = [word for word in overrides if word.startswith("decision.")] if decision else []
-    rest = [word for word in overrides if word not in chosen]
+    rest = [_accelerator(word, config_dirs) for word in overrides if word not in chosen]
     config = config_of(folder, config_dirs, rest)
     _verify_effect(rest)
     whole = not splits and decision is None and not any(word.startswith("split") for word in rest)
@@ -99,6 +99,15 @@ def _choice(
     stored = (restored.run.result() or {}).get("prior") or {}
     prior = ClassPrior.of(stored) if stored.get("phases") else None
     return evaluation.choose(prior, rule, restored.decision if rule is None else None)
+
+
+def _accelerator(word: str, config_dirs: Sequence[str]) -> str:
+    """Of `trainer=OPTION` what an evaluation takes of it: where to run, not the precision, which is the run's."""
+    from leyden.config.compose import compose
+
+    if not word.startswith("trainer="):
+        return word
+    return f"trainer.accelerator={compose([word], config_dirs)['trainer'].get('accelerator', 'auto')}"
 
 
 def _measured(made: "Experiment", run: "LoadedRun", whole: bool) -> "Experiment":
