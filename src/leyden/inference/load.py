@@ -28,6 +28,7 @@ from leyden.runs.run import Run, load_config
 from leyden.tasks.base import Decision, Task
 from leyden.training import build, transfer
 from leyden.utils import own_code
+from leyden.utils.console import errors
 from leyden.utils.errors import UserError, first_line
 from leyden.utils.files import damaged, read_json, read_text
 from leyden.utils.trust import is_trusting
@@ -63,6 +64,7 @@ def load(folder: Path, config_dirs: Sequence[str] = ()) -> LoadedRun:
     weights = folder / "checkpoints" / "best.ckpt"
     if not weights.exists():
         raise UserError(f"{folder} has no best checkpoint: {_what_to_do(Run(folder))}")
+    _say_unfinished(Run(folder))
     spec = _restored(folder / "spec.json", DataSpec.from_dict)
     task = build.task_of(config)
     trained, _ = apply_auto(
@@ -96,10 +98,22 @@ def _what_to_do(run: Run) -> str:
     if state == "complete":
         return f"it was removed; to train it again: {command} force=true"
     if state == "failed":
-        error = (run.result() or {}).get("error") or {}
-        why = f"{error.get('type')}: {error.get('message')}".partition("\n")[0]
-        return f"it failed ({why}); remove the cause (`leyden doctor {run.folder}` may name one), then: {command}"
+        cause = f"remove the cause (`leyden doctor {run.folder}` may name one)"
+        return f"it failed ({_why_failed(run)}); {cause}, then: {command}"
     return f"finish it first: {command}"
+
+
+def _why_failed(run: Run) -> str:
+    error = (run.result() or {}).get("error") or {}
+    return f"{error.get('type')}: {error.get('message')}".partition("\n")[0]
+
+
+def _say_unfinished(run: Run) -> None:
+    """Say on stderr that the best weights are those of a run that has not ended as it should."""
+    state = run.state()
+    if state not in ("complete", "new"):
+        why = f" ({_why_failed(run)})" if state == "failed" else ""
+        errors.print(f"{run.folder} is {state}{why}: what follows is of its best weights so far")
 
 
 def _restored(path: Path, make: Callable[[dict[str, Any]], T]) -> T:
