@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from sklearn import metrics as sk
 
-from leyden.metrics import METRICS, Metrics, calibration, evaluate, higher_is_better, ranking
-from leyden.metrics.confusion import Cells, Counts, resample
+from leyden.metrics import METRICS, Metrics, calibration, evaluate, higher_is_better
 from leyden.metrics.intervals import percentiles, wilson
 from leyden.metrics.probabilities import most_probable
 
@@ -127,42 +126,21 @@ def test_wilson_against_scipy(hits: int, n: int) -> None:
     assert found.low <= found.value <= found.high
 
 
-def test_weights_of_a_resample_mean_copies_of_the_samples() -> None:
-    rng = np.random.default_rng(9)
-    scores, positive = rng.normal(size=80).round(1), rng.random(80) < 0.3
-    weights = rng.poisson(1.0, size=80)
-    copies = np.repeat(np.arange(80), weights)
-    auroc, precision = ranking.areas(ranking.rank(scores, positive), weights.astype(np.uint8))
-    assert auroc == pytest.approx(sk.roc_auc_score(positive[copies], scores[copies]))
-    assert precision == pytest.approx(sk.average_precision_score(positive[copies], scores[copies]))
-
-
-def test_resampled_matrix_is_a_matrix_of_n_samples_with_the_right_mean() -> None:
-    confusion = np.array([[30, 0, 2], [0, 0, 0], [5, 1, 12]])
-    labels, answers = np.repeat(np.argwhere(np.ones((3, 3))), confusion.ravel(), axis=0).T
-    cells = Cells.of(labels, answers, 3)
-    np.testing.assert_array_equal(cells.matrix(), confusion)
-    drawn = resample(cells, 4000, np.random.default_rng(0))
-    exact = Counts.of(cells)
-    for found, expected in (
-        (drawn.support, exact.support),
-        (drawn.predicted, exact.predicted),
-        (drawn.hits, exact.hits),
-    ):
-        np.testing.assert_allclose(found.mean(0), expected, atol=0.3)
-    assert (drawn.support.sum(1) == 50).all()
-    assert (drawn.predicted.sum(1) == 50).all()
-    assert (drawn.hits <= np.minimum(drawn.support, drawn.predicted)).all()
-
-
 def test_intervals_are_seeded_ordered_and_named() -> None:
     logits, labels = sample(300, 4, 10, skew=0.5)
     found = evaluate(logits, labels, names(4), seed=3)
     assert found == evaluate(logits, labels, names(4), seed=3)
-    assert found.values["mcc"] != evaluate(logits, labels, names(4), seed=4).values["mcc"]
-    assert found.values["accuracy"].method == "Wilson"
-    assert found.values["mcc"].method == "bootstrap, 1000 resamples"
-    assert found.values["auroc"].method == "bootstrap, 200 resamples"
+    assert found.values["ece"] != evaluate(logits, labels, names(4), seed=4).values["ece"]
+    assert {name: e.method for name, e in found.values.items()} == {
+        "accuracy": "Wilson",
+        "balanced_accuracy": "jackknife, logit scale",
+        "macro_f1": "jackknife, logit scale",
+        "mcc": "jackknife, Fisher's z",
+        "log_loss": "jackknife, log scale",
+        "ece": "normal noise, bias allowed for",
+        "auroc": "DeLong, logit scale",
+        "average_precision": "jackknife, logit scale",
+    }
     for e in found.values.values():
         assert e.low < e.value < e.high
     bare = evaluate(logits, labels, names(4), intervals=False)
@@ -194,21 +172,23 @@ def test_the_interval_of_ece_holds_zero_for_a_calibrated_net() -> None:
     for _ in range(repeats):
         confidence = rng.uniform(0.3, 1.0, n)
         correct = rng.random(n) < confidence
-        gaps = calibration.binned_gaps(confidence, correct)
-        weights = rng.multinomial(n, np.full(n, 1 / n), size=100)
-        drawn = np.stack([calibration.binned_gaps(confidence, correct, w) for w in weights])
-        held += calibration.interval(gaps, drawn, n).low == 0.0
+        gaps, products = (of(confidence, correct) for of in (calibration.binned_gaps, calibration.moments))
+        sizes = np.bincount(calibration.bins_of(confidence), minlength=calibration.BINS)
+        held += calibration.interval(gaps, products, sizes, n, rng).low == 0.0
     assert held >= 88
 
 
-def test_a_perfect_score_has_no_bootstrap_interval_but_wilsons() -> None:
+def test_a_perfect_score_has_the_interval_of_its_classes() -> None:
     labels = torch.arange(40) % 4
     found = evaluate(torch.eye(4)[labels] * 9, labels, names(4)).values
     assert (found["accuracy"].value, found["accuracy"].high) == (1.0, 1.0)
     assert found["accuracy"].low == pytest.approx(0.912, abs=1e-3)
-    for name in ("macro_f1", "mcc", "auroc"):
-        assert (found[name].value, found[name].low) == (1.0, None)
-        assert found[name].method == "none: all resamples agree"
+    for name in ("balanced_accuracy", "macro_f1", "mcc", "auroc", "average_precision"):
+        assert (found[name].value, found[name].high) == (1.0, 1.0)
+        # four classes of 10 right answers: Wilson's end of each is 10 / (10 + z^2)
+        assert found[name].low == pytest.approx(1 - (1 - 10 / (10 + 1.96**2)) / 2, abs=1e-4)
+        assert found[name].method == "Newcombe, all agree"
+    assert (found["log_loss"].low, found["log_loss"].method) == (None, "none: only 0 errors")
 
 
 def test_absent_and_unpredicted_classes_are_none_and_survive_strict_json() -> None:

@@ -274,7 +274,7 @@ def test_every_way_to_make_an_interval_is_documented(runs: dict[str, Outcome]) -
     methods = {value for path, value in stored if path.endswith(".method")}
     assert len(methods) > 2
     for method in methods:
-        for part in re.sub(r"\d+ resamples", "R resamples", method).partition(", bias")[::2]:
+        for part in re.sub(r"\d+ (?=resamples|errors?|samples)", "R ", method).partition(", bias")[::2]:
             assert part in ways
 
 

@@ -7,14 +7,14 @@ what needs the confidence in `calibration`; `intervals` says how sure they are; 
 result.json. Arithmetic is NumPy's, in float64; nothing here imports torch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leyden.metrics import bootstrap, calibration, confusion, ranking
-from leyden.metrics.intervals import number, percentiles, wilson, within
+from leyden.metrics import calibration, confusion, matrix_intervals, ranking
+from leyden.metrics.intervals import f1, mean_loss, number, wilson
 from leyden.metrics.probabilities import log_normalisers
 from leyden.metrics.results import (
     METRICS,
@@ -30,12 +30,8 @@ from leyden.metrics.results import (
 
 __all__ = ["METRICS", "ClassMetrics", "Estimate", "Group", "Metrics", "evaluate", "higher_is_better"]
 
-_RANGES = {"mcc": (-1.0, 1.0), "log_loss": (0.0, np.inf)}  # the rest lie in 0 .. 1
-_BY_COUNTS = ("balanced_accuracy", "macro_f1", "mcc")
 _BY_RANK = ("auroc", "average_precision")
 _MANY, _FEW = 100, 20  # training samples, as Liu et al. 2019 (arXiv 1904.05160) group classes
-# Work bounds, each a few seconds on one core at most for 100,000 samples of 10 classes.
-_COUNT_RESAMPLES, _COUNT_WORK = (200, 1000), 4_000_000  # work: resamples * cells that are not empty
 
 
 def evaluate(
@@ -58,7 +54,7 @@ def evaluate(
     classes that have samples, AUROC and average precision (one against the rest; for two classes those of class 1)
     over the classes that have positives, and for AUROC negatives. What is undefined is None.
 
-    Intervals are 95 %: Wilson's for accuracy, recall and precision, a seeded bootstrap for the rest. With
+    Intervals are 95 %, by the methods of docs/result.md; `seed` is that of the noise drawn for ECE. With
     `intervals=False` (each validation epoch) there are none but those of the classes' recall and precision,
     which cost nothing.
 
@@ -72,12 +68,12 @@ def evaluate(
     split = _Split(scores, truth, answers)
     members = _members(class_counts)
     if intervals:
-        estimates, f1, groups = split.intervals(members, np.random.default_rng(seed))
+        estimates = split.intervals(np.random.default_rng(seed))
+        groups = {name: matrix_intervals.mean_recall(split.counts, of) for name, of in members.items()}
     else:
         estimates = {name: Estimate(number(value)) for name, value in split.values().items()}
-        f1 = [Estimate(number(value)) for value in split.counts.f1()]
         groups = {name: Estimate(number(r)) for name, r in split.group_recalls(members).items()}
-    per_class = _per_class(split, class_names, f1)
+    per_class = _per_class(split, class_names)
     found = {name: Group(int(of.sum()), groups[name]) for name, of in members.items()}
     matrix, pairs = _stored_confusion(split.cells, class_names)
     return Metrics(split.n, estimates, per_class, matrix, found, pairs)
@@ -153,82 +149,44 @@ class _Split:
         """log p of samples and classes, element by element."""
         return np.asarray((self._scores[rows, classes] - self._largest[rows]) - self._log_sums[rows])
 
-    def values(self, areas: NDArray[np.float64] | None = None) -> dict[str, float]:
-        """By name, in the order of METRICS; NaN where undefined. areas: macro AUROC and average precision, if known."""
-        if areas is None:
-            (areas,) = self.areas([np.ones((1, self.n), dtype=np.uint8)])
+    def values(self) -> dict[str, float]:
+        """By name, in the order of METRICS; NaN where undefined."""
+        areas = np.array([ranking.areas(ranked) for ranked in self.ranked()]).reshape(-1, 2)
         found = {
             **{name: float(value) for name, value in self.counts.values().items()},
             "log_loss": float(self.losses.mean()),
-            "ece": float(calibration.error(self.gaps, self.n)),
-            **dict(zip(_BY_RANK, np.ravel(areas).tolist(), strict=True)),
+            "ece": calibration.error(self.gaps, self.n),
+            **dict(zip(_BY_RANK, ranking.means(areas), strict=True)),
         }
         return {name: found[name] for name in METRICS}
 
-    def areas(self, blocks: Sequence[NDArray[np.integer]]) -> list[NDArray[np.float64]]:
-        """Macro AUROC and average precision (R, 2) for blocks of weights (R, N), over the classes that have them.
-
-        Each class against the rest, of two classes class 1 alone; one without samples has neither.
-        """
-        sums = [np.zeros((2, len(block))) for block in blocks]
-        defined = [np.zeros((2, len(block)), dtype=np.int64) for block in blocks]
+    def ranked(self) -> Iterator[ranking.Ranked]:
+        """Each class that has samples against the rest, of two classes class 1 alone."""
         for c in (1,) if self.classes == 2 else np.flatnonzero(self.counts.support):
-            ranked = ranking.rank(np.exp(self._log_probabilities(slice(None), c)), self._labels == c)
-            for block, total, known in zip(blocks, sums, defined, strict=True):
-                found = np.array(ranking.areas(ranked, block))  # (2, R)
-                known += ~np.isnan(found)
-                total += np.nan_to_num(found, nan=0.0)
-        return [confusion.divide(total, known).T for total, known in zip(sums, defined, strict=True)]
+            yield ranking.rank(np.exp(self._log_probabilities(slice(None), c)), self._labels == c)
 
     def group_recalls(self, members: Mapping[str, NDArray[np.bool_]]) -> dict[str, float]:
         """Mean recall of each group of classes; NaN where none of them has samples."""
         return {name: float(self.counts.balanced_accuracy(of)) for name, of in members.items()}
 
-    def intervals(
-        self,
-        members: Mapping[str, NDArray[np.bool_]],
-        rng: np.random.Generator,
-    ) -> tuple[dict[str, Estimate], list[Estimate], dict[str, Estimate]]:
-        """(estimate by name, estimate of F1 by class, estimate of recall by group)."""
-        drawn = confusion.resample(self.cells, self._count_resamples(), rng)
-        times = bootstrap.resamples_for(self.n * self.classes)
-        blocks = list(bootstrap.sample_weights(self.n, times, rng))
-        (own,), *areas = self.areas([np.ones((1, self.n), dtype=np.uint8), *blocks])
-        values = self.values(own)
-        matrix_metrics = drawn.values()
-        found = {name: percentiles(values[name], matrix_metrics[name]) for name in _BY_COUNTS}
-        found |= self._by_samples(values, blocks, areas)
-        found["accuracy"] = wilson(int(self.correct.sum()), self.n)
-        ordered = {name: within(found[name], *_RANGES.get(name, (0.0, 1.0))) for name in METRICS}
-        f1 = [percentiles(f, r) for f, r in zip(self.counts.f1(), drawn.f1().T, strict=True)]
-        groups = {
-            name: within(percentiles(value, drawn.balanced_accuracy(members[name])), 0.0, 1.0)
-            for name, value in self.group_recalls(members).items()
+    def intervals(self, rng: np.random.Generator) -> dict[str, Estimate]:
+        """By name, in the order of METRICS."""
+        products = calibration.moments(self.confidence, self.correct)
+        sizes = np.bincount(calibration.bins_of(self.confidence), minlength=calibration.BINS)
+        found = {
+            "accuracy": wilson(int(self.correct.sum()), self.n),
+            **matrix_intervals.of_cells(self.cells, self.counts),
+            "log_loss": mean_loss(self.losses, int((~self.correct).sum())),
+            "ece": calibration.interval(self.gaps, products, sizes, self.n, rng),
+            **dict(zip(_BY_RANK, ranking.intervals(self.ranked(), self.n), strict=True)),
         }
-        return ordered, f1, groups
-
-    def _count_resamples(self) -> int:
-        return int(np.clip(_COUNT_WORK // len(self.cells.counts), *_COUNT_RESAMPLES))
-
-    def _by_samples(
-        self,
-        values: Mapping[str, float],
-        blocks: Sequence[NDArray[np.uint8]],
-        areas: Sequence[NDArray[np.float64]],
-    ) -> dict[str, Estimate]:
-        """Log loss, ECE, AUROC and average precision: each resample weights every sample."""
-        rows, gaps = [], []
-        for weights, of_block in zip(blocks, areas, strict=True):
-            rows.append(np.column_stack([weights @ self.losses / self.n, of_block]))
-            gaps += [calibration.binned_gaps(self.confidence, self.correct, w) for w in weights]
-        names = ("log_loss", *_BY_RANK)
-        found = {name: percentiles(values[name], np.concatenate(rows)[:, i]) for i, name in enumerate(names)}
-        return {**found, "ece": calibration.interval(self.gaps, np.stack(gaps), self.n)}
+        return {name: found[name] for name in METRICS}
 
 
-def _per_class(split: _Split, class_names: Sequence[str], f1: list[Estimate]) -> list[ClassMetrics]:
-    margins = zip(split.counts.hits, split.counts.support, split.counts.predicted, strict=True)
+def _per_class(split: _Split, class_names: Sequence[str]) -> list[ClassMetrics]:
+    margins = zip(class_names, split.counts.hits, split.counts.support, split.counts.predicted, strict=True)
+    rows = ((str(name), int(hits), int(n), int(called)) for name, hits, n, called in margins)
     return [
-        ClassMetrics(str(name), int(n), wilson(int(hits), int(called)), wilson(int(hits), int(n)), f)
-        for name, (hits, n, called), f in zip(class_names, margins, f1, strict=True)
+        ClassMetrics(name, n, wilson(hits, called), wilson(hits, n), f1(hits, n + called - hits))
+        for name, hits, n, called in rows
     ]

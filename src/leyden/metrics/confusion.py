@@ -121,27 +121,3 @@ class Counts:
             "macro_f1": self.macro_f1(),
             "mcc": self.mcc(),
         }
-
-
-def resample(cells: Cells, times: int, rng: np.random.Generator) -> Counts:
-    """Multinomial resamples of a confusion matrix: Counts of (times, C).
-
-    This is the bootstrap of the samples, as far as a function of the matrix can tell. Only the cells that
-    are not empty are drawn, so the work is bounded by the samples also where C is 10,000.
-    """
-    rows, columns, classes = cells.rows, cells.columns, cells.classes
-    drawn = rng.multinomial(cells.counts.sum(), cells.counts / cells.counts.sum(), size=times)
-
-    def sums(keys: Ints) -> Ints:
-        """(times, C): drawn cells added up by their key."""
-        # cells sorted by key; each run of one key, from its start to the next, is added up: (times, keys present)
-        order = np.argsort(keys, kind="stable")
-        present, starts = np.unique(keys[order], return_index=True)
-        out = np.zeros((times, classes), dtype=np.int64)
-        out[:, present] = np.add.reduceat(drawn[:, order], starts, axis=1)
-        return out
-
-    hits = np.zeros((times, classes), dtype=np.int64)
-    diagonal = rows == columns
-    hits[:, rows[diagonal]] = drawn[:, diagonal]
-    return Counts(hits, sums(rows), sums(columns))

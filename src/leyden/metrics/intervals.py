@@ -1,4 +1,4 @@
-"""95 % intervals: Wilson's for a proportion, percentiles of a bootstrap for the rest.
+"""95 % intervals: Wilson's of a proportion, Newcombe's of a mean of two, and one from influences for all other metrics.
 
 Every interval here takes the samples of the split as independent. Where they are not (several clips of one
 speaker) the truth is wider, and an interval never covers the luck of the training seed.
@@ -8,17 +8,34 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, stdtrit
 
 from leyden.metrics.results import Estimate
 
 Z = 1.959963984540054  # the 97.5 % point of the standard normal
 _TAILS = (2.5, 97.5)
 _MIN_FOR_PERCENTILES = 100  # below it a 2.5 % point rests on two resamples: the standard error is used
+_LARGEST = 700.0  # exponent
+_FEWEST, _FEW = 3, 10  # errors, for an interval of a mean loss, and for a lower end
+SHARE, CORRELATION, POSITIVE, AT_MOST_ONE = (0.0, 1.0), (-1.0, 1.0), (0.0, math.inf), (-math.inf, 1.0)
+ANY = (-math.inf, math.inf)
+_SCALES = {
+    SHARE: "logit scale",
+    CORRELATION: "Fisher's z",
+    POSITIVE: "log scale",
+    AT_MOST_ONE: "log scale",
+    ANY: "",
+}
 
 
 def number(value: float) -> float | None:
     """None for NaN: what is undefined."""
     return None if math.isnan(value) else float(value)
+
+
+def without(value: float, reason: str) -> Estimate:
+    """The value without an interval, and why there is none; undefined for NaN."""
+    return Estimate(None) if math.isnan(value) else Estimate(float(value), method=f"none: {reason}")
 
 
 def wilson(hits: int, n: int) -> Estimate:
@@ -35,6 +52,82 @@ def wilson(hits: int, n: int) -> Estimate:
     return Estimate(share, low, high, "Wilson")
 
 
+def newcombe(hits: NDArray[np.integer], n: NDArray[np.integer]) -> Estimate:
+    """Mean of the shares hits / n (K,), n > 0: the squared distances to Wilson's ends are added (Newcombe 1998)."""
+    value, ends = float(np.mean(hits / n)), [wilson(int(h), int(m)) for h, m in zip(hits, n, strict=True)]
+    share, low, high = np.array([(e.value, e.low, e.high) for e in ends], dtype=np.float64).T
+    reach = [math.sqrt(((share - end) ** 2).sum()) / len(n) for end in (low, high)]
+    return Estimate(value, max(0.0, value - reach[0]), min(1.0, value + reach[1]), "Newcombe")
+
+
+def f1(hits: int, either: int) -> Estimate:
+    """F1 = 2 J / (1 + J) of J = hits / either: of the samples with the label or the prediction, the share with both.
+
+    Given `either` the hits are binomial: the ends are Wilson's of J, through the same formula.
+    """
+    j = wilson(hits, either)
+    value, low, high = (None if end is None else 2 * end / (1 + end) for end in (j.value, j.low, j.high))
+    return Estimate(value, low, high, j.method)
+
+
+def by_influence(
+    value: float,
+    influence: NDArray[np.float64],
+    bounds: tuple[float, float],
+    *,
+    counts: NDArray[np.float64] | float = 1.0,
+    sizes: NDArray[np.integer] | None = None,
+    bias: float = 0.0,
+    skewed: bool = False,
+    name: str = "jackknife",
+) -> Estimate:
+    """The interval of a smooth metric by the infinitesimal jackknife (Jaeckel 1972, Efron 1982), on an unbounded scale.
+
+    influence (m,): by how much the value grows with the weight of a sample, over n; `counts` (m,) samples have each.
+    The variance is the sum of squares. It is transformed by the logit between finite `bounds` (on -1 .. 1: Fisher's
+    z), by the log of the distance to the only finite one; so no end leaves the range. The quantile is Student's t, its
+    degrees of freedom those of the variance (Satterthwaite 1946) from the influences' kurtosis: where few samples
+    decide the value, its error is not known well. They are halved for `skewed` influences, whose sample understates its
+    own kurtosis. The interval is about value - bias, at most half way to a bound. A value at a bound has one only with
+    `sizes`: see `at_bound`.
+    """
+    if math.isnan(value):
+        return Estimate(None)
+    weights = np.broadcast_to(counts, influence.shape)
+    n, squares = float(weights.sum()), weights @ influence**2
+    low, high = bounds
+    if min(value - low, high - value) < 1e-12 or n < 2 or squares == 0:
+        return without(value, "all samples agree") if sizes is None else at_bound(value, bounds, sizes)
+    share = float(weights @ influence**4 / squares**2) - 1 / n
+    freedom = min(n - 1, (1 if skewed else 2) / share) if share > 0 else n - 1
+    reach = float(stdtrit(freedom, 0.975)) * math.sqrt(squares * n / (n - 1))
+    centre = min(max(value - bias, (value + low) / 2), (value + high) / 2)
+    low, high = (_moved(centre, step, bounds) for step in (-reach, reach))
+    return Estimate(float(value), low, high, f"{name}, {_SCALES[bounds]}")
+
+
+def _moved(value: float, step: float, bounds: tuple[float, float]) -> float:
+    """`value` moved by `step`, which is stretched or compressed by the scale of `bounds`."""
+    low, high = bounds
+    below, above = value - low, high - value
+    if math.isinf(above) and math.isinf(below):
+        return value + step
+    if math.isinf(above):
+        return low + below * math.exp(min(step / below, _LARGEST))
+    if math.isinf(below):
+        return high - above * math.exp(min(-step / above, _LARGEST))
+    return float(low + (high - low) * expit(math.log(below / above) + step / below + step / above))
+
+
+def at_bound(value: float, bounds: tuple[float, float], sizes: NDArray[np.integer]) -> Estimate:
+    """Of a perfect score, or the opposite: Newcombe's of classes of so many samples, all right, or all wrong."""
+    perfect = newcombe(sizes, sizes)
+    reach = 1.0 - (perfect.low or 0.0)
+    low, high = bounds
+    low, high = (high - reach, high) if high - value < value - low else (low, low + reach)
+    return Estimate(float(value), low, high, "Newcombe, all agree")
+
+
 def percentiles(value: float, resampled: NDArray[np.float64]) -> Estimate:
     """The bootstrap's 95 % interval (Efron 1979) from resampled values (R,); undefined ones are left out.
 
@@ -46,7 +139,7 @@ def percentiles(value: float, resampled: NDArray[np.float64]) -> Estimate:
     defined = resampled[~np.isnan(resampled)]
     count = len(defined)
     if count < 2 or np.ptp(defined) < 1e-12:
-        return Estimate(float(value), method="none: all resamples agree")
+        return without(value, "all resamples agree")
     if count < _MIN_FOR_PERCENTILES:
         half = Z * float(np.std(defined, ddof=1))
         return Estimate(float(value), value - half, value + half, f"bootstrap SE, {count} resamples")
@@ -54,8 +147,15 @@ def percentiles(value: float, resampled: NDArray[np.float64]) -> Estimate:
     return Estimate(float(value), float(low), float(high), f"bootstrap, {count} resamples")
 
 
-def within(estimate: Estimate, low: float, high: float) -> Estimate:
-    """The same estimate with its interval cut to the values that the metric can take."""
-    if estimate.low is None or estimate.high is None:
-        return estimate
-    return Estimate(estimate.value, max(low, estimate.low), min(high, estimate.high), estimate.method)
+def mean_loss(losses: NDArray[np.float64], errors: int) -> Estimate:
+    """Mean of losses (N,) >= 0, with an interval where there are three errors or more.
+
+    An error costs far more than another sample. A split with fewer says next to nothing of what errors cost: in
+    simulations of nearly perfect nets every method covered .3 to .9. Below ten the lower end is 0: three may be many
+    for the net, as splits with fewer are not shown.
+    """
+    value = float(losses.mean())
+    if errors < _FEWEST:
+        return without(value, f"only {errors} errors" if errors != 1 else "only 1 error")
+    found = by_influence(value, (losses - value) / len(losses), POSITIVE)
+    return found if errors >= _FEW else Estimate(value, 0.0, found.high, found.method + ", from 0")

@@ -2,8 +2,8 @@
 
 evaluate_multilabel(logits, targets, label_names).values["average_precision"]    # Estimate(value, low, high, method)
 
-A label is a decision of its own, yes or no. The labels of one sample are not independent of each other, so intervals
-come from resamples of whole samples.
+A label is a decision of its own, yes or no. The labels of one sample are not independent of each other, so what they
+contribute is added for each sample before its variance is taken.
 """
 
 from collections.abc import Sequence
@@ -11,15 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leyden.metrics import bootstrap, calibration, ranking
+from leyden.metrics import calibration, matrix_intervals, ranking
 from leyden.metrics.confusion import Counts, divide
-from leyden.metrics.intervals import number, percentiles, wilson, within
+from leyden.metrics.intervals import SHARE, by_influence, f1, mean_loss, number, wilson, without
 from leyden.metrics.results import MULTILABEL_METRICS, Estimate, LabelMetrics, MultilabelMetrics
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-
-_RANGES = {"log_loss": (0.0, np.inf)}  # the rest lie in 0 .. 1
 
 
 def evaluate_multilabel(
@@ -43,22 +41,20 @@ def evaluate_multilabel(
     Averages over labels are over those that they are defined for: macro F1 and average precision over the labels with
     positives, AUROC over those with negatives, too. What is undefined is None.
 
-    Intervals are 95 %: Wilson's for subset accuracy and the labels' precision and recall, a seeded bootstrap over
-    samples for the rest. With `intervals=False` (each validation epoch) there are Wilson's of the labels alone.
+    Intervals are 95 %, over samples, by the methods of docs/result.md; `seed` is that of the noise drawn for ECE. With
+    `intervals=False` (each validation epoch) there are Wilson's of the labels alone.
 
     Raises ValueError for shapes that do not fit, no samples or labels, targets other than 0 and 1, and logits that are
     not finite: a metric must not hide those.
     """
     scores, truth, answers = _checked(logits, targets, len(label_names), decisions)
     split = _Split(scores, truth, answers)
-    ones = np.ones((1, split.n), dtype=np.uint8)
-    values, by_label = split.metrics(ones)
-    points = {name: Estimate(number(float(value[0]))) for name, value in values.items()}
-    labels = {name: [Estimate(number(float(v))) for v in value[0]] for name, value in by_label.items()}
     if intervals:
-        points, labels = split.intervals(values, by_label, np.random.default_rng(seed))
-    ordered = {name: within(points[name], *_RANGES.get(name, (0.0, 1.0))) for name in MULTILABEL_METRICS}
-    return MultilabelMetrics(split.n, ordered, _per_label(split, label_names, labels))
+        return MultilabelMetrics(
+            split.n, split.intervals(np.random.default_rng(seed)), _per_label(split, label_names, True)
+        )
+    points = {name: Estimate(number(value)) for name, value in split.values().items()}
+    return MultilabelMetrics(split.n, points, _per_label(split, label_names, False))
 
 
 def _checked(
@@ -88,66 +84,88 @@ class _Split:
 
     def __init__(self, scores: Floats, truth: Bools, answers: Bools) -> None:
         self.n, self.labels = scores.shape
+        self.truth, self.answers = truth, answers
         self.counts = Counts((truth & answers).sum(0), truth.sum(0), answers.sum(0))
-        right = truth == answers
-        self.exact = right.all(1)
-        self._terms = np.stack([truth & answers, truth, answers]).astype(
-            np.float64
-        )  # hits and margins (3, N, L)
-        self._means = _sample_terms(scores, truth, answers)
-        self._ranked = [ranking.rank(scores[:, label], truth[:, label]) for label in range(self.labels)]
+        self.ranked = [ranking.rank(scores[:, label], truth[:, label]) for label in range(self.labels)]
         self._pooled = ranking.rank(scores.ravel(), truth.ravel())
+        self._terms = _sample_terms(scores, truth, answers)
         log_odds = np.where(answers, scores, -scores)  # of what was decided
-        self._gaps = _sample_gaps(np.exp(-np.logaddexp(0, -log_odds)), right)
+        confidence = np.exp(-np.logaddexp(0, -log_odds))
+        self._gaps = _sample_gaps(confidence, truth == answers)
+        self._in_bins = np.bincount(calibration.bins_of(confidence).ravel(), minlength=calibration.BINS)
 
-    def metrics(self, weights: NDArray[np.uint8]) -> tuple[dict[str, Floats], dict[str, Floats]]:
-        """By name each (R,), and of the labels each (R, L), where samples count weights (R, N); NaN where undefined."""
-        counts = Counts(*(weights @ terms for terms in self._terms))
-        together = Counts(
-            *(part.sum(-1, keepdims=True) for part in (counts.hits, counts.support, counts.predicted))
-        )
-        areas: Floats = np.array([ranking.areas(ranked, weights) for ranked in self._ranked])
-        auroc, precision = areas[:, 0].T, areas[:, 1].T
-        # one resample at a time: of all labels together there are N * L weights
-        pooled = np.array([ranking.areas(self._pooled, np.repeat(w, self.labels))[1] for w in weights])
-        means = (weights @ self._means / self.n).T
-        values = {
-            "average_precision": _mean(precision),
-            "average_precision_micro": pooled,
-            "auroc": _mean(auroc),
-            "macro_f1": counts.macro_f1(),
-            "micro_f1": together.f1()[..., 0],
-            **dict(zip(("sample_f1", "subset_accuracy", "hamming_loss", "log_loss"), means, strict=True)),
-            "ece": calibration.error(weights @ self._gaps, self.n * self.labels),
+    def values(self) -> dict[str, float]:
+        """By name, in the order of MULTILABEL_METRICS; NaN where undefined."""
+        auroc, average_precision = ranking.means(np.array([ranking.areas(r) for r in self.ranked]))
+        found = {
+            "average_precision": average_precision,
+            "average_precision_micro": ranking.areas(self._pooled)[1],
+            "auroc": auroc,
+            "macro_f1": float(self.counts.macro_f1()),
+            "micro_f1": self._micro_f1(),
+            **{name: float(terms.mean()) for name, terms in self._terms.items()},
+            "ece": calibration.error(self._gaps.sum(0), self.n * self.labels),
         }
-        return values, {"f1": counts.f1(), "average_precision": precision}
+        return {name: found[name] for name in MULTILABEL_METRICS}
 
-    def intervals(
-        self, values: dict[str, Floats], by_label: dict[str, Floats], rng: np.random.Generator
-    ) -> tuple[dict[str, Estimate], dict[str, list[Estimate]]]:
-        """(estimate by name, estimates of the labels by name) of the values (1,) and (1, L) of the whole split."""
-        times = bootstrap.resamples_for(self.n * self.labels)
-        blocks = list(bootstrap.sample_weights(self.n, times, rng))
-        drawn = [self.metrics(weights) for weights in blocks]
-        resampled = {name: np.concatenate([block[0][name] for block in drawn]) for name in values}
-        found = {name: percentiles(float(value[0]), resampled[name]) for name, value in values.items()}
-        found["subset_accuracy"] = wilson(int(self.exact.sum()), self.n)
-        gaps = np.concatenate([weights @ self._gaps for weights in blocks])
-        found["ece"] = calibration.interval(self._gaps.sum(0), gaps, self.n * self.labels)
-        labels = {}
-        for name, value in by_label.items():
-            columns = np.concatenate([block[1][name] for block in drawn]).T
-            labels[name] = [percentiles(float(v), c) for v, c in zip(value[0], columns, strict=True)]
-        return found, labels
+    def _micro_f1(self) -> float:
+        counts = self.counts
+        return float(divide(2 * counts.hits.sum(), counts.support.sum() + counts.predicted.sum()))
+
+    def intervals(self, rng: np.random.Generator) -> dict[str, Estimate]:
+        """By name, in the order of MULTILABEL_METRICS. A sample counts as one, whatever its labels have in common."""
+        auroc, average_precision = ranking.intervals(self.ranked, self.n)
+        errors = self.n - int(self._terms["subset_accuracy"].sum())
+        found = {
+            "average_precision": average_precision,
+            "average_precision_micro": self._pooled_interval(),
+            "auroc": auroc,
+            "macro_f1": self._macro_f1_interval(),
+            "micro_f1": self._micro_f1_interval(),
+            "sample_f1": self._mean("sample_f1"),
+            "subset_accuracy": wilson(self.n - errors, self.n),
+            "hamming_loss": self._mean("hamming_loss"),
+            "log_loss": mean_loss(self._terms["log_loss"], errors),
+            "ece": calibration.interval(
+                self._gaps.sum(0), self._gaps.T @ self._gaps, self._in_bins, self.n, rng
+            ),
+        }
+        return {name: found[name] for name in MULTILABEL_METRICS}
+
+    def _mean(self, name: str) -> Estimate:
+        terms = self._terms[name]
+        value = float(terms.mean())
+        return by_influence(value, (terms - value) / self.n, SHARE, sizes=np.array([self.n]))
+
+    def _pooled_interval(self) -> Estimate:
+        value, positives = ranking.areas(self._pooled)[1], int(self.truth.sum())
+        if min(positives, self.truth.size - positives) < 2:
+            return without(value, f"only {positives} positives")
+        influence = ranking.influences(self._pooled)[1].reshape(self.n, self.labels).sum(1)
+        return by_influence(value, influence, SHARE, sizes=np.array([self.truth.any(1).sum()]))
+
+    def _macro_f1_interval(self) -> Estimate:
+        hit, miss = matrix_intervals.f1_influences(self.counts)
+        return matrix_intervals.macro_f1(
+            self.counts, (self.truth & self.answers) @ hit + (self.truth ^ self.answers) @ miss
+        )
+
+    def _micro_f1_interval(self) -> Estimate:
+        value = self._micro_f1()
+        hits, sizes = (self.truth & self.answers).sum(1), self.truth.sum(1) + self.answers.sum(1)
+        influence = (2 * hits - value * sizes) / max(int(sizes.sum()), 1)
+        return by_influence(value, influence, SHARE, sizes=np.array([np.count_nonzero(sizes)]))
 
 
-def _sample_terms(scores: Floats, truth: Bools, answers: Bools) -> Floats:
-    """Of each sample (N, 4): F1 of its label sets, whether all is right, share of wrong decisions, cross-entropy."""
+def _sample_terms(scores: Floats, truth: Bools, answers: Bools) -> dict[str, Floats]:
+    """The metrics that are means over samples: of each sample (N,)."""
     either = truth.sum(1) + answers.sum(1)
-    f1 = np.where(either == 0, 1.0, 2 * (truth & answers).sum(1) / np.maximum(either, 1))
-    wrong = (truth != answers).mean(1)
-    losses = np.logaddexp(0, np.where(truth, -scores, scores)).mean(1)
-    return np.stack([f1, (truth == answers).all(1).astype(np.float64), wrong, losses], axis=1)
+    return {
+        "sample_f1": np.where(either == 0, 1.0, 2 * (truth & answers).sum(1) / np.maximum(either, 1)),
+        "subset_accuracy": (truth == answers).all(1).astype(np.float64),
+        "hamming_loss": (truth != answers).mean(1),
+        "log_loss": np.logaddexp(0, np.where(truth, -scores, scores)).mean(1),
+    }
 
 
 def _sample_gaps(confidence: Floats, right: Bools) -> Floats:
@@ -157,20 +175,20 @@ def _sample_gaps(confidence: Floats, right: Bools) -> Floats:
     return gaps.reshape(len(confidence), calibration.BINS).astype(np.float64)
 
 
-def _mean(by_label: Floats) -> Floats:
-    """Mean (R,) over the labels (R, L) that are defined."""
-    defined = ~np.isnan(by_label)
-    return divide(np.where(defined, by_label, 0.0).sum(-1), defined.sum(-1))
-
-
-def _per_label(
-    split: _Split, label_names: Sequence[str], estimates: dict[str, list[Estimate]]
-) -> list[LabelMetrics]:
-    margins = zip(split.counts.hits, split.counts.support, split.counts.predicted, strict=True)
-    parts = zip(label_names, margins, estimates["f1"], estimates["average_precision"], strict=True)
+def _per_label(split: _Split, label_names: Sequence[str], intervals: bool) -> list[LabelMetrics]:
+    counts = split.counts
+    parts = zip(label_names, counts.hits, counts.support, counts.predicted, split.ranked, strict=True)
+    rows = ((str(name), int(hits), int(n), int(called), ranked) for name, hits, n, called, ranked in parts)
     return [
         LabelMetrics(
-            str(name), int(n), wilson(int(hits), int(called)), wilson(int(hits), int(n)), f1, precision
+            name,
+            n,
+            wilson(hits, called),
+            wilson(hits, n),
+            f1(hits, n + called - hits),
+            ranking.intervals([ranked], split.n)[1]
+            if intervals
+            else Estimate(number(ranking.areas(ranked)[1])),
         )
-        for name, (hits, n, called), f1, precision in parts
+        for name, hits, n, called, ranked in rows
     ]

@@ -1,19 +1,22 @@
-"""AUROC and average precision, one class against the rest, with a weight for each sample.
+"""AUROC and average precision, one class against the rest, and what each sample contributes to them."""
 
-A class is sorted once; a resample is then a weight per sample and costs a gather and two cumulative sums.
-"""
-
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from leyden.metrics.intervals import SHARE, by_influence, without
+from leyden.metrics.results import Estimate
+
+FEWEST = 3  # samples of a class, for an interval
 
 
 @dataclass(frozen=True)
 class Ranked:
     """The samples of one class against the rest, in descending order of score.
 
-    order: (N,) samples. For each of the P positives, in that order: `positives`, its sample; `above` and
+    order: (N,) samples. For each of the P positives, in that order: `positives`, its place among the N; `above` and
     `until`, where its group of tied scores starts and ends among the N; `first` and `last`, the same
     among the P. A group's end is the place after its last member.
     """
@@ -22,55 +25,116 @@ class Ranked:
     positives: NDArray[np.int64]
     above: NDArray[np.int64]
     until: NDArray[np.int64]
-    first: NDArray[np.int32]
-    last: NDArray[np.int32]
-
-
-def _running(weights: NDArray) -> NDArray[np.int32]:
-    """Cumulative sums (..., N + 1) with a leading 0; int32 is exact up to 2 billion samples, and is fastest."""
-    out = np.zeros((*weights.shape[:-1], weights.shape[-1] + 1), dtype=np.int32)
-    np.cumsum(weights, axis=-1, dtype=np.int32, out=out[..., 1:])
-    return out
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
 
 
 def rank(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> Ranked:
     """Sort one class: scores (N,), positive (N,)."""
     falling = -scores
     order = np.argsort(falling)
-    everyone, hits = falling[order], positive[order]
-    mine = everyone[hits]
+    everyone = falling[order]
+    places = np.flatnonzero(positive[order])
+    mine = everyone[places]
     above = np.searchsorted(everyone, mine, side="left")
     until = np.searchsorted(everyone, mine, side="right")
-    seen = _running(hits)  # positives before each place
-    return Ranked(order, order[hits], above, until, first=seen[above], last=seen[until])
+    # positives before a place
+    first, last = (np.searchsorted(places, edge) for edge in (above, until))
+    return Ranked(order, places, above, until, first, last)
 
 
-def areas(ranked: Ranked, weights: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(AUROC, average precision), each (...), where sample i counts weights[..., i] times; NaN where undefined.
+def areas(ranked: Ranked) -> tuple[float, float]:
+    """(AUROC, average precision); NaN where undefined.
 
     AUROC is the probability that a positive outranks a negative, ties counting one half (Mann and Whitney
     1947); it needs both. Average precision is the mean over the positives of the precision at their score,
     without interpolation; it needs a positive.
     """
-    own = weights.take(ranked.positives, -1)
-    total, hits = _running(weights.take(ranked.order, -1)), _running(own)
-    positives = hits[..., -1].astype(np.float64)
-    negatives = total[..., -1] - positives
-    # for each positive (..., P): all samples, and the positives, that score as much as it or more
-    called, true = total.take(ranked.until, -1), hits.take(ranked.last, -1)
-    precision = true / np.maximum(called, 1)  # called is 0 only where the positive itself counts 0
-    # negatives at or above it, plus negatives above it: twice the number above, a tie counting one half
-    not_below = (called - true) + (total.take(ranked.above, -1) - hits.take(ranked.first, -1)).astype(
-        np.float64
+    positives = len(ranked.positives)
+    negatives = len(ranked.order) - positives
+    if not positives:
+        return np.nan, np.nan
+    auroc = 1 - float(_lost(ranked).mean()) / negatives if negatives else np.nan
+    return auroc, float(np.mean(ranked.last / ranked.until))
+
+
+def _lost(ranked: Ranked) -> NDArray[np.float64]:
+    """Of each positive (P,) the negatives that outrank it, a tie counting one half."""
+    # those that score as much or more, and those that score more
+    return ((ranked.until - ranked.last) + (ranked.above - ranked.first)) / 2
+
+
+def influences(ranked: Ranked) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What each sample contributes to AUROC and to average precision, as `intervals.by_influence` takes it: (N,) each.
+
+    Needs two positives and two negatives. Of AUROC they are the placements of DeLong, DeLong and Clarke-Pearson 1988,
+    (their mean's deviations) / P of positives and / M of negatives, scaled so that their squares add up to its
+    variance. One more sample at rank t changes average precision by its own precision, and by the precision of every
+    positive that ranks as low or lower.
+    """
+    n, positives = len(ranked.order), len(ranked.positives)
+    negatives = n - positives
+    auroc, average_precision = areas(ranked)
+    hit = np.zeros(n, dtype=np.bool_)
+    hit[ranked.positives] = True
+    # positives that rank higher than each place, and that rank higher or share its score
+    higher, not_lower = (
+        np.bincount(edge, minlength=n + 1).cumsum()[:n] for edge in (ranked.until, ranked.above)
     )
-    with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0: there is none, and so says NaN
-        # sum_i w_i precision_i / sum_i w_i;  1 - AUROC = sum_i w_i (negatives above i) / (positives * negatives)
-        average_precision = np.vecdot(own, precision) / positives
-        lost = np.vecdot(own, not_below) / 2 / positives / negatives
-    return 1 - lost, average_precision
+    by_place = np.empty((2, n))
+    by_place[0, hit] = (1 - _lost(ranked) / negatives - auroc) / np.sqrt(positives * (positives - 1))
+    placed = (higher + not_lower)[~hit] / (2 * positives)
+    by_place[0, ~hit] = (placed - auroc) / np.sqrt(negatives * (negatives - 1))
+    precision = ranked.last / ranked.until
+    # sums over the positives that rank as low as a place or lower: of 1 / called, of precision / called
+    more, less = (_from_the_end(part)[higher] for part in (1 / ranked.until, precision / ranked.until))
+    by_place[1] = (np.where(hit, more, 0.0) - less) / positives
+    by_place[1, hit] += (precision - average_precision) / positives
+    out = np.empty_like(by_place)
+    out[:, ranked.order] = by_place
+    return out[0], out[1]
+
+
+def _from_the_end(parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums of parts (P,) from each to the last, and of none: (P + 1,)."""
+    return np.append(np.cumsum(parts[::-1])[::-1], 0.0)
 
 
 def one_vs_rest(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> list[Ranked]:
     """Each class of (C, N) ranked against the rest; of two classes class 1 alone."""
     classes = range(1, 2) if len(probabilities) == 2 else range(len(probabilities))
     return [rank(probabilities[c], labels == c) for c in classes]
+
+
+def means(areas: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean AUROC and mean average precision of classes (C, 2), over those that have them."""
+    known = ~np.isnan(areas)
+    total = np.where(known, areas, 0.0).sum(0)
+    auroc, average_precision = np.divide(total, known.sum(0), out=np.full(2, np.nan), where=known.any(0))
+    return float(auroc), float(average_precision)
+
+
+def intervals(classes: Iterable[Ranked], n: int) -> tuple[Estimate, Estimate]:
+    """Mean AUROC and mean average precision of classes of n samples, with their intervals; see `influences`.
+
+    What a sample contributes is added over the classes, so that their covariances are in the variance. There is no
+    interval where a class that counts has too few samples for a variance of its own.
+    """
+    found, counts, influence = [], [], np.zeros((2, n))
+    for ranked in classes:
+        hits = len(ranked.positives)
+        found.append(areas(ranked))
+        counts.append((hits, n - hits))
+        if min(counts[-1]) > 1:
+            influence += influences(ranked)
+    values, sizes = means(np.reshape(found, (-1, 2))), np.reshape(counts, (-1, 2))
+    rarer, positives = sizes.min(1), sizes[:, 0]
+    auroc = _interval(values[0], influence[0], rarer[rarer > 0], "DeLong")
+    return auroc, _interval(values[1], influence[1], positives[positives > 0], "jackknife")
+
+
+def _interval(value: float, influence: NDArray[np.float64], sizes: NDArray[np.int64], name: str) -> Estimate:
+    if not np.isnan(value) and sizes.min() < FEWEST:
+        return without(value, f"only {sizes.min()} samples of a class")
+    share = influence / max(len(sizes), 1)
+    return by_influence(value, share, SHARE, sizes=sizes, skewed=name == "DeLong", name=name)

@@ -3,20 +3,19 @@
 evaluate_regression(predictions, targets, target_names).values["r2"]    # Estimate(value, low, high, method)
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leyden.metrics import bootstrap
-from leyden.metrics.confusion import divide
-from leyden.metrics.intervals import number, percentiles, within
+from leyden.metrics.intervals import ANY, AT_MOST_ONE, CORRELATION, POSITIVE, by_influence, number, without
 from leyden.metrics.results import REGRESSION_METRICS, Estimate, RegressionMetrics, TargetMetrics
 
 Floats = NDArray[np.float64]
 
-_RANGES = {"mae": (0.0, np.inf), "rmse": (0.0, np.inf), "r2": (-np.inf, 1.0), "spearman": (-1.0, 1.0)}
+_BOUNDS = {"mae": POSITIVE, "r2": AT_MOST_ONE, "spearman": CORRELATION}
+_TINY = 1e-300  # against 0 / 0 of perfect predictions
 
 
 def evaluate_regression(
@@ -25,7 +24,6 @@ def evaluate_regression(
     target_names: Sequence[str],
     *,
     intervals: bool = True,
-    seed: int = 0,
 ) -> RegressionMetrics:
     """Every metric of one split. predictions and targets: (N, K), finite, each target in its own unit.
 
@@ -35,27 +33,16 @@ def evaluate_regression(
     which says little of mae and rmse where the units differ; `per_target` has each. What is undefined is None: r2 of a
     constant target, spearman where the target or the predictions are constant, and so both of one sample.
 
-    Intervals are 95 %, of a seeded bootstrap over samples; none with `intervals=False` (each validation epoch).
+    Intervals are 95 %, over samples, by the methods of docs/result.md; none with `intervals=False` (each validation
+    epoch).
 
     Raises ValueError for shapes that do not fit, no samples or targets, and values that are not finite: a metric must
     not hide those.
     """
     predicted, truth = _checked(predictions, targets, len(target_names))
     n, columns = truth.shape
-    parts = [_Target.of(predicted[:, k], truth[:, k]) for k in range(columns)]
-    points = _measure(parts, np.ones((1, n), dtype=np.uint8))
-    rows = _rows(points)
-    if intervals:
-        times = bootstrap.resamples_for(n * columns)
-        rng = np.random.default_rng(seed)
-        drawn = [_measure(parts, weights) for weights in bootstrap.sample_weights(n, times, rng)]
-        resampled = _rows({name: np.concatenate([block[name] for block in drawn]) for name in points})
-    found = {}
-    for name, row in rows.items():
-        values = [float(v) for v in row[0]]
-        pairs = zip(values, resampled[name].T, strict=True) if intervals else ()
-        made = [percentiles(*pair) for pair in pairs] or [Estimate(number(v)) for v in values]
-        found[name] = [within(estimate, *_RANGES[name]) for estimate in made]
+    parts = [_Target(predicted[:, k], truth[:, k]) for k in range(columns)]
+    found = {name: _estimates(parts, name, intervals) for name in REGRESSION_METRICS}
     per_target = [
         TargetMetrics(str(target), n, **{name: found[name][1 + k] for name in REGRESSION_METRICS})
         for k, target in enumerate(target_names)
@@ -80,72 +67,95 @@ def _checked(predictions: ArrayLike, targets: ArrayLike, columns: int) -> tuple[
     return predicted, truth
 
 
-@dataclass(frozen=True)
-class _Ties:
-    """The samples (N,) in groups of equal value. place: the group of each sample; groups rise with the value."""
+class _Ranks:
+    """Mid-ranks of values (N,) as shares of N, less their mean: `ranks` (N,)."""
 
-    place: NDArray[np.int64]
-    order: NDArray[np.int64]
-    starts: NDArray[np.int64]  # of the groups in `order`
+    def __init__(self, values: Floats) -> None:
+        _, self._group, sizes = np.unique(values, return_inverse=True, return_counts=True)
+        self.ranks = ((np.cumsum(sizes) - sizes / 2) / len(values) - 0.5)[self._group]
 
-    @classmethod
-    def of(cls, values: Floats) -> "_Ties":
-        _, place, sizes = np.unique(values, return_inverse=True, return_counts=True)
-        return cls(place, np.argsort(place, kind="stable"), np.cumsum(sizes) - sizes)
-
-    def sizes(self, weights: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """How many samples (R, groups) each group has, where they count weights (R, N)."""
-        return np.add.reduceat(weights[:, self.order], self.starts, axis=1, dtype=np.int64)
-
-    def ranks(self, sizes: NDArray[np.int64]) -> Floats:
-        """Of each sample the mean rank (R, N) of its group, less the mean of all ranks."""
-        middle = np.cumsum(sizes, axis=1) - (sizes - 1) / 2
-        return (middle - (sizes.sum(1, keepdims=True) + 1) / 2)[:, self.place]
+    def above(self, parts: Floats) -> Floats:
+        """Of each sample (N,) the mean over all samples of their parts (N,) above it, a tie counting one half."""
+        sums = np.bincount(self._group, parts)
+        return ((sums.sum() - np.cumsum(sums) + sums / 2) / len(parts))[self._group]
 
 
-@dataclass(frozen=True)
 class _Target:
-    """One target: errors (N,), deviations (N,) from its mean, and the groups of equal targets and predictions."""
+    """One target: predictions and truth (N,)."""
 
-    errors: Floats
-    deviations: Floats
-    truth: _Ties
-    predicted: _Ties
+    def __init__(self, predicted: Floats, truth: Floats) -> None:
+        self._errors, self._deviations = predicted - truth, truth - truth.mean()
+        self._several = bool(np.ptp(truth) > 0)  # exact, where the sum of squares is subject to rounding
+        self._truth, self._predicted = _Ranks(truth), _Ranks(predicted)
 
-    @classmethod
-    def of(cls, predicted: Floats, truth: Floats) -> "_Target":
-        return cls(predicted - truth, truth - truth.mean(), _Ties.of(truth), _Ties.of(predicted))
+    def measure(self, name: str) -> tuple[float, Floats]:
+        """(value, influences (N,) of the samples), as `intervals.by_influence` takes them; NaN where undefined."""
+        n, squares = len(self._errors), self._errors**2
+        if name == "mae":
+            value = float(np.abs(self._errors).mean())
+            return value, (np.abs(self._errors) - value) / n
+        mean = float(squares.mean())
+        if name == "rmse":
+            return math.sqrt(mean), (squares - mean) / (2 * n * max(math.sqrt(mean), _TINY))
+        if name == "spearman":
+            return self._spearman()
+        if not self._several:
+            return math.nan, np.zeros(n)
+        spread = self._deviations**2
+        ratio = mean / float(spread.mean())
+        return 1 - ratio, -(squares - ratio * spread) / spread.sum()
 
-    def measure(self, weights: NDArray[np.uint8]) -> dict[str, Floats]:
-        """By name (R,), where samples count weights (R, N); NaN where undefined."""
-        n = weights.shape[1]  # also the sum of each row
-        sizes = self.truth.sizes(weights)
-        several = (
-            np.count_nonzero(sizes, axis=1) > 1
-        )  # exact, where the sum of squares is subject to rounding
-        squared = weights @ self.errors**2
-        spread = weights @ self.deviations**2 - (weights @ self.deviations) ** 2 / n
-        x, y = self.truth.ranks(sizes), self.predicted.ranks(self.predicted.sizes(weights))
-        both, of_truth, of_predicted = (np.vecdot(weights, product) for product in (x * y, x * x, y * y))
-        return {
-            "mae": weights @ np.abs(self.errors) / n,
-            "rmse": np.sqrt(squared / n),
-            "r2": 1 - divide(squared, np.where(several, spread, 0.0)),
-            "spearman": divide(both, np.sqrt(of_truth * of_predicted)),
-        }
+    def _spearman(self) -> tuple[float, Floats]:
+        """A sample counts by its own ranks, and by how it moves those of the samples above it."""
+        x, y, n = self._truth.ranks, self._predicted.ranks, len(self._errors)
+        both, of_x, of_y = float(x @ y) / n, float(x @ x) / n, float(y @ y) / n
+        if not of_x * of_y > 0:
+            return math.nan, np.zeros(n)
+        value = both / math.sqrt(of_x * of_y)
+        moved = x * y + self._truth.above(y) + self._predicted.above(x)
+        moved_x, moved_y = (r.ranks**2 + 2 * r.above(r.ranks) for r in (self._truth, self._predicted))
+        influence = moved / math.sqrt(of_x * of_y) - value / 2 * (moved_x / of_x + moved_y / of_y)
+        return value, (influence - influence.mean()) / n
+
+    def bias(self, name: str) -> float:
+        """Of rank correlation, whose mean is (3 tau + (n - 2) rho) / (n + 1), with Kendall's tau (Hoeffding 1948)."""
+        value, n = self.measure("spearman")[0], len(self._errors)
+        if name != "spearman" or math.isnan(value) or n < 3:
+            return 0.0
+        # imported here: scipy.stats is half a second, which the start of a run does not need
+        from scipy.stats import kendalltau
+
+        return 3 * (float(kendalltau(self._truth.ranks, self._predicted.ranks).statistic) - value) / (n - 2)
 
 
-def _measure(parts: Sequence[_Target], weights: NDArray[np.uint8]) -> dict[str, Floats]:
-    """By name (R, K)."""
-    each = [part.measure(weights) for part in parts]
-    return {name: np.stack([values[name] for values in each], axis=-1) for name in REGRESSION_METRICS}
+def _estimates(parts: Sequence[_Target], name: str, intervals: bool) -> list[Estimate]:
+    """Of the mean over the targets that are defined, and of each target: (1 + K)."""
+    measured = [part.measure(name) for part in parts]
+    defined = [k for k, (value, _) in enumerate(measured) if not math.isnan(value)]
+    mean = math.nan, np.zeros(0)
+    if defined:
+        mean = (
+            float(np.mean([measured[k][0] for k in defined])),
+            np.mean([measured[k][1] for k in defined], axis=0),
+        )
+    pairs = [mean, *measured]
+    if not intervals:
+        return [Estimate(number(value)) for value, _ in pairs]
+    if name == "rmse":
+        return [_rmse(*pair) for pair in pairs]
+    biases = [part.bias(name) for part in parts]
+    biases = [sum(biases) / max(len(defined), 1), *biases]
+    return [
+        by_influence(*pair, _BOUNDS[name], bias=bias, skewed=name == "r2")
+        for pair, bias in zip(pairs, biases, strict=True)
+    ]
 
 
-def _rows(by_target: dict[str, Floats]) -> dict[str, Floats]:
-    """(R, 1 + K): the mean over the targets (R, K) that are defined, and each of them."""
-    rows = {}
-    for name, values in by_target.items():
-        defined = ~np.isnan(values)
-        mean = divide(np.where(defined, values, 0.0).sum(-1), defined.sum(-1))
-        rows[name] = np.column_stack([mean, values])
-    return rows
+def _rmse(value: float, influence: Floats) -> Estimate:
+    """The interval of 1 / rmse, whose estimate is less skewed where a few samples have the largest errors."""
+    if math.isnan(value) or value == 0:
+        return without(value, "all samples agree")
+    found = by_influence(1 / value, -influence / value**2, ANY, skewed=True)
+    if found.low is None or found.high is None or found.low <= 0:
+        return without(value, "a few samples decide it")
+    return Estimate(value, 1 / found.high, 1 / found.low, "jackknife, reciprocal scale")

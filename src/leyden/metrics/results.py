@@ -49,7 +49,7 @@ def higher_is_better(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval; `method` says how the interval was made.
+    """A value with its 95 % interval; `method` says how it was made, or why there is none.
 
     value is None where the quantity is undefined; low and high are None where there is no interval.
     """

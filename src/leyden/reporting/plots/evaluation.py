@@ -38,7 +38,7 @@ def confusion_matrix(confusion: ArrayLike, class_names: Sequence[str], title: st
 
 
 def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> Figure:
-    """Plot a reliability diagram: accuracy, and number of samples, in 15 equal bins of confidence. Both inputs (N,).
+    """Plot a reliability diagram: accuracy, and number of samples, in 15 bins of equal width. Both inputs (N,).
 
     Bars below the diagonal are over-confident. Whiskers: Wilson's 95 % interval of the bin's accuracy, at the
     bin's mean confidence.
@@ -61,7 +61,7 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> F
     sheet.line((0, 1), (0, 1), BLACK, 1.0, "--")
     sheet.frame()
     sheet.ticks(SHARES, SHARES)
-    sheet.axis_labels("confidence", "accuracy")
+    sheet.axis_labels("confidence, in 15 bins of equal width", "accuracy")
     entries = [("accuracy", SKY, ""), ("95 % interval", BLUE, "-"), ("perfectly calibrated", BLACK, "--")]
     sheet.legend(entries, (0.08, -0.06))
     return sheet.picture
@@ -83,9 +83,8 @@ def pr_curves(
     """
     scores, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
     names = class_names[1:] if scores.shape[1] == 2 else class_names
-    ones = np.ones(len(truth), dtype=np.uint8)
     curves = [
-        (areas(ranked, ones)[1], name, ranked)
+        (areas(ranked)[1], name, ranked)
         for name, ranked in zip(names, one_vs_rest(np.ascontiguousarray(scores.T), truth), strict=True)
         if len(ranked.positives)
     ]

@@ -1,0 +1,193 @@
+"""Intervals against published figures and derivatives, and their coverage near the edges of the range by simulation."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as sk
+
+from leyden.metrics import evaluate, ranking
+from leyden.metrics.confusion import Cells, Counts
+from leyden.metrics.intervals import (
+    AT_MOST_ONE,
+    CORRELATION,
+    POSITIVE,
+    SHARE,
+    by_influence,
+    f1,
+    mean_loss,
+    newcombe,
+)
+from leyden.metrics.matrix_intervals import f1_influences, mean_recall
+from leyden.metrics.regression import _Target, evaluate_regression
+
+
+def names(classes: int) -> list[str]:
+    return [f"c{i}" for i in range(classes)]
+
+
+def fewest(repeats: int, chance: float = 0.95) -> int:
+    """So many hits or more in 99.9 % of cases."""
+    return int(stats.binom.ppf(0.001, repeats, chance))
+
+
+def ratings() -> tuple[np.ndarray, np.ndarray]:
+    """Of Hanley and McNeil 1982, table 1: 58 normal and 51 abnormal images, rated 1 to 5."""
+    normal, abnormal = (33, 6, 6, 11, 2), (3, 2, 2, 11, 33)
+    scores = np.concatenate([np.repeat(np.arange(1.0, 6.0), counts) for counts in (normal, abnormal)])
+    return scores, np.repeat([False, True], [58, 51])
+
+
+def test_auroc_of_the_published_ratings() -> None:
+    """Area .8932 with DeLong's standard error .0307, as Stata's manual has them (roctab)."""
+    scores, positive = ratings()
+    ranked = ranking.rank(scores, positive)
+    influence, _ = ranking.influences(ranked)
+    assert ranking.areas(ranked)[0] == pytest.approx(0.8932, abs=5e-5)
+    assert math.sqrt((influence**2).sum()) == pytest.approx(0.0307, abs=5e-5)
+
+
+@pytest.mark.parametrize("digits", [0, 1, 6])
+def test_influences_of_areas_are_their_derivatives(digits: int) -> None:
+    """By the weight of a sample in scikit-learn's areas, with and without ties."""
+    rng = np.random.default_rng(digits)
+    positive = rng.random(60) < 0.4
+    scores = (rng.normal(size=60) + positive).round(digits)
+    hits, step = int(positive.sum()), 1e-5
+    found = ranking.influences(ranking.rank(scores, positive))
+    # DeLong's variance divides by P - 1 and M - 1
+    scaled = np.where(positive, math.sqrt((hits - 1) / hits), math.sqrt((59 - hits) / (60 - hits)))
+    areas = (sk.roc_auc_score, sk.average_precision_score)
+    for area, influence in zip(areas, (found[0] * scaled, found[1]), strict=True):
+        plain = area(positive, scores)
+        for i in range(60):
+            weights = np.ones(60)
+            weights[i] += step
+            slope = (area(positive, scores, sample_weight=weights) - plain) / step
+            assert influence[i] == pytest.approx(slope, abs=1e-5)
+
+
+def test_influences_of_regression_are_its_derivatives() -> None:
+    """By many copies of one sample among copies of all."""
+    rng = np.random.default_rng(3)
+    truth = rng.normal(size=30).round(1)
+    predicted = (truth + rng.normal(size=30)).round(1)
+    wide = {
+        name: (e.value, e.low)
+        for name, e in evaluate_regression(predicted[:, None], truth[:, None], ["y"]).values.items()
+    }
+    for name in wide:
+        value, influence = _Target(predicted, truth).measure(name)
+        assert value == pytest.approx(wide[name][0])
+        assert influence.sum() == pytest.approx(0.0, abs=1e-12)
+        for i in (0, 7, 29):
+            copies = np.repeat(np.arange(30), 1000)
+            more = np.append(copies, np.full(30, i))  # a weight of 1.03
+            slope = (_Target(predicted[more], truth[more]).measure(name)[0] - value) / 0.03
+            assert influence[i] == pytest.approx(slope, rel=0.05, abs=2e-3)
+
+
+def test_influences_of_macro_f1_are_its_derivatives_with_many_samples() -> None:
+    rng = np.random.default_rng(4)
+    labels = rng.integers(0, 3, 90_000)
+    answers = np.where(rng.random(90_000) < 0.7, labels, rng.integers(0, 3, 90_000))
+    cells = Cells.of(labels, answers, 3)
+    hit, miss = f1_influences(Counts.of(cells))
+    for true, called, expected in ((0, 0, hit[0]), (1, 2, miss[1] + miss[2])):
+        more_labels, more_answers = np.append(labels, [true] * 90), np.append(answers, [called] * 90)
+        before, after = (
+            float(Counts.of(Cells.of(y, z, 3)).macro_f1())
+            for y, z in ((labels, answers), (more_labels, more_answers))
+        )
+        assert expected == pytest.approx((after - before) / 90, rel=0.01)
+
+
+def test_newcombe_is_the_sum_of_squares_of_wilsons_distances() -> None:
+    found = newcombe(np.array([9, 40]), np.array([10, 100]))
+    ends = [stats.binomtest(k, n).proportion_ci(method="wilson") for k, n in ((9, 10), (40, 100))]
+    low = math.hypot(0.9 - ends[0].low, 0.4 - ends[1].low) / 2
+    assert (found.value, found.low) == (pytest.approx(0.65), pytest.approx(0.65 - low))
+
+
+def test_f1_is_wilsons_of_the_share_of_hits() -> None:
+    found = f1(30, 50)
+    low = stats.binomtest(30, 50).proportion_ci(method="wilson").low
+    assert (found.value, found.low) == (pytest.approx(60 / 80), pytest.approx(2 * low / (1 + low)))
+    assert f1(0, 0).value is None
+
+
+@pytest.mark.parametrize(
+    ("bounds", "there"),
+    [
+        (SHARE, lambda v: math.log(v / (1 - v))),
+        (CORRELATION, lambda v: 2 * math.atanh(v)),
+        (POSITIVE, math.log),
+        (AT_MOST_ONE, lambda v: -math.log(1 - v)),
+    ],
+)
+def test_an_interval_is_even_on_its_scale_and_within_the_range(bounds: tuple, there) -> None:
+    influence = np.tile([0.003, -0.003], 5000)
+    found = by_influence(0.3, influence, bounds)
+    value, low, high = (there(v) for v in (0.3, found.low, found.high))
+    assert value - low == pytest.approx(high - value, rel=1e-6)
+    near = by_influence(0.3, influence * 1e-3, bounds)
+    assert near.high - near.low == pytest.approx(2 * 1.96 * 3e-6 * 100, rel=1e-2)
+    wide = by_influence(0.3, influence * 100, bounds)
+    assert bounds[0] <= wide.low < 0.3 < wide.high <= bounds[1]
+
+
+def test_no_interval_and_why() -> None:
+    assert mean_loss(np.array([1.0, 0.1, 0.1]), 1).method == "none: only 1 error"
+    assert mean_loss(np.linspace(0.1, 3, 50), 5).low == 0.0
+    assert mean_loss(np.linspace(0.1, 3, 50), 10).low > 0.0
+    labels = np.array([0] * 40 + [1] * 2)
+    logits = np.random.default_rng(0).normal(size=(42, 2))
+    found = evaluate(logits, labels, names(2)).values
+    assert found["auroc"].method == found["average_precision"].method == "none: only 2 samples of a class"
+    answers = np.zeros(42, dtype=np.int64)
+    assert (
+        evaluate(logits, labels, names(2), decisions=answers).values["mcc"].method
+        == "none: one class is predicted"
+    )
+    signal = np.random.default_rng(1).normal(size=(60, 30)) + 2 * np.eye(30)[np.arange(60) % 30]
+    many = evaluate(signal, np.arange(60) % 30, names(30)).values
+    assert many["macro_f1"].method == "none: too few samples of each class"
+
+
+def test_a_small_class_without_errors_has_a_variance() -> None:
+    """Three classes, one of five samples that are all right: its recall may well be .7."""
+    counts = Counts(np.array([90, 90, 5]), np.array([100, 100, 5]), np.array([100, 100, 5]))
+    found = mean_recall(counts)
+    assert found.low < (0.9 + 0.9 + 0.7) / 3
+
+
+CASES = {"few positives": (300, 0.05, 2.83), "rare errors": (1000, 0.12, 3.6), "perfect": (300, 0.5, 6.0)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_coverage_near_the_edge(case: tuple[int, float, float]) -> None:
+    """In 400 splits the intervals hold the truth as often as 95 % ones do in 99.9 % of cases, or more."""
+    n, share, signal = case
+
+    def draw(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        labels = (rng.random(size) < share).astype(np.int64)
+        x = rng.standard_normal(size) + signal * labels
+        odds = signal * x - signal**2 / 2 + np.log(share / (1 - share))
+        return np.column_stack([np.zeros(size), odds]), labels
+
+    truth = evaluate(*draw(1_000_000, np.random.default_rng(9)), names(2), intervals=False).scalars() | {
+        "ece": 0.0
+    }
+    truth["auroc"] = float(stats.norm.cdf(signal / math.sqrt(2)))
+    held, shown = dict.fromkeys(truth, 0), dict.fromkeys(truth, 0)
+    for seed in range(400):
+        found = evaluate(*draw(n, np.random.default_rng([1, seed])), names(2), seed=seed).values
+        for name, value in truth.items():
+            e = found[name]
+            if e.low is not None:
+                shown[name] += 1
+                held[name] += e.low - 1e-9 <= value <= e.high + 1e-9
+    missed = {name: (held[name], shown[name]) for name in truth if held[name] < fewest(shown[name])}
+    assert missed == {}
