@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from leyden.metrics.intervals import SHARE, by_influence, without
 from leyden.metrics.results import Estimate
 
-FEWEST = 3  # samples of a class, for an interval
+FEWEST, FEWEST_PRECISION = 3, 10  # samples of a class; average precision of few is biased
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,14 @@ def intervals(classes: Iterable[Ranked], n: int) -> tuple[Estimate, Estimate]:
             influence += influences(ranked)
     values, sizes = means(np.reshape(found, (-1, 2))), np.reshape(counts, (-1, 2))
     rarer, positives = sizes.min(1), sizes[:, 0]
-    auroc = _interval(values[0], influence[0], rarer[rarer > 0], "DeLong")
-    return auroc, _interval(values[1], influence[1], positives[positives > 0], "jackknife")
+    auroc = _interval(values[0], influence[0], rarer[rarer > 0], FEWEST, "DeLong")
+    return auroc, _interval(values[1], influence[1], positives[positives > 0], FEWEST_PRECISION, "jackknife")
 
 
-def _interval(value: float, influence: NDArray[np.float64], sizes: NDArray[np.int64], name: str) -> Estimate:
-    if not np.isnan(value) and sizes.min() < FEWEST:
+def _interval(
+    value: float, influence: NDArray[np.float64], sizes: NDArray[np.int64], fewest: int, name: str
+) -> Estimate:
+    if not np.isnan(value) and sizes.min() < fewest:
         return without(value, f"only {sizes.min()} samples of a class")
     share = influence / max(len(sizes), 1)
     return by_influence(value, share, SHARE, sizes=sizes, skewed=name == "DeLong", name=name)
