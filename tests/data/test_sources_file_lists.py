@@ -5,8 +5,12 @@ import gzip
 import hashlib
 import inspect
 import io
+import json
 import os
 import runpy
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -504,3 +508,28 @@ def test_rows_of_several_lines_are_read_and_counted(tmp_path: Path) -> None:
     assert table.rows == [['one\n"two"', "x"], ["threefour", "y"], ['five"', "z"]]
     assert table.lines == [2, 4, 6]
     assert table.notes == ("a.csv: 1 row over several lines, in quotation marks (first: line 2)",)
+
+
+def test_a_list_in_json_is_refused_with_the_command_that_converts_it(tmp_path: Path) -> None:
+    rows = [{"text": "It's\nfine", "label": 1}, {"text": "ü", "label": 2}]
+    path = tmp_path / "my table.json"
+    path.write_text(json.dumps(rows))
+    with pytest.raises(UserError, match="are the formats read; to convert it: python -c ") as refused:
+        read_table(path)
+    words = shlex.split(str(refused.value).partition("convert it: ")[2])
+    subprocess.run([sys.executable, *words[1:]], check=True)
+    assert read_table(tmp_path / "my table.jsonl").column("text", "f") == ["It's\nfine", "ü"]
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("a.xlsx", "save it as CSV"),
+        ("a.parquet", r"needs pandas.*read_parquet.*a\.jsonl"),
+        ("a.pdf", "read$"),
+    ],
+)
+def test_other_formats_say_how_to_convert_them(tmp_path: Path, name: str, how: str) -> None:
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(UserError, match=how):
+        read_table(tmp_path / name)

@@ -8,6 +8,7 @@ import csv
 import io
 import itertools
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,11 +23,18 @@ from leyden.utils.errors import UserError, nearest
 from leyden.utils.text import plural
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}  # where the file does not say otherwise
+_JSONL = (".jsonl", ".ndjson")
 _OTHERS = ",;\t|"
 _WORDS = {"tab": "\t", "\\t": "\t"}  # as a shell lets one type it
 # How packed files begin.
 _PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 _LOOKED_AT = 200  # rows, to find the delimiter
+# What writes a table of another format as one that is read, by its ending.
+_IN_PYTHON = {
+    ".json": "import json; open({to!r}, 'w').writelines(json.dumps(row) + '\\n' for row in json.load(open({path!r})))",
+    ".parquet": "import pandas; pandas.read_parquet({path!r}).to_json({to!r}, orient='records', lines=True)",
+}
+_SHEETS = (".xlsx", ".xls", ".ods")
 
 
 @dataclass(frozen=True)
@@ -157,8 +165,8 @@ def read_table(path: Path, given: TableFormat | None = None) -> TextTable:
     """Read a delimited file (with a header line) or a .jsonl file; UserError names the line that is wrong."""
     given = given or TableFormat()
     ending = path.suffix.lower()
-    if ending not in (*DELIMITERS, ".jsonl", ".ndjson"):
-        raise UserError(f"{path}: .csv, .tsv and .jsonl are the formats read")
+    if ending not in (*DELIMITERS, *_JSONL):
+        raise UserError(f"{path}: .csv, .tsv and .jsonl are the formats read{_how_to_convert(path)}")
     content = path.read_bytes()
     if content.startswith(_PACKED):
         raise UserError(f"{path}: is packed (gzip, zip, xz or zstd), not a text file: unpack it first")
@@ -171,6 +179,17 @@ def read_table(path: Path, given: TableFormat | None = None) -> TextTable:
     if delimiter != DELIMITERS[ending]:
         notes.append(f"{path.name}: cells are separated by {delimiter!r}")
     return _read_delimited(path, text, first_line, delimiter, tuple(notes))
+
+
+def _how_to_convert(path: Path) -> str:
+    ending = path.suffix.lower()
+    if ending in _SHEETS:
+        return "; save it as CSV (UTF-8) in a spreadsheet program"
+    if ending not in _IN_PYTHON:
+        return ""
+    code = _IN_PYTHON[ending].format(path=str(path), to=str(path.with_suffix(".jsonl")))
+    needs = " (needs pandas and pyarrow)" if "pandas" in code else ""
+    return f"; to convert it{needs}: {shlex.join(['python', '-c', code])}"
 
 
 def _delimiter(text: str, usual: str, given: str | None) -> tuple[str, int, str]:
