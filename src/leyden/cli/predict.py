@@ -1,7 +1,8 @@
-"""`leyden predict RUN FILE...`: predict images, lines of text files, or audio files.
+"""`leyden predict RUN FILE...`: predict images, lines of text files, audio files, or the rows of tables.
 
 leyden predict RUN a.png b.png
 leyden predict RUN messages.txt --format csv     # each line is a text; - reads standard input
+leyden predict RUN messages.csv                  # the column that the run has read; its rows are file:line
 leyden predict RUN *.wav --top 3 --format json
 """
 
@@ -26,7 +27,10 @@ def main(arguments: Sequence[str]) -> int:
     add_run(parser)
     add_trust(parser)
     parser.add_argument(
-        "files", nargs="+", help="images, text files (one text per line; - is standard input) or audio files"
+        "files",
+        nargs="+",
+        help="images, text files (one text per line; - is standard input), audio files, or tables of these "
+        "(.csv, .tsv, .jsonl)",
     )
     parser.add_argument(
         "--top", type=int, default=1, metavar="K", help="number of classes to print (default: 1)"

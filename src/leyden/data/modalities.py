@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from leyden.data import text_files
 from leyden.data.decode import BadInput, decode_audio, decode_image, decode_text
+from leyden.data.predicted_tables import table_paths, table_texts
+from leyden.data.sources.tables import is_table
 from leyden.data.spec import DataSpec
 from leyden.data.text_keys import normal_form
 from leyden.utils.errors import UserError
@@ -67,7 +69,9 @@ class Modality:
 
     def shape_advice(self, shapes: Shapes, examples: Mapping[tuple[int, ...], str]) -> str:
         """What to say of inputs that should have one shape and have several. examples: the name of one of each."""
-        lines = [f"{shape}: {plural(n, 'input')}, e.g. {examples[shape]}" for shape, n in shapes.most_common()]
+        lines = [
+            f"{shape}: {plural(n, 'input')}, e.g. {examples[shape]}" for shape, n in shapes.most_common()
+        ]
         return f"the inputs differ in shape, one is expected. Found:{indented_lines(lines)}"
 
     def drawing(self, values: Values) -> Values:
@@ -167,8 +171,9 @@ class Image(Modality):
     def read(
         self, file: str, spec: DataSpec, tokenizer: Any, source: Mapping[str, Any]
     ) -> Iterator[tuple[str, Callable[[], Values]]]:
-        """One picture a file, in the size and channels of the run; what is not square is not resized."""
-        yield file, partial(_read_image, file, spec, source)
+        """One picture a file or a row of a table, as large as the run's; what is not square is not resized."""
+        for path in table_paths(file, source):
+            yield path, partial(_read_image, path, spec, source)
 
 
 def _read_image(file: str, spec: DataSpec, source: Mapping[str, Any]) -> Values:
@@ -217,7 +222,11 @@ class Text(Modality):
     def read(
         self, file: str, spec: DataSpec, tokenizer: Any, source: Mapping[str, Any]
     ) -> Iterator[tuple[str, Callable[[], Values]]]:
-        """A text a line; - is standard input."""
+        """A text a line, or a row of a table; - is standard input."""
+        if is_table(Path(file)):
+            for place, text in table_texts(file, source):
+                yield place, partial(_read_text, text, place, tokenizer)
+            return
         for number, line in enumerate(_lines(file), 1):
             yield line, partial(_read_text, line, f"{file}:{number}", tokenizer)
 
@@ -273,9 +282,10 @@ class Audio(Modality):
     def read(
         self, file: str, spec: DataSpec, tokenizer: Any, source: Mapping[str, Any]
     ) -> Iterator[tuple[str, Callable[[], Values]]]:
-        """One recording a file, at the run's sample rate."""
+        """One recording a file or a row of a table, at the run's sample rate."""
         longest = source.get("max_seconds")
-        yield file, partial(decode_audio, file, sample_rate=spec.sample_rate, max_seconds=longest)
+        for path in table_paths(file, source):
+            yield path, partial(decode_audio, path, sample_rate=spec.sample_rate, max_seconds=longest)
 
 
 MODALITIES: dict[str, Modality] = {m.name: m for m in (Image(), Text(), Audio())}

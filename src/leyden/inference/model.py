@@ -51,7 +51,8 @@ class Model:
         Args:
             inputs: texts (str) for a run on text; else files (str or Path), or decoded inputs as arrays: pictures uint8
                 (C, H, W) or (N, C, H, W), grey ones also (H, W) or (N, H, W); recordings int16 or float in -1 .. 1,
-                (n,), at the run's sample rate. One or several. A Path is a file for every modality: a text a line.
+                (n,), at the run's sample rate. One or several. A Path is a file for every modality: a
+                text a line, or a table, as for `leyden predict`.
             top: how many classes an answer names, the most probable first.
 
         Returns:

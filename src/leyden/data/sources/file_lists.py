@@ -10,7 +10,7 @@ import numpy as np
 from leyden.data.fingerprint import digest_files
 from leyden.data.index import SPLIT_NAMES, Index
 from leyden.data.sources.folder_walk import PassedOver, files_below, is_hidden
-from leyden.data.sources.tables import TableFormat, read_table
+from leyden.data.sources.tables import TableFormat, TextTable, read_table
 from leyden.data.targets import ClassReader, Columns, TargetReader, make_index
 from leyden.utils.errors import UserError, nearest
 from leyden.utils.parallel import parallel_map
@@ -177,14 +177,7 @@ def read_manifest(
     manifest = file_at(csv, "data.source.csv")
     base = folder_at(root) if root is not None else manifest.parent
     table = read_table(manifest, written)
-    files = [_slashes(base, name) for name in table.column(path_column, "data.source.path_column")]
-    missing = [
-        f"{table.place(row)}: {name}"
-        for row, name in enumerate(files)
-        if not os.path.isfile(base / name)  # noqa: PTH113
-    ]
-    if missing:
-        raise UserError(f"{manifest}: {plural(len(missing), 'file')} not in {base}:{indented_lines(missing)}")
+    files = listed_files(table, base, path_column, "data.source.path_column")
     return Listing(
         str(manifest),
         base,
@@ -195,6 +188,21 @@ def read_manifest(
         reader or ClassReader(),
         table.notes,
     )
+
+
+def listed_files(table: TextTable, base: Path, column: str, field: str) -> list[str]:
+    """The files of a table's column, relative to `base`; UserError lists those that are not there."""
+    files = [_slashes(base, name) for name in table.column(column, field)]
+    missing = [
+        f"{table.place(row)}: {name}"
+        for row, name in enumerate(files)
+        if not os.path.isfile(base / name)  # noqa: PTH113
+    ]
+    if missing:
+        raise UserError(
+            f"{table.path}: {plural(len(missing), 'file')} not in {base}:{indented_lines(missing)}"
+        )
+    return files
 
 
 def _slashes(base: Path, name: str) -> str:

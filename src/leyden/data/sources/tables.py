@@ -181,6 +181,11 @@ def read_table(path: Path, given: TableFormat | None = None) -> TextTable:
     return _read_delimited(path, text, first_line, delimiter, tuple(notes))
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file's ending says that it is a table, read or to be converted; a .txt may as well hold lines."""
+    return path.suffix.lower() in {*DELIMITERS, *_JSONL, *_IN_PYTHON, *_SHEETS} - {".txt"}
+
+
 def _how_to_convert(path: Path) -> str:
     ending = path.suffix.lower()
     if ending in _SHEETS:
