@@ -187,10 +187,18 @@ def test_names_in_two_unicode_forms_are_one(tmp_path: Path) -> None:
     assert "Unicode" in table.index.notes[0]
 
 
-@pytest.mark.parametrize(("cell", "advice"), [("{}.5", "task=regression"), ("review {}", "label_column=")])
+@pytest.mark.parametrize(
+    ("cell", "advice"),
+    [
+        ("{}.5", "task=regression$"),
+        ("{},5", "task=regression, once their decimals are written with a point"),
+        ("review {}", "label_column="),
+        ("{},5,5", "label_column="),
+    ],
+)
 def test_a_class_for_each_row_is_no_class(tmp_path: Path, cell: str, advice: str) -> None:
-    rows = "".join(f"word{i},{cell.format(i)}\n" for i in range(40))
-    (tmp_path / "a.csv").write_text("text,label\n" + rows)
+    rows = "".join(f"word{i};{cell.format(i)}\n" for i in range(40))
+    (tmp_path / "a.csv").write_text("text;label\n" + rows)
     with pytest.raises(UserError, match=f"40 classes in 40 rows.*{advice}"):
         load(TextTable(str(tmp_path / "a.csv")), tmp_path / "cache")
 

@@ -20,11 +20,11 @@ def meaning(name: str) -> str | float:
 
 
 def _number(name: str) -> float:
-    """The number that a name is, NaN for other names and for those with leading zeros, which are codes."""
+    """The number that a name is, with a point or a comma; NaN for others and for codes, which begin with zeros."""
     if name.lstrip("+-").startswith("0") and name.lstrip("+-0")[:1].isdigit():
         return np.nan
     try:
-        number = float(name)
+        number = float(name.replace(",", ".") if name.count(",") == 1 and "." not in name else name)
     except ValueError:
         return np.nan
     return number if np.isfinite(number) else np.nan
@@ -36,3 +36,9 @@ def are_measurements(names: Sequence[str]) -> bool:
     if len(names) <= MANY or np.isnan(numbers).any():
         return False
     return not np.array_equal(numbers, np.arange(len(numbers)) + np.floor(numbers[0]))
+
+
+def measurements_advice(names: Sequence[str]) -> str:
+    """What to say of names that are measurements."""
+    point = ", once their decimals are written with a point" if any("," in name for name in names) else ""
+    return f"measurements are predicted by task=regression{point}"

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
-from leyden.data.class_names import MANY, are_measurements
+from leyden.data.class_names import MANY, are_measurements, measurements_advice
 from leyden.data.index import SHOWN, TEST, TRAIN, VAL, Index, encode
 from leyden.data.iterative_split import quantile_strata
 from leyden.data.text_files import composed
@@ -237,7 +237,7 @@ def _verify_classes(index: Index, where: str) -> None:
         )
     if len(counts) > MANY and len(index) < 2 * len(counts):
         advice = (
-            "measurements are predicted by task=regression"
+            measurements_advice(index.target_names)
             if are_measurements(index.target_names)
             else "name the column of the classes, data.source.label_column=..."
         )

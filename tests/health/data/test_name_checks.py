@@ -18,6 +18,7 @@ def found(classes: list[str], each: int = 10) -> dict[str, str]:
         ("ﬁne", "fine"),
         ("0", "-0.0"),
         ("1e3", "1000"),
+        ("1,5", "1.5"),
     ],
 )
 def test_names_of_one_meaning(alike: tuple[str, str]) -> None:
@@ -36,6 +37,9 @@ def test_names_of_several_meanings(apart: tuple[str, str]) -> None:
 def test_measurements_as_classes() -> None:
     heights = [f"{150 + i * 0.7:.1f}" for i in range(40)]
     assert "task=regression" in found(heights, each=2)["numeric_classes"]
+    assert (
+        "with a point" in found([height.replace(".", ",") for height in heights], each=2)["numeric_classes"]
+    )
     assert "numeric_classes" in found([str(i * i) for i in range(40)], each=1)
     assert found([str(i) for i in range(1, 41)], each=2) == {}  # numbered classes
     assert found(heights, each=30) == {}

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from leyden.data.class_names import are_measurements, meaning
+from leyden.data.class_names import are_measurements, meaning, measurements_advice
 from leyden.health.data.common import examples
 from leyden.health.findings import Finding
 from leyden.utils.text import plural
@@ -44,6 +44,6 @@ def _measurements(classes: Sequence[str], counts: Sequence[int]) -> Iterator[Fin
         return
     message = (
         f"The {len(classes):,} classes are numbers ({examples(classes, len(classes))}) with "
-        f"{sum(counts) / len(classes):.1f} samples each: measurements are predicted by task=regression."
+        f"{sum(counts) / len(classes):.1f} samples each: {measurements_advice(classes)}."
     )
     yield Finding("numeric_classes", "warning", message, "", ("task=regression",), {"classes": len(classes)})
