@@ -127,7 +127,7 @@ def test_bad_recordings_are_listed(tmp_path: Path) -> None:
         clip(root / name)
     (root / "a/empty.wav").touch()
     soundfile.write(root / "b/nan.wav", np.array([np.nan]), 8000, "FLOAT")
-    with pytest.raises(UserError, match=r"2 input\(s\)[^\0]*a/empty.wav: is empty[^\0]*b/nan.wav: has NaN"):
+    with pytest.raises(UserError, match=r"2 inputs[^\0]*a/empty.wav: is empty[^\0]*b/nan.wav: has NaN"):
         load(AudioFolder(str(root)), tmp_path / "cache")
 
 

@@ -255,7 +255,7 @@ def test_bad_pictures_are_listed_by_name(tmp_path: Path) -> None:
         picture(root / name)
     (root / "a/2.png").write_bytes((root / "a/2.png").read_bytes()[:40])
     (root / "b/4.png").write_bytes(b"")
-    with pytest.raises(UserError, match=r"2 input\(s\)[^\0]*a/2.png: [^\0]*b/4.png: is empty"):
+    with pytest.raises(UserError, match=r"2 inputs[^\0]*a/2.png: [^\0]*b/4.png: is empty"):
         load(ImageFolder(str(root)), tmp_path / "cache")
     table = load(ImageFolder(str(root)), tmp_path / "cache", on_bad="skip")
     assert list(table.index.names) == ["a/1.png", "b/3.png"]

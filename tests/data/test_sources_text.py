@@ -112,7 +112,7 @@ def test_bad_texts_are_named_by_line(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b'text,label\nfine,0\ncaf\xe9,0\n"two\nlines",1\n  ,1\n')
     source = TextTable(str(tmp_path / "a.csv"))
     with pytest.raises(
-        UserError, match=r"2 input\(s\)[^\0]*a\.csv:3: is not UTF-8[^\0]*a\.csv:6: has no text"
+        UserError, match=r"2 inputs[^\0]*a\.csv:3: is not UTF-8[^\0]*a\.csv:6: has no text"
     ):
         load(source, tmp_path / "cache")
     table = load(source, tmp_path / "cache", on_bad="skip")
@@ -124,7 +124,7 @@ def test_rows_without_a_label_are_all_listed_or_left_out_and_counted(tmp_path: P
     (tmp_path / "a.csv").write_text("text,label\na,0\nb,\nc,1\nd, \n")
     source = TextTable(str(tmp_path / "a.csv"))
     with pytest.raises(
-        UserError, match=r"2 input\(s\)[^\0]*a\.csv:3: column 'label' is empty[^\0]*a\.csv:5: [^\0]*on_bad"
+        UserError, match=r"2 inputs[^\0]*a\.csv:3: column 'label' is empty[^\0]*a\.csv:5: [^\0]*on_bad"
     ):
         load(source, tmp_path / "cache")
     for _ in range(2):
