@@ -15,6 +15,7 @@ from leyden.data.cache import load
 from leyden.data.sources.text import AGNews, SMSSpam, TextTable
 from leyden.data.table import Table
 from leyden.data.targets import LabelReader, TargetReader, ValueReader
+from leyden.tasks.classification import Classification
 from leyden.utils.errors import UserError
 
 DATA = Path(os.environ.get("LEYDEN_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
@@ -111,9 +112,7 @@ def test_table_of_three_files(tmp_path: Path) -> None:
 def test_bad_texts_are_named_by_line(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b'text,label\nfine,0\ncaf\xe9,0\n"two\nlines",1\n  ,1\n')
     source = TextTable(str(tmp_path / "a.csv"))
-    with pytest.raises(
-        UserError, match=r"2 inputs[^\0]*a\.csv:3: is not UTF-8[^\0]*a\.csv:6: has no text"
-    ):
+    with pytest.raises(UserError, match=r"2 inputs[^\0]*a\.csv:3: is not UTF-8[^\0]*a\.csv:6: has no text"):
         load(source, tmp_path / "cache")
     table = load(source, tmp_path / "cache", on_bad="skip")
     assert texts(table) == ["fine", "two\nlines"]
@@ -185,6 +184,17 @@ def test_names_in_two_unicode_forms_are_one(tmp_path: Path) -> None:
     assert table.index.group_names == ("zoé",)
     assert "café" in table.index.notes[0]
     assert "Unicode" in table.index.notes[0]
+
+
+def test_rows_with_a_word_for_a_missing_value_are_left_out_on_request(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\na,NaN\nb,x\nc,n/a\nd,nano\ne,\n")
+    reader = Classification(na_is_empty=True).reader()
+    with pytest.raises(UserError, match=r"3 inputs cannot be used:\n  a\.csv:2: column 'label' is empty"):
+        load(TextTable(str(tmp_path / "a.csv"), reader=reader), tmp_path / "cache")
+    table = load(TextTable(str(tmp_path / "a.csv"), reader=reader), tmp_path / "cache", on_bad="skip")
+    assert table.index.target_names == ("nano", "x")
+    as_class = load(TextTable(str(tmp_path / "a.csv")), tmp_path / "cache", on_bad="skip")
+    assert as_class.index.target_names == ("NaN", "n/a", "nano", "x")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,20 @@ import numpy as np
 from leyden.data.text_keys import normal_form
 
 MANY = 20  # classes: fewer may be numbers
+# What pandas reads as a missing value (pandas.read_csv, na_values), in small letters.
+_MISSING = (
+    *("nan", "-nan", "null", "none", "n/a", "na", "<na>", "#n/a", "#n/a n/a", "#na"),
+    *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
+)
+
+
+def is_missing_value(name: str) -> bool:
+    """Whether a name is what programs write for a missing value.
+
+    >>> is_missing_value("NaN"), is_missing_value(" N/A "), is_missing_value("nano")
+    (True, True, False)
+    """
+    return name.strip().lower() in _MISSING
 
 
 def meaning(name: str) -> str | float:

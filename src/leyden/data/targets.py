@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
-from leyden.data.class_names import MANY, are_measurements, measurements_advice
+from leyden.data.class_names import MANY, are_measurements, is_missing_value, measurements_advice
 from leyden.data.index import SHOWN, TEST, TRAIN, VAL, Index, encode
 from leyden.data.iterative_split import quantile_strata
 from leyden.data.text_files import composed
@@ -45,13 +45,20 @@ class TargetReader(Protocol):
 
 @dataclass(frozen=True)
 class ClassReader:
-    """One column with the name of each row's class: int64 (N,), places in the sorted names."""
+    """One column with the name of each row's class: int64 (N,), places in the sorted names.
 
+    na_is_empty: whether NaN, null, None, N/A, NA and the like count as empty cells.
+    """
+
+    na_is_empty: bool = False
     kind: ClassVar[Kind] = "classes"
 
     def problems(self, columns: Columns) -> dict[int, str]:
         """Empty cells."""
-        return _problems(columns, bool, "is empty; expected the name of a class")
+        return _problems(columns, self._is_name, "is empty; expected the name of a class")
+
+    def _is_name(self, cell: str) -> bool:
+        return bool(cell) and not (self.na_is_empty and is_missing_value(cell))
 
     def read(self, columns: Columns) -> tuple[np.ndarray, tuple[str, ...]]:
         """Numbers are sorted as numbers, all else by name."""
@@ -64,8 +71,8 @@ class ClassReader:
         return encode(cells)
 
     def settings(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
+        """What counts as empty, where that is more than nothing."""
+        return asdict(self) if self.na_is_empty else {}
 
 
 @dataclass(frozen=True)

@@ -42,16 +42,23 @@ def _most_confused(
 
 
 class Classification(Task):
-    """One class for each row; outputs are logits (N, C), targets int64 (N,)."""
+    """One class for each row; outputs are logits (N, C), targets int64 (N,).
+
+    Args:
+        na_is_empty: whether NaN, null, None, N/A, NA and the like in a table's cell count as no label.
+    """
 
     name: ClassVar[str] = "classification"
     kind: ClassVar[Kind] = "classes"
     metrics: ClassVar[tuple[str, ...]] = METRICS
     has_class_prior: ClassVar[bool] = True
 
+    def __init__(self, na_is_empty: bool = False) -> None:
+        self.na_is_empty = na_is_empty
+
     def reader(self) -> TargetReader:
         """One column with the name of the class."""
-        return ClassReader()
+        return ClassReader(self.na_is_empty)
 
     def evaluate(
         self, outputs: Floats, targets: NDArray[Any], spec: DataSpec, decision: Any, intervals: bool

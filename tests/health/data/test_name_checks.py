@@ -31,7 +31,16 @@ def test_names_of_one_meaning(alike: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize("apart", [("7", "007"), ("NA", "None"), ("nan", "null"), ("C", "C++"), ("1", "10")])
 def test_names_of_several_meanings(apart: tuple[str, str]) -> None:
-    assert found([*apart]) == {}
+    assert "alike_names" not in found([*apart])
+
+
+@pytest.mark.parametrize("name", ["NaN", "null", "None", "N/A", "na", "#N/A", "<NA>"])
+def test_a_class_called_as_a_missing_value(name: str) -> None:
+    (finding,) = names(["cat", "nano", name], [10, 10, 1200])
+    assert (finding.id, finding.level) == ("missing_value_as_class", "warning")
+    assert f"write for a missing value: {name!r} (1,200 samples). If" in finding.message
+    assert finding.advice == ("task.target.na_is_empty=true data.on_bad=skip",)
+    assert finding.advice[0] in finding.message
 
 
 def test_measurements_as_classes() -> None:

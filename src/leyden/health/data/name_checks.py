@@ -1,9 +1,9 @@
-"""Checks of the names of classes and labels: some that look like one, and a column of measurements."""
+"""Checks of the names of classes and labels: some that look like one, missing values, a column of measurements."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from leyden.data.class_names import are_measurements, meaning, measurements_advice
+from leyden.data.class_names import are_measurements, is_missing_value, meaning, measurements_advice
 from leyden.health.data.common import examples
 from leyden.health.findings import Finding
 from leyden.utils.text import plural
@@ -19,6 +19,7 @@ def names(classes: Sequence[str], counts: Sequence[int]) -> Iterator[Finding]:
         counts: samples of each (C,).
     """
     yield from alike(classes, "class", "classes")
+    yield from _missing_values(classes, counts)
     yield from _measurements(classes, counts)
 
 
@@ -37,6 +38,19 @@ def alike(classes: Sequence[str], *noun: str) -> Iterator[Finding]:
         "If they are the same, write them alike in the data."
     )
     yield Finding("alike_names", "warning", message, "", (), {noun[-1]: listed})
+
+
+def _missing_values(classes: Sequence[str], counts: Sequence[int]) -> Iterator[Finding]:
+    found = {name: n for name, n in zip(classes, counts, strict=True) if is_missing_value(name)}
+    if not found:
+        return
+    listed = [f"{name!r} ({plural(n, 'sample')})" for name, n in found.items()]
+    leave_out = "task.target.na_is_empty=true data.on_bad=skip"
+    message = (
+        f"Names of classes that programs write for a missing value: {examples(listed, len(listed))}. If these rows "
+        f"have no label, {leave_out} leaves them out; if it is meant as a class, nothing needs to be done."
+    )
+    yield Finding("missing_value_as_class", "warning", message, "", (leave_out,), {"classes": list(found)})
 
 
 def _measurements(classes: Sequence[str], counts: Sequence[int]) -> Iterator[Finding]:
