@@ -97,6 +97,18 @@ def pictures(root: Path) -> list[str]:
     return ["data=image_folder", f"data.source.root={root}", *QUICK]
 
 
+def test_what_was_passed_over_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    overrides = pictures(tmp_path / "pictures")
+    first, other = (Image.new("L", (28, 28), grey) for grey in (10, 90))
+    first.save(tmp_path / "pictures" / "train" / "1" / "a.gif", save_all=True, append_images=[other])
+    (tmp_path / "pictures" / "train" / "1" / "notes.txt").touch()
+    main(["check", "data", *overrides, "data.source.channels=1", "--json"])
+    said = [f["message"] for f in json.loads(capsys.readouterr().out) if f["id"] == "reading"]
+    assert len(said) == 2
+    assert "of another kind (.txt 1)" in said[0]
+    assert "1 file with several" in said[1]
+
+
 def test_near_duplicates_are_plotted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     overrides = pictures(tmp_path / "pictures")
     target = tmp_path / "pairs.png"

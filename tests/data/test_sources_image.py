@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from leyden.data.cache import load
+from leyden.data.decode import has_more_pictures
 from leyden.data.index import Source
 from leyden.data.sources.formats import read_cifar_batch, read_idx, read_jpeg_archive
 from leyden.data.sources.image import (
@@ -237,6 +238,31 @@ def test_image_folder(tmp_path: Path) -> None:
     table = load(ImageFolder(str(root)), tmp_path / "cache")
     assert table.inputs.shape == (3, 6, 6)
     assert table.inputs.gather(np.arange(2)).values[:, 0, 0, 0].tolist() == [10, 20]
+
+
+@pytest.mark.parametrize("ending", ["gif", "tiff", "png", "webp"])
+def test_a_file_of_several_pictures_is_said_to_be_used_by_its_first(tmp_path: Path, ending: str) -> None:
+    root = tmp_path / "d"
+    first, *others = (Image.new("L", (6, 6), grey) for grey in (10, 90, 200))
+    for folder in ("a", "b"):
+        (root / folder).mkdir(parents=True)
+        first.save(root / folder / f"one.{ending}")
+    assert load(ImageFolder(str(root), channels=1), tmp_path / "cache").index.notes == ()
+    first.save(root / "b" / f"three.{ending}", save_all=True, append_images=others, lossless=True)
+    for _ in range(2):  # decoded, and from the cache
+        table = load(ImageFolder(str(root), channels=1), tmp_path / "cache")
+        (note,) = table.index.notes
+        assert "only the first picture is used of 1 file with several" in note
+        assert note.endswith(f": b/three.{ending}")
+        assert (table.inputs.gather(np.arange(3)).values == 10).all()
+
+
+def test_damaged_further_pictures_and_previews_are_not_counted(tmp_path: Path) -> None:
+    first, other = (Image.new("L", (6, 6), grey) for grey in (10, 90))
+    first.save(tmp_path / "a.mpo", save_all=True, append_images=[other])
+    assert not has_more_pictures(tmp_path / "a.mpo")
+    (tmp_path / "a.gif").write_bytes(b"GIF89a")
+    assert not has_more_pictures(tmp_path / "a.gif")
 
 
 def test_mixed_sizes_and_colours(tmp_path: Path) -> None:

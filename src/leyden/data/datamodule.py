@@ -129,13 +129,17 @@ class DataModule(LightningDataModule):
 
     def reading_remarks(self) -> Iterator[str]:
         """Those on files and tables."""
+        yield from self.reading_notes()
+        skipped = self.table.skipped
+        if len(skipped):
+            yield f"left out {plural(len(skipped), 'input')} (data.on_bad=skip): {and_more(skipped.lines(), _SHOWN)}"
+
+    def reading_notes(self) -> Iterator[str]:
+        """What was found or passed over, besides inputs that cannot be used."""
         passed = getattr(self.source, "passed_over", str)()
         if passed:
             yield f"passed over in {self.table.index.where or 'the folders'}: {passed}"
         yield from self.table.index.notes
-        skipped = self.table.skipped
-        if len(skipped):
-            yield f"left out {plural(len(skipped), 'input')} (data.on_bad=skip): {and_more(skipped.lines(), _SHOWN)}"
 
     @cached_property
     def splits(self) -> Splits:

@@ -14,9 +14,11 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL import Image
 
+JPEG_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif")
 # Of files that are taken for inputs, damaged or not; another file is one if it can be opened.
 IMAGE_ENDINGS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".avif", ".jp2"),
+    *JPEG_ENDINGS,
+    *(".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".avif", ".jp2"),
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico"),
 )
 AUDIO_ENDINGS = (
@@ -29,6 +31,7 @@ _NO_PICTURES = (
     *("TGA", "WMF", "XVTHUMB"),
 )
 
+_SEVERAL = ("GIF", "TIFF", "PNG", "WEBP", "AVIF")  # formats of animations and of pages
 MAX_PIXELS = 178_956_970  # Pillow's own limit: a larger picture may be a small file made to fill the memory
 _PNG = b"\x89PNG\r\n\x1a\n"
 _BITS, _ORIENTATION, _SAMPLE_FORMAT = 258, 274, 339  # tags of TIFF and EXIF
@@ -182,6 +185,20 @@ def image_size(file: Path | str) -> tuple[int, int] | None:
             return opened.size
     except (*_DAMAGED, Image.DecompressionBombError):
         return None
+
+
+def has_more_pictures(file: Path | str) -> bool:
+    """Whether an image file is an animation or has further pages, of which the first alone is decoded.
+
+    Not those formats whose further pictures are parts or small copies of the first.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(file) as opened:
+            return opened.format in _SEVERAL and bool(getattr(opened, "is_animated", False))
+    except (*_DAMAGED, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return False
 
 
 def is_image(file: Path | str) -> bool:

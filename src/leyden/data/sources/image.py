@@ -3,6 +3,7 @@
 Try one: leyden train data=image_folder data.source.root=pictures data.source.size=64
 """
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -10,7 +11,15 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from annotated_types import Ge
 
-from leyden.data.decode import IMAGE_ENDINGS, MAX_PIXELS, decode_image, image_size, is_image
+from leyden.data.decode import (
+    IMAGE_ENDINGS,
+    JPEG_ENDINGS,
+    MAX_PIXELS,
+    decode_image,
+    has_more_pictures,
+    image_size,
+    is_image,
+)
 from leyden.data.fingerprint import digest_files, fingerprint
 from leyden.data.index import TEST, TRAIN, Index, NumberedNames, split_code
 from leyden.data.sources.download import ensure
@@ -20,6 +29,7 @@ from leyden.data.sources.tables import TableFormat
 from leyden.data.targets import ClassReader, TargetReader, make_index
 from leyden.utils.errors import UserError
 from leyden.utils.parallel import parallel_map
+from leyden.utils.text import and_more, plural
 
 Size = Annotated[int, Ge(1)]  # pixels
 Channels = Literal[1, 3]
@@ -285,8 +295,17 @@ class ImageFolder:
         return found if self._max_pixels == MAX_PIXELS else {**found, "max_pixels": self._max_pixels}
 
     def index(self) -> Index:
-        """Classes, and the split where the folders give one."""
-        return self._listing.index()
+        """Classes, and the split where the folders give one; a note on files whose first picture alone is used."""
+        listing, index = self._listing, self._listing.index()
+        rows = [row for row, file in enumerate(listing.files) if not file.lower().endswith(JPEG_ENDINGS)]
+        several = parallel_map(has_more_pictures, list(map(listing.path, rows)), "reading headers")
+        names = [listing.files[row] for row, found in zip(rows, several, strict=True) if found]
+        if not names:
+            return index
+        of = f"{plural(len(names), 'file')} with several (animations, pages): {and_more(names, 3)}"
+        return replace(
+            index, notes=(*index.notes, f"{listing.where}: only the first picture is used of {of}")
+        )
 
     def passed_over(self) -> str:
         """Files that are not read, in words."""

@@ -16,7 +16,7 @@ from leyden.health.data.input_stats import InputStats
 from leyden.health.data.nearest_neighbors import Pairs
 from leyden.health.findings import CheckResult, Finding, Level
 from leyden.utils.parallel import parallel_map
-from leyden.utils.text import percent
+from leyden.utils.text import percent, plural
 
 BAD_WARNING = 0.01  # of all inputs, if data.on_bad=skip removes them
 CONSTANT_WARNING, CONSTANT_ERROR = 0.001, 0.1  # of the inputs of train, val and test
@@ -104,9 +104,17 @@ def check_inputs(checks: InputChecks, stops: bool) -> Iterator[CheckResult]:
         checks: of the data, already loaded.
         stops: training would stop at inputs that cannot be decoded.
     """
+    yield reading(checks.data)
     yield bad_files(checks.data, stops)
     yield constant(checks, checks.stats.rows[checks.stats.constant])
     yield from checks.own_checks()
+
+
+def reading(data: DataModule) -> CheckResult:
+    """What was found or passed over as files and tables were read."""
+    notes = list(data.reading_notes())
+    found = tuple(Finding("reading", "info", f"{note}.") for note in notes)
+    return CheckResult("reading", plural(len(notes), "remark"), found)
 
 
 def bad_files(data: DataModule, stops: bool) -> CheckResult:
