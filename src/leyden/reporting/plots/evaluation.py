@@ -5,7 +5,6 @@ evaluation.confusion_matrix(metrics.confusion, class_names).savefig("confusion.s
 Their width is about that of an image in TensorBoard, 340 pixels: numbers in a larger, downscaled one are illegible.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from leyden.metrics.calibration import BINS
 from leyden.metrics.intervals import wilson
 from leyden.metrics.ranking import Ranked, areas, one_vs_rest
 from leyden.reporting.format import count, number
-from leyden.reporting.plots.fast_figure import Margins, Sheet, bars, legend_height, legend_width
+from leyden.reporting.plots.fast_figure import Margins, Sheet, bars, legend_height
 from leyden.reporting.plots.samples import image_grid, waveform_grid
 from leyden.reporting.plots.shared import SHARES, count_matrix, interval_bars
 from leyden.reporting.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, short
@@ -27,6 +26,12 @@ __all__ = ["confusion_matrix", "image_grid", "pr_curves", "recall_bars", "reliab
 # Dashes are a second cue beside colour.
 _LINES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (VERMILION, ":"), (PURPLE, "-"), (BLACK, "--"))
 _MOST_STEPS = 500  # of a curve: as many as the figure has pixels for
+_WIDE = 3.1  # inches of the axes
+_RELIABILITY_KEY = (
+    ("accuracy", SKY, ""),
+    ("95 % interval", BLUE, "-"),
+    ("perfectly calibrated", BLACK, "--"),
+)
 _FLOOR = -0.36  # of a reliability diagram, whose counts stand below its zero
 
 
@@ -51,7 +56,8 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> F
     filled, edges = np.flatnonzero(n), np.arange(BINS) / BINS
     heading = f"{short(title, 40)}: " if title else ""
     heading += f"ECE {number(ece)}, n = {count(len(confident))}"
-    sheet = Sheet(3.1, 3.1, Margins(0.55, 0.5), heading, y=(_FLOOR, 1.02))
+    margins = Margins(0.55, 0.55 + legend_height(_RELIABILITY_KEY, _WIDE))
+    sheet = Sheet(_WIDE, 3.1, margins, heading, y=(_FLOOR, 1.02))
     sheet.areas(bars(edges, 1 / BINS, hits / np.maximum(n, 1)), SKY, "white")
     # the number of samples per bin, as a separate panel
     sheet.areas(bars(edges, 1 / BINS, 0.25 * n / max(n.max(), 1), _FLOOR), GREY, "white")
@@ -62,8 +68,7 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> F
     sheet.frame()
     sheet.ticks(SHARES, SHARES)
     sheet.axis_labels("confidence, in 15 bins of equal width", "accuracy")
-    entries = [("accuracy", SKY, ""), ("95 % interval", BLUE, "-"), ("perfectly calibrated", BLACK, "--")]
-    sheet.legend(entries, (0.08, -0.06))
+    sheet.legend(_RELIABILITY_KEY)
     return sheet.picture
 
 
@@ -94,10 +99,8 @@ def pr_curves(
         (f"{short(name)}  AP {area:.3f}", *line) for (area, name, _), line in zip(worst, _LINES, strict=False)
     ]
     entries += [(f"{len(better)} better classes", GREY, "-")] if better else []
-    wide, high = 3.1, 2.6
-    columns = 2 if 2 * legend_width(entries) < wide + 0.4 else 1
-    key = legend_height(math.ceil(len(entries) / columns))
-    sheet = Sheet(wide, high, Margins(0.55, 0.55 + key), title, (0.0, 1.01), (0.0, 1.02))
+    key = legend_height(entries, _WIDE)
+    sheet = Sheet(_WIDE, 2.6, Margins(0.55, 0.55 + key), title, (0.0, 1.01), (0.0, 1.02))
     inner = [share for share in SHARES if share]
     sheet.segments([(x, 0.0) for x in inner], [(x, 1.02) for x in inner], "#DDDDDD", 0.8)
     sheet.segments([(0.0, y) for y in inner], [(1.01, y) for y in inner], "#DDDDDD", 0.8)
@@ -108,7 +111,7 @@ def pr_curves(
     sheet.frame()
     sheet.ticks(SHARES, SHARES)
     sheet.axis_labels("recall", "precision")
-    sheet.legend(entries, (-0.3, -high - 0.48), columns)
+    sheet.legend(entries)
     return sheet.picture
 
 

@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from leyden.metrics.regression import evaluate_regression
 from leyden.reporting.format import count, number
-from leyden.reporting.plots.fast_figure import Margins, Sheet, Span, max_width
+from leyden.reporting.plots.fast_figure import Margins, Sheet, Span, legend_height
+from leyden.reporting.plots.lettering import max_width
 from leyden.reporting.plots.style import BLACK, BLUE, SMALL, VERMILION, short
 
 __all__ = ["predicted_against_actual", "residuals_against_predicted"]
@@ -18,6 +19,8 @@ Floats = NDArray[np.float64]
 _SIDE = 3.1  # inches
 _MOST_DOTS = 1000  # above it dots hide each other: squares are coloured by how many they hold
 _SQUARES = 62  # across a side: 5 pixels each
+_EQUAL = (("equal", BLACK, "--"),)
+_QUANTILES = (("median, 10 %, 90 %", VERMILION, "-"),)
 _BINS = 10  # of the running quantiles
 _FEWEST = 5  # samples of a bin
 
@@ -35,7 +38,7 @@ def predicted_against_actual(
     _points(sheet, actual, predicted)
     sheet.line(ends, ends, BLACK, 1.0, "--")
     _axes(sheet, f"actual {short(name)}", f"predicted {short(name)}")
-    sheet.legend([("equal", BLACK, "--")], (0.08, -0.06))
+    sheet.legend(_EQUAL)
     return sheet.picture
 
 
@@ -57,7 +60,7 @@ def residuals_against_predicted(
     for quantile, width in ((low, 0.9), (middle, 1.8), (high, 0.9)) if len(centres) else ():
         sheet.line(centres, quantile, VERMILION, width)
     _axes(sheet, f"predicted {short(name)}", "actual - predicted")
-    sheet.legend([("median, 10 %, 90 %", VERMILION, "-")], (0.08, -0.06))
+    sheet.legend(_QUANTILES)
     return sheet.picture
 
 
@@ -80,7 +83,8 @@ def _range(values: Floats) -> Span:
 
 def _sheet(height: float, heading: str, x: Span, y: Span) -> Sheet:
     """Axes with room for their numbers."""
-    return Sheet(_SIDE, height, Margins(_room(y) + 0.25, 0.5, 0.3), heading, x, y)
+    below = 0.55 + legend_height(_EQUAL, _SIDE)  # of one line
+    return Sheet(_SIDE, height, Margins(_room(y) + 0.25, below, 0.3), heading, x, y)
 
 
 def _ticks(ends: Span) -> list[float]:

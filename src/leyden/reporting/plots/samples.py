@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from leyden.reporting.plots.fast_figure import Margins, Sheet, lines_of
+from leyden.reporting.plots.fast_figure import Margins, Sheet
+from leyden.reporting.plots.lettering import lines_of
 from leyden.reporting.plots.style import BLUE, GREY, SMALL, short
 
 _MOST_COLUMNS = 8

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from leyden.reporting.format import count
-from leyden.reporting.plots.fast_figure import Margins, Sheet, bars, lines_of, max_width, width_of
+from leyden.reporting.plots.fast_figure import Margins, Sheet, bars
+from leyden.reporting.plots.lettering import lines_of, max_width, width_of
 from leyden.reporting.plots.style import BLACK, BLUE, SKY, SMALL, short
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
