@@ -42,7 +42,7 @@ def test_it_ends_as_a_run_that_was_longer_from_the_start(tiny: Tiny) -> None:
     child = train([f"continue={parent}", EPOCHS])
     straight = train(tiny(*options, EPOCHS, "runs=straight")).folder
     assert differing(straight, child.folder) == []
-    assert len(scalars(child.folder)["train/loss"]) == 4
+    assert len(scalars(child.folder)["1 loss/train"]) == 4
     assert {path: path.read_bytes() for path in parent.rglob("*") if path.is_file()} == before
     names = {folder.name for folder in (parent, child.folder, straight)}
     assert len(names) == 3  # the fingerprint tells a continued run from a straight one
@@ -174,6 +174,22 @@ def test_the_command_of_somebody_elses_run_is_not_repeated_unseen(
     assert train([*words, *again, "runs=other"]).status == "complete", "all of it was typed"
     assert train([*again, "runs=another"], trust=True).status == "complete"
     assert not Path("called").exists()
+
+
+@pytest.mark.parametrize("command", ["data", "check data"])
+def test_what_is_advised_of_somebody_elses_run_is_taken(
+    command: str,
+    tiny: Tiny,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parent = train(tiny("trainer.max_epochs=1")).folder
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
+    words = [*command.split(), f"continue={parent}", "trainer.max_epochs=2"]
+    assert main(words) == 2
+    assert "--trust" in capsys.readouterr().err
+    assert main([*words, "--trust"]) == 0
 
 
 def evil(*_: object) -> None:

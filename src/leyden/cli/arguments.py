@@ -33,9 +33,7 @@ def config_parser(prog: str, description: str, *, json: str = "", picture: str =
     """
     parser = Arguments(prog=prog, description=description)
     parser.add_argument("overrides", nargs="*", default=[], help="key=value, as for leyden train")
-    parser.add_argument(
-        "--config-dir", "-cd", action="append", default=[], help="a folder with your own options"
-    )
+    add_trust(parser)
     if json:
         parser.add_argument("--json", action="store_true", help=f"print {json} as JSON")
     if picture:
@@ -58,7 +56,7 @@ def add_runs_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Add the flags --config-dir and --trust of a command that makes a run's model, which may need code."""
+    """Add the flags --config-dir and --trust of a command that may need code; `leyden.cli.main` obeys the latter."""
     parser.add_argument(
         "--config-dir",
         "-cd",
@@ -71,7 +69,8 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 
 def train_command(given: argparse.Namespace) -> list[str]:
     """Return the command that trains the configuration of the parsed arguments."""
-    return ["leyden", "train", *(f"--config-dir={folder}" for folder in given.config_dir), *given.overrides]
+    flags = [*([FLAG] if given.trust else []), *(f"--config-dir={folder}" for folder in given.config_dir)]
+    return ["leyden", "train", *flags, *given.overrides]
 
 
 def confirm(question: str, yes: bool) -> bool:

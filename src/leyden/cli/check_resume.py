@@ -12,14 +12,14 @@ from typing import Any
 
 from rich.text import Text
 
-from leyden.cli.arguments import Arguments
+from leyden.cli.arguments import Arguments, add_trust
 from leyden.reporting.terminal.layout import WholeTable
 from leyden.training.continuation import compose_with_runs
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 from leyden.utils.runtime import load_torch
 from leyden.utils.text import plural
-from leyden.utils.trust import FLAG, trusting
+from leyden.utils.trust import FLAG
 
 _EVAL_BATCHES = 4  # of validation and test
 _MOMENTS = ("forward", "backward", "step", "saving", "saved", "moved", "validation")
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     """Print the comparison; returns exit status 1 if anything differs."""
     parser = Arguments(prog="leyden check resume", description="Check that a killed run resumes exactly.")
     parser.add_argument("overrides", nargs="*", default=[], help="key=value, as for leyden train")
-    parser.add_argument("--config-dir", action="append", default=[], help="a folder with your own options")
+    add_trust(parser)
     parser.add_argument(
         "--kills", type=int, default=3, help="number of SIGKILLs, at random times (default: 3)"
     )
@@ -37,14 +37,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--batches", type=int, default=12, help="maximum number of batches per epoch (default: 12)"
     )
-    parser.add_argument(FLAG, action="store_true", help="resume with what callbacks of your own have stored")
     parser.add_argument("--seed", type=int, default=1, help="seed of the random times (default: 1)")
     given = parser.parse_args(arguments)
     if min(given.kills, given.epochs, given.batches) < 1:
         raise UserError("--kills, --epochs and --batches: expected a number above 0")
     load_torch()
-    with trusting(given.trust):
-        plain, words = compose_with_runs(given.overrides, given.config_dir)
+    plain, words = compose_with_runs(given.overrides, given.config_dir)
     limits = _limits(plain["trainer"], given.epochs, given.batches)
     for key, value in limits.items():
         console.print(f"limited for the check: {key}={value}")

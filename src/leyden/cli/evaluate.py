@@ -12,7 +12,6 @@ from leyden.cli.arguments import Arguments, add_run, add_trust
 from leyden.inference.evaluate import evaluate
 from leyden.runs.lookup import find_run
 from leyden.utils.console import console
-from leyden.utils.trust import trusting
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,9 +38,8 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_intermixed_args(arguments)
     folder = find_run(given.run, given.runs).folder
     say = (lambda _: None) if given.json else console.print
-    with trusting(given.trust):
-        splits = tuple(given.split or ())
-        found = evaluate(folder, given.overrides, splits, given.decision, given.config_dir, say)
+    splits = tuple(given.split or ())
+    found = evaluate(folder, given.overrides, splits, given.decision, given.config_dir, say)
     if given.json:
         print(json.dumps(found, indent=1))
         return 0

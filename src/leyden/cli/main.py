@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from leyden.utils.errors import UserError, format_error, nearest, print_error
 from leyden.utils.streams import discard_output, flush_output, prepare_streams
+from leyden.utils.trust import FLAG, trusting
 from leyden.utils.version import __version__
 
 
@@ -91,12 +92,13 @@ def _run(words: list[str]) -> int:
     if name not in commands:
         raise UserError(f"{name!r} is not a command; {nearest(name, COMMANDS)}")
     run = importlib.import_module(commands[name].module).main
-    if "--json" not in arguments:
-        return int(run(arguments))
-    from leyden.utils.console import notes_to_stderr
+    with trusting(FLAG in arguments):
+        if "--json" not in arguments:
+            return int(run(arguments))
+        from leyden.utils.console import notes_to_stderr
 
-    with notes_to_stderr():
-        return int(run(arguments))
+        with notes_to_stderr():
+            return int(run(arguments))
 
 
 def _usage() -> str:

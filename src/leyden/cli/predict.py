@@ -18,7 +18,6 @@ from leyden.tasks.base import Task
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
 from leyden.utils.text import printable_json
-from leyden.utils.trust import trusting
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,8 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     if given.top < 1:
         raise UserError(f"--top {given.top}: must be at least 1")
     folder = find_run(given.run, given.runs).folder
-    with trusting(given.trust):
-        task, predictions = predict(folder, given.files, given.top, given.config_dir)
+    task, predictions = predict(folder, given.files, given.top, given.config_dir)
     _PRINT[given.format](predictions, task)
     return 0
 

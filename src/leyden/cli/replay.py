@@ -10,7 +10,6 @@ from pathlib import Path
 from leyden.cli.arguments import Arguments, add_run, add_trust
 from leyden.runs.lookup import find_run
 from leyden.utils.console import console
-from leyden.utils.trust import trusting
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -19,8 +18,7 @@ def main(arguments: Sequence[str]) -> int:
     add_run(parser)
     add_trust(parser)
     given = parser.parse_args(arguments)
-    with trusting(given.trust):
-        return _replay(find_run(given.run, given.runs).folder, given.config_dir)
+    return _replay(find_run(given.run, given.runs).folder, given.config_dir)
 
 
 def _replay(run: Path, config_dirs: Sequence[str]) -> int:

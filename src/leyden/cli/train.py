@@ -19,7 +19,7 @@ from leyden.training.continuation import with_parent
 from leyden.training.job import Outcome, _catch_failures, attempt, run
 from leyden.utils.errors import UserError, print_error
 from leyden.utils.runtime import WARNINGS, sigterm_interrupts
-from leyden.utils.trust import FLAG, trusting
+from leyden.utils.trust import FLAG
 
 if TYPE_CHECKING:
     from leyden.sweeps.sweep import Sweep
@@ -45,8 +45,7 @@ def _main(arguments: Sequence[str]) -> int:
             f"-m under srun with {slurm.task_count()} tasks: run the sweep as one task (srun --ntasks=1), "
             "or its jobs as separate Slurm jobs: hydra/launcher=submitit_slurm without srun"
         )
-    with trusting(options.trust):
-        others = with_parent(others)
+    others = with_parent(others)
     flags = [f"--config-dir={folder}" for folder in config_dirs_of(others)]
     flags += [FLAG] if options.trust else []
     elsewhere = functools.partial(_run_elsewhere, flags=tuple(flags))
