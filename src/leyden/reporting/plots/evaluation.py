@@ -2,7 +2,7 @@
 
 evaluation.confusion_matrix(metrics.confusion, class_names).savefig("confusion.svg")
 
-Their width is about that of an image in TensorBoard, 340 pixels: numbers in a larger, downscaled one are illegible.
+Their width is twice that of an image in TensorBoard, where numbers in a larger, downscaled one are illegible.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,15 @@ from leyden.reporting.format import count, number
 from leyden.reporting.plots.fast_figure import Margins, Sheet, bars, legend_height
 from leyden.reporting.plots.samples import image_grid, waveform_grid
 from leyden.reporting.plots.shared import SHARES, count_matrix, interval_bars
-from leyden.reporting.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, short
+from leyden.reporting.plots.style import BLACK, BLUE, CARD, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, short
 
 __all__ = ["confusion_matrix", "image_grid", "pr_curves", "recall_bars", "reliability", "waveform_grid"]
 
 # Dashes are a second cue beside colour.
 _LINES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (VERMILION, ":"), (PURPLE, "-"), (BLACK, "--"))
 _MOST_STEPS = 500  # of a curve: as many as the figure has pixels for
-_WIDE = 3.1  # inches of the axes
+_SIDES = Margins(0.55, 0.55)
+_WIDE = CARD - _SIDES.left - _SIDES.right  # inches of the axes
 _RELIABILITY_KEY = (
     ("accuracy", SKY, ""),
     ("95 % interval", BLUE, "-"),
@@ -56,8 +57,8 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> F
     filled, edges = np.flatnonzero(n), np.arange(BINS) / BINS
     heading = f"{short(title, 40)}: " if title else ""
     heading += f"ECE {number(ece)}, n = {count(len(confident))}"
-    margins = Margins(0.55, 0.55 + legend_height(_RELIABILITY_KEY, _WIDE))
-    sheet = Sheet(_WIDE, 3.1, margins, heading, y=(_FLOOR, 1.02))
+    margins = _SIDES._replace(bottom=0.55 + legend_height(_RELIABILITY_KEY, _WIDE))
+    sheet = Sheet(_WIDE, _WIDE, margins, heading, y=(_FLOOR, 1.02))
     sheet.areas(bars(edges, 1 / BINS, hits / np.maximum(n, 1)), SKY, "white")
     # the number of samples per bin, as a separate panel
     sheet.areas(bars(edges, 1 / BINS, 0.25 * n / max(n.max(), 1), _FLOOR), GREY, "white")
@@ -96,11 +97,12 @@ def pr_curves(
     curves.sort(key=lambda curve: curve[0])
     worst, better = curves[: len(_LINES)], curves[len(_LINES) :]
     entries = [
-        (f"{short(name)}  AP {area:.3f}", *line) for (area, name, _), line in zip(worst, _LINES, strict=False)
+        (f"{short(name, 18)}  AP {area:.3f}", *line)
+        for (area, name, _), line in zip(worst, _LINES, strict=False)
     ]
     entries += [(f"{len(better)} better classes", GREY, "-")] if better else []
     key = legend_height(entries, _WIDE)
-    sheet = Sheet(_WIDE, 2.6, Margins(0.55, 0.55 + key), title, (0.0, 1.01), (0.0, 1.02))
+    sheet = Sheet(_WIDE, 2.6, _SIDES._replace(bottom=0.55 + key), title, (0.0, 1.01), (0.0, 1.02))
     inner = [share for share in SHARES if share]
     sheet.segments([(x, 0.0) for x in inner], [(x, 1.02) for x in inner], "#DDDDDD", 0.8)
     sheet.segments([(0.0, y) for y in inner], [(1.01, y) for y in inner], "#DDDDDD", 0.8)

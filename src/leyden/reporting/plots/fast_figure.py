@@ -33,6 +33,7 @@ _ASCENT, _CAPITAL, _DESCENT = 0.77, 0.73, 0.24  # of DejaVu Sans, relative to th
 _DASHES = {"-": (), "--": (3.7, 1.6), "-.": (6.4, 1.6, 1.0, 1.6), ":": (1.0, 1.65)}  # in line widths
 _SHARE = {"left": 0.0, "bottom": 0.0, "center": 0.5, "right": 1.0, "top": 1.0}  # of a text, before its anchor
 _TICK = 0.04  # inches
+_BOLDER = 0.2  # points around letters: TensorBoard shows every second pixel, which must hit each stroke
 _SAMPLE = 0.26  # inches of a line in a legend
 _KEY = 1.15 * lines_of(1, SMALL)  # inches of a legend's row
 
@@ -252,7 +253,7 @@ class Sheet(Artist):
 
     def _draw_text(self, renderer: Any, gc: Any, mark: Text) -> None:
         gc.set_foreground(mark.colour)
-        gc.set_linewidth(0.0)
+        gc.set_linewidth(_BOLDER)
         gc.set_snap(False)
         height = self.picture.bbox.height
         for line, x, y in self._lines(mark):

@@ -10,13 +10,13 @@ from leyden.metrics.regression import evaluate_regression
 from leyden.reporting.format import count, number
 from leyden.reporting.plots.fast_figure import Margins, Sheet, Span, legend_height
 from leyden.reporting.plots.lettering import max_width
-from leyden.reporting.plots.style import BLACK, BLUE, SMALL, VERMILION, short
+from leyden.reporting.plots.style import BLACK, BLUE, CARD, SMALL, VERMILION, short
 
 __all__ = ["predicted_against_actual", "residuals_against_predicted"]
 
 Floats = NDArray[np.float64]
 
-_SIDE = 3.1  # inches
+_HIGH = 2.7  # inches
 _MOST_DOTS = 1000  # above it dots hide each other: squares are coloured by how many they hold
 _SQUARES = 62  # across a side: 5 pixels each
 _EQUAL = (("equal", BLACK, "--"),)
@@ -34,7 +34,7 @@ def predicted_against_actual(
     """
     predicted, actual = (np.asarray(values, dtype=np.float64) for values in (predictions, targets))
     ends = _range(np.concatenate([predicted, actual]))
-    sheet = _sheet(_SIDE, _heading(predicted, actual, name, title), ends, ends)
+    sheet = _sheet(_HIGH, _heading(predicted, actual, name, title), ends, ends)
     _points(sheet, actual, predicted)
     sheet.line(ends, ends, BLACK, 1.0, "--")
     _axes(sheet, f"actual {short(name)}", f"predicted {short(name)}")
@@ -53,7 +53,7 @@ def residuals_against_predicted(
     predicted, actual = (np.asarray(values, dtype=np.float64) for values in (predictions, targets))
     residuals = actual - predicted
     heading = _heading(predicted, actual, name, title)
-    sheet = _sheet(0.75 * _SIDE, heading, _range(predicted), _range(np.append(residuals, 0.0)))
+    sheet = _sheet(0.75 * _HIGH, heading, _range(predicted), _range(np.append(residuals, 0.0)))
     _points(sheet, predicted, residuals)
     sheet.line(sheet.x, (0, 0), BLACK, 1.0, "--")
     centres, (low, middle, high) = _running_quantiles(predicted, residuals)
@@ -83,8 +83,8 @@ def _range(values: Floats) -> Span:
 
 def _sheet(height: float, heading: str, x: Span, y: Span) -> Sheet:
     """Axes with room for their numbers."""
-    below = 0.55 + legend_height(_EQUAL, _SIDE)  # of one line
-    return Sheet(_SIDE, height, Margins(_room(y) + 0.25, below, 0.3), heading, x, y)
+    margins = Margins(_room(y) + 0.25, 0.55 + legend_height(_EQUAL, CARD), 0.3)  # a legend of one line
+    return Sheet(CARD - margins.left - margins.right, height, margins, heading, x, y)
 
 
 def _ticks(ends: Span) -> list[float]:

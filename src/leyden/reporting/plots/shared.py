@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from leyden.reporting.format import count
 from leyden.reporting.plots.fast_figure import Margins, Sheet, bars
 from leyden.reporting.plots.lettering import lines_of, max_width, width_of
-from leyden.reporting.plots.style import BLACK, BLUE, SKY, SMALL, short
+from leyden.reporting.plots.style import BLACK, BLUE, CARD, SKY, SMALL, short
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _MOST_PRINTED = 20  # classes up to which counts are printed into the cells
 _MOST_NAMED = 60  # classes up to which every one is named on an axis
 _MOST_BARS = 40
-_CELL = 0.3  # inches of a matrix's cell with a count in it
+_CELL = 0.25  # inches of a matrix's cell with a count in it
 
 
 def count_matrix(
@@ -27,14 +27,16 @@ def count_matrix(
     """Counts (C, C), coloured by shares (C, C) of 0 .. 1; axes: what columns and rows are."""
     classes = len(counts)
     few = classes <= _MOST_PRINTED
-    side, size = (max(2.8, _CELL * classes), SMALL) if few else (8.0, 7)
+    size = SMALL if few else 7
     places = range(0, classes, math.ceil(classes / _MOST_NAMED))
     shown = [short(names[c], 18) for c in places]
     room = max_width(shown, size) + 0.1
     words = lines_of(1, SMALL) + 0.1
+    margins = Margins(room + words, room + words)
+    side = max(CARD - margins.left - margins.right, _CELL * classes) if few else 8.0
     # a class is one unit wide, its middle at its number; the first row on top
     ends = (-0.5, classes - 0.5)
-    sheet = Sheet(side, side, Margins(room + words, room + words), title, ends, ends[::-1])
+    sheet = Sheet(side, side, margins, title, ends, ends[::-1])
     # of many classes a confusion takes a small share: the root makes it visible
     depth = np.rint(255 * (shares if few else np.sqrt(shares))).astype(np.int64)
     blues = mpl.colormaps["Blues"](np.arange(256), bytes=True)[:, :3]
@@ -82,7 +84,7 @@ def interval_bars(
     left_out = f" (the worst {len(shown)} of {len(ranked)})" if len(shown) < len(ranked) else ""
     margins = Margins(max_width(names, SMALL) + 0.2, 0.5, max_width(sizes, SMALL) + 0.2)
     rows, places = max(len(shown), 1), np.arange(len(shown))
-    wide = max(2.2, 3.7 - margins.left - margins.right)
+    wide = max(1.5, CARD - margins.left - margins.right)
     sheet = Sheet(
         *(wide, 0.24 * max(rows, 2), margins, f"{short(title, 40)}{left_out}"), y=(rows - 0.4, -0.6)
     )
