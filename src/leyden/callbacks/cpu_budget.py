@@ -1,5 +1,6 @@
 """How much CPU time a run may spend on what it shows in TensorBoard."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,11 @@ class CpuBudget:
         """CPU seconds that may have been spent by now."""
         elapsed = self._clock() - self._began
         return SECONDS if elapsed < SHORT else SHARE * elapsed
+
+    @property
+    def left(self) -> float:
+        """CPU seconds that may still be spent; infinite without a limit."""
+        return self.allowance - self.spent if self._is_limited else math.inf
 
     def allows(self, view: str, keep: float = 0.0) -> bool:
         """Whether `view` may be drawn; `keep`: the share of the allowance that is left for later."""

@@ -1,7 +1,6 @@
-"""TensorBoard: the logger in the run's folder, and the figures of the evaluation at the end of a run.
+"""TensorBoard: the logger in the run's folder, its event files, and what is said of the whole run at its end.
 
-IMAGES: confusion matrix, recall by class, precision-recall curves, reliability, worst errors of val and test.
-TEXT: tables and findings. AUDIO: recordings of the worst errors. HPARAMS: the run's settings and its result.
+TEXT: findings. HPARAMS: the run's settings and its result. What the result looks like: `tensorboard_results`.
 """
 
 import os
@@ -9,33 +8,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
-from matplotlib.figure import Figure
-from tensorboard.compat.proto.summary_pb2 import Summary
 
 from leyden.callbacks.cpu_budget import CpuBudget
 from leyden.callbacks.tensorboard_tags import tag
-from leyden.data import preview
-from leyden.data.datamodule import DataModule
-from leyden.imbalance.auto import describe_imbalance
-from leyden.reporting import markdown
-from leyden.reporting.plots.draw import draw
-from leyden.reporting.plots.fast_figure import png
-from leyden.reporting.plots.samples import samples_figure
 from leyden.reporting.terminal.findings import markdown as findings_markdown
 from leyden.runs.records import flat
 from leyden.runs.run import COSMETIC, EVENT_FILES
-from leyden.tasks.base import Task
 from leyden.utils.lightning_internals import only_own_hooks
 
 Detail = Literal["auto", "light", "full"]
 
 _ALWAYS = ("data.name", "model.name", "optimizer.lr", "batch_size", "seed")
 _NO_HPARAM = {*COSMETIC, "threads", "trainer", "data", "model"}  # or covered by another key
-_WORST = 16  # worst errors: the wrong predictions with the highest confidence
 
 
 class RunLogger(TensorBoardLogger):
@@ -117,7 +104,7 @@ def truncate_events(folder: Path, sizes: Mapping[str, int]) -> None:
 def log_hparams(
     logger: TensorBoardLogger, plain: Mapping[str, Any], command: Sequence[str], result: Mapping[str, Any]
 ) -> None:
-    """Log the HPARAMS tab: the settings that were typed, and the test metrics of the run.
+    """Log the HPARAMS tab: the settings that were typed, the watched metric on validation, and the test metrics.
 
     Args:
         logger: logger of the run.
@@ -128,6 +115,9 @@ def log_hparams(
     found = result["metrics"].get("test", {})
     values = {name: estimate["value"] for name, estimate in found.get("values", {}).items()}
     values |= found.get("scalars", {})
+    values = {result["best"]["monitor"]: result["best"]["value"]} | {
+        f"test/{k}": v for k, v in values.items()
+    }
     defined = {f"result/{name}": value for name, value in values.items() if value is not None}
     logger.log_hyperparams(_hparams(plain, command), defined)
 
@@ -161,71 +151,3 @@ def write_findings(
                 if finding["step"] is not None:
                     tag = f"doctor/{finding['level']}/{finding['id']}"
                     logger.experiment.add_scalar(tag, 1.0, finding["step"])
-
-
-def write_figures(
-    writer: Any, result: Mapping[str, Any], task: Task, data: DataModule, predictions: Path, step: int
-) -> None:
-    """Write the figures and tables of a finished run.
-
-    Args:
-        writer: a torch SummaryWriter.
-        result: metrics by split, as in result.json.
-        task: what the predictions are of.
-        data: the data layer, for the samples themselves.
-        predictions: folder of the outputs.
-        step: the optimizer step that everything is filed under.
-    """
-    if task.has_class_prior:
-        lines = list(describe_imbalance(data.spec.class_counts, data.spec.target_names))
-        if result["classes"]:
-            lines.append(markdown.classes_markdown(result["classes"], result["prior"]))
-        writer.add_text("classes", "\n\n".join(lines), step)
-    elif "phases" in result["prior"]:
-        writer.add_text("labels", markdown.labels_markdown(data.spec.target_names, result["prior"]), step)
-    for split, found in result["metrics"].items():
-        writer.add_text(f"{split}/metrics", markdown.metrics_markdown(found), step)
-        path = predictions / f"{split}.npz"
-        if path.exists():
-            stored = dict(np.load(path))
-            for name, figure in task.figures(found, stored, data.spec, split):
-                _write_figure(writer, f"{split}/{name}", draw(figure), step)
-            _write_errors(writer, split, stored, task, data, step)
-
-
-def _write_errors(
-    writer: Any, split: str, stored: Mapping[str, np.ndarray], task: Task, data: DataModule, step: int
-) -> None:
-    """The samples of the worst errors: drawn, played or as a table of texts."""
-    worst, captions = task.errors(stored, data.spec, _WORST)
-    if not len(worst):
-        return
-    rows = stored["rows"][worst]
-    if data.modality.is_text:
-        texts = [preview.text(data, int(row)) for row in rows]
-        lines = zip((caption.replace("\n", ", ") for caption in captions), texts, strict=True)
-        writer.add_text(f"{split}/worst errors", markdown.table(("", "text"), lines), step)
-        return
-    title = f"{split}: worst errors"
-    inputs = preview.drawings(data, rows)
-    _write_figure(
-        writer, f"{split}/worst errors", samples_figure(inputs, captions, title, data.spec.sample_rate), step
-    )
-    if data.modality.is_sound:
-        _write_audio(writer, split, rows, data, step)
-
-
-def _write_figure(writer: Any, tag: str, figure: Figure, step: int) -> None:
-    """Write a figure; faster than `SummaryWriter.add_figure`, which spends most of its time on compression."""
-    stored, width, height = png(figure)
-    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=stored)
-    writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
-
-
-def _write_audio(writer: Any, split: str, rows: np.ndarray, data: DataModule, step: int) -> None:
-    """Write the recordings of the worst errors."""
-    clips, lengths = data.table.inputs.gather(rows)
-    assert lengths is not None
-    for place, (clip, length) in enumerate(zip(clips, lengths.tolist(), strict=True), 1):
-        wave = clip[:length].float()[None] / 32768
-        writer.add_audio(f"{split}/worst errors/{place}", wave, step, sample_rate=data.spec.sample_rate)

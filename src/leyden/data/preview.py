@@ -1,9 +1,17 @@
 """Samples of a data set as a person would look at them: pixels, waveforms, the beginnings of texts."""
 
+import contextlib
+import functools
+
 import numpy as np
+import torch
 
+from leyden.data.batch import Input
 from leyden.data.datamodule import DataModule
+from leyden.data.transforms.audio import LogMel
+from leyden.utils.errors import UserError
 
+_MELS = (64, 32, 16)  # bands of a spectrogram: fewer where the sample rate is too low for them
 _TEXT_SHOWN = 300  # characters of a text
 
 
@@ -12,6 +20,30 @@ def drawings(data: DataModule, rows: np.ndarray) -> list[np.ndarray]:
     values, lengths = data.table.inputs.gather(rows)
     cut = [v if lengths is None else v[: int(lengths[i])] for i, v in enumerate(values)]
     return [data.modality.drawing(v.numpy()) for v in cut]
+
+
+def sounds(data: DataModule, rows: np.ndarray) -> list[np.ndarray]:
+    """Recordings int16 (n,) of rows of the table."""
+    values, lengths = data.table.inputs.gather(rows)
+    assert lengths is not None
+    return [wave[:length].numpy() for wave, length in zip(values, lengths.tolist(), strict=True)]
+
+
+def spectrograms(waves: list[np.ndarray], sample_rate: int) -> list[np.ndarray] | None:
+    """Log-mel float32 (bands, frames) of recordings int16 (n,); None where the sample rate is too low for any."""
+    frontend = _log_mel(sample_rate)
+    if frontend is None:
+        return None
+    inputs = [Input(torch.from_numpy(w.copy())[None], torch.tensor([len(w)])) for w in waves]
+    return [frontend(given).values[0, 0].numpy() for given in inputs]
+
+
+@functools.lru_cache(4)  # its filters take longer than a spectrogram
+def _log_mel(sample_rate: int) -> LogMel | None:
+    for bands in _MELS:
+        with contextlib.suppress(UserError):
+            return LogMel(sample_rate, bands, normalize="none")
+    return None
 
 
 def text(data: DataModule, row: int) -> str:

@@ -10,6 +10,7 @@
       checkpoints/    last, previous, best
       predictions/    outputs for val and test
       events.out.*    event files of TensorBoard
+      projector/      features of validation samples;  projector_config.pbtxt: by which TensorBoard finds them
 
 States: new, running, interrupted, failed, pruned (by a search), complete. A complete run that was made with another
 version of Leyden or torch is also stale: its result is shown, and it is trained again only with force=true. If
@@ -68,6 +69,8 @@ COSMETIC = (
 DISPLAY_ARGUMENTS = ("log_every_n_steps", "profiler", "num_sanity_val_steps", "default_root_dir")
 
 EVENT_FILES = "events.out.tfevents.*"  # TensorBoard's, in the run's folder
+PROJECTOR_CONFIG = "projector_config.pbtxt"  # which names the files in PROJECTOR
+PROJECTOR = "projector"
 
 _STALE_PACKAGES = ("leyden", "torch")  # a finished run is stale if the version of one of these has changed
 _HEADER = (
@@ -232,11 +235,11 @@ class Run:
 
         result.json is removed first: if this is killed half-way, the run must not appear complete.
         """
-        for name in ("result.json", "metrics.csv", "error.txt", "changes.diff"):
+        for name in ("result.json", "metrics.csv", "error.txt", "changes.diff", PROJECTOR_CONFIG):
             (self.folder / name).unlink(missing_ok=True)
         for path in self.folder.glob(EVENT_FILES):
             path.unlink()
-        for name in ("checkpoints", "predictions", "tensorboard", "bad_step", "blackbox"):
+        for name in ("checkpoints", "predictions", "tensorboard", PROJECTOR, "bad_step", "blackbox"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def finish(self, result: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from leyden.data.spec import DataSpec
 from leyden.data.targets import Kind, TargetReader
 from leyden.metrics.results import Estimate
+from leyden.tasks.errors import ErrorGroup
 from leyden.tasks.figures import Figure
 from leyden.utils.errors import UserError
 
@@ -116,9 +117,19 @@ class Task:
         """
         yield from ()
 
-    def errors(self, stored: Arrays, spec: DataSpec, most: int) -> tuple[NDArray[np.int64], Sequence[str]]:
-        """(places (n,) in `stored` of the most confident errors, the worst first; a caption for each)."""
-        return np.zeros(0, np.int64), ()
+    def errors(self, stored: Arrays, spec: DataSpec, each: int) -> Sequence[ErrorGroup]:
+        """The errors of a split by true class, label or number, those with the most first.
+
+        Args:
+            stored: its predictions.
+            spec: facts of the data.
+            each: how many of each are named, the worst first.
+        """
+        return ()
+
+    def sample_columns(self, stored: Arrays, spec: DataSpec) -> Mapping[str, Sequence[str]]:
+        """What is known of each row (N,) of a split's predictions, by name: the truth, the answer."""
+        return {}
 
     def trivial_outputs(self, spec: DataSpec) -> tuple[float, ...]:
         """Outputs (num_outputs,) of the best constant prediction: what `model=majority` gives for every input."""

@@ -14,6 +14,7 @@ from leyden.metrics.confusion import Cells
 from leyden.metrics.probabilities import log_softmax, most_probable
 from leyden.metrics.results import MOST_PROBABLE, MOST_ROWS
 from leyden.tasks.base import Arrays, Floats, Task
+from leyden.tasks.errors import ErrorGroup, group, worst_by_class
 from leyden.tasks.figures import ConfusionMatrix, Figure, PrecisionRecall, RecallBars, Reliability
 
 _UNSEEN = 0.5  # samples that a class without any in training counts as, so that log loss stays finite
@@ -39,6 +40,14 @@ def _most_confused(
     part = Cells.of(rows[both], columns[both], len(chosen)).matrix()
     drawn = f"{title}: confusion of the {len(chosen)} classes with the most errors, of {len(names):,}"
     return ConfusionMatrix(part.tolist(), [names[c] for c in chosen], drawn)
+
+
+def _probability_of(classes: NDArray[np.int64], stored: Arrays) -> NDArray[np.float64]:
+    """The stored probability (N,) of a class (N,) of each row; 0 where it is not among the stored ones."""
+    p = stored["probabilities"].astype(np.float64)
+    if "classes" not in stored:
+        return np.take_along_axis(p, classes[:, None], 1)[:, 0]
+    return np.where(stored["classes"] == classes[:, None], p, 0.0).max(1, initial=0.0)
 
 
 class Classification(Task):
@@ -139,14 +148,29 @@ class Classification(Task):
         right = stored["predicted"] == labels
         yield "reliability", Reliability(probabilities.max(1), right, f"{title}: reliability")
 
-    def errors(self, stored: Arrays, spec: DataSpec, most: int) -> tuple[NDArray[np.int64], Sequence[str]]:
-        """Wrong predictions by the probability of the most probable class."""
+    def errors(self, stored: Arrays, spec: DataSpec, each: int) -> Sequence[ErrorGroup]:
+        """Wrong predictions by true class, by the probability of what was answered."""
         predicted, labels, names = stored["predicted"], stored["labels"], spec.target_names
-        confidence = stored["probabilities"].max(1)
         wrong = np.flatnonzero(predicted != labels)
-        worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
-        captions = [f"{names[predicted[i]]} {confidence[i]:.2f}\ntrue: {names[labels[i]]}" for i in worst]
-        return worst, captions
+        confidence = np.zeros(len(labels))
+        confidence[wrong] = _probability_of(predicted[wrong], {k: v[wrong] for k, v in stored.items()})
+
+        def said(place: int) -> tuple[str, str]:
+            answer = names[predicted[place]]
+            return f"{names[labels[place]]} as {answer}", f"{answer} {confidence[place]:.2f}"
+
+        worst = worst_by_class(wrong, labels[wrong], confidence[wrong], each)
+        return [group(names[c], total, places, said) for c, total, places in worst]
+
+    def sample_columns(self, stored: Arrays, spec: DataSpec) -> Mapping[str, Sequence[str]]:
+        """true, answered, result (right or wrong) and the probability of the answer."""
+        predicted, labels, names = stored["predicted"], stored["labels"], spec.target_names
+        return {
+            "true": [names[c] for c in labels],
+            "answered": [names[c] for c in predicted],
+            "result": ["right" if right else "wrong" for right in predicted == labels],
+            "probability": [f"{p:.3f}" for p in _probability_of(predicted, stored)],
+        }
 
     def trivial_outputs(self, spec: DataSpec) -> tuple[float, ...]:
         """The logarithm of the training shares: the most frequent class, with its share as probability."""

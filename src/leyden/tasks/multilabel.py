@@ -13,6 +13,7 @@ from leyden.decision.label_rule import LabelThresholds
 from leyden.metrics.multilabel import evaluate_multilabel
 from leyden.metrics.results import MULTILABEL_METRICS, MultilabelMetrics
 from leyden.tasks.base import Arrays, Floats, Task
+from leyden.tasks.errors import ErrorGroup, group, worst_by_class
 from leyden.tasks.figures import Figure, LabelErrors, LabelPrecision, Reliability
 
 
@@ -89,16 +90,33 @@ class Multilabel(Task):
         confidence = np.where(predicted == 1, p, 1 - p).ravel()
         yield "reliability", Reliability(confidence, (predicted == targets).ravel(), f"{title}: reliability")
 
-    def errors(self, stored: Arrays, spec: DataSpec, most: int) -> tuple[NDArray[np.int64], Sequence[str]]:
-        """Rows with a wrong label, by the probability of the most confident wrong decision."""
+    def errors(self, stored: Arrays, spec: DataSpec, each: int) -> Sequence[ErrorGroup]:
+        """Wrong decisions by label, by how far the label's probability is on the wrong side."""
         targets, predicted, p = stored["targets"], stored["predicted"], stored["probabilities"]
-        confidence = np.where(predicted == targets, 0.0, np.where(predicted == 1, p, 1 - p)).max(1)
-        worst = np.argsort(-confidence, kind="stable")[: min(most, int((confidence > 0).sum()))]
-        captions = []
-        for i in worst:
-            said, true = (_names(spec, row[i]) for row in (predicted, targets))
-            captions.append(f"{said} {confidence[i]:.2f}\ntrue: {true}")
-        return worst, captions
+        rows, labels = np.nonzero(predicted != targets)
+        added, of_label = predicted[rows, labels] == 1, p[rows, labels].astype(np.float64)
+        worst = worst_by_class(rows, labels, np.where(added, of_label, 1 - of_label), each)
+        return [self._group(label, total, places, stored, spec) for label, total, places in worst]
+
+    def _group(
+        self, label: int, total: int, places: NDArray[np.int64], stored: Arrays, spec: DataSpec
+    ) -> ErrorGroup:
+        name = spec.target_names[label]
+
+        def said(place: int) -> tuple[str, str]:
+            kind = "added" if stored["predicted"][place, label] else "missed"
+            return f"{name} {kind}", f"{kind} {stored['probabilities'][place, label]:.2f}"
+
+        return group(name, total, places, said)
+
+    def sample_columns(self, stored: Arrays, spec: DataSpec) -> Mapping[str, Sequence[str]]:
+        """true, answered, and how many labels are wrong."""
+        targets, predicted = stored["targets"], stored["predicted"]
+        return {
+            "true": [_names(spec, row) for row in targets],
+            "answered": [_names(spec, row) for row in predicted],
+            "wrong labels": [str(n) for n in (targets != predicted).sum(axis=1)],
+        }
 
     def trivial_outputs(self, spec: DataSpec) -> tuple[float, ...]:
         """The log-odds of each label's training share."""

@@ -12,6 +12,7 @@ from leyden.decision.interval_rule import ConformalIntervals, coverage_of
 from leyden.metrics.regression import evaluate_regression
 from leyden.metrics.results import REGRESSION_METRICS, RegressionMetrics
 from leyden.tasks.base import Arrays, Floats, Task
+from leyden.tasks.errors import ErrorGroup, group
 from leyden.tasks.figures import Figure, PredictedActual, Residuals
 
 
@@ -90,17 +91,30 @@ class Regression(Task):
             yield f"predicted{suffix}", PredictedActual(values, targets, name, heading)
             yield f"residuals{suffix}", Residuals(values, targets, name, heading)
 
-    def errors(self, stored: Arrays, spec: DataSpec, most: int) -> tuple[NDArray[np.int64], Sequence[str]]:
-        """Rows by their largest error, in deviations of the target."""
-        values, targets = stored["values"], stored["targets"]
-        size = (np.abs(values - targets) / np.array(spec.target_std)).max(1)
-        worst = np.argsort(-size, kind="stable")[:most]
-        return worst, [f"{_numbers(values[i])}\ntrue: {_numbers(targets[i])}" for i in worst]
+    def errors(self, stored: Arrays, spec: DataSpec, each: int) -> Sequence[ErrorGroup]:
+        """The largest residuals of each target."""
+        return [self._group(column, name, stored, each) for column, name in enumerate(spec.target_names)]
+
+    def _group(self, column: int, name: str, stored: Arrays, each: int) -> ErrorGroup:
+        values, targets = stored["values"][:, column], stored["targets"][:, column]
+        worst = np.argsort(-np.abs(values - targets), kind="stable")[:each]
+
+        def said(place: int) -> tuple[str, str]:
+            words = f"{values[place]:.4g}, true {targets[place]:.4g}"
+            return f"{name} {words}", words
+
+        return group(name, len(values), worst, said)
+
+    def sample_columns(self, stored: Arrays, spec: DataSpec) -> Mapping[str, Sequence[str]]:
+        """Of each target what is true, what was answered, and the difference."""
+        found: dict[str, Sequence[str]] = {}
+        for column, name in enumerate(spec.target_names):
+            values, targets = stored["values"][:, column], stored["targets"][:, column]
+            found[f"{name} true"] = [f"{v:.4g}" for v in targets]
+            found[f"{name} answered"] = [f"{v:.4g}" for v in values]
+            found[f"{name} true - answered"] = [f"{v:.4g}" for v in targets - values]
+        return found
 
     def trivial_outputs(self, spec: DataSpec) -> tuple[float, ...]:
         """The training mean, which is 0 once it is standardised."""
         return (0.0,) * spec.num_outputs
-
-
-def _numbers(row: NDArray[Any]) -> str:
-    return ", ".join(f"{value:.4g}" for value in row)

@@ -9,7 +9,8 @@ import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from leyden.callbacks.tensorboard import log_hparams, truncate_events, write_figures, write_findings
+from leyden.callbacks.tensorboard import RunLogger, log_hparams, truncate_events, write_findings
+from leyden.callbacks.tensorboard_results import Finished, ResultViews
 from leyden.health.data.checks import quick_checks
 from leyden.health.findings import Finding
 from leyden.health.label_noise import label_noise
@@ -118,11 +119,10 @@ def _log(
         write_findings(trainer.loggers, result["doctor"], command, trainer.global_step)
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
+            if isinstance(logger, RunLogger) and not trained.pruned:
+                run = Finished(result, made.task, made.data, place.folder, trained.module, trainer)
+                ResultViews(logger, run).write()
             if not trained.pruned:
-                predictions = place.folder / "predictions"
-                write_figures(
-                    logger.experiment, result, made.task, made.data, predictions, trainer.global_step
-                )
                 log_hparams(logger, plain, command, result)
             logger.finalize("success")
 

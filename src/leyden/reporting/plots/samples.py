@@ -1,20 +1,22 @@
-"""Grids of samples with captions: images and waveforms."""
+"""Grids of samples with captions: images, waveforms and spectrograms."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from leyden.reporting.plots.fast_figure import Margins, Sheet
 from leyden.reporting.plots.lettering import lines_of
-from leyden.reporting.plots.style import BLUE, GREY, SMALL, short
+from leyden.reporting.plots.style import BLUE, CARD, GREY, SMALL, short
 
 _MOST_COLUMNS = 8
 _ENVELOPE = 600  # (min, max) pairs per waveform: about twice its width in pixels
+_NATS = 80 * math.log(10) / 10  # 80 dB of power
 _GAP = 0.1  # inches between neighbours
 _MARGINS = Margins(0.15, 0.1)
 
@@ -24,15 +26,24 @@ def samples_figure(
 ) -> Figure:
     """Plot a grid of images, each (C, H, W), or of waveforms, each (n,) at `sample_rate` Hz."""
     if inputs and inputs[0].ndim == 3:
-        return image_grid(np.stack(inputs), captions, title)
+        return image_grid(inputs, captions, title)
     return waveform_grid(inputs, sample_rate, captions, title)
 
 
-def image_grid(images: ArrayLike, captions: Sequence[str], title: str = "") -> Figure:
-    """Plot images uint8 (N, C, H, W) without interpolation; one channel as grey, of more the first three as RGB."""
-    pictures = np.asarray(images)
-    columns = min(_MOST_COLUMNS, max(1, math.ceil(math.sqrt(len(pictures)))))
-    sheet, grid = _grid(captions, columns, (1.3, 1.1), title)
+def image_grid(
+    images: ArrayLike | Sequence[NDArray[Any]],
+    captions: Sequence[str],
+    title: str = "",
+    columns: int = 0,
+    cell: tuple[float, float] = (1.3, 1.1),
+) -> Figure:
+    """Plot images uint8 (N, C, H, W) without interpolation; one channel as grey, of more the first three as RGB.
+
+    columns: how many beside each other; 0: about as many as rows. cell: (width, height) in inches of each.
+    """
+    pictures = [np.asarray(image) for image in images]  # type: ignore[union-attr]
+    columns = columns or min(_MOST_COLUMNS, max(1, math.ceil(math.sqrt(len(pictures)))))
+    sheet, grid = _grid(captions, columns, cell, title)
     for place, picture in enumerate(pictures):
         shown = np.moveaxis(np.repeat(picture[:1], 3, 0) if len(picture) < 3 else picture[:3], 0, -1)
         scale = min(grid.width / shown.shape[1], grid.height / shown.shape[0])
@@ -43,14 +54,58 @@ def image_grid(images: ArrayLike, captions: Sequence[str], title: str = "") -> F
     return sheet.picture
 
 
+def card_figure(
+    inputs: Sequence[NDArray[Any]], captions: Sequence[str], title: str, sample_rate: int = 0
+) -> Figure:
+    """Plot a few samples as wide as a card of TensorBoard: images (C, H, W) in three columns, waveforms in one."""
+    if inputs and inputs[0].ndim == 3:
+        return image_grid(inputs, captions, title, 3, (_width(3), 0.97))
+    return waveform_grid(inputs, sample_rate, captions, title, 1)
+
+
+def _width(columns: int) -> float:
+    """Inches of a cell, so that so many are as wide as a card."""
+    return (CARD - _MARGINS.left - _MARGINS.right) / columns - _GAP
+
+
+def spectrogram_grid(
+    mels: Sequence[NDArray[np.float32]], seconds: float, captions: Sequence[str], title: str = ""
+) -> Figure:
+    """Plot log-mel spectrograms, each (bins, frames), low tones below, all on the same scale of time and of power.
+
+    seconds: that the longest takes. What is below the loudest by more than 80 dB is black.
+    """
+    longest = max((mel.shape[1] for mel in mels), default=1)
+    top = max((float(mel.max(initial=-np.inf)) for mel in mels), default=0.0)
+    colours = mpl.colormaps["magma"](np.arange(256), bytes=True)[:, :3]
+    pictures = []
+    for mel in mels:
+        shares = np.clip(1 + (mel[::-1] - top) / _NATS, 0, 1)
+        picture = np.full((mel.shape[0], longest, 3), 255, np.uint8)  # white after its end
+        picture[:, : mel.shape[1]] = colours[np.rint(255 * shares).astype(np.int64)]
+        pictures.append(picture)
+    sheet, grid = _grid(captions, 2, (_width(2), 0.8), title, below=0.2)
+    for place, picture in enumerate(pictures):
+        x, y = grid.corner(place)
+        sheet.pixels(picture, (x, y + grid.height), (x + grid.width, y))
+    sheet.axis_labels(f"each {seconds:.3g} s wide; mel bands, low tones below", room=(0.02, 0))
+    return sheet.picture
+
+
 def waveform_grid(
-    waves: Sequence[NDArray[Any]], sample_rate: int, captions: Sequence[str], title: str = ""
+    waves: Sequence[NDArray[Any]],
+    sample_rate: int,
+    captions: Sequence[str],
+    title: str = "",
+    columns: int = 3,
 ) -> Figure:
     """Plot waveforms, each (n,), int16 or float in -1 .. 1, all on the same time and amplitude scale."""
     scaled = [w / 32768 if w.dtype.kind == "i" else np.asarray(w, dtype=np.float64) for w in waves]
     loudest = max((float(np.abs(w).max(initial=0.0)) for w in scaled), default=0.0) or 1.0
     longest = max((len(w) for w in scaled), default=0) or 1
-    sheet, grid = _grid(captions, min(3, max(1, len(waves))), (3.2, 1.1), title, below=0.2)
+    sheet, grid = _grid(
+        captions, min(columns, max(1, len(waves))), (3.2 if columns > 1 else _width(1), 1.1), title, below=0.2
+    )
     sheet.areas(
         [_band(grid, place, wave / loudest, longest) for place, wave in enumerate(scaled)], BLUE, BLUE
     )

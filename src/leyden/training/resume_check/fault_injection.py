@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from lightning.pytorch import Callback, Trainer
 
+from leyden.callbacks.tensorboard_results import ResultViews
 from leyden.runs import run
-from leyden.training import fit, recovery, resume
+from leyden.training import recovery, resume
 from leyden.utils.runtime import fork_server
 
 KILLED = -signal.SIGKILL  # a child's exit code
@@ -68,7 +69,7 @@ def _main(words: list[str], log: Path, kill: Kill | None, folder: Path, path: li
     with log.open("ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    fit.write_figures = _nothing  # type: ignore[assignment]  # pictures at the end are half of a tiny run, and no state
+    ResultViews.write = _nothing  # type: ignore[assignment,method-assign]  # pictures at the end are half of a tiny run, and no state
     if kill is not None:
         _arm(kill)
     overrides = [word for word in words if not word.startswith("-")]

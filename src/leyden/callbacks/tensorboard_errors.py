@@ -1,0 +1,93 @@
+"""TensorBoard: the errors of a split by true class, label or number: drawn, played, or as tables of texts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from leyden.data import preview
+from leyden.data.datamodule import DataModule
+from leyden.reporting import markdown
+from leyden.reporting.format import count
+from leyden.reporting.plots.samples import card_figure, spectrogram_grid
+from leyden.tasks.base import Task
+from leyden.tasks.errors import ErrorGroup
+
+EACH = 6  # errors of a class, the most confident first
+_PLAYED = 3  # of them
+_SECONDS = 10  # of a recording
+MOST = 12  # classes, those with the most errors: as many cards as TensorBoard shows on a page
+_LISTED = 100  # classes in the table of their errors
+
+Draw = Callable[[str, Figure], None]
+
+
+class ErrorViews:
+    """Writes the errors of one split.
+
+    Args:
+        writer: a torch SummaryWriter.
+        data: the data layer, for the samples and their names.
+        split: whose predictions they are of.
+        step: that everything is filed under.
+        draw: writes a figure under a tag.
+    """
+
+    def __init__(self, writer: Any, data: DataModule, split: str, step: int, draw: Draw) -> None:
+        self._writer, self._data, self._split, self._step, self._draw = writer, data, split, step, draw
+
+    def summary(self, groups: Sequence[ErrorGroup], task: Task) -> None:
+        """Write how many errors each has, and for how many samples are shown."""
+        by = {"classes": "class", "labels": "label", "values": "target"}[task.kind]
+        rows = [(g.name, count(g.total), g.kinds[0] if g.kinds else "") for g in groups[:_LISTED]]
+        table = markdown.table((by, "samples" if task.kind == "values" else "errors", "surest"), rows)
+        cut = f"Samples are shown of the {MOST} with the most, of {count(len(groups))}.\n\n"
+        self._writer.add_text(
+            f"{self._split}/errors", (cut if len(groups) > MOST else "") + table, self._step
+        )
+
+    def show(self, group: ErrorGroup, stored: Mapping[str, np.ndarray]) -> None:
+        """Write the worst of one class, label or number."""
+        rows = stored["rows"][group.places]
+        names = [PurePath(str(self._data.table.index.names[int(row)])).name for row in rows]
+        tag = f"{self._split}/errors/{_part(group.name)}"
+        if self._data.modality.is_text:
+            texts = [preview.text(self._data, int(row)) for row in rows]
+            lines = zip(names, group.answers, texts, strict=True)
+            self._writer.add_text(tag, markdown.table(("row", "answered", "text"), lines), self._step)
+            return
+        captions = [f"{name}\n{answer}" for name, answer in zip(names, group.answers, strict=True)]
+        title = f"{self._split}, true: {group.name} ({len(rows)} of {count(group.total)})"
+        if self._data.modality.is_sound:
+            self._sounds(group, rows, names, captions, (tag, title))
+        else:
+            self._draw(tag, card_figure(preview.drawings(self._data, rows), captions, title))
+
+    def _sounds(
+        self,
+        group: ErrorGroup,
+        rows: np.ndarray,
+        names: Sequence[str],
+        captions: Sequence[str],
+        heading: tuple[str, str],
+    ) -> None:
+        rate = self._data.spec.sample_rate
+        waves = [wave[: _SECONDS * rate] for wave in preview.sounds(self._data, rows)]
+        mels = preview.spectrograms(waves, rate)
+        tag, title = heading
+        if mels is None:
+            self._draw(tag, card_figure(waves, captions, title, rate))
+        else:
+            self._draw(tag, spectrogram_grid(mels, max(map(len, waves)) / rate, captions, title))
+        for place, (kind, name, wave) in enumerate(zip(group.kinds, names, waves[:_PLAYED], strict=False), 1):
+            played = f"{self._split}/errors/{_part(kind)}/{place} {name}"
+            self._writer.add_audio(
+                played, wave[None].astype(np.float32) / 32768, self._step, sample_rate=rate
+            )
+
+
+def _part(name: str) -> str:
+    """A name as a part of a tag, in which a slash would start another part."""
+    return name.replace("/", "_")
