@@ -208,6 +208,15 @@ def test_ngram_hashes_are_uniform() -> None:
     assert int((counts.sum(0) > 0).sum()) == pytest.approx(593, abs=30)
 
 
+@pytest.mark.parametrize(
+    ("classes", "buckets"),
+    [(1, 32768), (128, 32768), (129, 16384), (1000, 4096), (10_000, 256), (10**8, 256)],
+)
+def test_many_classes_take_fewer_buckets(classes: int, buckets: int) -> None:
+    frontend = FixedVector("text", 1, (8, 8), 8000, classes)
+    assert frontend.facts()["image_size"] == (1, buckets)
+
+
 def test_every_text_has_the_same_norm_and_no_lengths() -> None:
     made = NGrams((2, 4), 1 << 12)(ids("a", "some text", "some text that is longer"))
     assert made.lengths is None
@@ -244,7 +253,7 @@ def test_vectors_have_a_fixed_size_after_the_fit(kind: str) -> None:
         "text": ids(*("abcd efgh"[i % 5 :] for i in range(50))),
         "audio": batch((torch.randn(50, 2000) * 999).to(torch.int16), torch.full((50,), 2000)),
     }[kind]
-    frontend = FixedVector(kind, 1, (8, 8), 8000)
+    frontend = FixedVector(kind, 1, (8, 8), 8000, 2)
     frontend.fit([inputs])
     sums = frontend(inputs).values.abs().flatten(1).sum(1)
     assert float(sums.mean()) == pytest.approx(FixedVector.REACH, rel=0.01)

@@ -19,6 +19,10 @@ from leyden.data.transforms.audio import LogMel, valid
 from leyden.data.transforms.image import Normalize
 from leyden.utils.errors import UserError
 
+_WEIGHTS = (
+    1 << 22
+)  # of a linear layer; with Adam's moments and the checkpoints a run keeps eight times as many numbers
+
 
 class FixedVector(nn.Module):
     """The vector of the data's own modality; the options of the others have no effect.
@@ -26,7 +30,8 @@ class FixedVector(nn.Module):
     pixels: images larger than this are averaged down to it, each side. n_mels: bands of audio, each given by the
     mean and the standard deviation over time of its log power. ngrams: shortest and longest run of
     tokens (with the tokenizer Char: of characters) that is counted in a text; buckets: how many numbers they are
-    hashed to, a power of two.
+    hashed to, a power of two, by default 32768, or for more than 128 classes as many as keep a linear model within 4
+    million weights.
     All vectors are multiplied by one number, so that their absolute values sum to REACH in the mean over training: a
     step of Adam then moves a linear model's logits by at most its rate times that, whatever the vector's size.
     """
@@ -42,15 +47,16 @@ class FixedVector(nn.Module):
         in_channels: int,
         image_size: tuple[int, int],
         sample_rate: int,
+        num_outputs: int,
         pixels: Annotated[int, Ge(1)] = 32,
         n_mels: Annotated[int, Ge(1)] = 64,
         ngrams: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] = (2, 4),
-        buckets: Annotated[int, Interval(ge=2, le=1 << 24)] = 1 << 15,
+        buckets: Annotated[int, Interval(ge=2, le=1 << 24)] | None = None,
     ) -> None:
         super().__init__()
         makers: dict[str, Callable[[], Pixels | NGrams | Bands]] = {
             "image": lambda: Pixels(in_channels, image_size, pixels),
-            "text": lambda: NGrams(ngrams, buckets),
+            "text": lambda: NGrams(ngrams, buckets or affordable_buckets(num_outputs)),
             "audio": lambda: Bands(sample_rate, n_mels),
         }
         if modality not in makers:
@@ -76,6 +82,12 @@ class FixedVector(nn.Module):
     def facts(self) -> dict[str, Any]:
         """The picture's channels and size."""
         return self.part.facts()
+
+
+def affordable_buckets(num_outputs: int) -> int:
+    """A power of two from 256 to 32,768 with which a linear layer has at most 4 million weights, if one is so few."""
+    affordable = max(1 << 8, _WEIGHTS // num_outputs)
+    return min(1 << 15, 1 << affordable.bit_length() - 1)
 
 
 class Pixels(nn.Module):
