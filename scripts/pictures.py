@@ -1,9 +1,12 @@
-"""The pictures of README and docs, drawn by headless Chromium offline: a run, its TensorBoard, a sweep's, a report.
+"""The pictures of README and docs, drawn by headless Chromium offline: runs, their TensorBoard, a sweep's, a report.
 
 scripts/pictures [OUT]            # needs chromium; trains what it shows, in a temporary folder
-scripts/pictures OUT hparams      # some alone: run, hparams, report, doctor
+scripts/pictures OUT audio        # some alone: run, image, audio, text, hparams, report, doctor
+
+The sounds and texts are those of FSDD and SMS Spam in LEYDEN_DATA, by default ../shared/data.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,14 +18,46 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PORT = 16006
+ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("LEYDEN_DATA", ROOT.parent / "shared" / "data")).resolve()
 FLAGS = [
     "--headless",
     "--no-sandbox",
-    "--disable-gpu",
     "--hide-scrollbars",
     "--disable-background-networking",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",  # no other machine can be reached
 ]
+NO_GPU = ["--disable-gpu"]
+DRAWN_3D = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # for the projector
+COLOURS = 128  # of a picture's palette, so that it stays small
+
+# Of each run of TensorBoard's pictures: what is trained, and (picture, tab, size) of what is shown of it.
+ONE_CPU = ["trainer=cpu", "threads=1"]
+SHOWN = {
+    "image": (
+        ["trainer.max_epochs=10"],
+        [
+            ("tensorboard", "images", (1120, 1000)),
+            ("tensorboard-scalars", "scalars&tagFilter=%5E%5B12%5D", (1120, 900)),
+            ("tensorboard-charts", "custom_scalars", (1120, 900)),
+            ("tensorboard-histograms", "histograms", (1120, 760)),
+            ("tensorboard-curves", "pr_curves", (1120, 760)),
+            ("tensorboard-graph", "graphs", (1000, 560)),
+            ("tensorboard-projector", "projector", (1240, 760)),
+        ],
+    ),
+    "audio": (
+        ["experiment=fsdd", f"data_root={DATA}", "trainer.max_epochs=3"],
+        [
+            ("tensorboard-errors", "images&tagFilter=test%2Ferrors", (1120, 820)),
+            ("tensorboard-audio", "audio&tagFilter=test%2Ferrors", (1120, 640)),
+        ],
+    ),
+    "text": (
+        ["experiment=sms_spam", f"data_root={DATA}", "trainer.max_epochs=2"],
+        [("tensorboard-text", "text&tagFilter=test%2Ferrors", (1120, 760))],
+    ),
+}
 
 
 def main() -> None:
@@ -30,10 +65,12 @@ def main() -> None:
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/pictures")
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        chosen = sys.argv[2:] or ["run", "hparams", "report", "doctor"]
+        chosen = sys.argv[2:] or ["run", *SHOWN, "hparams", "report", "doctor"]
         if "run" in chosen:
             terminal(scratch, out / "run.png")
-            tensorboard(scratch, out)
+        for kind, (words, shown) in SHOWN.items():
+            if kind in chosen:
+                tensorboard(scratch, out, kind, words, shown)
         if "hparams" in chosen:
             hparams(scratch, out / "hparams.png")
         if "report" in chosen:
@@ -87,25 +124,26 @@ def terminal(scratch: str, out: Path) -> None:
     shoot(page.as_uri(), out, (830, 19 * (len(lines) - first) + 80))
 
 
-def tensorboard(scratch: str, out: Path) -> None:
-    """Photograph the run's scalars and images."""
-    with served(scratch, "runs") as address:
-        shoot(
-            f"{address}/?darkMode=false#scalars&tagFilter=train%7Cval",
-            out / "tensorboard-scalars.png",
-            (1400, 900),
-        )
-        shoot(f"{address}/?darkMode=false#images", out / "tensorboard.png", (1400, 1000))
+def tensorboard(
+    scratch: str, out: Path, kind: str, words: list[str], shown: list[tuple[str, str, tuple[int, int]]]
+) -> None:
+    """Train a run, and photograph its tabs."""
+    leyden = str(Path(sys.executable).with_name("leyden"))
+    command = [leyden, "train", *words, *ONE_CPU, f"runs={kind}"]
+    subprocess.run(command, cwd=scratch, check=True, capture_output=True)
+    with served(scratch, kind) as address:
+        for name, tab, size in shown:
+            shoot(f"{address}/?darkMode=false#{tab}", out / f"{name}.png", size)
 
 
 def hparams(scratch: str, out: Path) -> None:
-    """Train six runs, and photograph the tab that sets their choices beside their results."""
+    """Train four runs, and photograph the tab that sets their choices beside their results."""
     leyden = str(Path(sys.executable).with_name("leyden"))
-    words = ["model=mlp", "optimizer.lr=0.0003,0.003,0.03", "batch_size=32,128", "trainer.max_epochs=4"]
+    words = ["model=mlp", "optimizer.lr=0.001,0.01", "batch_size=32,128", "trainer.max_epochs=4"]
     command = [leyden, "train", "-m", *words, "trainer=cpu", "threads=1", "runs=searched"]
     subprocess.run(command, cwd=scratch, check=True, capture_output=True)
     with served(scratch, "searched") as address:
-        shoot(f"{address}/?darkMode=false#hparams", out, (1800, 560))
+        shoot(f"{address}/?darkMode=false#hparams", out, (1700, 480))
 
 
 def doctor(scratch: str, out: Path) -> None:
@@ -166,11 +204,15 @@ def shoot(address: str, out: Path, size: tuple[int, int]) -> None:
         command = [
             browser,
             *FLAGS,
+            *(DRAWN_3D if address.endswith("#projector") else NO_GPU),
             f"--user-data-dir={profile}",
             window,
             "--virtual-time-budget=20000",
         ]
         subprocess.run([*command, f"--screenshot={out.resolve()}", address], check=True, capture_output=True)
+    from PIL import Image
+
+    Image.open(out).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(out, optimize=True)
     print(out)
 
 

@@ -159,12 +159,12 @@ def test_waveform_grid_keeps_peaks_and_lengths() -> None:
     )
     (bands,) = (mark for mark in sheet_of(figure).marks if isinstance(mark, Areas))
     long, short, empty = bands.outlines
-    assert np.ptp(long[:, 0]) == pytest.approx(3.2)  # inches
-    assert np.ptp(short[:, 0]) == pytest.approx(0.8)
+    assert np.ptp(long[:, 0]) == pytest.approx(3.1)  # inches
+    assert np.ptp(short[:, 0]) == pytest.approx(3.1 / 4)
     assert np.ptp(empty[:, 0]) == 0
-    assert np.ptp(long[:, 1]) == pytest.approx(0.55)  # half of the place: the loudest peak fills it
+    assert np.ptp(long[:, 1]) == pytest.approx(0.3)  # half of the place: the loudest peak fills it
     peak = long[long[:, 1].argmin(), 0] - long[:, 0].min()
-    assert peak == pytest.approx(3.2 * 7_777 / 16_000, abs=3.2 / 600)
+    assert peak == pytest.approx(3.1 * 7_777 / 16_000, abs=3.2 / 600)
     assert len(long) < 2500
     assert texts_of(figure)[-1].text == "each 2 s wide, full height = 0.5 of full scale"
 

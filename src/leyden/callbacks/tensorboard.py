@@ -62,9 +62,9 @@ def tensorboard_logger(
         folder: folder of the run.
         monitor: the metric that the run watches.
         resumed_step: of a resumed run, the step of its checkpoint: later steps are removed.
-        detail: what is shown of the training. light: curves and the first batch; full: pictures, histograms and
-            precision-recall curves of every epoch as well; auto: those of as many epochs as take at most 3 % of the
-            CPU time (.6 s in runs of less than a CPU minute).
+        detail: what is shown. light: curves and the first batch, at the end tables and figures; full: pictures,
+            histograms and precision-recall curves of every epoch, errors, the net and its features as well; auto: as
+            much of that as takes at most 3 % of the CPU time (.6 s in runs of less than a CPU minute).
     """
     return RunLogger(folder, resumed_step, monitor, detail)
 

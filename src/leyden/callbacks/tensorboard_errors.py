@@ -11,7 +11,7 @@ from leyden.data import preview
 from leyden.data.datamodule import DataModule
 from leyden.reporting import markdown
 from leyden.reporting.format import count
-from leyden.reporting.plots.samples import card_figure, spectrogram_grid
+from leyden.reporting.plots.samples import samples_figure, spectrogram_grid
 from leyden.tasks.base import Task
 from leyden.tasks.errors import ErrorGroup
 
@@ -56,14 +56,14 @@ class ErrorViews:
         if self._data.modality.is_text:
             texts = [preview.text(self._data, int(row)) for row in rows]
             lines = zip(names, group.answers, texts, strict=True)
-            self._writer.add_text(tag, markdown.table(("row", "answered", "text"), lines), self._step)
+            self._writer.add_text(tag, markdown.table(("row", "answer", "text"), lines), self._step)
             return
         captions = [f"{name}\n{answer}" for name, answer in zip(names, group.answers, strict=True)]
         title = f"{self._split}, true: {group.name} ({len(rows)} of {count(group.total)})"
         if self._data.modality.is_sound:
             self._sounds(group, rows, names, captions, (tag, title))
         else:
-            self._draw(tag, card_figure(preview.drawings(self._data, rows), captions, title))
+            self._draw(tag, samples_figure(preview.drawings(self._data, rows), captions, title))
 
     def _sounds(
         self,
@@ -78,7 +78,7 @@ class ErrorViews:
         mels = preview.spectrograms(waves, rate)
         tag, title = heading
         if mels is None:
-            self._draw(tag, card_figure(waves, captions, title, rate))
+            self._draw(tag, samples_figure(waves, captions, title, rate))
         else:
             self._draw(tag, spectrogram_grid(mels, max(map(len, waves)) / rate, captions, title))
         for place, (kind, name, wave) in enumerate(zip(group.kinds, names, waves[:_PLAYED], strict=False), 1):

@@ -3,6 +3,7 @@
 Views are written in the order in which they are looked at, as long as the budget allows; what it left out is named.
 """
 
+import gc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,21 +12,21 @@ import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from tensorboard.compat.proto.summary_pb2 import Summary
 
 from leyden.callbacks.tensorboard import RunLogger
 from leyden.callbacks.tensorboard_errors import EACH, MOST, ErrorViews
+from leyden.callbacks.tensorboard_figures import write_figure
 from leyden.callbacks.tensorboard_model import write_model
 from leyden.callbacks.tensorboard_projector import has_features, write_projector
 from leyden.data.datamodule import DataModule
 from leyden.imbalance.auto import describe_imbalance
 from leyden.reporting import markdown
 from leyden.reporting.plots.draw import draw
-from leyden.reporting.plots.fast_figure import png
 from leyden.tasks.base import Task
 from leyden.utils.text import and_more
 
 _NAMED = 8  # views left out
+_KEPT = 0.35  # of the budget, for the net's graph and the projector: a tab without anything is worse than one with less
 
 
 class Finished(NamedTuple):
@@ -63,17 +64,28 @@ class ResultViews:
         self._left_out: list[str] = []
 
     def write(self) -> None:
-        """Write all; tables are always written."""
+        """Write all; tables are always written.
+
+        Without collecting garbage: tracing a net makes so many objects that the whole heap would be searched, .25 s.
+        """
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            self._write()
+        finally:
+            if collects:
+                gc.enable()
+
+    def _write(self) -> None:
         self._tables()
         stored = {split: self._stored(split) for split in self._run.result["metrics"]}
         for split in ("test", "val"):
             if stored.get(split):
                 self._figures(split, stored[split])
-            if split == "test":  # a tab without anything is worse than one with less
+                self._errors(split, stored[split], _KEPT if split == "test" else 0.0)
+            if split == "test":
                 self._model()
                 self._projector(stored.get("val", {}))
-            if stored.get(split):
-                self._errors(split, stored[split])
         if self._left_out:
             names = and_more(self._left_out, _NAMED)
             text = (
@@ -86,8 +98,8 @@ class ResultViews:
         path = self._run.folder / "predictions" / f"{split}.npz"
         return dict(np.load(path)) if path.exists() else {}
 
-    def _allows(self, view: str, tag: str) -> bool:
-        if self._budget.allows(view):
+    def _allows(self, view: str, tag: str, keep: float = 0.0) -> bool:
+        if self._budget.allows(view, keep):
             return True
         self._left_out.append(tag)
         return False
@@ -114,13 +126,9 @@ class ResultViews:
                     self._draw(f"{split}/{name}", draw(figure))
 
     def _draw(self, tag: str, figure: Figure) -> None:
-        """Write a figure; faster than `SummaryWriter.add_figure`, which spends most of its time on compression."""
-        stored, width, height = png(figure)
-        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=stored)
-        summary = Summary(value=[Summary.Value(tag=tag, image=image)])
-        self._writer.file_writer.add_summary(summary, self._step)
+        write_figure(self._writer, tag, figure, self._step)
 
-    def _errors(self, split: str, stored: Mapping[str, NDArray[Any]]) -> None:
+    def _errors(self, split: str, stored: Mapping[str, NDArray[Any]], keep: float) -> None:
         run = self._run
         groups = run.task.errors(stored, run.data.spec, EACH)
         if not groups:
@@ -128,7 +136,7 @@ class ResultViews:
         views = ErrorViews(self._writer, run.data, split, self._step, self._draw)
         views.summary(groups, run.task)
         for group in groups[:MOST] if not self._is_light else ():
-            if self._allows("errors", f"{split}/errors/{group.name}"):
+            if self._allows("errors", f"{split}/errors/{group.name}", keep):
                 with self._budget.spending("errors"):
                     views.show(group, stored)
 
@@ -149,8 +157,8 @@ class ResultViews:
             "row": [str(names[int(row)]) for row in stored["rows"]],
         }
         with self._budget.spending("projector"), self._on_device():
-            left = self._budget.left
-            if not write_projector(run.folder, run.module, run.data, stored["rows"], columns, left):
+            seconds = self._budget.left / 2  # the rest is for the figures of the validation split
+            if not write_projector(run.folder, run.module, run.data, stored["rows"], columns, seconds):
                 self._left_out.append("the projector")
 
     def _on_device(self) -> Any:

@@ -15,6 +15,7 @@ from leyden.reporting.plots.lettering import lines_of
 from leyden.reporting.plots.style import BLUE, CARD, GREY, SMALL, short
 
 _MOST_COLUMNS = 8
+_IN_A_CARD = 6  # waveforms
 _ENVELOPE = 600  # (min, max) pairs per waveform: about twice its width in pixels
 _NATS = 80 * math.log(10) / 10  # 80 dB of power
 _GAP = 0.1  # inches between neighbours
@@ -31,19 +32,15 @@ def samples_figure(
 
 
 def image_grid(
-    images: ArrayLike | Sequence[NDArray[Any]],
-    captions: Sequence[str],
-    title: str = "",
-    columns: int = 0,
-    cell: tuple[float, float] = (1.3, 1.1),
+    images: ArrayLike | Sequence[NDArray[Any]], captions: Sequence[str], title: str = ""
 ) -> Figure:
     """Plot images uint8 (N, C, H, W) without interpolation; one channel as grey, of more the first three as RGB.
 
-    columns: how many beside each other; 0: about as many as rows. cell: (width, height) in inches of each.
+    Up to 16 are as wide together as a card of TensorBoard.
     """
     pictures = [np.asarray(image) for image in images]  # type: ignore[union-attr]
-    columns = columns or min(_MOST_COLUMNS, max(1, math.ceil(math.sqrt(len(pictures)))))
-    sheet, grid = _grid(captions, columns, cell, title)
+    columns = min(_MOST_COLUMNS, max(3, math.ceil(math.sqrt(len(pictures)))))
+    sheet, grid = _grid(captions, columns, (_width(columns), 0.97) if columns <= 4 else (1.3, 1.1), title)
     for place, picture in enumerate(pictures):
         shown = np.moveaxis(np.repeat(picture[:1], 3, 0) if len(picture) < 3 else picture[:3], 0, -1)
         scale = min(grid.width / shown.shape[1], grid.height / shown.shape[0])
@@ -52,15 +49,6 @@ def image_grid(
         x += (grid.width - width) / 2
         sheet.pixels(shown, (x, y + height), (x + width, y))
     return sheet.picture
-
-
-def card_figure(
-    inputs: Sequence[NDArray[Any]], captions: Sequence[str], title: str, sample_rate: int = 0
-) -> Figure:
-    """Plot a few samples as wide as a card of TensorBoard: images (C, H, W) in three columns, waveforms in one."""
-    if inputs and inputs[0].ndim == 3:
-        return image_grid(inputs, captions, title, 3, (_width(3), 0.97))
-    return waveform_grid(inputs, sample_rate, captions, title, 1)
 
 
 def _width(columns: int) -> float:
@@ -93,19 +81,17 @@ def spectrogram_grid(
 
 
 def waveform_grid(
-    waves: Sequence[NDArray[Any]],
-    sample_rate: int,
-    captions: Sequence[str],
-    title: str = "",
-    columns: int = 3,
+    waves: Sequence[NDArray[Any]], sample_rate: int, captions: Sequence[str], title: str = ""
 ) -> Figure:
-    """Plot waveforms, each (n,), int16 or float in -1 .. 1, all on the same time and amplitude scale."""
+    """Plot waveforms, each (n,), int16 or float in -1 .. 1, all on the same time and amplitude scale.
+
+    Up to 6 are as wide as a card of TensorBoard, one below the other.
+    """
     scaled = [w / 32768 if w.dtype.kind == "i" else np.asarray(w, dtype=np.float64) for w in waves]
     loudest = max((float(np.abs(w).max(initial=0.0)) for w in scaled), default=0.0) or 1.0
     longest = max((len(w) for w in scaled), default=0) or 1
-    sheet, grid = _grid(
-        captions, min(columns, max(1, len(waves))), (3.2 if columns > 1 else _width(1), 1.1), title, below=0.2
-    )
+    columns, wide = (1, _width(1)) if len(waves) <= _IN_A_CARD else (3, 3.2)
+    sheet, grid = _grid(captions, columns, (wide, 1.1 if columns > 1 else 0.6), title, below=0.2)
     sheet.areas(
         [_band(grid, place, wave / loudest, longest) for place, wave in enumerate(scaled)], BLUE, BLUE
     )
