@@ -70,7 +70,7 @@ def test_a_run_has_its_curves_under_these_tags_and_no_epoch(tiny: Tiny) -> None:
 def test_train_and_validation_loss_share_a_chart_and_so_do_the_layers(tiny: Tiny) -> None:
     events = read(train(tiny("logger=tensorboard")).folder)
     found = charts(events)
-    assert list(found) == ["training", "metrics", "health"]
+    assert list(found) == ["training", "metrics", "recall", "health"]
     assert found["training"]["loss"] == ["1 loss/val", "1 loss/train"]
     assert list(found["training"])[:3] == ["loss", "accuracy (watched)", "learning rate"]
     assert len(found["health"]) <= 4

@@ -1,11 +1,16 @@
 """What passes through a module, copied as it passes: nothing is computed twice and no random number is drawn."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from leyden.data.batch import Batch, Input
+
+_VALUES = 1 << 14  # of a tensor, for a histogram
 
 
 class Seen(NamedTuple):
@@ -78,6 +83,88 @@ class InputCapture:
 
     def _copy(self, x: Tensor) -> Tensor:
         return x.detach()[: self._most].to("cpu", copy=True)
+
+
+class OutputCapture:
+    """Collects what a LightningModule of the user's own answers when it is called with a batch.
+
+    Args:
+        module: without `evaluations`.
+        width: of its outputs (B, width); what has another shape is left out.
+    """
+
+    def __init__(self, module: nn.Module, width: int) -> None:
+        self._width = width
+        self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._handle = module.register_forward_hook(self._on_module)
+
+    def take(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Remove the hook; (outputs, targets, rows) of all batches, on the CPU, or None."""
+        self._handle.remove()
+        if not self._parts:
+            return None
+        outputs, targets, rows = (torch.cat(column).cpu() for column in zip(*self._parts, strict=True))
+        return outputs, targets, rows
+
+    def _on_module(self, module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        batch = arguments[0] if arguments else None
+        if not isinstance(batch, Batch) or not isinstance(output, Tensor):
+            return
+        if output.shape == (len(batch.rows), self._width):
+            self._parts.append((output.detach(), batch.targets, batch.rows))
+
+
+class LayerCapture:
+    """Copies a part of the weights' gradients at the next step, and of each layer's outputs in the next forward pass.
+
+    Layers are the modules that hold matrices or kernels themselves. Gradients are those that the optimizer was given.
+
+    Args:
+        module: that is trained.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._named = {n: p for n, p in module.named_parameters() if p.requires_grad and p.ndim > 1}
+        self._module = module
+        self._handles: list[Any] = []
+        self.gradients: dict[str, Tensor] = {}
+        self.activations: dict[str, Tensor] = {}
+
+    def watch_step(self, optimizers: Iterable[Optimizer]) -> None:
+        """Copy gradients at the next step of each optimizer."""
+        self._handles += [made.register_step_post_hook(self._on_step) for made in optimizers]
+
+    def watch_forward(self) -> None:
+        """Copy outputs of the layers in the next forward pass."""
+        for name, part in self._module.named_modules():
+            if any(p.ndim > 1 for p in part.parameters(recurse=False)):
+                self._handles.append(part.register_forward_hook(partial(self._on_layer, name)))
+
+    def remove(self) -> None:
+        """Remove all hooks."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def weights(self) -> dict[str, Tensor]:
+        """A part of each weight as it is now."""
+        return {name: part_of(p) for name, p in self._named.items()}
+
+    def _on_step(self, optimizer: Optimizer, arguments: Any, named: Any) -> None:
+        if not self.gradients:
+            found = {n: p.grad for n, p in self._named.items() if p.grad is not None}
+            self.gradients = {n: part_of(g) for n, g in found.items() if g.layout == torch.strided}
+
+    def _on_layer(self, name: str, part: nn.Module, arguments: Any, output: Any) -> None:
+        first = output[0] if isinstance(output, tuple) else output
+        if name not in self.activations and isinstance(first, Tensor) and first.is_floating_point():
+            self.activations[name] = part_of(first)
+
+
+def part_of(x: Tensor) -> Tensor:
+    """float32 (n,): at most 16,384 evenly spaced values of `x`, on the CPU."""
+    flat = x.detach().flatten()
+    return flat[:: -(-len(flat) // _VALUES) or 1].to("cpu", torch.float32, copy=True)
 
 
 def _tensors(arguments: tuple[Any, ...]) -> Iterator[Tensor]:

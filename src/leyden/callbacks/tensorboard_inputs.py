@@ -15,11 +15,11 @@ from leyden.callbacks.tensorboard_figures import write_figure
 from leyden.data import preview
 from leyden.data.batch import Input
 from leyden.data.datamodule import DataModule
-from leyden.data.targets import describe_target
 from leyden.data.tokenizers import UNKNOWN_ID
-from leyden.data.transforms.audio import LogMel, as_float
+from leyden.data.transforms.audio import LogMel, as_float, valid
 from leyden.reporting import markdown
 from leyden.reporting.plots.samples import samples_figure
+from leyden.tasks.epoch_views import truths
 from leyden.utils.errors import UserError
 
 PICTURES, SOUNDS, TEXTS = 16, 6, 8  # samples that are shown
@@ -67,7 +67,7 @@ def _write_sounds(
     for caption, wave, end in zip(captions, waves, ends.tolist(), strict=True):
         name = caption.replace("/", "-")
         writer.add_audio(f"{tag}/{name}", wave[:end].clamp(-1, 1)[None], step, sample_rate=rate)
-    inputs = seen.inputs if seen.inputs.ndim == 4 else _log_mel(waves, ends, rate)
+    inputs = seen.inputs if seen.inputs.ndim == 4 else log_mel(waves, ends, rate)
     if inputs is None:
         figure = samples_figure([wave.numpy() for wave in waves], captions, title, rate)
     else:
@@ -80,8 +80,7 @@ def labels(seen: Seen, data: DataModule) -> list[str]:
     """What each sample is, in words; of a mixed one both targets with their weights."""
 
     def words(targets: Tensor) -> list[str]:
-        found = targets.numpy().astype(np.uint8) if data.kind == "labels" else targets.numpy()
-        return [describe_target(target, data.spec.target_names) for target in found]
+        return truths(targets.numpy(), data.kind, data.spec.target_names)
 
     first, mix = words(seen.batch.targets), seen.batch.mix
     if mix is None:
@@ -106,12 +105,13 @@ def pictures(inputs: NDArray[Any], is_spectrogram: bool = False) -> tuple[list[N
     return list(coloured), f"dark = {low:.3g}, yellow = {high:.3g}"
 
 
-def _log_mel(waves: Tensor, lengths: Tensor, rate: int) -> Tensor | None:
-    """(n, 1, bins, frames) of waveforms (n, T), for a net that takes these; None: the rate is too low for any bins."""
+def log_mel(waves: Tensor, lengths: Tensor, rate: int) -> Tensor | None:
+    """(n, 1, bins, frames) of waveforms (n, T), silent after their end; None: the rate is too low for any bins."""
     for bins in _BINS:
         with contextlib.suppress(UserError), torch.no_grad():
-            found: Input = LogMel(rate, bins, normalize="none")(Input(waves, lengths))
-            return found.values
+            found, frames = LogMel(rate, bins, normalize="none")(Input(waves, lengths))
+            is_padding = ~valid(frames, found.shape[-1])[:, None, None]
+            return torch.where(is_padding, found.min(), found)
     return None
 
 

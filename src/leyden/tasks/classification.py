@@ -20,10 +20,10 @@ from leyden.tasks.figures import ConfusionMatrix, Figure, PrecisionRecall, Recal
 _UNSEEN = 0.5  # samples that a class without any in training counts as, so that log loss stays finite
 
 
-_MOST_DRAWN = 40  # classes of a confusion matrix where there are too many for all
+MOST_DRAWN = 40  # classes of a confusion matrix where there are too many for all
 
 
-def _most_confused(
+def most_confused(
     labels: NDArray[np.int64], answers: NDArray[np.int64], names: Sequence[str], title: str
 ) -> ConfusionMatrix:
     """The part of the confusion matrix for the classes with the most errors, missed or taken for them."""
@@ -32,7 +32,7 @@ def _most_confused(
     errors = np.bincount(
         np.concatenate((cells.rows[wrong], cells.columns[wrong])), np.tile(cells.counts[wrong], 2), len(names)
     )
-    chosen = np.sort(np.argsort(-errors, kind="stable")[:_MOST_DRAWN])
+    chosen = np.sort(np.argsort(-errors, kind="stable")[:MOST_DRAWN])
     place = np.full(len(names), -1)
     place[chosen] = np.arange(len(chosen))
     rows, columns = place[labels], place[answers]
@@ -140,7 +140,7 @@ class Classification(Task):
         if found["confusion"]:
             yield "confusion", ConfusionMatrix(found["confusion"], names, f"{title}: confusion")
         else:
-            yield "confusion", _most_confused(stored["labels"], stored["predicted"], names, title)
+            yield "confusion", most_confused(stored["labels"], stored["predicted"], names, title)
         yield "recall", RecallBars(found["per_class"], f"{title}: recall by class")
         if "classes" not in stored:
             curves = PrecisionRecall(probabilities, labels, names, f"{title}: precision and recall")

@@ -22,6 +22,7 @@ from leyden.config.schema import Config
 from leyden.config.validate import import_target
 from leyden.health.settings import DiagnosticsSettings
 from leyden.metrics import higher_is_better
+from leyden.tasks.base import Task
 from leyden.training import slurm
 from leyden.utils.console import console
 from leyden.utils.errors import UserError
@@ -58,6 +59,7 @@ def build_trainer(
     checkpoint = Checkpoint(
         folder / "checkpoints", config.monitor, higher, config.checkpoint_minutes, config.checkpoint_steps
     )
+    task: Task = instantiate_with_facts("task.target", config.task.target, {})
     bar = ProgressBar(console, config.monitor)
     search = [Pruning(config.trial, config.monitor)] if config.trial else []
     doctor = (
@@ -68,7 +70,7 @@ def build_trainer(
     ours = [
         *doctor,
         MetricsCSV(folder / "metrics.csv"),
-        *(TrainingViews(logger) for logger in loggers if isinstance(logger, RunLogger)),
+        *(TrainingViews(logger, task) for logger in loggers if isinstance(logger, RunLogger)),
         *own,
         EventFiles(folder),
         checkpoint,
