@@ -8,14 +8,22 @@ Each part takes --help.
 
 import argparse
 import importlib
+import sys
 
 
 def main() -> None:
     """Hand the other arguments to the part."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], add_help=False)
+    # with --part, --help is the part's
+    alone = not any(word.startswith("--part") for word in sys.argv)
+    parser = argparse.ArgumentParser(
+        prog="scripts/audit",
+        description=__doc__,
+        add_help=alone,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--part", choices=("intervals", "tests"), required=True)
     given, rest = parser.parse_known_args()
-    importlib.import_module(f"audit_{given.part}").main(rest)
+    importlib.import_module(f"audits.{given.part}").main(rest)
 
 
 if __name__ == "__main__":

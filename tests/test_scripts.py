@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,10 @@ def test_a_command_runs_its_script_from_another_folder(tmp_path: Path) -> None:
     words = [str(FOLDER / "make_own_data"), "my data", "--count", "2"]
     subprocess.run(words, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
     assert (tmp_path / "my data" / "images.csv").exists()
+
+
+@pytest.mark.parametrize("part", ["intervals", "tests"])
+def test_the_audit_has_its_parts(part: str) -> None:
+    words = [sys.executable, str(FOLDER / "audit.py"), "--part", part, "--help"]
+    shown = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    assert shown.startswith(f"usage: scripts/audit --part {part}")

@@ -1,4 +1,4 @@
-"""How often the report's tests err and what they find, by the simulations of scripts/audit_tests.py."""
+"""How often the report's tests err and what they find, by the simulations of scripts/audits/tests.py."""
 
 import importlib.util
 import sys
@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "audit_tests.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "audits" / "tests.py"
 FAMILIES = 400
 WANTED, SINGLE = 0.06, 0.05
 
 
 @pytest.fixture(scope="module")
 def audit() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("audit_tests", SCRIPT)
+    spec = importlib.util.spec_from_file_location("audits.tests", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["audit_tests"] = module  # its dataclasses look up their module
+    sys.modules["audits.tests"] = module  # its dataclasses look up their module
     spec.loader.exec_module(module)
     return module
 

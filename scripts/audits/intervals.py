@@ -287,7 +287,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 held = f"{cell.coverage:.3f}" if cell.shown else "-"
                 print(f"{metric:24} {place:44} shown {cell.share:.3f}  coverage {held}")
         print("\n".join(rows(table)))
-
-
-if __name__ == "__main__":
-    main()

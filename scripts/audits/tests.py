@@ -1,6 +1,6 @@
 """How often the tests of `leyden report` err, and what they find: `scripts/audit --part tests`.
 
-    scripts/audit_tests [--families 2000]
+    scripts/audit --part tests [--families 2000]
 
 A family is a baseline and four groups, tested as the report tests them (Holm, 5 %). Of families without a difference
 the share with a claim is printed, the type I error: at most .06 is wanted. The power is the share in which one true
@@ -209,7 +209,9 @@ def of_splits(families: int) -> Iterator[tuple[str, Design]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a line for each design; exit with status 1 if one errs in more than .06 of families."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="scripts/audit --part tests", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--families", type=int, default=2000)
     families = parser.parse_args(arguments).families
     print(f"{'':44} {'test':16} type I  power of {POWER:g}")
@@ -225,7 +227,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{name:44} {design.test:16} {erred:6.3f}  {design.power():5.3f}  {coverage(design):.3f}")
     print(f"largest type I error {worst:.3f}, at most {MOST} wanted")
     raise SystemExit(worst > MOST)
-
-
-if __name__ == "__main__":
-    main()
