@@ -1,13 +1,16 @@
 """Recurrent layers and audio nets against reference implementations."""
 
+import math
+from itertools import pairwise
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from leyden.nets.audio import CRNN, M5, LogMelCNN
 from leyden.nets.layers import AttentionPool, Recurrent, length_mask, masked_max, masked_mean
-from leyden.nets.text import RNN
+from leyden.nets.text import RNN, NgramRNN, ngram_hashes
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
@@ -88,3 +91,39 @@ def test_spectrum_nets_take_any_number_of_bins(cls: type[nn.Module], bins: int) 
 def test_crnn_can_average_instead_of_attending() -> None:
     net = CRNN(4, 16, pooling="mean").eval()
     assert net(torch.randn(2, 1, 16, 11), torch.tensor([11, 2])).shape == (2, 4)
+
+
+def test_ngram_hashes_tell_ngrams_apart_and_leave_padding_out() -> None:
+    ids = torch.tensor([[1, 2, 1, 2, 0], [2, 1, 2, 3, 4], [0, 0, 0, 0, 0]])
+    lengths = torch.tensor([4, 5, 0])
+    one, two, three = ngram_hashes(ids, lengths, 3)
+    assert (one == -1).tolist() == [[False] * 4 + [True], [False] * 5, [True] * 5]
+    assert (two == -1).tolist() == [[False] * 3 + [True], [False] * 4, [True] * 4]
+    assert (three == -1).tolist() == [[False] * 2 + [True], [False] * 3, [True] * 3]
+    assert two[0, 0] == two[0, 2] == two[1, 1]  # "1 2" wherever it stands
+    assert two[0, 1] == two[1, 0] != two[0, 0]  # the order counts
+    assert (
+        len({*one.flatten().tolist(), *two.flatten().tolist(), *three.flatten().tolist()} - {-1}) == 4 + 4 + 4
+    )
+
+
+def test_hashes_of_many_ngrams_rarely_meet() -> None:
+    ids = torch.randint(0, 20_000, (200, 50), generator=torch.Generator().manual_seed(0))
+    (_, pairs) = ngram_hashes(ids, torch.full((200,), 50), 2)
+    distinct = len({(a, b) for text in ids.tolist() for a, b in pairwise(text)})
+    assert pairs.unique().numel() >= distinct - 1
+    assert (pairs % 16384).unique().numel() > 0.9 * 16384 * (1 - math.exp(-distinct / 16384))
+
+
+def test_a_bag_counts_each_ngram_once_and_ignores_order_beyond_them() -> None:
+    net = NgramRNN(2, 10, ngrams=2).eval()
+
+    def bag(*tokens: int) -> Tensor:
+        return net.features(torch.tensor([tokens]), torch.tensor([len(tokens)]))[0, -16:]
+
+    torch.testing.assert_close(bag(3, 4, 3, 4, 3), bag(4, 3, 4, 3))
+    assert not torch.allclose(bag(3, 4), bag(3, 5))
+    first = [int(hashes[0, 0]) for hashes in ngram_hashes(torch.tensor([[3, 4]]), torch.tensor([2]), 2)]
+    last = int(next(ngram_hashes(torch.tensor([[4]]), torch.tensor([1]), 1)))
+    rows = net.bag.weight[torch.tensor([*first, last]) % 16384]
+    torch.testing.assert_close(bag(3, 4), rows.sum(0) / math.sqrt(3))
