@@ -23,6 +23,8 @@ SETS = {
     "long-tailed FSDD, ratio 20": ["experiment=fsdd", "long_tail=exponential", "long_tail.ratio=20"],
     "SMS Spam, 2 % spam": [
         "experiment=sms_spam",
+        "model=lstm",
+        "loss=cross_entropy",
         "long_tail=share",
         "long_tail.name=spam",
         "long_tail.share=0.02",
