@@ -31,9 +31,10 @@ NO_GPU = ["--disable-gpu"]
 DRAWN_3D = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # for the projector
 COLOURS = 128  # of a picture's palette, so that it stays small
 
-# Of each run of TensorBoard's pictures: what is trained, and (picture, tab, size) of what is shown of it.
+# Of each run of TensorBoard's pictures: what is trained, and (picture, tab, size) of what is shown of it. A third
+# number of the size: pixels that are cut off above (the tab Audio does not filter by the address).
 ONE_CPU = ["trainer=cpu", "threads=1"]
-SHOWN = {
+SHOWN: dict[str, tuple[list[str], list[tuple[str, str, tuple[int, ...]]]]] = {
     "image": (
         ["trainer.max_epochs=10"],
         [
@@ -50,7 +51,7 @@ SHOWN = {
         ["experiment=fsdd", f"data_root={DATA}", "trainer.max_epochs=3"],
         [
             ("tensorboard-errors", "images&tagFilter=test%2Ferrors", (1120, 820)),
-            ("tensorboard-audio", "audio&tagFilter=test%2Ferrors", (1120, 640)),
+            ("tensorboard-audio", "audio", (1120, 640, 1180)),
         ],
     ),
     "text": (
@@ -125,7 +126,7 @@ def terminal(scratch: str, out: Path) -> None:
 
 
 def tensorboard(
-    scratch: str, out: Path, kind: str, words: list[str], shown: list[tuple[str, str, tuple[int, int]]]
+    scratch: str, out: Path, kind: str, words: list[str], shown: list[tuple[str, str, tuple[int, ...]]]
 ) -> None:
     """Train a run, and photograph its tabs."""
     leyden = str(Path(sys.executable).with_name("leyden"))
@@ -196,11 +197,12 @@ def wait(address: str) -> None:
     sys.exit(f"TensorBoard does not answer at {address}")
 
 
-def shoot(address: str, out: Path, size: tuple[int, int]) -> None:
+def shoot(address: str, out: Path, size: tuple[int, ...]) -> None:
     """Photograph a page."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or sys.exit("needs chromium")
+    cut = size[2] if len(size) > 2 else 0
     with tempfile.TemporaryDirectory() as profile:
-        window = f"--window-size={size[0]},{size[1]}"
+        window = f"--window-size={size[0]},{size[1] + cut}"
         command = [
             browser,
             *FLAGS,
@@ -212,7 +214,8 @@ def shoot(address: str, out: Path, size: tuple[int, int]) -> None:
         subprocess.run([*command, f"--screenshot={out.resolve()}", address], check=True, capture_output=True)
     from PIL import Image
 
-    Image.open(out).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(out, optimize=True)
+    taken = Image.open(out).convert("RGB").crop((0, cut, size[0], size[1] + cut))
+    taken.quantize(COLOURS, dither=Image.Dither.NONE).save(out, optimize=True)
     print(out)
 
 
