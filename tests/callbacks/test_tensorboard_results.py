@@ -262,7 +262,7 @@ def test_what_the_budget_leaves_out_is_named(tiny: Tiny, monkeypatch: pytest.Mon
     run = Shown(train(tiny("logger=tensorboard", "trainer.max_epochs=1")).folder)
     assert not {tag for tag in run.tags("images") if tag.startswith(("test/", "val/"))}
     left = run.text("left out")
-    assert left.startswith("Not drawn, to stay within the budget: test/confusion, test/recall")
+    assert left.startswith("Not drawn, to stay within the budget: test/errors/")
     assert "logger.tensorboard.detail=full" in left
     assert not run.events.Tags()["graph"]
     assert "accuracy" in run.text("test/metrics"), "tables are always there"

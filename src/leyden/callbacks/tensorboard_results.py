@@ -26,7 +26,7 @@ from leyden.tasks.base import Task
 from leyden.utils.text import and_more
 
 _NAMED = 8  # views left out
-_KEPT = 0.35  # of the budget, for the net's graph and the projector: a tab without anything is worse than one with less
+_KEPT = 0.3  # of the budget, for the net's graph and the projector: a tab without anything is worse than one with less
 
 
 class Finished(NamedTuple):
@@ -79,13 +79,13 @@ class ResultViews:
     def _write(self) -> None:
         self._tables()
         stored = {split: self._stored(split) for split in self._run.result["metrics"]}
-        for split in ("test", "val"):
-            if stored.get(split):
-                self._figures(split, stored[split])
-                self._errors(split, stored[split], _KEPT if split == "test" else 0.0)
-            if split == "test":
-                self._model()
-                self._projector(stored.get("val", {}))
+        test, val = stored.get("test", {}), stored.get("val", {})
+        self._errors("test", test, _KEPT)
+        self._figures("test", test)
+        self._model()
+        self._projector(val)
+        self._figures("val", val)
+        self._errors("val", val, 0.0)
         if self._left_out:
             names = and_more(self._left_out, _NAMED)
             text = (
@@ -119,6 +119,8 @@ class ResultViews:
 
     def _figures(self, split: str, stored: Mapping[str, NDArray[Any]]) -> None:
         run = self._run
+        if not stored:
+            return
         for name, figure in run.task.figures(run.result["metrics"][split], stored, run.data.spec, split):
             view = f"figure {type(figure).__name__}"
             if self._allows(view, f"{split}/{name}"):
@@ -130,7 +132,7 @@ class ResultViews:
 
     def _errors(self, split: str, stored: Mapping[str, NDArray[Any]], keep: float) -> None:
         run = self._run
-        groups = run.task.errors(stored, run.data.spec, EACH)
+        groups = run.task.errors(stored, run.data.spec, EACH) if stored else ()
         if not groups:
             return
         views = ErrorViews(self._writer, run.data, split, self._step, self._draw)

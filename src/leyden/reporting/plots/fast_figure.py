@@ -130,7 +130,7 @@ class Sheet(Artist):
         FigureCanvasAgg(figure)
         figure.add_artist(self)
         if title:
-            fitting = short(title, max(20, int(wide * 72 / LARGE / 0.6)))
+            fitting = short(title, int(len(title) * min(1.0, (wide - 0.1) / width_of(title, LARGE))))
             middle = wide / 2 - margins.left - width / 2
             centre = (x[0] + x[1]) / 2
             self.text(

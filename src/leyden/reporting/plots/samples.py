@@ -15,6 +15,7 @@ from leyden.reporting.plots.lettering import lines_of
 from leyden.reporting.plots.style import BLUE, CARD, GREY, SMALL, short
 
 _MOST_COLUMNS = 8
+_IN_A_ROW = 4  # images of a card
 _IN_A_CARD = 6  # waveforms
 _ENVELOPE = 600  # (min, max) pairs per waveform: about twice its width in pixels
 _NATS = 80 * math.log(10) / 10  # 80 dB of power
@@ -40,7 +41,8 @@ def image_grid(
     """
     pictures = [np.asarray(image) for image in images]  # type: ignore[union-attr]
     columns = min(_MOST_COLUMNS, max(3, math.ceil(math.sqrt(len(pictures)))))
-    sheet, grid = _grid(captions, columns, (_width(columns), 0.97) if columns <= 4 else (1.3, 1.1), title)
+    side = _width(columns)
+    sheet, grid = _grid(captions, columns, (side, side) if columns <= _IN_A_ROW else (1.3, 1.1), title)
     for place, picture in enumerate(pictures):
         shown = np.moveaxis(np.repeat(picture[:1], 3, 0) if len(picture) < 3 else picture[:3], 0, -1)
         scale = min(grid.width / shown.shape[1], grid.height / shown.shape[0])
