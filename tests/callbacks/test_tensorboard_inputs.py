@@ -11,7 +11,8 @@ from lightning.pytorch import LightningModule
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-from leyden.callbacks.captures import InputCapture
+from leyden.callbacks import tensorboard_training
+from leyden.callbacks.captures import InputCapture, Seen
 from leyden.callbacks.tensorboard_inputs import pictures, tokens_shown
 from leyden.callbacks.tensorboard_training import augmentation_of
 from leyden.data.batch import Batch, Input
@@ -160,7 +161,17 @@ def test_settings_tell_augmentations_apart() -> None:
     assert augmentation_of(module(2).eval()) == augmentation_of(module(2))
 
 
-def test_sounds_are_played_as_they_are_augmented_beside_their_log_mel(tiny: Tiny) -> None:
+def test_sounds_are_played_as_they_are_augmented_beside_their_log_mel(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[Seen] = []
+    original = tensorboard_training.write_inputs
+
+    def noted(writer: Any, tag: str, seen: Seen, *given: Any) -> None:
+        batches.append(seen)
+        original(writer, tag, seen, *given)
+
+    monkeypatch.setattr(tensorboard_training, "write_inputs", noted)
     options = [
         "data=planted_audio",
         "data.source.samples=60",
@@ -175,6 +186,14 @@ def test_sounds_are_played_as_they_are_augmented_beside_their_log_mel(tiny: Tiny
     sounds = [tag for tag in events.Tags()["audio"] if tag.startswith(f"{TRAIN}/")]
     assert len(sounds) == 6
     assert sounds[0].startswith(f"{TRAIN}/1: ")
+    (event,) = events.Audio(sounds[0])
+    played = np.frombuffer(event.encoded_audio_string[44:], "<i2") / 32767
+    seen = batches[0]
+    assert seen.given is not None
+    assert seen.given.is_floating_point()  # augmented: recordings are int16
+    assert seen.lengths is not None
+    heard = seen.given[0, : int(seen.lengths[0])].clamp(-1, 1).numpy()
+    np.testing.assert_allclose(played, heard, atol=1e-4)
     assert {TRAIN, VAL} <= set(events.Tags()["images"])
 
 

@@ -1,19 +1,17 @@
 """The validation split after an epoch, in TensorBoard: figures, precision-recall curves, samples, histograms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from leyden.callbacks.tensorboard_figures import write_figure
-from leyden.callbacks.tensorboard_inputs import log_mel, pictures
+from leyden.callbacks.tensorboard_figures import SECONDS, sounds_figure, write_figure
 from leyden.callbacks.tensorboard_tags import EPOCHS
 from leyden.data import preview
 from leyden.data.datamodule import DataModule
 from leyden.data.targets import sampling_classes
-from leyden.data.transforms.audio import as_float
 from leyden.reporting import markdown
 from leyden.reporting.plots.draw import draw
 from leyden.reporting.plots.samples import samples_figure
@@ -78,25 +76,19 @@ def write_samples(
         writer.add_text(tag, markdown.table(header, zip(said, true, texts, strict=True)), step)
         return
     captions = [f"{answer}\ntrue: {word}" for answer, word in zip(said, true, strict=True)]
-    drawn = _drawings(data, rows)
-    write_figure(writer, tag, samples_figure(drawn, captions, title, data.spec.sample_rate), step)
+    if data.modality.is_sound:
+        rate = data.spec.sample_rate
+        waves = [wave[: SECONDS * rate] for wave in preview.sounds(data, rows)]
+        figure = sounds_figure(waves, captions, title, rate)
+    else:
+        figure = samples_figure(preview.drawings(data, rows), captions, title)
+    write_figure(writer, tag, figure, step)
 
 
 def followed(rows: NDArray[np.int64], data: DataModule) -> NDArray[np.int64]:
     """Places in `rows` (N,), which rise, of the samples that are followed: of each class in turn, always the same."""
     chosen = preview.some_of_each_class(sampling_classes(data.table.index.targets), rows, SAMPLES)
     return np.searchsorted(rows, chosen)
-
-
-def _drawings(data: DataModule, rows: NDArray[np.int64]) -> Sequence[NDArray[Any]]:
-    """Pictures, log-mel of recordings, or curves."""
-    if data.modality.is_sound:
-        waves, lengths = data.table.inputs.gather(rows)
-        assert lengths is not None
-        mel = log_mel(as_float(waves), lengths, data.spec.sample_rate)
-        if mel is not None:
-            return pictures(mel.numpy(), is_spectrogram=True)[0]
-    return preview.drawings(data, rows)
 
 
 def write_histograms(writer: Any, group: str, values: Mapping[str, torch.Tensor], step: int) -> None:

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from leyden.callbacks.tensorboard_figures import SECONDS, sounds_figure
 from leyden.data import preview
 from leyden.data.datamodule import DataModule
 from leyden.reporting import markdown
 from leyden.reporting.format import count
-from leyden.reporting.plots.samples import samples_figure, spectrogram_grid
+from leyden.reporting.plots.samples import samples_figure
 from leyden.tasks.base import Task
 from leyden.tasks.errors import ErrorGroup
 
 EACH = 6  # errors of a class, the most confident first
 _PLAYED = 3  # of them
-_SECONDS = 10  # of a recording
 MOST = 12  # classes, those with the most errors: as many cards as TensorBoard shows on a page
 _LISTED = 100  # classes in the table of their errors
 
@@ -74,13 +74,9 @@ class ErrorViews:
         heading: tuple[str, str],
     ) -> None:
         rate = self._data.spec.sample_rate
-        waves = [wave[: _SECONDS * rate] for wave in preview.sounds(self._data, rows)]
-        mels = preview.spectrograms(waves, rate)
+        waves = [wave[: SECONDS * rate] for wave in preview.sounds(self._data, rows)]
         tag, title = heading
-        if mels is None:
-            self._draw(tag, samples_figure(waves, captions, title, rate))
-        else:
-            self._draw(tag, spectrogram_grid(mels, max(map(len, waves)) / rate, captions, title))
+        self._draw(tag, sounds_figure(waves, captions, title, rate))
         for place, (kind, name, wave) in enumerate(zip(group.kinds, names, waves[:_PLAYED], strict=False), 1):
             played = f"{self._split}/errors/{_part(kind)}/{place} {name}"
             self._writer.add_audio(

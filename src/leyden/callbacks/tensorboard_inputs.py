@@ -1,30 +1,25 @@
 """A batch as the net sees it, in TensorBoard: pictures, sounds with their log-mel, texts with their tokens."""
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from leyden.callbacks.captures import Seen
-from leyden.callbacks.tensorboard_figures import write_figure
+from leyden.callbacks.tensorboard_figures import SECONDS, sounds_figure, write_figure
 from leyden.data import preview
-from leyden.data.batch import Input
 from leyden.data.datamodule import DataModule
 from leyden.data.tokenizers import UNKNOWN_ID
-from leyden.data.transforms.audio import LogMel, as_float, valid
+from leyden.data.transforms.audio import as_float
 from leyden.reporting import markdown
 from leyden.reporting.plots.samples import samples_figure
 from leyden.tasks.epoch_views import truths
-from leyden.utils.errors import UserError
 
-PICTURES, SOUNDS, TEXTS = 16, 6, 8  # samples that are shown
+PICTURES, SOUNDS, TEXTS = 9, 6, 8  # samples that are shown
 _TOKENS = 80  # of a text
-_BINS = (64, 32, 16)  # of a log-mel: fewer where the sample rate is too low for them
 _VIRIDIS = mpl.colormaps["viridis"](np.arange(256), bytes=True)[:, :3]
 
 
@@ -60,19 +55,19 @@ def _write_sounds(
 ) -> None:
     """Each recording with its number and label in the tag, and the picture of all with the same numbers."""
     rate = data.spec.sample_rate
-    waves = as_float(seen.batch.input.values if seen.given is None else seen.given)
+    given = as_float(seen.batch.input.values if seen.given is None else seen.given)
     lengths = seen.batch.input.lengths if seen.given is None else seen.lengths
-    ends = torch.full((len(waves),), waves.shape[1]) if lengths is None else lengths
+    ends = [given.shape[1]] * len(given) if lengths is None else lengths.tolist()
+    waves = [wave[: min(end, SECONDS * rate)].numpy() for wave, end in zip(given, ends, strict=True)]
     captions = [f"{place}: {word}" for place, word in enumerate(words, 1)]
-    for caption, wave, end in zip(captions, waves, ends.tolist(), strict=True):
-        name = caption.replace("/", "-")
-        writer.add_audio(f"{tag}/{name}", wave[:end].clamp(-1, 1)[None], step, sample_rate=rate)
-    inputs = seen.inputs if seen.inputs.ndim == 4 else log_mel(waves, ends, rate)
-    if inputs is None:
-        figure = samples_figure([wave.numpy() for wave in waves], captions, title, rate)
-    else:
-        drawn, scale = pictures(inputs.float().numpy(), is_spectrogram=True)
+    for caption, wave in zip(captions, waves, strict=True):
+        name = caption.replace("/", "_")
+        writer.add_audio(f"{tag}/{name}", np.clip(wave, -1, 1)[None], step, sample_rate=rate)
+    if seen.inputs.ndim == 4:
+        drawn, scale = pictures(seen.inputs.float().numpy(), is_spectrogram=True)
         figure = samples_figure(drawn, captions, f"{title}; {scale}")
+    else:
+        figure = sounds_figure(waves, captions, title, rate)
     write_figure(writer, tag, figure, step)
 
 
@@ -103,16 +98,6 @@ def pictures(inputs: NDArray[Any], is_spectrogram: bool = False) -> tuple[list[N
         return list(bytes_), f"black = {low:.3g}, white = {high:.3g}"
     coloured = np.moveaxis(_VIRIDIS[bytes_[:, 0, ::-1]], -1, 1)
     return list(coloured), f"dark = {low:.3g}, yellow = {high:.3g}"
-
-
-def log_mel(waves: Tensor, lengths: Tensor, rate: int) -> Tensor | None:
-    """(n, 1, bins, frames) of waveforms (n, T), silent after their end; None: the rate is too low for any bins."""
-    for bins in _BINS:
-        with contextlib.suppress(UserError), torch.no_grad():
-            found, frames = LogMel(rate, bins, normalize="none")(Input(waves, lengths))
-            is_padding = ~valid(frames, found.shape[-1])[:, None, None]
-            return torch.where(is_padding, found.min(), found)
-    return None
 
 
 def _texts(seen: Seen, words: Sequence[str], data: DataModule) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -29,8 +30,8 @@ def sounds(data: DataModule, rows: np.ndarray) -> list[np.ndarray]:
     return [wave[:length].numpy() for wave, length in zip(values, lengths.tolist(), strict=True)]
 
 
-def spectrograms(waves: list[np.ndarray], sample_rate: int) -> list[np.ndarray] | None:
-    """Log-mel float32 (bands, frames) of recordings int16 (n,); None where the sample rate is too low for any."""
+def spectrograms(waves: Sequence[np.ndarray], sample_rate: int) -> list[np.ndarray] | None:
+    """Log-mel float32 (bands, frames) of recordings (n,), int16 or float; None: the rate is too low for any."""
     frontend = _log_mel(sample_rate)
     if frontend is None:
         return None
