@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from leyden.callbacks.checkpoint import Checkpoint
+from leyden.callbacks.tensorboard_results import ResultViews
 from leyden.cli import check_resume
 from leyden.cli.main import main
 from leyden.runs.records import read
-from leyden.training import fit
 from leyden.training.job import train
 from leyden.training.resume_check.compare_runs import compare, scalars
 from leyden.training.setup import open_session
@@ -23,7 +23,7 @@ EPOCHS = "trainer.max_epochs=4"
 
 @pytest.fixture(autouse=True)
 def nothing_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "write_figures", lambda *_: None)
+    monkeypatch.setattr(ResultViews, "write", lambda _: None)
 
 
 def differing(one: Path, other: Path) -> list[str]:

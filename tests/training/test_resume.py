@@ -17,6 +17,7 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
 from leyden.callbacks.checkpoint import Checkpoint
+from leyden.callbacks.tensorboard_results import ResultViews
 from leyden.cli import check
 from leyden.cli.main import main
 from leyden.data.batch import Batch, Input
@@ -24,7 +25,7 @@ from leyden.data.loader import Loader
 from leyden.data.sampler import Sequential
 from leyden.modules.classification import Classifier
 from leyden.runs.run import Run
-from leyden.training import fit, recovery, resume
+from leyden.training import recovery, resume
 from leyden.training.job import Outcome, train
 from leyden.training.resume_check import fault_injection
 from leyden.training.resume_check.compare_runs import compare, scalars
@@ -43,7 +44,7 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def nothing_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures, and waiting for the disk, take longer than the training."""
-    monkeypatch.setattr(fit, "write_figures", lambda *_: None)
+    monkeypatch.setattr(ResultViews, "write", lambda _: None)
     monkeypatch.setattr(os, "fsync", lambda _: None)
     # event files of one second and one process are read in the order of this number as a word: ".10" before ".9"
     monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(1000))
