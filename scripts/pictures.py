@@ -38,12 +38,12 @@ SHOWN: dict[str, tuple[list[str], list[tuple[str, str, tuple[int, ...]]]]] = {
     "image": (
         ["trainer.max_epochs=10"],
         [
-            ("tensorboard", "images", (1120, 1000)),
+            ("tensorboard", "images&tagFilter=confusion%7Crecall%7Ctest%2Ferrors", (1120, 1000)),
             ("tensorboard-scalars", "scalars&tagFilter=%5E%5B12%5D", (1120, 900)),
             ("tensorboard-charts", "custom_scalars", (1120, 900)),
             ("tensorboard-histograms", "histograms", (1120, 760)),
             ("tensorboard-curves", "pr_curves", (1120, 760)),
-            ("tensorboard-graph", "graphs", (1000, 560)),
+            ("tensorboard-batch", "images&tagFilter=first", (1120, 760)),
             ("tensorboard-projector", "projector", (1240, 760)),
         ],
     ),
