@@ -35,6 +35,7 @@ SMALL = {  # of sources that make their samples: fewer of them
     "mnist_pairs": ["data.source.pairs=60", "data.source.test_pairs=30"],
 }
 LONG = ("check resume", "check model", "find lr", "find batch_size", "profile")
+OPTIONAL = re.compile(r"logger=\[?(\w+,)*(mlflow|wandb)\b.*")  # packages that there may not be
 OTHER_DEVICES = ("trainer=gpu", "trainer=ddp", "trainer.devices=", "trainer.accelerator=gpu")
 
 
@@ -145,14 +146,15 @@ def leyden(program: str, words: list[str], whole: bool) -> int:
 
 
 def training(words: list[str], whole: bool) -> int:
-    """A training of 40 batches, or the plan of a sweep; on devices that there may not be, its check."""
+    """A training of 40 batches, or the plan of a sweep; with devices or packages that there may not be, its check."""
     here = [word for word in words if not word.startswith(("hydra/", "hydra."))]
     if any(word.startswith(("--cfg", "-sc")) for word in words):
         return main(["train", *here])
-    if "-m" in words and not (whole and here == words):
+    optional = any(OPTIONAL.fullmatch(word) for word in words)
+    if "-m" in words and (optional or not (whole and here == words)):
         one_seed = [re.sub(r"^(seed=\d+)[,\d]+$", r"\1", word) for word in here]
         return main(["train", "--plan", *one_seed])
-    if any(word.startswith(OTHER_DEVICES) for word in words):
+    if optional or any(word.startswith(OTHER_DEVICES) for word in words):
         return checked(words)
     own = {word.partition("=")[0] for word in words} - {"trainer.max_epochs"}
     small = next((SMALL[name] for name in SMALL if f"experiment={name}" in words), [])
@@ -223,6 +225,11 @@ def tensorboard(program: str, words: list[str], whole: bool) -> int:
     return 0 if words[0] == "--logdir" and Path(words[1]).is_dir() else 2
 
 
+def tracker(program: str, words: list[str], whole: bool) -> int:
+    """MLflow's and W&B's own program: looked at where it is installed, which the tests do not ask for."""
+    return 0 if words[0] in ("ui", "sync") else 2
+
+
 def source(program: str, words: list[str], whole: bool) -> int:
     """The environment that scripts/bootstrap makes."""
     return 0 if words == [".venv/bin/activate"] and ".venv" in (ROOT / "scripts/bootstrap").read_text() else 2
@@ -241,6 +248,7 @@ PROGRAMS: dict[str, Callable[[str, list[str], bool], int]] = {
     "pip": pip,
     "python": python,
     "tensorboard": tensorboard,
+    "mlflow|wandb": tracker,
     "source": source,
     "eval|srun": shell,
 }

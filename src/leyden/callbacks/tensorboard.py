@@ -119,16 +119,16 @@ def log_hparams(
         f"test/{k}": v for k, v in values.items()
     }
     defined = {f"result/{name}": value for name, value in values.items() if value is not None}
-    logger.log_hyperparams(_hparams(plain, command), defined)
+    logger.log_hyperparams(hparams(plain, command), defined)
 
 
-def _hparams(plain: Mapping[str, Any], command: Sequence[str]) -> dict[str, Any]:
+def hparams(plain: Mapping[str, Any], command: Sequence[str]) -> dict[str, Any]:
     """Keys logged for every run, then the overrides; TensorBoard shows the first five by default."""
     keys = dict(flat(plain))
     chosen = {key: keys[key] for key in _ALWAYS if key in keys}
     for word in command:
-        key, given, value = word.partition("=")
-        if given and not key.startswith("-") and key not in _NO_HPARAM:
+        key, given, value = word.lstrip("+").partition("=")
+        if given and not key.startswith("-") and key.partition(".")[0] != "logger" and key not in _NO_HPARAM:
             chosen[key] = keys.get(key, value)  # for a group: the name of the option
     return {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in chosen.items()}
 

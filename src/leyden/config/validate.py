@@ -54,6 +54,8 @@ PROVIDED: dict[str, tuple[str, ...]] = {
     "logger.*": ("folder", "resumed_step", "monitor"),
 }
 
+# Of loggers, filled in where they are not given (`leyden.callbacks.loggers`).
+LOGGER_DEFAULTS = ("save_dir", "name", "run_name", "experiment_name", "project", "tracking_uri")
 
 _OF_DATA = (
     *("task.target", "data.source", "data.tokenizer", "model.tokenizer"),
@@ -289,8 +291,9 @@ def _verify_names(
             raise UserError(f"{path}.{name}: this is a fact of the data or provided by Leyden; leave it out")
         if name not in free and not takes_any:
             raise UnknownKey(f"{path}.{name}", typed_value(given[name]), "argument", free)
+    filled = LOGGER_DEFAULTS if path.startswith("logger.") else ()
     for name in free:
-        if parameters[name].default is inspect.Parameter.empty and name not in given:
+        if parameters[name].default is inspect.Parameter.empty and name not in (*given, *filled):
             raise UserError(f"{path}.{name} must be given: add {path}.{name}=... to the command")
 
 

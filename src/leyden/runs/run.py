@@ -9,7 +9,7 @@
       result.json     from the start: status, command, configuration; at the end also metrics, best, cost
       checkpoints/    last, previous, best
       predictions/    outputs for val and test
-      events.out.*    event files of TensorBoard
+      events.out.*    event files of TensorBoard;  loggers/: files of others
       projector/      features of validation samples;  projector_config.pbtxt: by which TensorBoard finds them
 
 States: new, running, interrupted, failed, pruned (by a search), complete. A complete run that was made with another
@@ -239,7 +239,15 @@ class Run:
             (self.folder / name).unlink(missing_ok=True)
         for path in self.folder.glob(EVENT_FILES):
             path.unlink()
-        for name in ("checkpoints", "predictions", "tensorboard", PROJECTOR, "bad_step", "blackbox"):
+        for name in (
+            "checkpoints",
+            "predictions",
+            "tensorboard",
+            PROJECTOR,
+            "loggers",
+            "bad_step",
+            "blackbox",
+        ):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def finish(self, result: Mapping[str, Any]) -> dict[str, Any]:

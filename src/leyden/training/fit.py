@@ -9,7 +9,8 @@ import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from leyden.callbacks.tensorboard import RunLogger, log_hparams, truncate_events, write_findings
+from leyden.callbacks.loggers import ending_loggers, log_findings, log_result
+from leyden.callbacks.tensorboard import RunLogger, log_hparams, truncate_events
 from leyden.callbacks.tensorboard_results import Finished, ResultViews
 from leyden.health.data.checks import quick_checks
 from leyden.health.findings import Finding
@@ -30,6 +31,7 @@ from leyden.utils.errors import UserError
 from leyden.utils.files import write_json, write_text
 
 
+@ending_loggers()
 def fit(
     made: Experiment,
     plain: Any,
@@ -115,16 +117,16 @@ def _log(
 ) -> None:
     """Findings, figures and hyperparameters to the loggers; a pruned run has been evaluated by nobody."""
     trainer = trained.trainer
-    if not trained.pruned:
-        write_findings(trainer.loggers, result["doctor"], command, trainer.global_step)
+    if trained.pruned:
+        return
+    log_findings(trainer.loggers, result["doctor"], command, trainer.global_step)
+    log_result(result, trainer.global_step)
     for logger in trainer.loggers:
+        if isinstance(logger, RunLogger):
+            run = Finished(result, made.task, made.data, place.folder, trained.module, trainer)
+            ResultViews(logger, run).write()
         if isinstance(logger, TensorBoardLogger):
-            if isinstance(logger, RunLogger) and not trained.pruned:
-                run = Finished(result, made.task, made.data, place.folder, trained.module, trainer)
-                ResultViews(logger, run).write()
-            if not trained.pruned:
-                log_hparams(logger, plain, command, result)
-            logger.finalize("success")
+            log_hparams(logger, plain, command, result)
 
 
 def train(

@@ -114,6 +114,7 @@ def run(
 
 def _run(plain: Mapping[str, Any], command: Sequence[str], verbose: bool, known: int | None) -> Outcome:
     load_torch()
+    from leyden.callbacks.loggers import verify_loggers
     from leyden.config.validate import check
     from leyden.runs.fingerprint import run_of
     from leyden.training import build, continuation
@@ -132,6 +133,7 @@ def _run(plain: Mapping[str, Any], command: Sequence[str], verbose: bool, known:
     note = continuation.verify_parent(config, plain, made.data.fingerprint, made.epochs)
     slurm.verify(config.trainer)
     verify_trainer(config)
+    verify_loggers(config)
     made = made.with_recipe()
     made.verify_monitor()
     module = made.module()

@@ -16,8 +16,9 @@ from lightning.pytorch import LightningModule, Trainer
 
 from leyden.callbacks.checkpoint import Checkpoint
 from leyden.callbacks.health_monitor import HealthMonitor, NonFiniteStep
+from leyden.callbacks.loggers import log_findings
 from leyden.callbacks.pruning import Pruned
-from leyden.callbacks.tensorboard import truncate_events, write_findings
+from leyden.callbacks.tensorboard import truncate_events
 from leyden.data.targets import kind_of
 from leyden.health import replay, step_snapshot
 from leyden.health.epoch_stats import ValidationFacts
@@ -164,9 +165,7 @@ def _stopped(
 ) -> NonFinite:
     """The error that ends the run, with the diagnosis: what happened, where, and what to try."""
     (found,) = bad.findings or (_origin(made, module, trainer, place),)
-    write_findings(trainer.loggers, [found.to_dict()], place.command(), bad.step)
-    for logger in trainer.loggers:
-        logger.finalize("failed")
+    log_findings(trainer.loggers, [found.to_dict()], place.command(), bad.step)
     checkpoint = TrainingOutcome(trainer, module, False, ()).checkpoint
     best = {**checkpoint.best, "checkpoint": "checkpoints/best.ckpt"} if checkpoint.best else {}
     return NonFinite(found.message, (found,), best)

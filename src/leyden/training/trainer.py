@@ -12,6 +12,7 @@ from lightning.pytorch import Trainer
 from leyden.callbacks.checkpoint import Checkpoint
 from leyden.callbacks.health_monitor import HealthMonitor
 from leyden.callbacks.interrupt import Interrupt
+from leyden.callbacks.loggers import make_loggers
 from leyden.callbacks.metrics_csv import MetricsCSV
 from leyden.callbacks.progress_bar import ProgressBar
 from leyden.callbacks.pruning import Pruning
@@ -50,9 +51,7 @@ def build_trainer(
         "monitor": config.monitor,
         "higher_is_better": higher,
     }
-    loggers = [
-        instantiate_with_facts(f"logger.{name}", node, offered) for name, node in config.logger.items()
-    ]
+    loggers = make_loggers(config, folder, offered)
     own = [
         instantiate_with_facts(f"callbacks.{name}", node, offered) for name, node in config.callbacks.items()
     ]
