@@ -13,7 +13,11 @@ def testhparams_are_the_overrides_and_the_default_keys() -> None:
     }
     command = ["leyden", "train", "--config-dir=my", "model=mlp", "loss=focal", "loss.gamma=2"]
     command += ["model.net.hidden=[64,32]", "threads=1", "runs=elsewhere", "optimizer.lr=1e-2", "seed=3"]
-    command += ["logger=[tensorboard,mlflow]", "+logger.mlflow.tracking_uri=https://me:secret@host", "+loss.x=1"]
+    command += [
+        "logger=[tensorboard,mlflow]",
+        "+logger.mlflow.tracking_uri=https://me:secret@host",
+        "+loss.x=1",
+    ]
     assert hparams(plain, command) == {
         **{"data.name": "digits", "model.name": "mlp", "optimizer.lr": 0.01, "batch_size": 64, "seed": 3},
         **{"loss": "focal", "loss.gamma": 2.0, "model.net.hidden": "[64, 32]", "loss.x": "1"},
