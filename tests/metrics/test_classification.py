@@ -118,12 +118,35 @@ def test_ece_against_its_formula() -> None:
     assert expected > 0.05
 
 
-@pytest.mark.parametrize(("hits", "n"), [(0, 10), (10, 10), (1, 1), (7, 19), (980, 1000)])
+@pytest.mark.parametrize(("hits", "n"), [(0, 10), (10, 10), (7, 19), (980, 1000)])
 def test_wilson_against_scipy(hits: int, n: int) -> None:
     expected = stats.binomtest(hits, n).proportion_ci(method="wilson")
     found = wilson(hits, n)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
     assert found.low <= found.value <= found.high
+    assert found.method == "Wilson"
+
+
+@pytest.mark.parametrize(("hits", "n"), [(1, 10), (2, 50), (3, 51), (3, 1000)])
+def test_wilsons_near_end_of_few_is_poissons(hits: int, n: int) -> None:
+    """As Brown, Cai and DasGupta 2001, section 4.1.1: P(Poisson(n * low) < hits) is .95; and alike of few misses."""
+    few, many = wilson(hits, n), wilson(n - hits, n)
+    assert stats.poisson.cdf(hits - 1, n * few.low) == pytest.approx(0.95)
+    assert few.high == pytest.approx(stats.binomtest(hits, n).proportion_ci(method="wilson").high)
+    assert (1 - many.high, 1 - many.low) == pytest.approx((few.low, few.high))
+    assert few.method == many.method == "Wilson, modified"
+    assert wilson(3, 50).method == wilson(4, 51).method == "Wilson"
+
+
+@pytest.mark.parametrize("n", [51, 100, 1000])
+def test_wilson_holds_shares_near_0_and_1(n: int) -> None:
+    """Exact coverage is .92 or more, where Wilson's of 1927 is .838."""
+    hits = np.arange(n + 1)
+    low, high = np.array([(e.low, e.high) for e in (wilson(int(k), n) for k in hits)]).T
+    for share in np.geomspace(0.01 / n, 0.5, 200):
+        for p in (share, 1 - share):
+            held = stats.binom.pmf(hits, n, p)[(low <= p) & (p <= high)].sum()
+            assert held > 0.92
 
 
 def test_intervals_are_seeded_ordered_and_named() -> None:
@@ -166,16 +189,17 @@ def test_coverage_of_the_intervals() -> None:
     assert widths["macro_f1"] == pytest.approx(widths["accuracy"], rel=0.2)
 
 
-def test_the_interval_of_ece_holds_zero_for_a_calibrated_net() -> None:
+def test_the_interval_of_ece_holds_zero_for_95_percent_of_calibrated_nets() -> None:
     rng = np.random.default_rng(12)
-    n, held, repeats = 300, 0, 100
+    n, held, repeats = 300, 0, 1500
     for _ in range(repeats):
         confidence = rng.uniform(0.3, 1.0, n)
         correct = rng.random(n) < confidence
         gaps, products = (of(confidence, correct) for of in (calibration.binned_gaps, calibration.moments))
         sizes = np.bincount(calibration.bins_of(confidence), minlength=calibration.BINS)
         held += calibration.interval(gaps, products, sizes, n, rng).low == 0.0
-    assert held >= 88
+    least, most = stats.binom.ppf([0.001, 0.999], repeats, 0.95)
+    assert least <= held <= most
 
 
 def test_a_perfect_score_has_the_interval_of_its_classes() -> None:

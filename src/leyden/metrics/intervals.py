@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, stdtrit
+from scipy.special import expit, gammaincinv, stdtrit
 
 from leyden.metrics.results import Estimate
 
@@ -39,17 +39,30 @@ def without(value: float, reason: str) -> Estimate:
 
 
 def wilson(hits: int, n: int) -> Estimate:
-    """hits / n with Wilson's score interval (Wilson 1927): right also for few samples and near 0 and 1."""
+    """hits / n with Wilson's score interval (Wilson 1927), modified near 0 and 1 (Brown, Cai and DasGupta 2001).
+
+    Where one to three samples differ from all others Wilson's near end is too far from 0 or 1: .81 to .88 of intervals
+    hold a share that makes a fraction of a sample of the split. It is replaced by the mean of the Poisson distribution
+    under which so many or more have a probability of 5 %.
+    """
     if n == 0:
         return Estimate(None)
-    share, spread = hits / n, Z**2 / n
+    share, spread, misses = hits / n, Z**2 / n, n - hits
     # (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n); spread is z^2 / n
     centre = (share + spread / 2) / (1 + spread)
     half = Z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    # at 0 and n hits an end equals the share exactly, which rounding would miss
-    low = 0.0 if hits == 0 else centre - half
-    high = 1.0 if hits == n else centre + half
-    return Estimate(share, low, high, "Wilson")
+    low, high, few = centre - half, centre + half, 2 if n <= 50 else 3
+    if hits <= few:
+        low = _poisson_mean(hits) / n
+    if misses <= few:
+        high = 1.0 - _poisson_mean(misses) / n
+    modified = 0 < hits <= few or 0 < misses <= few
+    return Estimate(share, low, high, "Wilson, modified" if modified else "Wilson")
+
+
+def _poisson_mean(count: int) -> float:
+    """The mean under which `count` or more have a probability of 5 %; 0 of none."""
+    return float(gammaincinv(count, 0.05)) if count else 0.0
 
 
 def newcombe(hits: NDArray[np.integer], n: NDArray[np.integer]) -> Estimate:
