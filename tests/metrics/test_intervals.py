@@ -10,6 +10,7 @@ from sklearn import metrics as sk
 from leyden.metrics import evaluate, ranking
 from leyden.metrics.confusion import Cells, Counts
 from leyden.metrics.intervals import (
+    ANY,
     AT_MOST_ONE,
     CORRELATION,
     POSITIVE,
@@ -56,16 +57,35 @@ def test_influences_of_areas_are_their_derivatives(digits: int) -> None:
     scores = (rng.normal(size=60) + positive).round(digits)
     hits, step = int(positive.sum()), 1e-5
     found = ranking.influences(ranking.rank(scores, positive))
-    # DeLong's variance divides by P - 1 and M - 1
-    scaled = np.where(positive, math.sqrt((hits - 1) / hits), math.sqrt((59 - hits) / (60 - hits)))
+    # variances divide by P - 1, DeLong's by M - 1, too
+    of_positives = np.where(positive, math.sqrt((hits - 1) / hits), 1.0)
+    scaled = np.where(positive, of_positives, math.sqrt((59 - hits) / (60 - hits)))
     areas = (sk.roc_auc_score, sk.average_precision_score)
-    for area, influence in zip(areas, (found[0] * scaled, found[1]), strict=True):
+    for area, influence in zip(areas, (found[0] * scaled, found[1] * of_positives), strict=True):
         plain = area(positive, scores)
         for i in range(60):
             weights = np.ones(60)
             weights[i] += step
             slope = (area(positive, scores, sample_weight=weights) - plain) / step
             assert influence[i] == pytest.approx(slope, abs=1e-5)
+
+
+def test_average_precision_of_few_positives_is_corrected() -> None:
+    """Of 10 positives among 100, whose mean average precision is .03 above that of 200,000 samples."""
+    rng = np.random.default_rng(5)
+
+    def draw(positives: int, n: int) -> ranking.Ranked:
+        positive = np.arange(n) < positives
+        return ranking.rank(rng.normal(size=n) + positive, positive)
+
+    truth = ranking.areas(draw(20_000, 200_000))[1]
+    found = np.array(
+        [(ranking.areas(few)[1], ranking.bias(few)) for few in (draw(10, 100) for _ in range(2000))]
+    )
+    biased, corrected = found[:, 0].mean() - truth, (found[:, 0] - found[:, 1]).mean() - truth
+    assert biased > 0.02
+    assert abs(corrected) < biased / 2
+    assert ranking.bias(ranking.rank(np.arange(9.0), np.arange(9) > 5)) == 0.0
 
 
 def test_influences_of_regression_are_its_derivatives() -> None:
@@ -135,6 +155,35 @@ def test_an_interval_is_even_on_its_scale_and_within_the_range(bounds: tuple, th
     assert near.high - near.low == pytest.approx(2 * 1.96 * 3e-6 * 100, rel=1e-2)
     wide = by_influence(0.3, influence * 100, bounds)
     assert bounds[0] <= wide.low < 0.3 < wide.high <= bounds[1]
+
+
+@pytest.mark.parametrize(
+    ("deciding", "skewed", "freedom"), [(20, False, 48.0), (20, True, 24.0), (2, True, 4.0)]
+)
+def test_where_few_samples_decide_the_quantile_is_students(
+    deciding: int, skewed: bool, freedom: float
+) -> None:
+    """Of 20 samples among 120 freedom is 2 / (1 / 20 - 1 / 120), or half of it; and 4 or more."""
+    influence = np.append(np.zeros(100), np.tile([0.01, -0.01], deciding // 2))
+    n = len(influence)
+    found = by_influence(5.0, influence, ANY, skewed=skewed)
+    error = 0.01 * math.sqrt(deciding * n / (n - 1))
+    assert found.high - 5.0 == pytest.approx(stats.t.ppf(0.975, freedom) * error)
+
+
+def test_no_interval_of_a_mean_where_a_rarer_class_has_no_errors() -> None:
+    """Its share of the variance is unknown; a class as frequent as the others may have none."""
+    rng = np.random.default_rng(6)
+    labels = np.repeat([0, 1, 2], [100, 100, 20])
+    scores = rng.random((220, 3))
+    scores[labels == 2, 2] = 2.0
+    scores[labels != 2, 2] = -2.0
+    found = ranking.intervals([ranking.rank(scores[:, c], labels == c) for c in range(3)], 220)
+    assert {e.method for e in found} == {"none: a rarer class has no errors"}
+    labels = np.where((labels == 2) | (np.arange(220) < 60), 2, labels)
+    scores[:, 2] = labels == 2
+    found = ranking.intervals([ranking.rank(scores[:, c], labels == c) for c in range(3)], 220)
+    assert all(e.low is not None for e in found)
 
 
 def test_no_interval_and_why() -> None:

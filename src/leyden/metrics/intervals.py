@@ -17,6 +17,7 @@ _TAILS = (2.5, 97.5)
 _MIN_FOR_PERCENTILES = 100  # below it a 2.5 % point rests on two resamples: the standard error is used
 _LARGEST = 700.0  # exponent
 _FEWEST, _FEW = 3, 10  # errors, for an interval of a mean loss, and for a lower end
+_FREEDOM = 4.0  # least degrees of freedom: with 1 or 2 intervals are several times as wide and hold no more
 SHARE, CORRELATION, POSITIVE, AT_MOST_ONE = (0.0, 1.0), (-1.0, 1.0), (0.0, math.inf), (-math.inf, 1.0)
 ANY = (-math.inf, math.inf)
 _SCALES = {
@@ -112,7 +113,7 @@ def by_influence(
     if min(value - low, high - value) < 1e-12 or n < 2 or squares == 0:
         return without(value, "all samples agree") if sizes is None else at_bound(value, bounds, sizes)
     share = float(weights @ influence**4 / squares**2) - 1 / n
-    freedom = min(n - 1, (1 if skewed else 2) / share) if share > 0 else n - 1
+    freedom = min(n - 1, max(_FREEDOM, (1 if skewed else 2) / share)) if share > 0 else n - 1
     reach = float(stdtrit(freedom, 0.975)) * math.sqrt(squares * n / (n - 1))
     centre = min(max(value - bias, (value + low) / 2), (value + high) / 2)
     low, high = (_moved(centre, step, bounds) for step in (-reach, reach))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,10 @@ from numpy.typing import NDArray
 from leyden.metrics.intervals import SHARE, by_influence, without
 from leyden.metrics.results import Estimate
 
-FEWEST, FEWEST_PRECISION = 3, 10  # samples of a class; average precision of few is biased
+FEWEST, FEWEST_PRECISION = 3, 5  # samples of a class; average precision of few is biased
+_AS_MANY = (
+    1.5  # a class without errors may have this many times fewer samples than one whose variance is known
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def influences(ranked: Ranked) -> tuple[NDArray[np.float64], NDArray[np.float64]
     Needs two positives and two negatives. Of AUROC they are the placements of DeLong, DeLong and Clarke-Pearson 1988,
     (their mean's deviations) / P of positives and / M of negatives, scaled so that their squares add up to its
     variance. One more sample at rank t changes average precision by its own precision, and by the precision of every
-    positive that ranks as low or lower.
+    positive that ranks as low or lower; those of positives are scaled alike, by P / (P - 1) in the variance.
     """
     n, positives = len(ranked.order), len(ranked.positives)
     negatives = n - positives
@@ -90,6 +94,7 @@ def influences(ranked: Ranked) -> tuple[NDArray[np.float64], NDArray[np.float64]
     more, less = (_from_the_end(part)[higher] for part in (1 / ranked.until, precision / ranked.until))
     by_place[1] = (np.where(hit, more, 0.0) - less) / positives
     by_place[1, hit] += (precision - average_precision) / positives
+    by_place[1, hit] *= np.sqrt(positives / (positives - 1))
     out = np.empty_like(by_place)
     out[:, ranked.order] = by_place
     return out[0], out[1]
@@ -114,29 +119,63 @@ def means(areas: NDArray[np.float64]) -> tuple[float, float]:
     return float(auroc), float(average_precision)
 
 
+def bias(ranked: Ranked) -> float:
+    """By how much average precision of two positives or more is too high on average, to the second order.
+
+    The precision at a positive, hits / called, counts this positive as a hit, whatever its rank; and it is a ratio of
+    two numbers that vary. With the share r of the positives called so far, the first adds
+    (1 - precision) / called * (1 - r) P / (P - 1), the second (1 - precision) / called * precision * r.
+    """
+    positives = len(ranked.positives)
+    precision, share = ranked.last / ranked.until, ranked.last / positives
+    itself = (1 - share) * positives / (positives - 1)
+    return float(np.mean((1 - precision) / ranked.until * (itself + precision * share)))
+
+
 def intervals(classes: Iterable[Ranked], n: int) -> tuple[Estimate, Estimate]:
     """Mean AUROC and mean average precision of classes of n samples, with their intervals; see `influences`.
 
     What a sample contributes is added over the classes, so that their covariances are in the variance. There is no
     interval where a class that counts has too few samples for a variance of its own.
     """
-    found, counts, influence = [], [], np.zeros((2, n))
+    found, counts, biases, exact, influence = [], [], [], [], np.zeros((2, n))
     for ranked in classes:
         hits = len(ranked.positives)
         found.append(areas(ranked))
         counts.append((hits, n - hits))
-        if min(counts[-1]) > 1:
-            influence += influences(ranked)
+        several = min(counts[-1]) > 1
+        own = np.array(influences(ranked)) if several else np.zeros((2, n))
+        influence += own
+        biases.append(bias(ranked) if several else 0.0)
+        exact.append(~own.any(1))
     values, sizes = means(np.reshape(found, (-1, 2))), np.reshape(counts, (-1, 2))
-    rarer, positives = sizes.min(1), sizes[:, 0]
-    auroc = _interval(values[0], influence[0], rarer[rarer > 0], FEWEST, "DeLong")
-    return auroc, _interval(values[1], influence[1], positives[positives > 0], FEWEST_PRECISION, "jackknife")
+    without_errors = np.reshape(exact, (-1, 2))
+    auroc, precision = (
+        _Parts(values[k], influence[k], size[size > 0], without_errors[size > 0, k])
+        for k, size in enumerate((sizes.min(1), sizes[:, 0]))
+    )
+    return (
+        auroc.interval(FEWEST, skewed=True, name="DeLong"),
+        precision.interval(FEWEST_PRECISION, bias=sum(biases) / max(len(precision.sizes), 1)),
+    )
 
 
-def _interval(
-    value: float, influence: NDArray[np.float64], sizes: NDArray[np.int64], fewest: int, name: str
-) -> Estimate:
-    if not np.isnan(value) and sizes.min() < fewest:
-        return without(value, f"only {sizes.min()} samples of a class")
-    share = influence / max(len(sizes), 1)
-    return by_influence(value, share, SHARE, sizes=sizes, skewed=name == "DeLong", name=name)
+@dataclass(frozen=True)
+class _Parts:
+    """A mean over classes, the sum of their influences (N,), and of each class its samples and if it has no errors."""
+
+    value: float
+    influence: NDArray[np.float64]
+    sizes: NDArray[np.int64]
+    exact: NDArray[np.bool_]
+
+    def interval(self, fewest: int, **how: Any) -> Estimate:
+        """By `intervals.by_influence`, where each class shows its variance, or has as many samples as one that does."""
+        if not np.isnan(self.value) and self.sizes.min() < fewest:
+            return without(self.value, f"only {self.sizes.min()} samples of a class")
+        known, unknown = self.sizes[~self.exact], self.sizes[self.exact]
+        if len(known) and len(unknown) and unknown.min() < known.min() / _AS_MANY:
+            return without(self.value, "a rarer class has no errors")
+        return by_influence(
+            self.value, self.influence / max(len(self.sizes), 1), SHARE, sizes=self.sizes, **how
+        )
