@@ -50,6 +50,26 @@ def test_of_many_epochs_some_lines_are_left(tiny: Tiny, capsys: pytest.CaptureFi
     assert epochs == list(range(3, 91, 3))
 
 
+def test_an_epoch_that_is_resumed_takes_no_longer_than_the_attempt(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = tiny("trainer.max_epochs=2", "checkpoint_steps=1")
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgressBar, "on_train_batch_end", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(words)
+    capsys.readouterr()
+    train(words)
+    seconds = re.findall(r"^epoch 1/2 .* (\d+\.\d) s$", capsys.readouterr().out, re.MULTILINE)
+    assert len(seconds) == 1
+    assert float(seconds[0]) < 60
+
+
+def interrupt(*given: Any) -> None:
+    if given[-1] == 3:
+        raise KeyboardInterrupt
+
+
 def test_the_settings_printed_are_those_that_differ(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", *tiny("trainer.max_epochs=1", "optimizer.lr=0.02")]) == 0
     before = capsys.readouterr().out.partition("epoch 1/1")[0]

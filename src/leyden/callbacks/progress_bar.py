@@ -42,6 +42,9 @@ class ProgressBar(LastCallback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the progress bar on a terminal."""
+        self._epoch_began = (
+            time.monotonic()
+        )  # of a run that is resumed within an epoch, which does not start again
         if not (trainer.is_global_zero and self._console.is_terminal):
             return
         self._bar = Progress(
