@@ -1,10 +1,12 @@
 """Intervals against published figures and derivatives, and their coverage near the edges of the range by simulation."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scipy import stats
+from numpy.typing import NDArray
+from scipy import special, stats
 from sklearn import metrics as sk
 
 from leyden.metrics import evaluate, ranking
@@ -20,7 +22,8 @@ from leyden.metrics.intervals import (
     mean_loss,
     newcombe,
 )
-from leyden.metrics.matrix_intervals import f1_influences, mean_recall
+from leyden.metrics.matrix_intervals import f1_influences, macro_f1, mean_recall, of_cells
+from leyden.metrics.multilabel import evaluate_multilabel
 from leyden.metrics.regression import _Target, evaluate_regression
 
 
@@ -85,7 +88,13 @@ def test_average_precision_of_few_positives_is_corrected() -> None:
     biased, corrected = found[:, 0].mean() - truth, (found[:, 0] - found[:, 1]).mean() - truth
     assert biased > 0.02
     assert abs(corrected) < biased / 2
-    assert ranking.bias(ranking.rank(np.arange(9.0), np.arange(9) > 5)) == 0.0
+    few = draw(10, 100)
+    area, shown = ranking.areas(few)[1], ranking.intervals([few], 100)[1]
+    middle = (special.logit(shown.low) + special.logit(shown.high)) / 2
+    assert (shown.value, special.expit(middle)) == pytest.approx((area, area - ranking.bias(few)))
+    # hits at ranks 2 and 3: precision 1/2 and 2/3, share 1/2 and 1
+    few = ranking.rank(np.array([4.0, 3.0, 2.0, 1.0]), np.array([False, True, True, False]))
+    assert ranking.bias(few) == pytest.approx((1 / 2 / 2 * (1 + 1 / 4) + 1 / 3 / 3 * 2 / 3) / 2)
 
 
 def test_influences_of_regression_are_its_derivatives() -> None:
@@ -121,6 +130,72 @@ def test_influences_of_macro_f1_are_its_derivatives_with_many_samples() -> None:
             for y, z in ((labels, answers), (more_labels, more_answers))
         )
         assert expected == pytest.approx((after - before) / 90, rel=0.01)
+
+
+def test_the_variance_of_mcc_is_that_of_its_derivatives() -> None:
+    rng = np.random.default_rng(7)
+    labels = rng.choice(3, 9000, p=[0.6, 0.3, 0.1])
+    answers = np.where(rng.random(9000) < 0.6, labels, rng.integers(0, 3, 9000))
+    cells = Cells.of(labels, answers, 3)
+    value, variance = float(Counts.of(cells).mcc()), 0.0
+    for true, called, count in zip(cells.rows, cells.columns, cells.counts, strict=True):
+        more = Cells.of(np.append(labels, [true] * 9), np.append(answers, [called] * 9), 3)
+        variance += count * ((float(Counts.of(more).mcc()) - value) / 9) ** 2
+    found = of_cells(cells, Counts.of(cells))["mcc"]
+    reach = (math.atanh(found.high) - math.atanh(found.low)) / 2 * (1 - value**2)
+    assert reach == pytest.approx(1.96 * math.sqrt(variance), rel=0.01)
+
+
+def test_macro_f1_of_few_samples_is_corrected() -> None:
+    """F1 = 2 J / (1 + J) of J = 30 / 46 and 8 / 16 is too low by half its second derivative times the variance of J."""
+    counts = Counts(np.array([30, 8]), np.array([40, 10]), np.array([36, 14]))
+    bias = -sum(2 * j * (1 - j) / (1 + j) ** 3 / either / 2 for j, either in ((30 / 46, 46), (1 / 2, 16)))
+    found = macro_f1(counts, np.tile([0.01, -0.01], 50))
+    middle = (special.logit(found.low) + special.logit(found.high)) / 2
+    assert special.expit(middle) == pytest.approx(found.value - bias)
+
+
+def delete_one(scalars: Callable[[NDArray], dict[str, float]], n: int) -> dict[str, float]:
+    """Standard error of each metric by the jackknife (Tukey 1958), of `scalars` of the samples that are kept."""
+    found = [scalars(np.arange(n) != left) for left in range(n)]
+    return {name: math.sqrt(n - 1) * np.std([each[name] for each in found]) for name in found[0]}
+
+
+def test_labels_intervals_are_as_wide_as_the_jackknifes() -> None:
+    rng = np.random.default_rng(8)
+    n = 150
+    y = rng.random((n, 3)) < 0.4 + 0.3 * rng.choice([-1, 1], (n, 1))
+    z = y - 0.5 + rng.normal(size=(n, 3)) + 0.7 * rng.normal(size=(n, 1))
+    errors = delete_one(
+        lambda kept: evaluate_multilabel(z[kept], y[kept], names(3), intervals=False).scalars(), n
+    )
+    found = evaluate_multilabel(z, y, names(3)).values
+    for name in ("average_precision_micro", "macro_f1", "micro_f1", "sample_f1", "hamming_loss"):
+        e = found[name]
+        reach = (special.logit(e.high) - special.logit(e.low)) / 2 * e.value * (1 - e.value)
+        assert reach == pytest.approx(2 * errors[name], rel=0.06), name
+
+
+def test_intervals_of_values_are_as_wide_as_the_jackknifes() -> None:
+    rng = np.random.default_rng(9)
+    n = 200
+    y = rng.normal(size=(n, 1))
+    p = y + 0.5 * rng.normal(size=(n, 1))
+    errors = delete_one(
+        lambda kept: evaluate_regression(p[kept], y[kept], ["y"], intervals=False).scalars(), n
+    )
+    found = evaluate_regression(p, y, ["y"]).values
+    scales = {"mae": (np.log, lambda v: v), "r2": (lambda v: -np.log(1 - v), lambda v: 1 - v)}
+    scales |= {"spearman": (np.arctanh, lambda v: 1 - v**2), "rmse": (lambda v: -1 / v, lambda v: v**2)}
+    for name, (there, slope) in scales.items():
+        e = found[name]
+        assert (there(e.high) - there(e.low)) / 2 * slope(e.value) == pytest.approx(
+            2 * errors[name], rel=0.08
+        ), name
+    # Hoeffding 1948
+    rho, tau = found["spearman"].value, stats.kendalltau(p[:, 0], y[:, 0]).statistic
+    middle = np.tanh((np.arctanh(found["spearman"].low) + np.arctanh(found["spearman"].high)) / 2)
+    assert middle == pytest.approx(rho - 3 * (tau - rho) / (n - 2), abs=1e-6)
 
 
 def test_newcombe_is_the_sum_of_squares_of_wilsons_distances() -> None:
@@ -169,6 +244,18 @@ def test_where_few_samples_decide_the_quantile_is_students(
     found = by_influence(5.0, influence, ANY, skewed=skewed)
     error = 0.01 * math.sqrt(deciding * n / (n - 1))
     assert found.high - 5.0 == pytest.approx(stats.t.ppf(0.975, freedom) * error)
+
+
+def test_an_interval_is_about_the_value_without_its_bias() -> None:
+    influence = np.tile([0.001, -0.001], 500)
+    plain, moved = (by_influence(5.0, influence, ANY, bias=bias) for bias in (0.0, 0.5))
+    assert (moved.value, moved.low, moved.high) == pytest.approx((5.0, plain.low - 0.5, plain.high - 0.5))
+    # at most half way to a bound
+    assert (
+        by_influence(0.9, influence, SHARE, bias=-0.5).low
+        < 0.95
+        < by_influence(0.9, influence, SHARE, bias=-0.5).high
+    )
 
 
 def test_no_interval_of_a_mean_where_a_rarer_class_has_no_errors() -> None:
