@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
-from leyden.callbacks import cpu_budget, tensorboard_results
+from leyden.callbacks import cpu_budget, tensorboard_projector, tensorboard_results
 from leyden.tasks.classification import Classification
 from leyden.training.job import train
 
@@ -301,3 +301,12 @@ def test_of_many_classes_those_with_the_most_errors_come_first() -> None:
         assert g.total == totals[c]
         np.testing.assert_array_equal(g.places, wrong_of(stored, c)[:3])
         assert g.kinds[0] == f"k{c} as k{predicted[g.places[0]]}"
+
+
+def test_main_components_of_more_features_than_samples() -> None:
+    """By the samples' products where these are fewer: a Conv2D-Flatten net has 21,632 features."""
+    features = np.random.default_rng(1).normal(size=(90, 80)) * np.linspace(1, 9, 80)
+    many = np.pad(features, ((0, 0), (0, 40_000)))
+    one, other = (tensorboard_projector._main_components(given) for given in (features, many))
+    assert one.shape == other.shape == (90, 64)
+    np.testing.assert_allclose(abs(one), abs(other), atol=1e-6)
