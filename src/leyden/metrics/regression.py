@@ -117,10 +117,10 @@ class _Target:
         influence = moved / math.sqrt(of_x * of_y) - value / 2 * (moved_x / of_x + moved_y / of_y)
         return value, (influence - influence.mean()) / n
 
-    def bias(self, name: str) -> float:
+    def spearman_bias(self, value: float) -> float:
         """Of rank correlation, whose mean is (3 tau + (n - 2) rho) / (n + 1), with Kendall's tau (Hoeffding 1948)."""
-        value, n = self.measure("spearman")[0], len(self._errors)
-        if name != "spearman" or math.isnan(value) or n < 3:
+        n = len(self._errors)
+        if math.isnan(value) or n < 3:
             return 0.0
         # imported here: scipy.stats is half a second, which the start of a run does not need
         from scipy.stats import kendalltau
@@ -143,7 +143,9 @@ def _estimates(parts: Sequence[_Target], name: str, intervals: bool) -> list[Est
         return [Estimate(number(value)) for value, _ in pairs]
     if name == "rmse":
         return [_rmse(*pair) for pair in pairs]
-    biases = [part.bias(name) for part in parts]
+    biases = [0.0] * len(parts)
+    if name == "spearman":
+        biases = [part.spearman_bias(value) for part, (value, _) in zip(parts, measured, strict=True)]
     biases = [sum(biases) / max(len(defined), 1), *biases]
     return [
         by_influence(*pair, _BOUNDS[name], bias=bias, skewed=name == "r2")
