@@ -22,7 +22,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning_utilities.core.imports import RequirementCache
 
 from leyden.callbacks.interrupt import Interrupted
-from leyden.callbacks.tensorboard import hparams, write_findings
+from leyden.callbacks.tensorboard import hparams, values_on_test, write_findings
 from leyden.config.instantiate import instantiate_with_facts
 from leyden.config.schema import Config
 from leyden.config.signatures import parameters_of
@@ -126,10 +126,8 @@ def log_result(result: Mapping[str, Any], step: int) -> None:
         result: content of result.json.
         step: the optimizer step at which the run ended.
     """
-    found = result["metrics"].get("test", {})
-    values = {name: estimate["value"] for name, estimate in found.get("values", {}).items()}
-    values = {f"test/{name}": value for name, value in {**values, **found.get("scalars", {})}.items()}
-    values[f"best/{result['best']['monitor']}"] = result["best"]["value"]
+    best = {f"best/{result['best']['monitor']}": result["best"]["value"]}
+    values = {**values_on_test(result), **best}
     defined = {name: value for name, value in values.items() if value is not None}
     for each in (each for each in _open if not each.is_tensorboard):
         each.logger.log_metrics(defined, step)

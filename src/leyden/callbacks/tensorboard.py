@@ -101,6 +101,13 @@ def truncate_events(folder: Path, sizes: Mapping[str, int]) -> None:
             os.truncate(path, sizes[path.name])
 
 
+def values_on_test(result: Mapping[str, Any]) -> dict[str, float | None]:
+    """What the test split gave, as `test/NAME`: of a module of the user's own the scalars that it logged."""
+    found = result["metrics"].get("test", {})
+    values = {name: estimate["value"] for name, estimate in found.get("values", {}).items()}
+    return {f"test/{name}": value for name, value in {**values, **found.get("scalars", {})}.items()}
+
+
 def log_hparams(
     logger: TensorBoardLogger, plain: Mapping[str, Any], command: Sequence[str], result: Mapping[str, Any]
 ) -> None:
@@ -112,12 +119,7 @@ def log_hparams(
         command: the words of its command, for the overrides.
         result: content of result.json.
     """
-    found = result["metrics"].get("test", {})
-    values = {name: estimate["value"] for name, estimate in found.get("values", {}).items()}
-    values |= found.get("scalars", {})
-    values = {result["best"]["monitor"]: result["best"]["value"]} | {
-        f"test/{k}": v for k, v in values.items()
-    }
+    values = {result["best"]["monitor"]: result["best"]["value"], **values_on_test(result)}
     defined = {f"result/{name}": value for name, value in values.items() if value is not None}
     logger.log_hyperparams(hparams(plain, command), defined)
 

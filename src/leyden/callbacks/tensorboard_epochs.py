@@ -77,9 +77,7 @@ def write_samples(
         return
     captions = [f"{answer}\ntrue: {word}" for answer, word in zip(said, true, strict=True)]
     if data.modality.is_sound:
-        rate = data.spec.sample_rate
-        waves = [wave[: SECONDS * rate] for wave in preview.sounds(data, rows)]
-        figure = sounds_figure(waves, captions, title, rate)
+        figure = sounds_figure(preview.sounds(data, rows, SECONDS), captions, title, data.spec.sample_rate)
     else:
         figure = samples_figure(preview.drawings(data, rows), captions, title)
     write_figure(writer, tag, figure, step)

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from leyden.callbacks.tensorboard_figures import SECONDS, sounds_figure
+from leyden.callbacks.tensorboard_tags import part_of_tag
 from leyden.data import preview
 from leyden.data.datamodule import DataModule
 from leyden.reporting import markdown
@@ -52,7 +53,7 @@ class ErrorViews:
         """Write the worst of one class, label or number."""
         rows = stored["rows"][group.places]
         names = [PurePath(str(self._data.table.index.names[int(row)])).name for row in rows]
-        tag = f"{self._split}/errors/{_part(group.name)}"
+        tag = f"{self._split}/errors/{part_of_tag(group.name)}"
         if self._data.modality.is_text:
             texts = [preview.text(self._data, int(row)) for row in rows]
             lines = zip(names, group.answers, texts, strict=True)
@@ -74,16 +75,11 @@ class ErrorViews:
         heading: tuple[str, str],
     ) -> None:
         rate = self._data.spec.sample_rate
-        waves = [wave[: SECONDS * rate] for wave in preview.sounds(self._data, rows)]
+        waves = preview.sounds(self._data, rows, SECONDS)
         tag, title = heading
         self._draw(tag, sounds_figure(waves, captions, title, rate))
         for place, (kind, name, wave) in enumerate(zip(group.kinds, names, waves[:_PLAYED], strict=False), 1):
-            played = f"{self._split}/errors/{_part(kind)}/{place} {name}"
+            played = f"{self._split}/errors/{part_of_tag(kind)}/{place} {name}"
             self._writer.add_audio(
                 played, wave[None].astype(np.float32) / 32768, self._step, sample_rate=rate
             )
-
-
-def _part(name: str) -> str:
-    """A name as a part of a tag, in which a slash would start another part."""
-    return name.replace("/", "_")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from leyden.callbacks.captures import Seen
 from leyden.callbacks.tensorboard_figures import SECONDS, sounds_figure, write_figure
+from leyden.callbacks.tensorboard_tags import part_of_tag
 from leyden.data import preview
 from leyden.data.datamodule import DataModule
 from leyden.data.tokenizers import UNKNOWN_ID
@@ -61,8 +62,7 @@ def _write_sounds(
     waves = [wave[: min(end, SECONDS * rate)].numpy() for wave, end in zip(given, ends, strict=True)]
     captions = [f"{place}: {word}" for place, word in enumerate(words, 1)]
     for caption, wave in zip(captions, waves, strict=True):
-        name = caption.replace("/", "_")
-        writer.add_audio(f"{tag}/{name}", np.clip(wave, -1, 1)[None], step, sample_rate=rate)
+        writer.add_audio(f"{tag}/{part_of_tag(caption)}", np.clip(wave, -1, 1)[None], step, sample_rate=rate)
     if seen.inputs.ndim == 4:
         drawn, scale = pictures(seen.inputs.float().numpy(), is_spectrogram=True)
         figure = samples_figure(drawn, captions, f"{title}; {scale}")

@@ -41,6 +41,11 @@ def tag(name: str, monitor: str) -> str:
     return f"{WATCHED if base == monitor.removeprefix('val/') else METRICS}/{name}"
 
 
+def part_of_tag(name: str) -> str:
+    """A name as a part of a tag, in which a slash would start another part."""
+    return name.replace("/", "_")
+
+
 def layout(tags: Iterable[str]) -> Layout:
     """Charts of the tab Custom Scalars for the tags of a run, as `SummaryWriter.add_custom_scalars` takes them.
 

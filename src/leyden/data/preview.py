@@ -23,11 +23,12 @@ def drawings(data: DataModule, rows: np.ndarray) -> list[np.ndarray]:
     return [data.modality.drawing(v.numpy()) for v in cut]
 
 
-def sounds(data: DataModule, rows: np.ndarray) -> list[np.ndarray]:
-    """Recordings int16 (n,) of rows of the table."""
+def sounds(data: DataModule, rows: np.ndarray, seconds: int) -> list[np.ndarray]:
+    """Recordings int16 (n,) of rows of the table, their first `seconds`."""
     values, lengths = data.table.inputs.gather(rows)
     assert lengths is not None
-    return [wave[:length].numpy() for wave, length in zip(values, lengths.tolist(), strict=True)]
+    ends = lengths.clamp(max=seconds * data.spec.sample_rate).tolist()
+    return [wave[:end].numpy() for wave, end in zip(values, ends, strict=True)]
 
 
 def spectrograms(waves: Sequence[np.ndarray], sample_rate: int) -> list[np.ndarray] | None:
