@@ -1,6 +1,6 @@
 """The first batch as the net sees it: copied exactly, shown once, and nothing about the run is changed by it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,10 +179,7 @@ def test_sounds_are_played_as_they_are_augmented_beside_their_log_mel(
         "augment=audio_strong",
         "trainer.max_epochs=1",
     ]
-    settings = [
-        o for o in tiny(*options, "logger=tensorboard") if not o.startswith(("data.source.size", "model=mlp"))
-    ]
-    events = read(train(settings).folder)
+    events = read(train(of_other_data(tiny, options)).folder)
     sounds = [tag for tag in events.Tags()["audio"] if tag.startswith(f"{TRAIN}/")]
     assert len(sounds) == 6
     assert sounds[0].startswith(f"{TRAIN}/1: ")
@@ -195,6 +192,12 @@ def test_sounds_are_played_as_they_are_augmented_beside_their_log_mel(
     heard = seen.given[0, : int(seen.lengths[0])].clamp(-1, 1).numpy()
     np.testing.assert_allclose(played, heard, atol=1e-4)
     assert {TRAIN, VAL} <= set(events.Tags()["images"])
+
+
+def of_other_data(tiny: Tiny, options: Sequence[str]) -> list[str]:
+    """The words of `tiny` without those that belong to its pictures."""
+    words = tiny(*options, "logger=tensorboard")
+    return [word for word in words if not word.startswith(("data.source.size", "model=mlp"))]
 
 
 def test_texts_have_their_unknown_and_dropped_tokens_marked() -> None:
@@ -214,10 +217,7 @@ def test_a_run_on_texts_shows_a_table(tiny: Tiny) -> None:
         "augment=token_dropout",
         "trainer.max_epochs=1",
     ]
-    settings = [
-        o for o in tiny(*options, "logger=tensorboard") if not o.startswith(("data.source.size", "model=mlp"))
-    ]
-    events = read(train(settings).folder)
+    events = read(train(of_other_data(tiny, options)).folder)
     (train_event,) = events.Tensors(f"{TRAIN}/text_summary")
     text = train_event.tensor_proto.string_val[0].decode()
     assert text.splitlines()[0] == "| label | text | tokens as the net gets them |"

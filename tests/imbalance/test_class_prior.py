@@ -105,12 +105,17 @@ class Holder(nn.Module):
 def best_biases(loss: nn.Module) -> torch.Tensor:
     """Logits (C,) of least training loss without features; of a loss that may change, at the last epoch."""
     labels = torch.from_numpy(np.repeat(np.arange(len(COUNTS)), COUNTS))
-    biases = torch.zeros(len(COUNTS), requires_grad=True)
+    return minimised(loss, labels, len(COUNTS))
+
+
+def minimised(loss: nn.Module, targets: torch.Tensor, outputs: int) -> torch.Tensor:
+    """Biases (outputs,) of least mean loss on targets (N, ...)."""
+    biases = torch.zeros(outputs, requires_grad=True)
     optimizer = torch.optim.LBFGS([biases], max_iter=200, tolerance_grad=1e-9, tolerance_change=1e-12)
 
     def closure() -> Any:
         optimizer.zero_grad()
-        value = loss(biases.expand(len(labels), -1), labels).mean()
+        value = loss(biases.expand(len(targets), -1), targets).mean()
         value.backward()
         return value
 
@@ -333,16 +338,7 @@ def test_the_best_constant_logits_are_the_log_odds_of_the_ledger(loss: str, thre
     groups, policy = RepeatFactor(threshold).by_labels(targets)
     sampler = EpochSampler(groups, int(groups.max()) + 1, policy, seed=1, length=60_000)
     drawn = torch.from_numpy(targets[sampler.epoch(0)]).double()
-    biases = torch.zeros(4, requires_grad=True)
-    optimizer = torch.optim.LBFGS([biases], max_iter=200, tolerance_grad=1e-9, tolerance_change=1e-12)
-
-    def closure() -> Any:
-        optimizer.zero_grad()
-        value = made(biases.expand(len(drawn), -1), drawn).mean()
-        value.backward()
-        return value
-
-    optimizer.step(closure)
+    biases = minimised(made, drawn, 4)
     book = Ledger.of(
         LABEL_COUNTS, lambda epoch: drawn.mean(0).numpy(), functools.partial(_correction, made), 1, 3000
     )
