@@ -335,11 +335,8 @@ def test_the_files(runs: dict[str, Outcome]) -> None:
     }
     documented = [row for row in table("The files of a run") if row != "file"]
     assert {name for name in names if not any(fnmatch(name, row) for row in documented)} == set()
-    elsewhere = (
-        "bad_step/",
-        "checkpoints/previous.ckpt",
-        "loggers/",
-    )  # of tests/health, of runs before their end, of others
+    # of tests/health, of runs before their end, of other loggers
+    elsewhere = ("bad_step/", "checkpoints/previous.ckpt", "loggers/")
     documented = [row for row in documented if not row.startswith(elsewhere)]
     assert {row for row in documented if not any(fnmatch(name, row) for name in names)} == set()
 

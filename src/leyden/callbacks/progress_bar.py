@@ -42,9 +42,8 @@ class ProgressBar(LastCallback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the progress bar on a terminal."""
-        self._epoch_began = (
-            time.monotonic()
-        )  # of a run that is resumed within an epoch, which does not start again
+        # of a run that is resumed within an epoch, which does not start again
+        self._epoch_began = time.monotonic()
         if not (trainer.is_global_zero and self._console.is_terminal):
             return
         self._bar = Progress(

@@ -112,9 +112,8 @@ def _main_components(features: NDArray[np.float64]) -> NDArray[np.float64]:
     if features.shape[1] <= _WIDEST:
         return features
     centred = features - features.mean(axis=0)
-    if (
-        len(centred) < centred.shape[1]
-    ):  # a flattened picture has tens of thousands of features: (N, N), not (D, D)
+    # a flattened picture has tens of thousands of features: (N, N), not (D, D)
+    if len(centred) < centred.shape[1]:
         variances, scores = np.linalg.eigh(centred @ centred.T)
         return scores[:, : -_WIDEST - 1 : -1] * np.sqrt(variances[: -_WIDEST - 1 : -1].clip(0))
     _, vectors = np.linalg.eigh(centred.T @ centred)  # by rising variance

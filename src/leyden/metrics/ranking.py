@@ -11,9 +11,8 @@ from leyden.metrics.intervals import SHARE, by_influence, without
 from leyden.metrics.results import Estimate
 
 FEWEST, FEWEST_PRECISION = 3, 5  # samples of a class; average precision of few is biased
-_AS_MANY = (
-    1.5  # a class without errors may have this many times fewer samples than one whose variance is known
-)
+# A class without errors may have this many times fewer samples than one whose variance is known.
+_AS_MANY = 1.5
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from torch.nn import functional as F
 
 from leyden.nets.layers import Cell, Pooling, Recurrent, SequencePool, length_mask
 
-_BAG_SCALE = (
-    0.1  # standard deviation of the embeddings of n-grams: small beside the state, until they are trained
-)
+# Standard deviation of the embeddings of n-grams: small beside the state, until they are trained.
+_BAG_SCALE = 0.1
 _BASE, _PRIME = 1_000_003, (1 << 31) - 1
 
 

@@ -16,9 +16,8 @@ def torch_rng() -> dict[str, Any]:
 def set_torch_rng(state: dict[str, Any]) -> None:
     """Restore a state that `torch_rng` returned."""
     torch.set_rng_state(state["torch"])
-    for device, generator in enumerate(
-        state["cuda"][: torch.cuda.device_count()]
-    ):  # of another machine: maybe more
+    # of another machine: maybe of more devices
+    for device, generator in enumerate(state["cuda"][: torch.cuda.device_count()]):
         torch.cuda.set_rng_state(generator, device)
 
 

@@ -19,9 +19,8 @@ from leyden.data.transforms.audio import LogMel, valid
 from leyden.data.transforms.image import Normalize
 from leyden.utils.errors import UserError
 
-_WEIGHTS = (
-    1 << 22
-)  # of a linear layer; with Adam's moments and the checkpoints a run keeps eight times as many numbers
+# Weights of a linear layer; with Adam's moments and the checkpoints a run keeps eight times as many numbers.
+_WEIGHTS = 1 << 22
 
 
 class FixedVector(nn.Module):

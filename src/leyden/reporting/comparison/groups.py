@@ -30,9 +30,8 @@ _FOLD_KEYS = {"KFold": ("split.fold",), "LeaveOneGroupOut": ("split.test_group",
 _SOURCE = "data.source."
 _MAX_ARGUMENTS = 3  # arguments of the source listed to distinguish data of one name
 _SPLIT_NAMES = {"KFold": "fold", "LeaveOneGroupOut": "left-out group"}
-_CHOSEN_HERE = (
-    "chosen here"  # in the method of a value at a threshold or temperature fitted to the same samples
-)
+# In the method of a value at a threshold or temperature fitted to the same samples.
+_CHOSEN_HERE = "chosen here"
 FOLDS = 5  # KFold's default
 TRIVIAL = ("majority", "linear")  # trivial baseline models
 
