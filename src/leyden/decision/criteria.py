@@ -48,7 +48,7 @@ def precision_at_recall(of: int, at_least: float) -> Criterion:
         least = at_least * support[of] * (1 - _ROUNDING)
 
         def terms(hits: Floats, predicted: Floats, classes: Ints) -> Floats:
-            allowed = (hits >= least) & (hits > 0)
+            allowed = (hits >= least) & (hits > 0) & (predicted > 0)  # sums of nothing may be off by rounding
             value = np.where(allowed, hits / np.where(allowed, predicted, 1.0), -np.inf)
             return np.where(classes == of, value, 0.0)
 
