@@ -34,7 +34,9 @@ def test_what_is_kept(outcome: Outcome) -> None:
     found = json.loads((outcome.folder / "result.json").read_text())["metrics"]["test"]
     assert found["confusion"] == []
     assert 0 < len(found["confusions"]) <= 1000
-    assert found["values"]["auroc"]["low"] < found["values"]["auroc"]["value"]
+    assert 0 < found["values"]["auroc"]["value"] < 1
+    assert found["values"]["auroc"]["method"] == "none: only 1 sample of a class"
+    assert found["values"]["mcc"]["low"] < found["values"]["mcc"]["value"] < found["values"]["mcc"]["high"]
 
 
 def test_it_is_shown(outcome: Outcome, capsys: pytest.CaptureFixture[str]) -> None:

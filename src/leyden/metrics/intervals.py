@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, gammaincinv, stdtrit
 
 from leyden.metrics.results import Estimate
+from leyden.utils.text import plural
 
 Z = 1.959963984540054  # the 97.5 % point of the standard normal
 _TAILS = (2.5, 97.5)
@@ -170,6 +171,6 @@ def mean_loss(losses: NDArray[np.float64], errors: int) -> Estimate:
     """
     value = float(losses.mean())
     if errors < _FEWEST:
-        return without(value, f"only {errors} errors" if errors != 1 else "only 1 error")
+        return without(value, f"only {plural(errors, 'error')}")
     found = by_influence(value, (losses - value) / len(losses), POSITIVE)
     return found if errors >= _FEW else Estimate(value, 0.0, found.high, found.method + ", from 0")

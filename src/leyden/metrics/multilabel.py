@@ -15,6 +15,7 @@ from leyden.metrics import calibration, matrix_intervals, ranking
 from leyden.metrics.confusion import Counts, divide
 from leyden.metrics.intervals import SHARE, by_influence, f1, mean_loss, number, wilson, without
 from leyden.metrics.results import MULTILABEL_METRICS, Estimate, LabelMetrics, MultilabelMetrics
+from leyden.utils.text import plural
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -140,7 +141,7 @@ class _Split:
     def _pooled_interval(self) -> Estimate:
         value, positives = ranking.areas(self._pooled)[1], int(self.truth.sum())
         if min(positives, self.truth.size - positives) < 2:
-            return without(value, f"only {positives} positives")
+            return without(value, f"only {plural(positives, 'positive')}")
         influence = ranking.influences(self._pooled)[1].reshape(self.n, self.labels).sum(1)
         return by_influence(value, influence, SHARE, sizes=np.array([self.truth.any(1).sum()]))
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from leyden.metrics.intervals import SHARE, by_influence, without
 from leyden.metrics.results import Estimate
+from leyden.utils.text import plural
 
 FEWEST, FEWEST_PRECISION = 3, 5  # samples of a class; average precision of few is biased
 # A class without errors may have this many times fewer samples than one whose variance is known.
@@ -171,7 +172,7 @@ class _Parts:
     def interval(self, fewest: int, **how: Any) -> Estimate:
         """By `intervals.by_influence`, where each class shows its variance, or has as many samples as one that does."""
         if not np.isnan(self.value) and self.sizes.min() < fewest:
-            return without(self.value, f"only {self.sizes.min()} samples of a class")
+            return without(self.value, f"only {plural(int(self.sizes.min()), 'sample')} of a class")
         known, unknown = self.sizes[~self.exact], self.sizes[self.exact]
         if len(known) and len(unknown) and unknown.min() < known.min() / _AS_MANY:
             return without(self.value, "a rarer class has no errors")
