@@ -31,7 +31,18 @@ LAYERS = (
         "modules",
         "profiling",
     ),
-    *("health", "imbalance", "runs", "reporting", "tuning", "callbacks", "training", "inference", "sweeps"),
+    *(
+        "health",
+        "imbalance",
+        "runs",
+        "reporting",
+        "tuning",
+        "callbacks",
+        "training",
+        "inference",
+        "interpretation",
+        "sweeps",
+    ),
     "cli",
 )
 TOP = {"leyden", "leyden.__main__"}  # re-export from, and start, whatever they want; imported by nobody
