@@ -130,6 +130,24 @@ def test_a_resumed_run_has_the_same_tags_and_steps(
     }
 
 
+def test_a_run_resumed_after_the_last_validation_of_an_epoch_has_its_recall(
+    even: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["logger=tensorboard", "trainer.val_check_interval=3"]  # the last one after step 9 of 10
+    straight = shown(train(even(*options)).folder, "scalars")
+
+    def die(self: Any, trainer: Any, *given: Any) -> None:
+        if trainer.global_step == STEPS:
+            raise _Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "on_train_batch_end", die, raising=False)
+        with pytest.raises(_Killed):
+            train(even(*options, "checkpoint_steps=1", "runs=broken"))
+    assert shown(train(even(*options, "runs=broken")).folder, "scalars") == straight
+    assert straight
+
+
 def test_samples_are_the_same_at_every_epoch(even: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[list[int]] = []
     original = tensorboard_training.write_samples

@@ -50,7 +50,8 @@ class TrainingViews(Callback):
         self._own: OutputCapture | None = None  # of a module that keeps no outputs itself
         self._layers: LayerCapture | None = None
         self._step = 0
-        self._is_due = self._is_validated = False
+        self._is_due = False
+        self._found: ValidationOutputs | None = None  # of the last validation in this epoch
 
     def on_ready(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Plan the rest of an epoch that is resumed."""
@@ -84,13 +85,10 @@ class TrainingViews(Callback):
         """Show one validation batch; collect what a module that keeps no outputs answers."""
         if trainer.state.fn != "fit" or not trainer.is_global_zero:
             return
-        self._is_validated = True
         if not self._has_val:
             self._has_val = True
             self._begin(trainer, pl_module)
         if not hasattr(pl_module, "evaluations"):
-            if self._own is not None:  # of an earlier validation in this epoch
-                self._own.take()
             self._own = OutputCapture(pl_module, _data(trainer).spec.num_outputs)
         if self._layers is not None:
             self._layers.remove()
@@ -111,16 +109,29 @@ class TrainingViews(Callback):
         if self._capture is not None:
             self._write(trainer, batch, "val")
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the recall of each class, as Lightning does the metrics: a checkpoint may come before the epoch's end."""
+        if trainer.state.fn != "fit" or not trainer.is_global_zero:
+            return
+        self._found = self._outputs(pl_module)
+        if (found := self._found) is None:
+            return
+        data = _data(trainer)
+        with self._budget.spending("recall"):
+            recalls = epoch_views.recalls(found.outputs, found.targets, data.kind, data.spec)
+            values = {f"recall/{name}": value for name, value in recalls.items()}
+            self._logger.log_metrics(values, trainer.global_step)
+
     def on_epoch_done(self, trainer: Trainer) -> None:
         """Write what is due of this epoch; the charts when the first one has logged every tag."""
         if not trainer.is_global_zero:
             return
         layers, self._layers = self._layers, None
-        if self._is_validated and (found := self._outputs(trainer)) is not None:
+        found, self._found = self._found, None
+        if found is not None:
             self._write_epoch(trainer, found, layers)
         elif layers is not None:
             self._write_histograms(layers, None, trainer.global_step)
-        self._is_validated = False
         if not self._has_layout:
             self._logger.experiment.add_custom_scalars(layout(self._logger.tags))
             self._has_layout = True
@@ -153,9 +164,9 @@ class TrainingViews(Callback):
                 tag = f"{FIRST_BATCH}/{split}"
                 write_inputs(self._logger.experiment, tag, seen, _data(trainer), title, self._step)
 
-    def _outputs(self, trainer: Trainer) -> ValidationOutputs | None:
-        """What the module answered in the validation of this epoch; None: it gives no outputs."""
-        kept: Any = getattr(trainer.lightning_module, "evaluations", {}).get("val")
+    def _outputs(self, module: LightningModule) -> ValidationOutputs | None:
+        """What the module answered in the validation that has just ended; None: it gives no outputs."""
+        kept: Any = getattr(module, "evaluations", {}).get("val")
         own, self._own = self._own, None
         found = own.take() if own is not None else kept
         if found is None:
@@ -165,9 +176,6 @@ class TrainingViews(Callback):
 
     def _write_epoch(self, trainer: Trainer, found: ValidationOutputs, layers: LayerCapture | None) -> None:
         data, step, writer, task = _data(trainer), trainer.global_step, self._logger.experiment, self._task
-        with self._budget.spending("recall"):
-            recalls = epoch_views.recalls(found.outputs, found.targets, data.kind, data.spec)
-            self._logger.log_metrics({f"recall/{name}": value for name, value in recalls.items()}, step)
         title = f"val, epoch {trainer.current_epoch}"
         views: dict[str, Callable[[], None]] = {
             "figures": lambda: write_figures(writer, found, data, title, step),
