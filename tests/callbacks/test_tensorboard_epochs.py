@@ -17,6 +17,7 @@ from leyden.callbacks.tensorboard_training import TrainingViews, is_due
 from leyden.modules.classification import Classifier
 from leyden.runs.run import EVENT_FILES
 from leyden.training.job import train
+from leyden.utils import tensors
 
 Tiny = Callable[..., list[str]]
 FULL = ("logger=tensorboard", "logger.tensorboard.detail=full")
@@ -130,11 +131,12 @@ def test_a_resumed_run_has_the_same_tags_and_steps(
     }
 
 
-def test_a_run_resumed_after_the_last_validation_of_an_epoch_has_its_recall(
+def test_a_run_resumed_after_the_last_validation_of_an_epoch_loses_nothing_of_it(
     even: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = ["logger=tensorboard", "trainer.val_check_interval=3"]  # the last one after step 9 of 10
-    straight = shown(train(even(*options)).folder, "scalars")
+    whole = train(even(*options)).folder
+    straight = shown(whole, "scalars")
 
     def die(self: Any, trainer: Any, *given: Any) -> None:
         if trainer.global_step == STEPS:
@@ -144,8 +146,15 @@ def test_a_run_resumed_after_the_last_validation_of_an_epoch_has_its_recall(
         patch.setattr(Checkpoint, "on_train_batch_end", die, raising=False)
         with pytest.raises(_Killed):
             train(even(*options, "checkpoint_steps=1", "runs=broken"))
-    assert shown(train(even(*options, "runs=broken")).folder, "scalars") == straight
+    resumed = train(even(*options, "runs=broken")).folder
+    assert shown(resumed, "scalars") == straight
     assert straight
+    one, other = (
+        tensors.load(folder / "checkpoints/last.ckpt")["callbacks"]["HealthMonitor"]["monitor"]["epochs"]
+        for folder in (whole, resumed)
+    )
+    assert all(epoch["predicted"] for epoch in one)
+    assert [epoch["predicted"] for epoch in one] == [epoch["predicted"] for epoch in other]
 
 
 def test_samples_are_the_same_at_every_epoch(even: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def test_a_monitor_restored_between_two_steps_gives_the_same_statistics(last: in
         if number == last:
             stored, resumed = resumed.state(), TrainingMonitor(DiagnosticsSettings(), net, None)
             resumed.load(stored)
-    one, other = (monitor.end_epoch(12, {}, [], 0.0) for monitor in (uninterrupted, resumed))
+    one, other = (monitor.end_epoch(12, {}, 0.0) for monitor in (uninterrupted, resumed))
     assert one.update == other.update != {}
     assert one.gradient == other.gradient
 

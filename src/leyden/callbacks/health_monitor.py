@@ -208,14 +208,17 @@ class HealthMonitor(LastCallback):
         if batch_idx == 0 and trainer.state.fn == "fit":
             self.training_monitor.stop_probe()
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Summarise the predictions; a checkpoint may come before the end of the epoch."""
+        kept: Any = getattr(pl_module, "evaluations", {}).get("val")
+        if kept is not None and trainer.state.fn == "fit" and hasattr(pl_module, "prediction_summary"):
+            self.training_monitor.predicted = pl_module.prediction_summary(kept.outputs)  # type: ignore[operator]
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Finish the epoch's statistics, before the checkpoint that stores them, and log them."""
         scalars = {name: float(value) for name, value in trainer.callback_metrics.items()}
         waited = _data_seconds(trainer) - self._waited
-        kept = getattr(pl_module, "evaluations", {}).get("val")
-        summary: Any = getattr(pl_module, "prediction_summary", None)
-        predicted = [] if kept is None or summary is None else summary(kept.outputs)
-        epoch = self.training_monitor.end_epoch(trainer.global_step, scalars, predicted, waited)
+        epoch = self.training_monitor.end_epoch(trainer.global_step, scalars, waited)
         for logger in trainer.loggers:
             logger.log_metrics(_epoch_scalars(epoch), step=trainer.global_step)
 

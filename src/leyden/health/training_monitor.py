@@ -50,6 +50,7 @@ class TrainingMonitor:
         self._norms: list[float] = []
         self._layers: dict[str, dict[str, float]] = {}
         self._rate = 0.0
+        self.predicted: list[float] = []  # of the last validation, see `EpochStats`
         self._began = time.perf_counter()
         self._trained = 0.0  # seconds of training in this epoch
         self._activations: ActivationStats | None = None
@@ -99,15 +100,12 @@ class TrainingMonitor:
         """Stop collecting activation statistics, after the batch."""
         self._probe.close()
 
-    def end_epoch(
-        self, step: int, scalars: dict[str, float], predicted: Sequence[float], waited: float
-    ) -> EpochStats:
+    def end_epoch(self, step: int, scalars: dict[str, float], waited: float) -> EpochStats:
         """Finish an epoch and return its statistics.
 
         Args:
             step: optimizer steps at its end.
             scalars: the metrics logged in it.
-            predicted: of the validation predictions, see `EpochStats`; may be empty.
             waited: seconds spent waiting for data.
         """
         self.pause()
@@ -117,7 +115,7 @@ class TrainingMonitor:
             step,
             scalars,
             self._rate,
-            list(predicted),
+            list(self.predicted),
             **self._layers,
             dead=activations.dead() if activations else {},
             saturated=activations.saturated() if activations else {},
@@ -149,6 +147,7 @@ class TrainingMonitor:
             "norms": self._norms,
             "seen": self._layers,
             "rate": self._rate,
+            "predicted": self.predicted,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -158,6 +157,7 @@ class TrainingMonitor:
         self.epochs = [EpochStats(**stored) for stored in state["epochs"]]
         self._losses, self._norms = list(state["losses"]), list(state["norms"])
         self._layers, self._rate = dict(state["seen"]), state["rate"]
+        self.predicted = state.get("predicted", [])  # earlier checkpoints have none
 
 
 def _ranked(findings: Sequence[Finding]) -> Iterator[Finding]:
