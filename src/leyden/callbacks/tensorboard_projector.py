@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from leyden.data.batch import Batch
 from leyden.data.datamodule import DataModule
+from leyden.modules import features
 from leyden.modules.standalone import preserved_state
 from leyden.runs.run import PROJECTOR, PROJECTOR_CONFIG
 from leyden.utils.files import atomic_write, write_text
@@ -31,13 +30,6 @@ _FEWEST = 20
 _TILE = 32  # pixels
 _WIDEST = 64  # features; of more, as many main components: the file is text
 _PROBED = 16  # samples by which the cost of all is known
-
-Parts = tuple[Tensor, Tensor | None]  # features (B, D) and pictures uint8 (B, 3, 32, 32)
-
-
-def has_features(module: LightningModule) -> bool:
-    """Whether the module has a net that gives features."""
-    return hasattr(getattr(module, "net", None), "features") and hasattr(module, "prepare")
 
 
 def write_projector(
@@ -61,15 +53,15 @@ def write_projector(
     chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST)).astype(np.int64))
     with preserved_state(module), torch.no_grad():
         began = time.process_time()
-        _parts(module, data.batch_of(rows[chosen[:_PROBED]]))
+        features.of_batch(module, data.batch_of(rows[chosen[:_PROBED]]))
         each = (time.process_time() - began) / min(len(chosen), _PROBED)
         affordable = int(min(len(chosen), seconds / max(each, 1e-9)))
         if affordable < min(_FEWEST, len(rows)):
             return 0
         chosen = chosen[np.linspace(0, len(chosen) - 1, affordable).astype(np.int64)]
-        features, pictures = _of_rows(module, data, rows[chosen])
+        values, pictures = _of_rows(module, data, rows[chosen])
     (folder / PROJECTOR).mkdir(exist_ok=True)
-    write_text(folder / PROJECTOR / "features.tsv", _numbers(_main_components(features)))
+    write_text(folder / PROJECTOR / "features.tsv", _numbers(_main_components(values)))
     write_text(folder / PROJECTOR / "samples.tsv", _table(columns, chosen))
     if pictures is not None:
         _write_sprite(folder / PROJECTOR / "pictures.png", pictures)
@@ -80,24 +72,12 @@ def write_projector(
 def _of_rows(
     module: LightningModule, data: DataModule, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8] | None]:
-    """Features (N, D) and pictures (N, 3, 32, 32) in the order of `rows`, which are batched by length."""
-    found, order = [], []
-    for batch in data.rows_loader(rows):
-        found.append(_parts(module, batch))
-        order.append(batch.rows)
-    at = np.argsort(torch.cat(order).numpy(), kind="stable")[np.argsort(np.argsort(rows, kind="stable"))]
-    features = torch.cat([part for part, _ in found]).double().numpy()[at]
-    pictures = [drawn for _, drawn in found if drawn is not None]
-    return features, torch.cat(pictures).numpy()[at] if pictures else None
-
-
-def _parts(module: LightningModule, batch: Batch) -> Parts:
-    prepare: Any = module.prepare
-    net: Any = module.net
-    given = prepare(batch.to(module.device)).input
-    x, lengths = given
-    features = net.features(x) if lengths is None else net.features(x, lengths)
-    return features.flatten(1).float().cpu(), _pictures(x.float().cpu()) if x.ndim == 4 else None
+    """Features (N, D) and, where the net's input is a picture, pictures (N, 3, 32, 32)."""
+    found = list(features.parts(module, data, rows))
+    at = np.argsort(np.concatenate([part.places for part in found]))
+    values = torch.cat([part.features for part in found]).double().numpy()[at]
+    pictures = [_pictures(part.x) for part in found if part.x.ndim == 4]
+    return values, torch.cat(pictures).numpy()[at] if pictures else None
 
 
 def _pictures(x: Tensor) -> Tensor:

@@ -17,9 +17,10 @@ from leyden.callbacks.tensorboard import RunLogger
 from leyden.callbacks.tensorboard_errors import EACH, MOST, ErrorViews
 from leyden.callbacks.tensorboard_figures import write_figure
 from leyden.callbacks.tensorboard_model import write_model
-from leyden.callbacks.tensorboard_projector import has_features, write_projector
+from leyden.callbacks.tensorboard_projector import write_projector
 from leyden.data.datamodule import DataModule
 from leyden.imbalance.auto import describe_imbalance
+from leyden.modules.features import has_features
 from leyden.reporting import markdown
 from leyden.reporting.plots.draw import draw
 from leyden.tasks.base import Task
