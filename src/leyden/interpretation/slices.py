@@ -1,0 +1,232 @@
+"""Slices: groups of rows, named by facts, in which errors are more frequent than elsewhere.
+
+Every fact is cut into terms ("site = north", "brightness > 0.4"); every term and every two together are a candidate.
+Looking at hundreds of candidates finds a bad one in any data, so the best one is held against the best one of the same
+rows with their errors dealt out anew (Westfall, Young 1993): where nothing depends on the facts, a slice is found in at
+most `level` of all runs, however many facts there are and however they overlap. A slice that was found becomes part of
+what is known, and the next one is searched within and without it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+FEWEST = 30  # rows of a slice, and of the rest
+EFFECT = 0.05  # by which its error rate is higher than that of the rest
+LEVEL = 0.05
+MOST = 5  # slices
+DEALS = 999  # of the errors: the smallest p-value is 1 / (DEALS + 1)
+_CUTS = (0.2, 0.4, 0.6, 0.8)  # quantiles at which a number is cut
+_FEW_VALUES = 10  # a number with at most so many is also taken value by value
+_BLOCK = 1 << 23  # counts held at once: 32 MB
+_UNDECIDED = 0.05  # a second term that adds no more than this to the first is left out
+
+Facts = Mapping[str, NDArray[Any]]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Rows in which errors are more frequent.
+
+    Attributes:
+        terms: what they have in common, in words: ("mark = yes", "length > 12").
+        n: how many they are.
+        errors: how many of them are wrong.
+        rate: errors / n. Of the best of many candidates: on new rows expect less.
+        rest_rate: the same of all other rows.
+        p: how often errors that depend on nothing give a candidate that stands out as much.
+        places: int64 (n,), where in the facts' rows they stand.
+    """
+
+    terms: tuple[str, ...]
+    n: int
+    errors: int
+    rate: float
+    rest_rate: float
+    p: float
+    places: Ints
+
+    def __str__(self) -> str:
+        """One line."""
+        rates = f"{self.errors} of {self.n} wrong ({self.rate:.0%}, elsewhere {self.rest_rate:.0%})"
+        return f"{' and '.join(self.terms)}: {rates}, p = {self.p:.3g}"
+
+
+class _Candidates(NamedTuple):
+    """Terms (T,) and pairs of them (P,): a term with itself is the term alone.
+
+    members: bool (T, N). first, second: int64 (P,), places of the terms. sizes: int64 (P,).
+    """
+
+    names: list[str]
+    members: Bools
+    first: Ints
+    second: Ints
+    sizes: Ints
+
+    def rows(self, place: int) -> Bools:
+        return self.members[self.first[place]] & self.members[self.second[place]]
+
+    def terms(self, place: int) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.names[i] for i in (self.first[place], self.second[place])))
+
+
+class _Expected(NamedTuple):
+    """Errors (P,) of each candidate if they were dealt out within the strata: mean and standard deviation."""
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+
+def slices(facts: Facts, wrong: Bools, known: Ints | None = None, seed: int = 0) -> list[Slice]:
+    """The slices of a set of rows, the most certain first.
+
+    Args:
+        facts: of the rows (N,), by name: numbers (NaN where unknown) or texts ("" where unknown).
+        wrong: bool (N,).
+        known: int (N,), groups whose error rates are known to differ, such as the true classes: errors are compared and
+            dealt out anew within them, so that a hard class is no slice. None: one group.
+        seed: of the dealing.
+
+    Returns:
+        At most MOST slices of at least FEWEST rows, each with an error rate at least EFFECT above the rest's, whose
+        p-value is at most LEVEL.
+    """
+    candidates = _candidates(facts, len(wrong))
+    strata = np.zeros(len(wrong), np.int64) if known is None else np.unique(known, return_inverse=True)[1]
+    found: list[Slice] = []
+    while len(found) < MOST and len(candidates.sizes):
+        best = _best(candidates, wrong, strata, np.random.default_rng([seed, len(found)]))
+        if best is None:
+            break
+        found.append(best)
+        inside = np.isin(np.arange(len(wrong)), best.places)
+        strata = np.unique(strata * 2 + inside, return_inverse=True)[1]
+    return found
+
+
+def _best(candidates: _Candidates, wrong: Bools, strata: Ints, rng: np.random.Generator) -> Slice | None:
+    """The candidate that stands out most, None where chance explains it."""
+    expected = _expected(candidates, wrong, strata)
+    counts = _counts(candidates, np.flatnonzero(wrong)[None])[0]
+    scores = _scores(candidates, counts, int(wrong.sum()), expected)
+    if not np.isfinite(scores.max()):
+        return None
+    highest = np.concatenate(
+        [
+            _scores(candidates, _counts(candidates, dealt), int(wrong.sum()), expected).max(axis=1)
+            for dealt in _deals(wrong, strata, len(candidates.sizes), rng)
+        ]
+    )
+    p = (1 + (highest[:, None] >= scores - 1e-9).sum(axis=0)) / (len(highest) + 1)
+    place = int(scores.argmax())
+    if p[place] > LEVEL:
+        return None
+    place = _simplest(candidates, place, p, wrong)
+    n, errors = int(candidates.sizes[place]), int(counts[place])
+    rest = (int(wrong.sum()) - errors) / (len(wrong) - n)
+    rows = np.flatnonzero(candidates.rows(place))
+    return Slice(candidates.terms(place), n, errors, errors / n, rest, float(p[place]), rows)
+
+
+def _simplest(candidates: _Candidates, place: int, p: NDArray[np.float64], wrong: Bools) -> int:
+    """Of two terms the one alone that says as much: a slice by itself, in which the other term makes no difference."""
+    from scipy.stats import hypergeom
+
+    pair = int(candidates.first[place]), int(candidates.second[place])
+    for one, other in (pair, pair[::-1]):
+        alone = np.flatnonzero((candidates.first == one) & (candidates.second == one))
+        if one == other or not len(alone) or p[alone[0]] > LEVEL:
+            continue
+        rows, both = candidates.members[one], candidates.rows(place)
+        drawn = (int(rows.sum()), int(wrong[rows].sum()), int(both.sum()))
+        if hypergeom.sf(int(wrong[both].sum()) - 1, *drawn) > _UNDECIDED:
+            return int(alone[0])
+    return place
+
+
+def _deals(wrong: Bools, strata: Ints, candidates: int, rng: np.random.Generator) -> Iterator[Ints]:
+    """Yield (B, W) rows that are wrong when the errors of each stratum are dealt out among its rows, DEALS in all."""
+    groups = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
+    numbers = [int(wrong[rows].sum()) for rows in groups]
+    step = max(1, _BLOCK // max(len(wrong), candidates))
+    for start in range(0, DEALS, step):
+        size = min(step, DEALS - start)
+        dealt = [
+            rows[rng.random((size, len(rows))).argpartition(number - 1, axis=1)[:, :number]]
+            for rows, number in zip(groups, numbers, strict=True)
+            if number
+        ]
+        yield np.concatenate(dealt, axis=1)
+
+
+def _counts(candidates: _Candidates, wrong: Ints) -> NDArray[np.float32]:
+    """Errors (B, P) of each candidate, of B sets (B, W) of rows that are wrong."""
+    found = np.empty((len(wrong), len(candidates.sizes)), np.float32)
+    for at, rows in enumerate(wrong):
+        own = candidates.members[:, rows].astype(np.float32)
+        found[at] = (own @ own.T)[candidates.first, candidates.second]
+    return found
+
+
+def _expected(candidates: _Candidates, wrong: Bools, strata: Ints) -> _Expected:
+    """Mean and deviation of the hypergeometric counts, summed over the strata (Mantel, Haenszel 1959)."""
+    mean, variance = np.zeros(len(candidates.sizes)), np.zeros(len(candidates.sizes))
+    for stratum in np.unique(strata):
+        rows = np.flatnonzero(strata == stratum)
+        size, errors = len(rows), int(wrong[rows].sum())
+        if not 0 < errors < size:
+            mean += errors / size * _counts(candidates, rows[None])[0]
+            continue
+        own = _counts(candidates, rows[None])[0].astype(np.float64)
+        mean += own * errors / size
+        variance += own * (size - own) * errors * (size - errors) / (size**2 * (size - 1))
+    return _Expected(mean, np.sqrt(variance))
+
+
+def _scores(
+    candidates: _Candidates, counts: NDArray[np.float32], errors: int, expected: _Expected
+) -> NDArray[np.float64]:
+    """Standard deviations (..., P) above the expected errors; -inf where the effect is too small to be told."""
+    sizes, total = candidates.sizes, candidates.members.shape[1]
+    effect = counts / sizes - (errors - counts) / (total - sizes)
+    score = (counts - expected.mean) / np.where(expected.deviation > 0, expected.deviation, np.inf)
+    return np.where((effect >= EFFECT) & (score > 0), score, -np.inf)
+
+
+def _candidates(facts: Facts, total: int) -> _Candidates:
+    """Terms and pairs of terms with enough rows in and out of them."""
+    names, members = [], []
+    for name, member in (term for fact, values in facts.items() for term in _terms(fact, values)):
+        if FEWEST <= member.sum() <= total - FEWEST:
+            names.append(name)
+            members.append(member)
+    stacked = np.array(members, bool).reshape(-1, total)
+    shared = stacked.astype(np.float32) @ stacked.astype(np.float32).T
+    first, second = np.nonzero(np.triu(shared >= FEWEST))
+    order = np.argsort(first != second, kind="stable")  # of equals the single term
+    first, second = first[order], second[order]
+    return _Candidates(names, stacked, first, second, shared[first, second].astype(np.int64))
+
+
+def _terms(fact: str, values: NDArray[Any]) -> Iterator[tuple[str, Bools]]:
+    """Yield (words, rows) of everything that a fact says of a row."""
+    if values.dtype.kind not in "fiub":
+        for value in np.unique(values):
+            yield f"{fact} = {value}" if value != "" else f"{fact} is empty", values == value
+        return
+    numbers = values.astype(np.float64)
+    there = numbers[np.isfinite(numbers)]
+    yield f"{fact} is empty", ~np.isfinite(numbers)
+    distinct = np.unique(there)
+    for value in distinct if len(distinct) <= _FEW_VALUES else ():
+        yield f"{fact} = {value:g}", numbers == value
+    cuts = np.quantile(there, _CUTS, method="lower") if len(there) else ()
+    for cut in dict.fromkeys(float(cut) for cut in cuts):
+        yield f"{fact} <= {cut:.4g}", numbers <= cut
+        yield f"{fact} > {cut:.4g}", numbers > cut
