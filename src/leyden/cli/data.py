@@ -105,11 +105,20 @@ def _facts(data: "DataModule") -> Iterator[str]:
         yield from describe_imbalance(spec.class_counts, spec.target_names)
     if index.group_names:
         yield f"{plural(len(index.group_names), 'group')}: {', '.join(index.group_names[:12])}"
+    if index.metadata:
+        yield f"metadata: {', '.join(_described(name, values) for name, values in index.metadata.items())}"
     yield from data.remarks()
     if kind == "classes":
         from leyden.health.data import name_checks  # imports torch
 
         yield from (finding.message for finding in name_checks.names(spec.target_names, spec.class_counts))
+
+
+def _described(name: str, values: np.ndarray) -> str:
+    """A fact of rows (N,): how many values it has, or its range."""
+    if values.dtype.kind == "U":
+        return f"{name} ({plural(len(set(values[values != ''].tolist())), 'value')})"
+    return f"{name} ({np.nanmin(values):g} to {np.nanmax(values):g})"
 
 
 def _example_rows(data: "DataModule") -> tuple[np.ndarray, list[str]]:

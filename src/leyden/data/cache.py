@@ -1,8 +1,8 @@
 """Preparing a table: decode every input once into the cache, or open what is there.
 
 cache/<fingerprint>/ holds table.json, targets.npy and, where they exist, split, group, truth, names (two
-files), then values.npy (Dense), values.npy + offsets.npy (Ragged), or rows.npy + lengths.npy (Files, folder
-<fingerprint>-files). The folder appears whole or not at all.
+files), metadata_0 and so on, then values.npy (Dense), values.npy + offsets.npy (Ragged), or rows.npy + lengths.npy
+(Files, folder <fingerprint>-files). The folder appears whole or not at all.
 """
 
 import shutil
@@ -15,6 +15,7 @@ import numpy as np
 from leyden.data.array_files import DAMAGED, ArrayWriter, new_folder, open_array, vanished
 from leyden.data.decode import BadInput
 from leyden.data.index import Index, PackedStrings, Source
+from leyden.data.metadata import verify_metadata
 from leyden.data.modalities import Modality, modality_of
 from leyden.data.table import Dense, FileColumn, Ragged, SkippedInputs, Table
 from leyden.data.targets import verify
@@ -23,7 +24,7 @@ from leyden.utils.files import json_object, open_regular, verify_plain, write_js
 from leyden.utils.parallel import parallel_map
 from leyden.utils.text import indented_lines, plural
 
-FORMAT = 4  # of the folder and of how tables are read; another number is prepared anew
+FORMAT = 5  # of the folder and of how tables are read; another number is prepared anew
 PROBES = 32  # inputs decoded to estimate the size of all
 CHUNK_BYTES = 8e6  # decoded bytes per piece of work: bounds memory whatever the length of the recordings
 
@@ -120,6 +121,7 @@ def load_or_decode(source: Source, cache: Path, on_bad: OnBad, limit_gb: float, 
         if table is not None:
             return table
     index, facts = source.index(), source.facts()
+    verify_metadata(index.metadata, len(index), index.where or type(source).__name__)
     if trains:
         _verify_usable(index, index.where or type(source).__name__)
     size, bytes_each = _estimate(source, len(index))
@@ -214,10 +216,13 @@ def _write(folder: Path, index: Index, stored: dict[str, Any], skipped: SkippedI
     for name, array in arrays.items():
         if array is not None:
             np.save(folder / f"{name}.npy", array)
+    for place, values in enumerate(index.metadata.values()):
+        np.save(folder / f"metadata_{place}.npy", values)
     description = {
         "format": FORMAT,
         "target_names": index.target_names,
         "group_names": index.group_names,
+        "metadata": list(index.metadata),
         "notes": index.notes,
         "obstacle": index.obstacle,
         "skipped": [skipped.names, skipped.reasons],
@@ -263,6 +268,10 @@ def _stored_index(folder: Path, description: dict[str, Any]) -> Index:
             open_array(folder / "names_values.npy"), open_array(folder / "names_offsets.npy")
         ),
         truth=optional("truth"),
+        metadata={
+            name: np.load(folder / f"metadata_{place}.npy")
+            for place, name in enumerate(description["metadata"])
+        },
         notes=tuple(description["notes"]),
         obstacle=description["obstacle"],
     )

@@ -29,24 +29,24 @@ def meaning(name: str) -> str | float:
     >>> meaning("1.0") == meaning("1"), meaning("Good ") == meaning("good"), meaning("007") == meaning("7")
     (True, True, False)
     """
-    number = _number(name)
-    return normal_form(name) if np.isnan(number) else number
+    value = number(name)
+    return normal_form(name) if np.isnan(value) else value
 
 
-def _number(name: str) -> float:
+def number(name: str) -> float:
     """The number that a name is, with a point or a comma; NaN for others and for codes, which begin with zeros."""
     if name.lstrip("+-").startswith("0") and name.lstrip("+-0")[:1].isdigit():
         return np.nan
     try:
-        number = float(name.replace(",", ".") if name.count(",") == 1 and "." not in name else name)
+        value = float(name.replace(",", ".") if name.count(",") == 1 and "." not in name else name)
     except ValueError:
         return np.nan
-    return number if np.isfinite(number) else np.nan
+    return value if np.isfinite(value) else np.nan
 
 
 def are_measurements(names: Sequence[str]) -> bool:
     """Whether many names are all numbers, and not numbered in a row as classes are."""
-    numbers = np.sort([_number(name) for name in names])
+    numbers = np.sort([number(name) for name in names])
     if len(names) <= MANY or np.isnan(numbers).any():
         return False
     return not np.array_equal(numbers, np.arange(len(numbers)) + np.floor(numbers[0]))

@@ -80,6 +80,8 @@ class Index:
     group: int32 (N,), places in group_names (speaker, patient, author); None where there are no groups.
     truth: int32 (N, k), where the planted signal of a generated set is; its source says what the k numbers
     are.
+    metadata: what else is known of rows, (N,) by name: numbers (NaN where unknown) or texts ("" where unknown). No
+        part of training; slices of errors are named by it.
     where: names the data set in messages: a folder or a table.
     unusable: row -> why it has no target (a cell that is empty); left out with data.on_bad=skip.
     notes: what is worth knowing of how the data were read.
@@ -93,6 +95,7 @@ class Index:
     group_names: tuple[str, ...] = ()
     names: Sequence[str] = ()
     truth: np.ndarray | None = None
+    metadata: Mapping[str, np.ndarray] = field(default_factory=dict)
     where: str = ""
     unusable: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -119,6 +122,7 @@ class Index:
             split=pick(self.split),
             group=pick(self.group),
             truth=pick(self.truth),
+            metadata={name: values[rows] for name, values in self.metadata.items()},
             names=PackedStrings.of(self.names[int(row)] for row in rows),
             unusable={i: self.unusable[row] for i, row in enumerate(rows.tolist()) if row in self.unusable},
         )

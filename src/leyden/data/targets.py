@@ -15,6 +15,7 @@ import numpy as np
 from leyden.data.class_names import MANY, are_measurements, is_missing_value, measurements_advice
 from leyden.data.index import SHOWN, TEST, TRAIN, VAL, Index, encode
 from leyden.data.iterative_split import quantile_strata
+from leyden.data.metadata import read_metadata
 from leyden.data.text_files import composed
 from leyden.utils.errors import UserError
 from leyden.utils.text import and_more, plural
@@ -181,6 +182,7 @@ def make_index(
     split: np.ndarray | None = None,
     groups: Sequence[str] | None = None,
     reader: TargetReader | None = None,
+    metadata: Columns | None = None,
 ) -> Index:
     """An Index from strings. Names that differ in Unicode form alone are one; rows without a target are `unusable`.
 
@@ -191,6 +193,7 @@ def make_index(
         split: int8 (N,), or None.
         groups: (N,), or None.
         reader: makes targets of the label columns; None: one class a row.
+        metadata: cells (N,) of further columns, by name; None: there are none.
 
     Raises:
         UserError: columns of another kind than the reader's.
@@ -206,7 +209,18 @@ def make_index(
     group, group_names = (None, ()) if groups is None else encode(list(map(composed, groups)))
     group = None if group is None else group.astype(np.int32)
     notes = _forms(where, written)
-    return Index(targets, target_names, split, group, group_names, names, None, where, unusable, notes)
+    return Index(
+        targets,
+        target_names,
+        split,
+        group,
+        group_names,
+        names,
+        metadata=read_metadata(metadata or {}),
+        where=where,
+        unusable=unusable,
+        notes=notes,
+    )
 
 
 def _forms(where: str, written: Columns) -> tuple[str, ...]:

@@ -21,7 +21,8 @@ from leyden.utils.text import indented_lines, plural
 class Listing:
     """N files below `root` (paths relative to it) with labels and, where known, split (int8) and groups.
 
-    obstacle: why nothing can be trained on them. passed_over: what else lies there, in words.
+    obstacle: why nothing can be trained on them. passed_over: what else lies there, in words. metadata: cells of
+    further columns, by name.
     """
 
     where: str
@@ -34,6 +35,7 @@ class Listing:
     notes: tuple[str, ...] = ()
     obstacle: str = ""
     passed_over: str = ""
+    metadata: Columns = field(default_factory=dict)
 
     def __len__(self) -> int:
         """How many rows."""
@@ -45,7 +47,8 @@ class Listing:
 
     def index(self) -> Index:
         """The verified index; files are called by their path relative to the root."""
-        index = make_index(self.where, self.labels, self.files, self.split, self.groups, self.reader)
+        columns = (self.labels, self.files, self.split, self.groups, self.reader, self.metadata)
+        index = make_index(self.where, *columns)
         return replace(index, notes=(*self.notes, *index.notes), obstacle=self.obstacle)
 
     def digests(self, cache: Path) -> dict[str, str]:
@@ -178,6 +181,7 @@ def read_manifest(
     base = folder_at(root) if root is not None else manifest.parent
     table = read_table(manifest, written)
     files = listed_files(table, base, path_column, "data.source.path_column")
+    labels = [label_column] if isinstance(label_column, str) else label_column
     return Listing(
         str(manifest),
         base,
@@ -187,6 +191,7 @@ def read_manifest(
         None if group_column is None else table.column(group_column, "data.source.group_column"),
         reader or ClassReader(),
         table.notes,
+        metadata=table.others([path_column, *labels, split_column, group_column]),
     )
 
 

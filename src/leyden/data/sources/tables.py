@@ -10,7 +10,7 @@ import itertools
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,15 @@ class TextTable:
                     f"{self.path}:{self.lines[row]}: column {name!r} is not UTF-8: save the file as UTF-8, or name its "
                     "encoding: data.source.encoding=cp1252"
                 )
+
+    def others(self, used: Iterable[str | None]) -> dict[str, list[str]]:
+        """The cells of the columns that are not used: those with a name of their own, without lists and objects."""
+        taken = {composed(name) for name in used if name is not None} | self.nested.keys() | {""}
+        return {
+            name: [row[place] for row in self.rows]
+            for place, name in enumerate(self.header)
+            if name not in taken and self.header.count(name) == 1
+        }
 
     def labels(self, names: str | Sequence[str]) -> dict[str, list[str]]:
         """The label columns by name; cells may be empty, which the reader of the targets judges.

@@ -8,7 +8,7 @@ import io
 import urllib.request
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,6 +37,7 @@ class Texts:
     split: np.ndarray | None = None
     groups: Sequence[str] | None = None
     notes: tuple[str, ...] = ()
+    metadata: Columns = field(default_factory=dict)
 
 
 class SMSSpam:
@@ -107,7 +108,7 @@ class SMSSpam:
 
 
 def _index(data: Texts, where: str, reader: TargetReader | None = None) -> Index:
-    index = make_index(where, data.labels, data.names, data.split, data.groups, reader)
+    index = make_index(where, data.labels, data.names, data.split, data.groups, reader, data.metadata)
     return replace(index, notes=(*data.notes, *index.notes))
 
 
@@ -231,12 +232,23 @@ class TextTable:
             tables["path"].split(split) if len(tables) == 1 else by_file,
             None if group is None else column(group, "group_column"),
             tuple(note for table in tables.values() for note in table.notes),
+            self._metadata(list(tables.values())),
         )
 
     def _labels(self, tables: Mapping[str, TableFile]) -> Columns:
         """The label columns of all files, one after the other."""
         pieces = [table.labels(self._columns[1]) for table in tables.values()]
         return {name: [cell for piece in pieces for cell in piece[name]] for name in pieces[0]}
+
+    def _metadata(self, tables: Sequence[TableFile]) -> Columns:
+        """The further columns of any file, empty for the rows of a file that has not got them."""
+        text, label, split, group = self._columns
+        used = [text, *([label] if isinstance(label, str) else label), split, group]
+        pieces = [(len(table.rows), table.others(used)) for table in tables]
+        names = dict.fromkeys(name for _, found in pieces for name in found)
+        return {
+            name: [cell for rows, found in pieces for cell in found.get(name, [""] * rows)] for name in names
+        }
 
     def fingerprint(self, cache: Path) -> str:
         """Of each file's content and its role, and of the columns."""
