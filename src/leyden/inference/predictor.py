@@ -44,8 +44,7 @@ def predict(
 
     run = load(folder, config_dirs)
     prepare(run.config.threads)
-    _verify_there(files)
-    names, inputs = _read(run, files)
+    names, inputs = read_files(run, files)
     return run.task, list(predict_inputs(run, names, inputs, top))
 
 
@@ -56,19 +55,29 @@ def predict_inputs(
     import torch
 
     for start in range(0, len(inputs), _BATCH):
-        batch = _batch(run, inputs[start : start + _BATCH])
+        batch = batch_of(run, inputs[start : start + _BATCH])
         with torch.inference_mode():
-            outputs = _outputs(run, batch).numpy()
+            outputs = outputs_of(run, prepared(run, batch)).numpy()
         answers = run.task.answers(outputs, run.spec, run.decision, top)
         for name, answer in zip(names[start : start + _BATCH], answers, strict=True):
             yield Prediction(name, answer)
 
 
-def _outputs(run: "LoadedRun", batch: "Batch") -> "Tensor":
-    """float64 (B, num_outputs); of a module of the user's own, whatever its forward(batch) gives."""
+def prepared(run: "LoadedRun", batch: "Batch") -> "Batch":
+    """The batch as the net gets it; of a module of the user's own that does not prepare, as it is."""
     module: Any = run.module
-    batch = module.prepare(batch) if hasattr(module, "prepare") else batch
-    wanted = f"{type(module).__name__}.forward(batch) must give (B, {run.spec.num_outputs}) to predict"
+    made: Batch = module.prepare(batch) if hasattr(module, "prepare") else batch
+    return made
+
+
+def outputs_of(run: "LoadedRun", batch: "Batch") -> "Tensor":
+    """float64 (B, num_outputs) of a prepared batch; of a module of the user's own, whatever its forward(batch) gives.
+
+    Raises:
+        UserError: it has no forward, or gives something else.
+    """
+    module: Any = run.module
+    wanted = f"{type(module).__name__}.forward(batch) must give (B, {run.spec.num_outputs})"
     try:
         outputs: Tensor = module(batch)
     except NotImplementedError:
@@ -91,10 +100,15 @@ def _verify_there(files: Sequence[str]) -> None:
             file_at(file, "predict")
 
 
-def _read(restored: "LoadedRun", files: Sequence[str]) -> tuple[list[str], list[np.ndarray]]:
-    """Name and decoded input of each; texts as token ids."""
+def read_files(restored: "LoadedRun", files: Sequence[str]) -> tuple[list[str], list[np.ndarray]]:
+    """Name and decoded input of each that the files hold; texts as token ids.
+
+    Raises:
+        UserError: files that are not there or cannot be read, all of them listed.
+    """
     from leyden.data.decode import BadInput
 
+    _verify_there(files)
     pieces, bad = [], []
     for name, decode in _pieces(restored, files):
         try:
@@ -112,7 +126,8 @@ def _pieces(run: "LoadedRun", files: Sequence[str]) -> Iterator[tuple[str, Any]]
         yield from run.modality.read(file, run.spec, run.tokenizer, run.config.data.source)
 
 
-def _batch(run: "LoadedRun", inputs: Sequence[np.ndarray]) -> "Batch":
+def batch_of(run: "LoadedRun", inputs: Sequence[np.ndarray]) -> "Batch":
+    """Decoded inputs as one batch; their numbers stand for rows and targets."""
     import torch
 
     from leyden.data.batch import Batch, Input

@@ -1,9 +1,10 @@
 """Samples as explanations see them: a point, made of units that can be taken away."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 Score = Callable[[Tensor, Tensor], Tensor]
 
@@ -27,6 +28,12 @@ class View:
         scalar: what the score is, in words.
         to_units: attributions (M, ...) like values -> (M, *units), sums over channels or embedding.
         from_units: numbers or bools (M, *units) -> broadcastable to values (M, ...).
+        outputs: which of the net's outputs is explained, of each sample; (): unknown.
+        scalars: `scalar` of each sample, with the class, label or value; (): the same for all.
+        spans: by how much that output differs over the data, of each sample; (): unknown.
+        window: of occlusion, in units, where none is chosen; (): a fifth of each side.
+        references: (R, ...) like values for each of R training rows, cut or repeated to the batch's length.
+        net: whose layers a method may look into.
     """
 
     values: Tensor
@@ -39,3 +46,9 @@ class View:
     scalar: str
     to_units: Callable[[Tensor], Tensor]
     from_units: Callable[[Tensor], Tensor]
+    outputs: Sequence[int] = ()
+    scalars: Sequence[str] = ()
+    spans: Sequence[float] = ()
+    window: Sequence[int] = ()
+    references: Tensor = field(default_factory=lambda: torch.zeros(0))
+    net: nn.Module = field(default_factory=nn.Identity)
