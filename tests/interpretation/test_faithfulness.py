@@ -73,6 +73,19 @@ def test_few_maps_of_noise_pass() -> None:
     assert passed <= 42
 
 
+def test_luck_is_no_faithfulness() -> None:
+    """Of five tokens one counts; a map that ranks it second is better than the mean of random orders, but so are many."""
+    values = torch.ones(1, 5, 1)
+    weights = torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0])[None, :, None]
+    test = faithfulness.assess_maps(linear_view(weights, values), torch.tensor([[0.0, 2.0, 1.0, 0.0, 0.0]]))[
+        0
+    ]
+    assert min(test.deletion_gap, test.insertion_gap) >= faithfulness.THRESHOLD
+    assert test.lucky > faithfulness.LUCKY
+    assert not test.passes
+    assert f"{test.lucky} of 16 random orders do as well as it or better" in test.why
+
+
 def test_areas_are_those_of_the_formula() -> None:
     values = torch.tensor([[4.0, 3.0, 2.0, 1.0]])[..., None]
     view = linear_view(torch.ones_like(values), values)

@@ -119,7 +119,7 @@ def areas(view: View, ranks: Tensor, seed: int = 0, steps: int = STEPS) -> Areas
 
     def first(step: int) -> Tensor:
         limit = (counts * step / steps).round().view(-1, *[1] * (ranks.dim() - 1))
-        return (ranks < limit) & places
+        return ranks < limit  # padding comes last
 
     removed = [first(step) for step in range(steps + 1)]
     deletion = _curve(view, removed, lambda taken, which: fills[which])
@@ -133,7 +133,7 @@ def areas(view: View, ranks: Tensor, seed: int = 0, steps: int = STEPS) -> Areas
 
 def has_grid(view: View) -> bool:
     """Whether units lie in a plane, one for each number of a channel, so that neighbours can stand in for them."""
-    return view.places.dim() == 3 and view.values.shape[2:] == view.places.shape[1:]
+    return view.places.dim() == 3 and view.values.dim() == 4
 
 
 def _imputed(view: View, taken: Tensor, which: Tensor, noise: torch.Generator) -> Tensor:
