@@ -40,8 +40,7 @@ def impute(values: Tensor, taken: Tensor, places: Tensor, start: Tensor) -> Tens
         if bool((left <= goal).all()):
             break
         along = system(direction)
-        # what is solved stays: on the rounding of its residual it would drift
-        step = torch.where(left > goal, _ratio(left, _dot(direction, along)), 0.0)
+        step = _ratio(left, _dot(direction, along))
         x, residual = x + step * direction, residual - step * along
         now = _dot(residual, residual)
         direction, left = residual + _ratio(now, left) * direction, now
