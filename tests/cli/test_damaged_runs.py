@@ -193,7 +193,12 @@ SHOWING = (
     ["doctor", "RUN"],
     ["doctor", "RUN", "--json"],
 )
-LOADING = (["evaluate", "RUN", "--split", "val"], ["predict", "RUN", "RUN/config.yaml"], ["replay", "RUN"])
+LOADING = (
+    ["evaluate", "RUN", "--split", "val"],
+    ["predict", "RUN", "RUN/config.yaml"],
+    ["errors", "RUN"],
+    ["replay", "RUN"],
+)
 OF_OTHER_FILES = (
     "config.yaml",
     "manifest",

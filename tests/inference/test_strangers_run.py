@@ -101,7 +101,12 @@ def refused(folder: Path, told: str, *flags: str) -> None:
     picture.touch()
     with pytest.raises(UserError, match=told):
         leyden.load(folder)
-    for words in (["evaluate", str(folder)], ["replay", str(folder)], ["predict", str(folder), str(picture)]):
+    for words in (
+        ["evaluate", str(folder)],
+        ["errors", str(folder)],
+        ["replay", str(folder)],
+        ["predict", str(folder), str(picture)],
+    ):
         assert main([*words, *flags]) == 2, words
 
 

@@ -23,11 +23,11 @@ def drawings(data: DataModule, rows: np.ndarray) -> list[np.ndarray]:
     return [data.modality.drawing(v.numpy()) for v in cut]
 
 
-def sounds(data: DataModule, rows: np.ndarray, seconds: int) -> list[np.ndarray]:
+def sounds(data: DataModule, rows: np.ndarray, seconds: float) -> list[np.ndarray]:
     """Recordings int16 (n,) of rows of the table, their first `seconds`."""
     values, lengths = data.table.inputs.gather(rows)
     assert lengths is not None
-    ends = lengths.clamp(max=seconds * data.spec.sample_rate).tolist()
+    ends = lengths.clamp(max=int(seconds * data.spec.sample_rate)).tolist()
     return [wave[:end].numpy() for wave, end in zip(values, ends, strict=True)]
 
 

@@ -65,7 +65,7 @@ def load(folder: Path, config_dirs: Sequence[str] = ()) -> LoadedRun:
     if not weights.exists():
         raise UserError(f"{folder} has no best checkpoint: {_what_to_do(Run(folder))}")
     _say_unfinished(Run(folder))
-    spec = _restored(folder / "spec.json", DataSpec.from_dict)
+    spec = spec_of(folder)
     task = build.task_of(config)
     trained, _ = apply_auto(
         config, spec
@@ -78,8 +78,7 @@ def load(folder: Path, config_dirs: Sequence[str] = ()) -> LoadedRun:
     except RuntimeError as error:
         raise UserError(f"{weights} does not fit the net that the code builds today: {error}") from error
     modality = modality_of(import_target(config.data.source["_target_"], "data.source"))
-    text = folder / "tokenizer.json"
-    tokenizer = tokenizers.load(read_text(text)) if text.exists() else None
+    tokenizer = tokenizer_of(folder)
 
     def decision_of(stored: dict[str, Any]) -> Decision:
         found = task.load_decision(stored)
@@ -88,6 +87,17 @@ def load(folder: Path, config_dirs: Sequence[str] = ()) -> LoadedRun:
 
     decision = _restored(folder / "operating_point.json", decision_of)
     return LoadedRun(Run(folder), config, task, spec, modality, tokenizer, module.eval(), decision)
+
+
+def spec_of(folder: Path) -> DataSpec:
+    """Facts of the data that a run was trained on; UserError where the file is damaged."""
+    return _restored(folder / "spec.json", DataSpec.from_dict)
+
+
+def tokenizer_of(folder: Path) -> Tokenizer | None:
+    """A run's fitted tokenizer; None: it has none."""
+    path = folder / "tokenizer.json"
+    return tokenizers.load(read_text(path)) if path.exists() else None
 
 
 def _what_to_do(run: Run) -> str:

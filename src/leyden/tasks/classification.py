@@ -14,7 +14,7 @@ from leyden.metrics.confusion import Cells
 from leyden.metrics.probabilities import log_softmax, most_probable
 from leyden.metrics.results import MOST_PROBABLE, MOST_ROWS
 from leyden.tasks.base import Arrays, Floats, Task
-from leyden.tasks.errors import ErrorGroup, group, worst_by_class
+from leyden.tasks.errors import ErrorGroup, Mistake, group, log_loss, worst_by_class
 from leyden.tasks.figures import ConfusionMatrix, Figure, PrecisionRecall, RecallBars, Reliability
 
 _UNSEEN = 0.5  # samples that a class without any in training counts as, so that log loss stays finite
@@ -48,6 +48,13 @@ def _probability_of(classes: NDArray[np.int64], stored: Arrays) -> NDArray[np.fl
     if "classes" not in stored:
         return np.take_along_axis(p, classes[:, None], 1)[:, 0]
     return np.where(stored["classes"] == classes[:, None], p, 0.0).max(1, initial=0.0)
+
+
+def _largest_other(labels: NDArray[np.int64], stored: Arrays) -> NDArray[np.float64]:
+    """The largest stored probability (N,) of another class than the label (N,)."""
+    p = stored["probabilities"].astype(np.float64)
+    classes = stored.get("classes", np.arange(p.shape[1])[None])
+    return np.where(classes == labels[:, None], 0.0, p).max(1, initial=0.0)
 
 
 class Classification(Task):
@@ -152,12 +159,16 @@ class Classification(Task):
         """Wrong predictions by true class, by the probability of what was answered."""
         predicted, labels, names = stored["predicted"], stored["labels"], spec.target_names
         wrong = np.flatnonzero(predicted != labels)
-        confidence = np.zeros(len(labels))
-        confidence[wrong] = _probability_of(predicted[wrong], {k: v[wrong] for k, v in stored.items()})
+        there = {k: v[wrong] for k, v in stored.items()}
+        confidence, own, other = (np.zeros(len(labels)) for _ in range(3))
+        confidence[wrong] = _probability_of(predicted[wrong], there)
+        own[wrong] = _probability_of(labels[wrong], there)
+        other[wrong] = _largest_other(labels[wrong], there)
 
-        def said(place: int) -> tuple[str, str]:
-            answer = names[predicted[place]]
-            return f"{names[labels[place]]} as {answer}", f"{answer} {confidence[place]:.2f}"
+        def said(place: int) -> Mistake:
+            true, answer = names[labels[place]], names[predicted[place]]
+            numbers = confidence[place], log_loss(own[place]), own[place] - other[place]
+            return Mistake(f"{true} as {answer}", f"{answer} {confidence[place]:.2f}", true, answer, *numbers)
 
         worst = worst_by_class(wrong, labels[wrong], confidence[wrong], each)
         return [group(names[c], total, places, said) for c, total, places in worst]

@@ -1,10 +1,35 @@
-"""Errors of an evaluation as plain data, grouped as a person looks at them; `leyden.callbacks` shows them."""
+"""Errors of an evaluation as plain data, grouped as a person looks at them.
 
+`leyden.callbacks` shows the worst in TensorBoard, `leyden errors` all of them.
+"""
+
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Mistake(NamedTuple):
+    """What was answered of one row, in words and numbers.
+
+    kind: what was taken for what: "three as five".
+    said: what was answered, with its probability: "five 0.98".
+    true, answer: of each alone: "three", "five".
+    probability: of the answer; NaN: answers have none.
+    loss: what the row adds to the log loss, by the probability of the truth; of a number the squared difference.
+    margin: the probability of the truth less that of the most probable other; NaN: there are none.
+    """
+
+    kind: str
+    said: str
+    true: str = ""
+    answer: str = ""
+    probability: float = math.nan
+    loss: float = math.nan
+    margin: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -14,15 +39,23 @@ class ErrorGroup:
     name: of the class, label or number.
     total: how many errors it has.
     places: int64 (n,) in the stored predictions, the worst first.
-    kinds: of each, what was taken for what: "three as five".
-    answers: of each, what was answered, with its probability: "five 0.98".
+    mistakes: of each.
     """
 
     name: str
     total: int
     places: NDArray[np.int64]
-    kinds: Sequence[str]
-    answers: Sequence[str]
+    mistakes: Sequence[Mistake]
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        """Of each, what was taken for what."""
+        return [mistake.kind for mistake in self.mistakes]
+
+    @property
+    def answers(self) -> Sequence[str]:
+        """Of each, what was answered, with its probability."""
+        return [mistake.said for mistake in self.mistakes]
 
 
 def worst_by_class(
@@ -41,9 +74,15 @@ def worst_by_class(
         yield int(classes[i]), int(counts[i]), wrong[order[starts[i] :][: min(each, counts[i])]]
 
 
-def group(
-    name: str, total: int, places: NDArray[np.int64], said: Callable[[int], tuple[str, str]]
-) -> ErrorGroup:
-    """An `ErrorGroup`. said: place -> (kind, answer)."""
-    words = [said(int(place)) for place in places]
-    return ErrorGroup(name, total, places, [kind for kind, _ in words], [answer for _, answer in words])
+def group(name: str, total: int, places: NDArray[np.int64], said: Callable[[int], Mistake]) -> ErrorGroup:
+    """An `ErrorGroup`. said: place -> what was answered there."""
+    return ErrorGroup(name, total, places, [said(int(place)) for place in places])
+
+
+def log_loss(probability: float) -> float:
+    """-log of the probability of the truth, which may have been rounded to 0 when it was stored.
+
+    >>> round(log_loss(0.5), 4), round(log_loss(0.0), 1)
+    (0.6931, 87.3)
+    """
+    return -math.log(max(probability, float(np.finfo(np.float32).tiny)))

@@ -13,7 +13,7 @@ from leyden.decision.label_rule import LabelThresholds
 from leyden.metrics.multilabel import evaluate_multilabel
 from leyden.metrics.results import MULTILABEL_METRICS, MultilabelMetrics
 from leyden.tasks.base import Arrays, Floats, Task
-from leyden.tasks.errors import ErrorGroup, group, worst_by_class
+from leyden.tasks.errors import ErrorGroup, Mistake, group, log_loss, worst_by_class
 from leyden.tasks.figures import Figure, LabelErrors, LabelPrecision, Reliability
 
 
@@ -103,9 +103,11 @@ class Multilabel(Task):
     ) -> ErrorGroup:
         name = spec.target_names[label]
 
-        def said(place: int) -> tuple[str, str]:
-            kind = "added" if stored["predicted"][place, label] else "missed"
-            return f"{name} {kind}", f"{kind} {stored['probabilities'][place, label]:.2f}"
+        def said(place: int) -> Mistake:
+            has, p = stored["targets"][place, label] == 1, float(stored["probabilities"][place, label])
+            kind, own = ("missed", p) if has else ("added", 1 - p)
+            words = (name, f"not {name}") if has else (f"not {name}", name)
+            return Mistake(f"{name} {kind}", f"{kind} {p:.2f}", *words, 1 - own, log_loss(own), 2 * own - 1)
 
         return group(name, total, places, said)
 

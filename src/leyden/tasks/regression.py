@@ -12,7 +12,7 @@ from leyden.decision.interval_rule import ConformalIntervals, coverage_of
 from leyden.metrics.regression import evaluate_regression
 from leyden.metrics.results import REGRESSION_METRICS, RegressionMetrics
 from leyden.tasks.base import Arrays, Floats, Task
-from leyden.tasks.errors import ErrorGroup, group
+from leyden.tasks.errors import ErrorGroup, Mistake, group
 from leyden.tasks.figures import Figure, PredictedActual, Residuals
 
 
@@ -99,9 +99,10 @@ class Regression(Task):
         values, targets = stored["values"][:, column], stored["targets"][:, column]
         worst = np.argsort(-np.abs(values - targets), kind="stable")[:each]
 
-        def said(place: int) -> tuple[str, str]:
-            words = f"{values[place]:.4g}, true {targets[place]:.4g}"
-            return f"{name} {words}", words
+        def said(place: int) -> Mistake:
+            answer, true = f"{values[place]:.4g}", f"{targets[place]:.4g}"
+            words, loss = f"{answer}, true {true}", float(values[place] - targets[place]) ** 2
+            return Mistake(f"{name} {words}", words, true, answer, loss=loss)
 
         return group(name, len(values), worst, said)
 

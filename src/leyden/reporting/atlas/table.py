@@ -1,0 +1,30 @@
+"""`leyden errors --csv`: every error as a line, for a spreadsheet or pandas."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from leyden.reporting.atlas.atlas import WORDS, Atlas, Error
+from leyden.reporting.csv_text import csv_text
+
+
+def errors_csv(atlas: Atlas) -> str:
+    """Return CSV with the name, true, answer, probability, loss and margin of every error, worst first in its group.
+
+    Rows that are right are not among them; of numbers, where none is right or wrong, all are. `row` is the place in
+    the data set. A column names the class, label or target; of classes it is the true class.
+    """
+    head = ("name", "row", WORDS[atlas.kind], "true", "answer", "probability", "loss", "margin")
+    return csv_text([head, *map(_cells, atlas.listed)])
+
+
+def _cells(error: Error) -> list[Any]:
+    said = error.mistake
+    words = [error.name, error.row, error.group, said.true, said.answer or said.said]
+    return [*words, *_numbers(error)]
+
+
+def _numbers(error: Error) -> Iterator[float | None]:
+    """Without those that there are not."""
+    for value in (error.mistake.probability, error.mistake.loss, error.mistake.margin):
+        yield None if math.isnan(value) else float(f"{value:.6g}")

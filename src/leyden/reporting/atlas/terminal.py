@@ -1,0 +1,119 @@
+"""The errors of a run in the terminal: by class, the pairs most often confused, the worst rows, what to type next."""
+
+import math
+import shlex
+from collections.abc import Iterator
+
+from rich.console import Group as Lines
+from rich.console import RenderableType
+
+from leyden.reporting.atlas.atlas import WORDS, Atlas, Error
+from leyden.reporting.format import count, number, percent_of
+from leyden.reporting.terminal.layout import facts, note, plain_table, text
+from leyden.utils.text import plural
+
+_GROUPS, _WORST, _SUSPECTS = 20, 10, 20
+
+
+def errors_table(atlas: Atlas) -> RenderableType:
+    """Format the errors of a split."""
+    parts = [
+        *_head(atlas),
+        *_groups(atlas),
+        *_pairs(atlas),
+        *_worst(atlas),
+        *_suspects(atlas),
+        *map(note, atlas.notes),
+    ]
+    return Lines(*parts, _advice(atlas))
+
+
+def _head(atlas: Atlas) -> Iterator[RenderableType]:
+    rows = plural(atlas.rows, "row")
+    if atlas.kind == "values":
+        yield text(
+            f"{atlas.split}: {rows}, the largest differences of {plural(len(atlas.groups), 'target')}", "bold"
+        )
+        return
+    share = percent_of(atlas.wrong, atlas.rows)
+    score = f"; {atlas.score}" if atlas.score else ""
+    yield text(f"{atlas.split}: {count(atlas.wrong)} of {rows} are wrong ({share}){score}", "bold")
+
+
+def _groups(atlas: Atlas) -> Iterator[RenderableType]:
+    """Errors of each class or label, the most first."""
+    if atlas.kind == "values" or not atlas.groups:
+        return
+    word = WORDS[atlas.kind]
+    table = plain_table(
+        f"errors by {word}", (word, "left"), ("errors", "right"), ("rows", "right"), ("share", "right")
+    )
+    for group in atlas.groups[:_GROUPS]:
+        table.add_row(
+            text(group.name), count(group.errors), count(group.rows), percent_of(group.errors, group.rows)
+        )
+    yield table
+    if len(atlas.groups) > _GROUPS:
+        yield note(f"{count(len(atlas.groups) - _GROUPS)} more with errors, in --csv")
+
+
+def _pairs(atlas: Atlas) -> Iterator[RenderableType]:
+    if not atlas.pairs:
+        return
+    table = plain_table("most often", ("", "left"), ("times", "right"))
+    for kind, times in atlas.pairs:
+        table.add_row(text(kind), count(times))
+    yield table
+
+
+def _worst(atlas: Atlas) -> Iterator[RenderableType]:
+    """The rows that are most wrong."""
+    worst = sorted(atlas.listed, key=_loss, reverse=True)
+    if not worst:
+        return
+    yield error_rows(f"the {min(_WORST, len(worst))} worst by loss", worst[:_WORST])
+
+
+def _loss(error: Error) -> float:
+    return 0.0 if math.isnan(error.mistake.loss) else error.mistake.loss
+
+
+def error_rows(title: str, errors: list[Error]) -> RenderableType:
+    """Format errors as a table: name, true, answer, probability, loss."""
+    table = plain_table(
+        title, ("name", "left"), ("true", "left"), ("answer", "left"), ("p", "right"), ("loss", "right")
+    )
+    for error in errors:
+        said = error.mistake
+        p = "" if math.isnan(said.probability) else f"{said.probability:.2f}"
+        loss = "" if math.isnan(said.loss) else number(said.loss)
+        table.add_row(
+            text(error.name), text(said.true or error.group), text(said.answer or said.said), p, loss
+        )
+    return table
+
+
+def _suspects(atlas: Atlas) -> Iterator[RenderableType]:
+    """The labels that are probably wrong."""
+    if atlas.suspects is None:
+        return
+    if not atlas.suspects:
+        yield note(f"no label of {atlas.split} looks wrong")
+        return
+    table = plain_table(
+        f"{plural(len(atlas.suspects), 'label')} of {atlas.split} that may be wrong, the most certain first",
+        *(("name", "left"), ("label", "left"), ("more likely", "left"), ("p", "right")),
+    )
+    for suspect in atlas.suspects[:_SUSPECTS]:
+        table.add_row(text(suspect.name), text(suspect.given), text(suspect.likely), f"{suspect.score:.2f}")
+    yield table
+
+
+def _advice(atlas: Atlas) -> RenderableType:
+    """What to type next."""
+    run = shlex.quote(atlas.folder)
+    rows = [
+        ("as a table", f"leyden errors {run} --split {atlas.split} --csv errors.csv"),
+        ("train it again", shlex.join(atlas.command)),
+    ]
+    return facts(rows if atlas.listed else rows[-1:])
