@@ -56,7 +56,7 @@ class Access:
             raise UserError(f"--input waveform: the run is on {run.modality.name}; leave it out")
         self.run, self.data, self._baseline, self._seed = run, data, baseline, seed
         self.is_waveform = waveform or (run.modality.is_sound and self._features_are_waves())
-        kept = {"features": 2}.get(run.modality.attribute_to, 1)
+        kept = {"features": 2, "embedding": 2}.get(run.modality.attribute_to, 1)
         self.rows = TrainingRows(run, data, lambda batch: self._see(batch), kept)
 
     def _features_are_waves(self) -> bool:
@@ -133,6 +133,7 @@ class Access:
             outputs=given,
             scalars=[self.scalar(output) for output in given],
             spans=(self.rows.spans[explained] * scale).tolist(),
+            window=seen.window,
             references=self.rows.references(seen),
             net=self.run.module,
         )

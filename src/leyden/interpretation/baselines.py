@@ -90,11 +90,12 @@ class TrainingRows:
         return (total / count).exp()
 
     @cached_property
-    def knows_unknown(self) -> bool:
-        """Whether training has met the unknown token, so that its embedding was learned."""
-        if any(isinstance(module, TokenDropout) for module in self._run.module.modules()):
-            return True
-        return any(bool((batch.input.values == UNKNOWN_ID).any()) for batch in self._batches())
+    def unknown_words(self) -> str:
+        """The unknown token, and whether training has met it: its embedding is random else, yet like the others."""
+        drops = any(isinstance(module, TokenDropout) for module in self._run.module.modules())
+        if drops or any(bool((batch.input.values == UNKNOWN_ID).any()) for batch in self._batches()):
+            return "unknown token"
+        return "unknown token (not met in training)"
 
     def references(self, seen: Inputs) -> Tensor:
         """(R, ...) values of training rows, as long as those of `seen`: cut, or repeated from the beginning."""
@@ -141,11 +142,12 @@ def _makers(seen: Inputs, raw: Batch, rows: TrainingRows, seed: int) -> dict[str
     """Name -> what makes it; the default first."""
     if isinstance(seen, Embedded | Tokens):
         by_token = {
-            "unknown": lambda: (seen.of(masked_tokens(raw, UNKNOWN_ID)).values, "unknown token"),
+            "unknown": lambda: (seen.of(masked_tokens(raw, UNKNOWN_ID)).values, rows.unknown_words),
             "padding": lambda: (seen.of(masked_tokens(raw, 0)).values, "padding token"),
         }
-        order = ("unknown", "padding") if rows.knows_unknown else ("padding", "unknown")
-        return {name: by_token[name] for name in order}
+        if isinstance(seen, Embedded):
+            by_token["mean"] = lambda: (rows.mean, "mean embedding of the data's tokens")
+        return by_token
     if isinstance(seen, Waveform):
         return {
             "noise": lambda: (_noise(seen.values, rows.spectrum, seed), "noise of the data's mean spectrum")

@@ -17,7 +17,7 @@ from leyden.utils.random_state import rng_state, set_rng_state
 
 COMPLETE = 0.01  # relative error of the sum, up to which an attribution is complete
 LEAST_SPAN = 0.01  # of an output's range over the data: a difference below it counts as this
-STEPS, DEPTH = 16, 9  # of integrated gradients: on each stretch of the way; how often one is halved
+STEPS, DEPTH = 16, 13  # of integrated gradients: on each stretch of the way; how often one is halved
 SHAP_SAMPLES = 64
 RISE_MASKS, RISE_CELLS, RISE_KEPT = 1000, 7, 0.5  # Petsiuk et al. 2018
 _MOST_SAMPLES = 256  # that the net gets at once
@@ -145,7 +145,7 @@ def occlusion(view: View, seed: int, window: Sequence[int]) -> Maps:
     from captum.attr import Occlusion
 
     sides = tuple(view.places.shape[1:])
-    chosen = tuple(window) or tuple(view.window) or tuple(max(1, round(0.2 * side)) for side in sides)
+    chosen = tuple(window) or tuple(view.window) or tuple(max(1, round(side / 6)) for side in sides)
     if len(chosen) != len(sides) or any(
         not 1 <= size <= side for size, side in zip(chosen, sides, strict=False)
     ):
@@ -164,7 +164,7 @@ def occlusion(view: View, seed: int, window: Sequence[int]) -> Maps:
                 .attribute(
                     torch.ones(len(at), *sides),
                     chosen,
-                    tuple(max(1, size // 3) for size in chosen),
+                    tuple(max(1, size // 2) for size in chosen),
                     baselines=0,
                     additional_forward_args=at,
                     perturbations_per_eval=max(1, most // len(at)),

@@ -5,7 +5,7 @@ Each class holds one batch: its `values`, the `places` of its units, and the net
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from leyden.inference.load import LoadedRun
 from leyden.inference.predictor import outputs_of, prepared
 
 STRETCH = 0.01  # seconds of a waveform that are one unit
+FRAMES = 10  # of features or stretches, that occlusion takes away at once: .1 s where they are 10 ms
 _SAME = 1e-4  # of outputs, relative to the largest: rounding
 
 
@@ -30,7 +31,7 @@ class Inputs:
         batch: as the loader gives it.
     """
 
-    unit = "cell"
+    unit: ClassVar[str] = "cell"
 
     def __init__(self, run: LoadedRun, batch: Batch) -> None:
         self.run = run
@@ -57,6 +58,14 @@ class Inputs:
         inside = valid(lengths.clamp(min=1), whole.shape[-1])
         return whole & inside.reshape(len(inside), *[1] * (whole.ndim - 2), -1)
 
+    @property
+    def window(self) -> tuple[int, ...]:
+        """Of occlusion, in units: a sixth of each side, of 10 ms ten."""
+        sides = self.places.shape[1:]
+        if self.batch.input.lengths is None:
+            return tuple(max(1, round(side / 6)) for side in sides)
+        return (*(max(1, round(side / 6)) for side in sides[:-1]), min(FRAMES, sides[-1]))
+
     def outputs(self, values: Tensor, at: Tensor) -> Tensor:
         """Outputs (M, K) of values (M, ...) in place of those of the samples `at` int64 (M,)."""
         return self._outputs(taken(self.batch, at), values)
@@ -82,11 +91,16 @@ class Embedded(Inputs):
         readers: the embeddings that read them, whose outputs stand side by side in D.
     """
 
-    unit = "token"
+    unit: ClassVar[str] = "token"
 
     def __init__(self, run: LoadedRun, batch: Batch, readers: Sequence[nn.Module]) -> None:
         self.readers = readers
         super().__init__(run, batch)
+
+    @property
+    def window(self) -> tuple[int, ...]:
+        """One token."""
+        return (1,)
 
     def of(self, batch: Batch) -> "Embedded":
         """Another batch, seen alike."""
@@ -112,7 +126,12 @@ class Embedded(Inputs):
 class Tokens(Inputs):
     """Token ids as float (B, T), for nets that read them in another way: they can be replaced, not differentiated."""
 
-    unit = "token"
+    unit: ClassVar[str] = "token"
+
+    @property
+    def window(self) -> tuple[int, ...]:
+        """One token."""
+        return (1,)
 
     def _ready(self, batch: Batch) -> Batch:
         return batch
@@ -125,7 +144,7 @@ class Tokens(Inputs):
 class Waveform(Inputs):
     """The recording itself as float (B, n) in -1 .. 1; units are stretches of 10 ms."""
 
-    unit = "10 ms"
+    unit: ClassVar[str] = "10 ms"
 
     def _ready(self, batch: Batch) -> Batch:
         # a module that prepares nothing expects the samples as they are stored

@@ -31,7 +31,7 @@ class View:
         outputs: which of the net's outputs is explained, of each sample; (): unknown.
         scalars: `scalar` of each sample, with the class, label or value; (): the same for all.
         spans: by how much that output differs over the data, of each sample; (): unknown.
-        window: of occlusion, in units, where none is chosen; (): a fifth of each side.
+        window: of occlusion, in units, where none is chosen; (): a sixth of each side.
         references: (R, ...) like values for each of R training rows, cut or repeated to the batch's length.
         net: whose layers a method may look into.
     """
