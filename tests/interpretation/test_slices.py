@@ -59,7 +59,7 @@ def test_a_hard_class_is_no_slice() -> None:
     wrong = rng.random(900) < np.array([0.02, 0.02, 0.4])[classes]
     known = {**facts(rng, 900), "folder": classes.astype(str)}
     assert slices(known, wrong)[0].terms == ("folder = 2",)
-    assert slices(known, wrong, known=classes) == []
+    assert slices(known, wrong, strata=classes) == []
 
 
 def test_small_slices_and_small_effects_are_none() -> None:
@@ -89,7 +89,7 @@ def null_runs(runs: int, seed: int) -> int:
         rng = np.random.default_rng([seed, run])
         classes = rng.integers(0, 4, 600)
         wrong = rng.random(600) < np.array([0.02, 0.05, 0.1, 0.2])[classes]
-        found += bool(slices(facts(rng, 600), wrong, known=classes, seed=run))
+        found += bool(slices(facts(rng, 600), wrong, strata=classes, seed=run))
     return found
 
 

@@ -59,6 +59,15 @@ class Modality:
         """Fields of a DataSpec that follow from the shape of one input; () where they differ."""
         return {"in_channels": shape[0]} if shape else {}
 
+    def measures(self, values: Values, sample_rate: int) -> dict[str, float]:
+        """What one decoded input is like, in a few numbers by name, by which slices of errors are told.
+
+        sample_rate: Hz; 0 where there is none.
+        """
+        numbers = values.astype(np.float64)
+        found = {"mean": float(numbers.mean()), "deviation": float(numbers.std())} if values.size else {}
+        return {**found, "length": float(len(values))} if self.is_ragged else found
+
     def describe(self, spec: DataSpec, length: int | None = None) -> str:
         """One input in words. length: of a ragged one, in stored values."""
         return f"{self.name} of {plural(spec.in_channels, 'channel')}"
@@ -131,6 +140,10 @@ class Image(Modality):
     def facts(self, shape: tuple[int, ...]) -> dict[str, Any]:
         """Channels, height and width."""
         return {"in_channels": shape[0], "image_size": (shape[1], shape[2])}
+
+    def measures(self, values: Values, sample_rate: int) -> dict[str, float]:
+        """Mean and standard deviation of all values, as shares of the full range."""
+        return {"brightness": float(values.mean()) / 255, "contrast": float(values.std()) / 255}
 
     def describe(self, spec: DataSpec, length: int | None = None) -> str:
         """Channels x height x width."""
@@ -207,6 +220,11 @@ class Text(Modality):
         """None."""
         return {}
 
+    def measures(self, values: Values, sample_rate: int) -> dict[str, float]:
+        """Words between spaces, and characters."""
+        text = bytes(values).decode()
+        return {"words": float(len(text.split())), "characters": float(len(text))}
+
     def describe(self, spec: DataSpec, length: int | None = None) -> str:
         """In tokens."""
         return f"{length} tokens (median)"
@@ -256,6 +274,11 @@ class Audio(Modality):
     def facts(self, shape: tuple[int, ...]) -> dict[str, Any]:
         """None."""
         return {}
+
+    def measures(self, values: Values, sample_rate: int) -> dict[str, float]:
+        """Seconds, and the root mean square in decibels below a full-scale square wave; -120 is silence."""
+        power = float(np.mean(np.square(values / 32768))) if len(values) else 0.0
+        return {"seconds": len(values) / (sample_rate or 1), "loudness in dB": 10 * np.log10(power + 1e-12)}
 
     def describe(self, spec: DataSpec, length: int | None = None) -> str:
         """In seconds."""

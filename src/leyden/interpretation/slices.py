@@ -83,13 +83,13 @@ class _Expected(NamedTuple):
     deviation: NDArray[np.float64]
 
 
-def slices(facts: Facts, wrong: Bools, known: Ints | None = None, seed: int = 0) -> list[Slice]:
+def slices(facts: Facts, wrong: Bools, strata: Ints | None = None, seed: int = 0) -> list[Slice]:
     """The slices of a set of rows, the most certain first.
 
     Args:
         facts: of the rows (N,), by name: numbers (NaN where unknown) or texts ("" where unknown).
         wrong: bool (N,).
-        known: int (N,), groups whose error rates are known to differ, such as the true classes: errors are compared and
+        strata: int (N,), groups whose error rates are known to differ, such as the true classes: errors are compared and
             dealt out anew within them, so that a hard class is no slice. None: one group.
         seed: of the dealing.
 
@@ -98,7 +98,8 @@ def slices(facts: Facts, wrong: Bools, known: Ints | None = None, seed: int = 0)
         p-value is at most LEVEL.
     """
     candidates = _candidates(facts, len(wrong))
-    strata = np.zeros(len(wrong), np.int64) if known is None else np.unique(known, return_inverse=True)[1]
+    if strata is None:
+        strata = np.zeros(len(wrong), np.int64)
     found: list[Slice] = []
     while len(found) < MOST and len(candidates.sizes):
         best = _best(candidates, wrong, strata, np.random.default_rng([seed, len(found)]))

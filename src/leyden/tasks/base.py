@@ -127,6 +127,10 @@ class Task:
         """
         return ()
 
+    def wrong(self, stored: Arrays) -> NDArray[np.bool_]:
+        """Whether each row (N,) of a split's predictions is an error; none, as it stands."""
+        return np.zeros(len(stored["rows"]), dtype=bool)
+
     def sample_columns(self, stored: Arrays, spec: DataSpec) -> Mapping[str, Sequence[str]]:
         """What is known of each row (N,) of a split's predictions, by name: the truth, the answer."""
         return {}

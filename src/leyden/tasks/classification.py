@@ -173,6 +173,11 @@ class Classification(Task):
         worst = worst_by_class(wrong, labels[wrong], confidence[wrong], each)
         return [group(names[c], total, places, said) for c, total, places in worst]
 
+    def wrong(self, stored: Arrays) -> NDArray[np.bool_]:
+        """Another class was answered."""
+        found: NDArray[np.bool_] = stored["predicted"] != stored["labels"]
+        return found
+
     def sample_columns(self, stored: Arrays, spec: DataSpec) -> Mapping[str, Sequence[str]]:
         """true, answered, result (right or wrong) and the probability of the answer."""
         predicted, labels, names = stored["predicted"], stored["labels"], spec.target_names

@@ -111,6 +111,11 @@ class Multilabel(Task):
 
         return group(name, total, places, said)
 
+    def wrong(self, stored: Arrays) -> NDArray[np.bool_]:
+        """Any label is missed or added."""
+        found: NDArray[np.bool_] = (stored["predicted"] != stored["targets"]).any(axis=1)
+        return found
+
     def sample_columns(self, stored: Arrays, spec: DataSpec) -> Mapping[str, Sequence[str]]:
         """true, answered, and how many labels are wrong."""
         targets, predicted = stored["targets"], stored["predicted"]

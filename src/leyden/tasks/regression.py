@@ -15,6 +15,8 @@ from leyden.tasks.base import Arrays, Floats, Task
 from leyden.tasks.errors import ErrorGroup, Mistake, group
 from leyden.tasks.figures import Figure, PredictedActual, Residuals
 
+LARGE = 0.9  # the quantile above which a residual is an error
+
 
 class Regression(Task):
     """K numbers for each row; outputs and targets are (N, K) in the targets' units."""
@@ -105,6 +107,14 @@ class Regression(Task):
             return Mistake(f"{name} {words}", words, true, answer, loss=loss)
 
         return group(name, len(values), worst, said)
+
+    def wrong(self, stored: Arrays) -> NDArray[np.bool_]:
+        """A residual among the largest tenth, in units of its target's RMSE; of several targets the largest."""
+        residuals = np.abs(stored["values"].astype(np.float64) - stored["targets"])
+        scale = np.sqrt(np.mean(residuals**2, axis=0))
+        largest = (residuals / np.where(scale > 0, scale, 1)).max(axis=1)
+        found: NDArray[np.bool_] = largest > np.quantile(largest, LARGE)
+        return found
 
     def sample_columns(self, stored: Arrays, spec: DataSpec) -> Mapping[str, Sequence[str]]:
         """Of each target what is true, what was answered, and the difference."""

@@ -1,0 +1,76 @@
+"""Facts of rows, by which slices of errors are named: what is measured of the input, group, metadata, cluster."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leyden.data.datamodule import DataModule
+from leyden.data.targets import kind_of
+
+_CLUSTERS = 8
+_EACH = 60  # rows to a cluster at least, on average
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """What is known of N rows besides their outputs.
+
+    Attributes:
+        facts: (N,) by name: numbers or texts.
+        strata: int64 (N,), groups of rows whose error rates are known to differ: the true classes; of rows with any
+            number of labels, how many there are.
+    """
+
+    facts: dict[str, NDArray[Any]]
+    strata: NDArray[np.int64]
+
+
+def facts_of(
+    data: DataModule, rows: NDArray[np.int64], features: NDArray[np.float32] | None = None
+) -> RowFacts:
+    """The facts of rows (N,): targets, what is measured of each input, group, metadata, cluster.
+
+    Args:
+        data: the data layer; what its modality measures is computed of each decoded input.
+        rows: int64 (N,) of the table.
+        features: (N, D) of the rows; without them there are no clusters.
+    """
+    index, inputs = data.table.index, data.table.inputs
+    rate = int(data.table.facts.get("sample_rate", 0))
+    measured = [data.modality.measures(inputs.row(row), rate) for row in rows.tolist()]
+    found, strata = _of_targets(index.targets[rows], index.target_names)
+    for name in dict.fromkeys(name for each in measured for name in each):
+        found[name] = np.array([each.get(name, np.nan) for each in measured])
+    if index.group is not None:
+        found["group"] = np.array(index.group_names)[index.group[rows]]
+    found |= {name: values[rows] for name, values in index.metadata.items()}
+    if features is not None:
+        found["cluster"] = clusters(features)
+    return RowFacts(found, strata)
+
+
+def _of_targets(
+    targets: NDArray[Any], names: tuple[str, ...]
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
+    kind = kind_of(targets)
+    if kind == "classes":
+        return {"class": np.array(names)[targets]}, targets.astype(np.int64)
+    if kind == "labels":
+        present = np.where(targets == 1, "yes", "no")
+        return dict(zip(names, present.T, strict=True)), targets.sum(axis=1).astype(np.int64)
+    return dict(zip(names, targets.T, strict=True)), np.zeros(len(targets), np.int64)
+
+
+def clusters(features: NDArray[np.float32]) -> NDArray[np.str_]:
+    """The cluster "1", "2", ... (N,) of each row, by k-means on its features (N, D); the largest is the first."""
+    from sklearn.cluster import KMeans
+
+    count = max(1, min(_CLUSTERS, len(features) // _EACH))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fewer distinct rows than clusters
+        labels = KMeans(count, n_init=3, random_state=0).fit_predict(features)
+    order = np.argsort(-np.bincount(labels, minlength=count), kind="stable")
+    return (np.argsort(order)[labels] + 1).astype(np.str_)
