@@ -165,6 +165,7 @@ SMALL = {
     "fsdd_mixed": ["data.source.mixes=60", "data.source.test_mixes=30"],
     "mnist_angle": ["data.source.samples=150", "data.source.test_samples=30"],
     "mnist_pairs": ["data.source.pairs=60", "data.source.test_pairs=30"],
+    "planted_noise": [],
 }
 
 

@@ -54,6 +54,10 @@ class Data(Node):
         workers: number of decoding processes.
         bucket: window, in batches, within which texts and clips are sorted by length; 0: no sorting.
         eval_batch_size: batch size of validation and test.
+        flipped_labels: share of the training rows that are given a wrong label, to measure what finds them; validation
+            and test stay as they are.
+        flips: where wrong labels lead, uniform (to any other class) or pairs (from each class to the next).
+        flip_seed: of the choice of these rows and labels.
     """
 
     name: str
@@ -65,6 +69,9 @@ class Data(Node):
     workers: Annotated[int, Field(ge=0)] = 2
     bucket: Annotated[int, Field(ge=0)] = 50
     eval_batch_size: Annotated[int, Field(ge=1)] = 256
+    flipped_labels: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    flips: Literal["uniform", "pairs"] = "uniform"
+    flip_seed: Annotated[int, Field(ge=0)] = 0
 
 
 class Model(Node):

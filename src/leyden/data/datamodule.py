@@ -1,7 +1,7 @@
 """The only LightningDataModule: source -> columns -> split -> (tokens) -> loaders, and the facts for the net."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from leyden.data import token_ids
 from leyden.data.batch import Batch, Input
 from leyden.data.cache import load
+from leyden.data.flipped_labels import Flips, with_flips
 from leyden.data.loader import Loader
 from leyden.data.long_tail import TrainSubsampler
 from leyden.data.modalities import Modality, modality_of
@@ -43,6 +44,9 @@ class ReadingOptions:
     workers: int = 2
     bucket: int = 50
     eval_batch_size: int = 256
+    flipped_labels: float = 0.0
+    flips: Flips = "uniform"
+    flip_seed: int = 0
 
 
 class DataModule(LightningDataModule):
@@ -93,14 +97,36 @@ class DataModule(LightningDataModule):
 
     @cached_property
     def table(self) -> Table:
-        """Every row of the source, decoded (texts still as bytes).
+        """Every row of the source, decoded (texts still as bytes); with the wrong labels of data.flipped_labels.
 
         Raises:
             UserError: whatever is wrong with the data.
         """
+        found, reading = self._source_table, self.reading
+        if not reading.flipped_labels:
+            return found
+        index, train = found.index, self.splits.train
+        targets = with_flips(
+            index.targets,
+            train,
+            len(index.target_names),
+            reading.flipped_labels,
+            reading.flips,
+            reading.flip_seed,
+        )
+        return replace(found, index=replace(index, targets=targets))
+
+    @cached_property
+    def _source_table(self) -> Table:
+        """As `table`, with the targets that the source has: splits are made of these, so that flips move no row."""
         found = load(self.source, self.cache, self.reading.on_bad, self.reading.limit_gb)
         self.verify_kind(found)
         return found
+
+    @property
+    def source_targets(self) -> np.ndarray:
+        """Targets (N, ...) of every row before data.flipped_labels."""
+        return self._source_table.index.targets
 
     def verify_kind(self, table: Table) -> None:
         """Refuse targets of another kind than the task predicts."""
@@ -114,7 +140,7 @@ class DataModule(LightningDataModule):
     @cached_property
     def kept_rows(self) -> np.ndarray:
         """int64 rows that are no copy of another row with the same target."""
-        return rows_of(self.table, self.modality, self.reading.deduplicate)
+        return rows_of(self._source_table, self.modality, self.reading.deduplicate)
 
     @property
     def duplicates_removed(self) -> int:
@@ -126,6 +152,10 @@ class DataModule(LightningDataModule):
         yield from self.reading_remarks()
         if self.duplicates_removed:
             yield f"left out {plural(self.duplicates_removed, 'input')} identical to another (data.deduplicate)"
+        if share := self.reading.flipped_labels:
+            flipped = int((self.source_targets != self.table.index.targets).sum())
+            of = f"{len(self.splits.train):,} training rows"
+            yield f"{plural(flipped, 'label')} of {of} made wrong (data.flipped_labels={share:g})"
 
     def reading_remarks(self) -> Iterator[str]:
         """Those on files and tables."""
@@ -144,7 +174,7 @@ class DataModule(LightningDataModule):
     @cached_property
     def splits(self) -> Splits:
         """Rows of the table in train, val and test."""
-        found, index = self._parts(self.kept_rows), self.table.index
+        found, index = self._parts(self.kept_rows), self._source_table.index
         if self.kind != "values":
             verify_trained(index.targets, found, index.target_names)
         return self._thinned(found)
@@ -154,7 +184,7 @@ class DataModule(LightningDataModule):
         return self._thinned(self._parts(rows))
 
     def _parts(self, rows: np.ndarray) -> Splits:
-        index = self.table.index
+        index = self._source_table.index
         given = None if index.split is None else index.split[rows]
         group = None if index.group is None else index.group[rows]
         found = self.split(strata(index.targets[rows]), given, group, index.group_names)
@@ -163,7 +193,7 @@ class DataModule(LightningDataModule):
     def _thinned(self, found: Splits) -> Splits:
         if self.kind != "classes":
             return found
-        index = self.table.index
+        index = self._source_table.index
         return found._replace(
             train=found.train[self.long_tail(index.targets[found.train], index.target_names)]
         )

@@ -19,6 +19,7 @@ from leyden.utils import code_digest
 # displayed, and settings of data loading that change no batch (workers, limit_gb, eval_batch_size).
 _ROOT_KEYS = ("seed", "batch_size", "monitor", "threads", "imbalance")
 _DATA_KEYS = ("deduplicate", "on_bad", "bucket")
+_FLIP_KEYS = ("flipped_labels", "flips", "flip_seed")
 
 
 def identity(config: Config, data_fingerprint: str) -> str:
@@ -29,6 +30,8 @@ def identity(config: Config, data_fingerprint: str) -> str:
     """
     content: dict[str, Any] = {key: getattr(config, key) for key in _ROOT_KEYS}
     content["data"] = [data_fingerprint, *(getattr(config.data, key) for key in _DATA_KEYS)]
+    if config.data.flipped_labels:
+        content["flips"] = [getattr(config.data, key) for key in _FLIP_KEYS]
     content["init"] = [_weights_hash(config.init.source), config.init.redraw, config.init.freeze]
     if config.parent is not None:
         content["continue"] = Path(config.parent).name.rpartition("-")[2]  # the parent's own fingerprint
