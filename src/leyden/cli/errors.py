@@ -1,11 +1,12 @@
-"""`leyden errors RUN`: which rows a finished run gets wrong, and why: tables and CSV.
+"""`leyden errors RUN`: which rows a finished run gets wrong, and why: tables, CSV, an offline page.
 
 leyden errors last                                    # by class, the pairs most often confused, the worst rows
+leyden errors last --html errors.html                 # the same rows as pictures, sounds and texts
 leyden errors last --csv errors.csv --split test
 leyden errors last --suspects                         # labels that are probably wrong
 """
 
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from leyden.utils.console import console
 from leyden.utils.errors import UserError
 from leyden.utils.files import write_text
 
+EACH = 20  # errors of each class on a page
+
 if TYPE_CHECKING:
     from leyden.reporting.atlas.atlas import Atlas
 
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str]) -> int:
     """Print the tables, and write the requested files."""
     given = _parser().parse_intermixed_args(arguments)
-    if given.csv:
-        _verify_writable(given.csv)
+    for path in filter(None, (given.csv, given.html)):
+        _verify_writable(path)
     atlas = _collect(given)
     from leyden.reporting.atlas.table import errors_csv
     from leyden.reporting.atlas.terminal import errors_table
@@ -33,6 +36,11 @@ def main(arguments: Sequence[str]) -> int:
     if given.csv:
         write_text(given.csv, errors_csv(atlas))
         console.print(f"written: {given.csv}")
+    if given.html:
+        from leyden.reporting.atlas.page import page
+
+        write_text(given.html, page(atlas, given.html.absolute().parent))
+        console.print(f"written: {given.html}")
     return 0
 
 
@@ -49,6 +57,22 @@ def _parser() -> Arguments:
     )
     parser.add_argument("--split", choices=("val", "test"), help="default: val, which is there to choose by")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write every error as a line")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write an offline page with the samples")
+    parser.add_argument(
+        "--each",
+        type=_number,
+        default=EACH,
+        metavar="N",
+        help="errors of each class on the page (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--heat",
+        type=_heat,
+        default=EACH,
+        metavar="all|N|none",
+        help="of how many of these, the worst first, it is shown and tested what the answer rests on (default: "
+        "%(default)s)",
+    )
     parser.add_argument("--suspects", action="store_true", help="list the rows whose label is probably wrong")
     add_trust(parser)
     return parser
@@ -62,9 +86,26 @@ def _collect(given: Namespace) -> "Atlas":
     from leyden.interpretation.atlas import Wanted, collect
 
     wanted = Wanted(
-        given.split, suspects=given.suspects, overrides=given.overrides, config_dirs=given.config_dir
+        split=given.split,
+        each=given.each if given.html else 0,
+        heat=given.heat,
+        suspects=given.suspects,
+        overrides=given.overrides,
+        config_dirs=given.config_dir,
     )
     return collect(folder, wanted)
+
+
+def _number(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise ArgumentTypeError(f"{word!r}: expected a number from 1")
+    return int(word)
+
+
+def _heat(word: str) -> int | None:
+    if word in ("all", "none"):
+        return None if word == "all" else 0
+    return _number(word)
 
 
 def _verify_writable(path: Path) -> None:

@@ -106,7 +106,7 @@ class Multilabel(Task):
         def said(place: int) -> Mistake:
             has, p = stored["targets"][place, label] == 1, float(stored["probabilities"][place, label])
             kind, own = ("missed", p) if has else ("added", 1 - p)
-            words = (name, f"not {name}") if has else (f"not {name}", name)
+            words = ("yes", "no") if has else ("no", "yes")
             return Mistake(f"{name} {kind}", f"{kind} {p:.2f}", *words, 1 - own, log_loss(own), 2 * own - 1)
 
         return group(name, total, places, said)

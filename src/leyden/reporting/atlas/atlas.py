@@ -7,8 +7,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from leyden.reporting.format import count
 from leyden.tasks.errors import Mistake
 from leyden.tasks.figures import Figure
+from leyden.utils.text import plural
 
 Kind = Literal["classes", "labels", "values"]
 WORDS: Mapping[Kind, str] = {"classes": "class", "labels": "label", "values": "target"}
@@ -64,7 +66,11 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Error:
-    """One wrong row: its place in the stored predictions, its row in the data set, its name, what was answered."""
+    """One wrong row.
+
+    place: in the stored predictions. row: in the data set. group: its true class, label or number. diagnosis: what the
+    nearest training rows say, in words.
+    """
 
     place: int
     row: int
@@ -74,6 +80,7 @@ class Error:
     media: Media | None = None
     heat: Heat | None = None
     neighbours: tuple[Neighbour, ...] = ()
+    diagnosis: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,6 +134,34 @@ class Comparison:
     high: float
     p: float
 
+    def words(self) -> list[str]:
+        """The numbers as sentences."""
+        word = "fewer" if self.difference < 0 else "more"
+        mended, made = plural(len(self.mended), "error"), count(len(self.made))
+        interval = f"95 % interval {self.low:+.2%} to {self.high:+.2%}, Bonett and Price"
+        return [
+            f"{self.other} mends {mended} of this run and makes {made} others; {count(self.both)} rows are wrong in "
+            f"both, of {count(self.rows)}.",
+            f"Difference of the error rates {self.difference:+.2%} ({interval}): {word} errors there; McNemar's exact "
+            f"test p = {self.p:.3g}.",
+        ]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often each was answered as what.
+
+    rows: true classes, or labels. columns: answers. counts: rows of columns. sizes: rows of the split that each row of
+    the table is of. is_square: whether the diagonal is right. remark: what is shown, in a sentence.
+    """
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    counts: Sequence[Sequence[int]]
+    sizes: Sequence[int]
+    is_square: bool
+    remark: str
+
 
 @dataclass(frozen=True)
 class Atlas:
@@ -134,9 +169,10 @@ class Atlas:
 
     folder: of the run. split: val or test. kind: of its targets. is_text: whether samples are texts.
     command: that trained it. score: its watched metrics in words. rows: evaluated; wrong: of them, with an error.
-    groups: those with the most errors first; at most those that are shown are more than counts.
+    groups: those with the most errors first; more_groups: how many more there are. Samples only of the first ones.
     pairs: (what was taken for what, how often), the most frequent first.
     listed: every error, worst first within its group.
+    confusion: how often what was taken for what; None: of numbers.
     figures: (name, plain data) of the split's evaluation.
     notes: what is not here, and why.
     """
@@ -150,8 +186,10 @@ class Atlas:
     rows: int
     wrong: int
     groups: tuple[Group, ...]
+    more_groups: int
     pairs: tuple[tuple[str, int], ...]
     listed: Sequence[Error]
+    confusion: Confusion | None = None
     figures: tuple[tuple[str, Figure], ...] = ()
     slices: tuple[Slice, ...] | None = None
     suspects: tuple[Suspect, ...] | None = None

@@ -1,13 +1,13 @@
 """The errors of a run in the terminal: by class, the pairs most often confused, the worst rows, what to type next."""
 
 import math
-import shlex
 from collections.abc import Iterator
 
 from rich.console import Group as Lines
 from rich.console import RenderableType
 
 from leyden.reporting.atlas.atlas import WORDS, Atlas, Error
+from leyden.reporting.atlas.commands import commands
 from leyden.reporting.format import count, number, percent_of
 from leyden.reporting.terminal.layout import facts, note, plain_table, text
 from leyden.utils.text import plural
@@ -54,7 +54,7 @@ def _groups(atlas: Atlas) -> Iterator[RenderableType]:
         )
     yield table
     if len(atlas.groups) > _GROUPS:
-        yield note(f"{count(len(atlas.groups) - _GROUPS)} more with errors, in --csv")
+        yield note(f"{count(len(atlas.groups) - _GROUPS)} more with errors, in --csv and --html")
 
 
 def _pairs(atlas: Atlas) -> Iterator[RenderableType]:
@@ -111,9 +111,5 @@ def _suspects(atlas: Atlas) -> Iterator[RenderableType]:
 
 def _advice(atlas: Atlas) -> RenderableType:
     """What to type next."""
-    run = shlex.quote(atlas.folder)
-    rows = [
-        ("as a table", f"leyden errors {run} --split {atlas.split} --csv errors.csv"),
-        ("train it again", shlex.join(atlas.command)),
-    ]
+    rows = commands(atlas)
     return facts(rows if atlas.listed else rows[-1:])

@@ -94,7 +94,7 @@ def run_section(run: Record, row: Row, part: Part, folder: Path) -> str:
             _error(run),
             *_metrics(run, part.metric.split),
             f"<pre>{escape(shlex.join(map(str, run.result.get('command') or [])))}</pre>",
-            f'<div class="dim">{" ".join(_links(run, folder))}</div></article>',
+            f'<div class="dim">{" ".join(run_links(run.folder, folder))}</div></article>',
         ]
     )
 
@@ -123,11 +123,11 @@ def _metrics(run: Record, split: str) -> Iterator[str]:
         yield f"<div>{escape(f'{split}{size}: ' + '; '.join(values))}</div>"
 
 
-def _links(run: Record, folder: Path) -> Iterator[str]:
-    """Yield links to the run's folder and files, relative to the page."""
-    path = quote(os.path.relpath(run.folder, folder))
-    yield f'<a href="{path}/">{escape(str(run.folder))}</a>'
-    existing = set(os.listdir(run.folder)) if run.folder.is_dir() else set()  # noqa: PTH208 - 10,000 folders
+def run_links(run: Path, folder: Path) -> Iterator[str]:
+    """Yield links to a run's folder and files, relative to the folder of the page."""
+    path = quote(os.path.relpath(run, folder))
+    yield f'<a href="{path}/">{escape(str(run))}</a>'
+    existing = set(os.listdir(run)) if run.is_dir() else set()  # noqa: PTH208 - 10,000 folders
     for name in _FILES:
         if name in existing:
             end = "/" if "." not in name else ""

@@ -1,0 +1,208 @@
+"""The samples of errors as a person looks at them, with heat, its tests, and the nearest training rows.
+
+What a run does not allow (no checkpoint left, a net without features, a method that does not fit) is left out with a
+note; the page is complete without it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leyden.data import preview
+from leyden.data.datamodule import DataModule
+from leyden.data.targets import describe_target
+from leyden.inference.load import LoadedRun, load
+from leyden.interpretation.access import Access
+from leyden.interpretation.attribution import Attribution, explain
+from leyden.interpretation.faithfulness import MapTest, assess_maps
+from leyden.interpretation.neighbours import diagnosis, nearest
+from leyden.interpretation.predicted import Predicted
+from leyden.modules.features import features_of
+from leyden.reporting.atlas.atlas import Error, Group, Heat, Media, Neighbour
+from leyden.utils.errors import UserError, first_line
+
+METHOD = "integrated_gradients"
+NEIGHBOURS = 3
+_TOGETHER = 20  # samples of which maps are computed at once
+_TRAINING_ROWS = 20_000  # among which neighbours are looked for, evenly spaced
+_TEXT = 1500  # characters of a text
+_SOUNDS = 4_000_000  # bytes of all recordings together
+_RATE = 8000  # Hz of a recording that is played in a page
+LONGEST = 10.0  # seconds
+
+
+class Samples:
+    """Fills in what a page shows of errors.
+
+    Args:
+        of_run: the stored predictions with their data.
+        heat: how many of each class have heat; None: all.
+        config_dirs: folders of options, beside which code lies that the run needs.
+
+    Attributes:
+        notes: what was left out, and why.
+    """
+
+    def __init__(self, of_run: Predicted, heat: int | None, config_dirs: Sequence[str]) -> None:
+        self._of_run, self._heat, self._config_dirs = of_run, heat, config_dirs
+        self._data = of_run.data
+        self.notes: list[str] = []
+
+    def shown(self, groups: Sequence[Group]) -> Iterator[Group]:
+        """The groups with the samples of their worst errors."""
+        count = sum(len(group.worst) for group in groups)
+        seconds = min(LONGEST, _SOUNDS / max(1, count) / (2 * _RATE))
+        near = self._neighbours([error for group in groups for error in group.worst])
+        for group in groups:
+            heat = self._heat_of(group.worst[: self._heat])
+            worst = [
+                replace(
+                    error,
+                    media=media_of(self._data, error.row, seconds),
+                    heat=heat.get(error.place),
+                    neighbours=near.get(error.row, ()),
+                    diagnosis=self._diagnosis(error, near.get(error.row, ())),
+                )
+                for error in group.worst
+            ]
+            yield replace(group, worst=tuple(worst))
+
+    @cached_property
+    def _loaded(self) -> LoadedRun | None:
+        """The run with its weights; None: they are gone."""
+        try:
+            return load(self._of_run.run.folder, self._config_dirs)
+        except UserError as error:
+            self.notes.append(f"without heat and nearest training rows: {first_line(error)}")
+            return None
+
+    def _heat_of(self, errors: Sequence[Error]) -> dict[int, Heat]:
+        """Heat of errors of one group, by their place in the predictions."""
+        found: dict[int, Heat] = {}
+        for start in range(0, len(errors), _TOGETHER):
+            if self._access is None:
+                break
+            try:
+                found |= self._maps(self._access, errors[start : start + _TOGETHER])
+            except (UserError, NotImplementedError) as error:
+                self._left_out("heat", error)
+                break
+        return found
+
+    @cached_property
+    def _access(self) -> Access | None:
+        return None if self._loaded is None else Access(self._loaded, self._data)
+
+    def _maps(self, access: Access, errors: Sequence[Error]) -> dict[int, Heat]:
+        rows = np.array([error.row for error in errors])
+        view = access.of_rows(rows, [self._output(error) for error in errors])
+        maps = explain(view, METHOD)
+        tests = assess_maps(view, [each.values for each in maps])
+        there = view.places.flatten(1, -2).any(1) if view.places.ndim > 2 else view.places
+        return {
+            error.place: self._heat_words(error, one, test, length)
+            for error, one, test, length in zip(errors, maps, tests, there.sum(-1).tolist(), strict=True)
+        }
+
+    def _heat_words(self, error: Error, one: Attribution, test: MapTest, length: int) -> Heat:
+        """length: units of the map's last axis that are no padding."""
+        modality, tokens = self._data.modality, list[str]()
+        values = one.values[..., :length]
+        if modality.is_text and self._data.tokenizer is not None:
+            tokens = self._data.tokenizer.tokens(self._data.inputs.row(error.row).tolist())
+        elif modality.is_sound:  # of a long recording, as much as the spectrogram shows
+            seconds = len(self._data.table.inputs.row(error.row)) / self._data.spec.sample_rate
+            values = values[..., : max(1, round(length * min(1.0, LONGEST / seconds)))]
+        why = test.why if one.is_complete else f"{test.why}; its sum is off by {one.completeness:.1%}"
+        return Heat(
+            values=values,
+            method=one.method.replace("_", " "),
+            scalar=one.scalar,
+            baseline=one.baseline,
+            tokens=tuple(tokens),
+            passes=test.passes and one.is_complete,
+            verdict=why,
+        )
+
+    def _output(self, error: Error) -> int:
+        """The output that is explained: of a class the answer, of a label or number itself."""
+        names = self._of_run.spec.target_names
+        return names.index(error.mistake.answer if self._of_run.task.kind == "classes" else error.group)
+
+    def _neighbours(self, errors: Sequence[Error]) -> dict[int, tuple[Neighbour, ...]]:
+        """The nearest training rows of each error, by its row."""
+        run = self._loaded
+        if run is None or not errors:
+            return {}
+        train = self._data.splits.train
+        train = train[np.linspace(0, len(train) - 1, min(len(train), _TRAINING_ROWS)).astype(np.int64)]
+        rows = np.unique([error.row for error in errors])
+        try:
+            features = features_of(run.module, self._data, train)
+            found = nearest(features, features_of(run.module, self._data, rows), NEIGHBOURS)
+        except UserError as error:
+            self._left_out("nearest training rows", error)
+            return {}
+        return {
+            int(row): tuple(
+                self._neighbour(int(row), int(train[place]), float(cosine))
+                for place, cosine in zip(places, cosines, strict=True)
+            )
+            for row, places, cosines in zip(rows, found.places, found.similarities, strict=True)
+        }
+
+    def _neighbour(self, row: int, near: int, cosine: float) -> Neighbour:
+        index = self._data.table.index
+        label = describe_target(index.targets[near], index.target_names)
+        is_same = bool(np.array_equal(index.targets[near], index.targets[row]))
+        return Neighbour(str(index.names[near]), label, cosine, is_same, self._look(near))
+
+    def _diagnosis(self, error: Error, near: Sequence[Neighbour]) -> str:
+        """What their classes say of the error."""
+        if not near or self._of_run.task.kind != "classes":
+            return "nearest training rows, by the cosine of their features" if near else ""
+        names = self._of_run.spec.target_names
+        targets = np.array([names.index(each.label) for each in near])
+        return diagnosis(targets, names.index(error.mistake.true), names.index(error.mistake.answer))
+
+    def _look(self, row: int) -> Media | None:
+        """A neighbour's picture or text; recordings are named only."""
+        return None if self._data.modality.is_sound else media_of(self._data, row, 0.0)
+
+    def _left_out(self, what: str, error: Exception) -> None:
+        note = f"without {what}: {first_line(error)}"
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+def media_of(data: DataModule, row: int, seconds: float) -> Media:
+    """A row as a person looks at it. seconds: of a recording, from its beginning."""
+    modality, rows = data.modality, np.array([row])
+    if modality.is_text:
+        text = bytes(data.table.inputs.row(row)).decode("utf-8", "replace")
+        return Media(text=text if len(text) <= _TEXT else f"{text[:_TEXT]}...")
+    if modality.is_sound:
+        rate = data.spec.sample_rate
+        (whole,) = preview.sounds(data, rows, LONGEST)
+        mels = preview.spectrograms([whole], rate)
+        played, at = _for_the_page(whole[: int(seconds * rate)], rate)
+        return Media(
+            wave=played,
+            sample_rate=at,
+            seconds=data.table.inputs.row(row).shape[0] / rate,
+            mel=None if mels is None else mels[0],
+        )
+    (drawn,) = preview.drawings(data, rows)
+    return Media(picture=drawn) if drawn.ndim == 3 else Media(curve=drawn)
+
+
+def _for_the_page(wave: NDArray[np.int16], rate: int) -> tuple[NDArray[np.int16], int]:
+    """A recording at no more than 8 kHz, which is enough to hear what it is."""
+    if rate <= _RATE or not len(wave):
+        return wave, rate
+    import soxr
+
+    return np.asarray(soxr.resample(wave, rate, _RATE)), _RATE

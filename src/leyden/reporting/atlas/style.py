@@ -1,0 +1,114 @@
+"""CSS and script of the atlas page, beside the style of the report's pages (`html_style`)."""
+
+CSS = """
+.skip { position: absolute; left: -99rem; } .skip:focus { left: 1rem; top: 1rem; background: var(--bg); z-index: 9; }
+button, select, input { font: inherit; color: inherit; background: var(--bg); border: 1px solid var(--line);
+  border-radius: 4px; padding: .2rem .5rem; } button { cursor: pointer; } button:hover { border-color: var(--link); }
+:is(button, select, input, summary, audio, .error):focus-visible { outline: 2px solid var(--link);
+  outline-offset: 1px; }
+nav { margin: .8rem 0; } nav a { display: inline-block; padding: .15rem 0; }
+.filters { position: sticky; top: 0; z-index: 3; display: flex; flex-wrap: wrap; gap: .4rem .9rem; align-items: center;
+  padding: .6rem 0; background: var(--bg); border-bottom: 1px solid var(--line); }
+.filters label { display: flex; gap: .4rem; align-items: center; color: var(--dim); font-size: .9rem; }
+.filters select { max-width: 11rem; } .filters output { color: var(--dim); font-size: .9rem; }
+.matrix { width: auto; } .matrix th, .matrix td { border: 0; padding: 1px; text-align: center; font-size: .8rem; }
+.matrix th { max-width: 7rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font-weight: 400; }
+.matrix thead th { padding-bottom: .3rem; } .matrix tbody th { text-align: right; padding-right: .5rem;
+  vertical-align: middle; }
+.matrix.many thead th { height: 6.5rem; vertical-align: bottom; } .matrix.many thead th span { display: inline-block;
+  writing-mode: vertical-rl; transform: rotate(180deg); max-height: 6.3rem; overflow: hidden; }
+.matrix :is(button, span.cell) { display: block; min-width: 2.3rem; width: 100%; padding: .25rem .15rem;
+  border-radius: 3px; border: 1px solid transparent; text-align: center; font-variant-numeric: tabular-nums; }
+.matrix button { color: var(--fg);
+  background: color-mix(in srgb, var(--c1) calc(var(--share) * 90% + 12%), var(--bg)); }
+.matrix span.cell { color: var(--dim); } .matrix span.right { background: color-mix(in srgb,
+  var(--c0) calc(var(--share) * 45%), var(--bg)); color: var(--fg); }
+.matrix button[aria-pressed=true] { border-color: var(--fg); font-weight: 700; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); gap: .7rem;
+  margin: .5rem 0 1rem; }
+.cards.texts { grid-template-columns: repeat(auto-fill, minmax(25rem, 1fr)); }
+.error { margin: 0; padding: .7rem; display: flex; flex-direction: column; gap: .45rem; min-width: 0;
+  scroll-margin-top: 6rem; }
+.error h4 { margin: 0; font-weight: 600; } .said { overflow-wrap: anywhere; }
+.said .answer { color: var(--warn); font-weight: 600; } .small { font-size: .85rem; color: var(--dim); margin: 0; }
+.layers { position: relative; line-height: 0; background: var(--soft); border-radius: 4px; overflow: hidden; }
+.layers img { width: 100%; height: auto; } .layers.pixels { width: 10.5rem; max-width: 100%; }
+.layers.pixels img, .layers .heat, .mel img { image-rendering: pixelated; }
+.mel img { height: 7rem; width: 100%; } .layers .heat { position: absolute; inset: 0; width: 100%; height: 100%; }
+.untrusted .heat, .untrusted mark { filter: grayscale(1); opacity: .45; } .no-heat .heat { display: none; }
+.layers:has(.heat) img:not(.heat) { filter: grayscale(1) contrast(.8); }
+.no-heat .layers img:not(.heat) { filter: none; }
+audio { width: 100%; height: 2.2rem; }
+.text { margin: 0; padding: .5rem .6rem; background: var(--soft); border-radius: 4px; white-space: pre-wrap;
+  overflow-wrap: anywhere; max-height: 14rem; overflow: auto; font-size: .92rem; }
+mark { color: inherit; border-radius: 2px; background: none; }
+mark.for { background: rgb(214 39 40 / calc(var(--h) * .6)); }
+mark.against { background: rgb(31 97 214 / calc(var(--h) * .6)); }
+.no-heat mark { background: none; }
+.near { list-style: none; margin: 0; padding: 0; display: flex; flex-wrap: wrap; gap: .4rem .7rem; font-size: .85rem; }
+.near li { display: flex; gap: .4rem; align-items: center; max-width: 100%; overflow-wrap: anywhere; }
+.near img { width: 2.6rem; image-rendering: pixelated; border-radius: 3px; } .near .same { color: var(--dim); }
+section { scroll-margin-top: 1rem; outline: none; } section:target { box-shadow: none; }
+details { margin: .4rem 0; } .error details { margin: 0; font-size: .85rem; color: var(--dim); }
+summary { cursor: pointer; color: var(--link); }
+.command { display: flex; gap: .5rem; align-items: start; margin: .3rem 0; } .command pre { flex: 1; margin: 0; }
+.command button { flex: none; } .two { display: flex; flex-wrap: wrap; gap: 0 3rem; } .two > * { min-width: 0; }
+.reliability .right { fill: var(--c0); opacity: .55; } .reliability .even { stroke: var(--dim); stroke-dasharray: 5 4; }
+td.name { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; }
+.drawn img { max-width: min(34rem, 100%); border-radius: 4px; }
+@media (max-width: 40rem) { body { padding: 1rem .8rem 3rem; } .cards, .cards.texts { grid-template-columns: 1fr; }
+  .matrix :is(button, span.cell) { min-width: 1.6rem; padding: .25rem 0; } .matrix th { max-width: 4.5rem; }
+  .filters { position: static; } .filters label { flex: 1 1 45%; justify-content: space-between; } }
+"""
+
+# Filters by class, answer, probability and verdict; a click on the matrix sets the first two.
+SCRIPT = """
+(() => {
+const $ = id => document.getElementById(id), all = (what, where = document) => [...where.querySelectorAll(what)];
+const controls = ['group', 'answer', 'verdict', 'low', 'high'].map($).filter(Boolean);
+const value = id => $(id) ? $(id).value : '';
+function shows(item) {
+  const is = item.dataset, p = parseFloat(is.p);
+  return (!value('group') || is.group === value('group')) && (!value('answer') || is.answer === value('answer'))
+    && (!value('verdict') || is.verdict === value('verdict') || item.tagName === 'TR')
+    && !(p < parseFloat(value('low') || 0)) && !(p > parseFloat(value('high') || 1));
+}
+function apply() {
+  const cards = all('.error'), rows = all('#all tbody tr');
+  for (const item of [...cards, ...rows]) item.hidden = !shows(item);
+  for (const part of all('.group')) part.hidden = !part.querySelector('.error:not([hidden])');
+  const seen = list => list.filter(item => !item.hidden).length;
+  $('count').textContent = `${seen(cards)} of ${cards.length} samples, ${seen(rows)} of ${rows.length} listed errors`;
+  for (const cell of all('.matrix button')) cell.setAttribute('aria-pressed',
+    cell.dataset.group === value('group') && cell.dataset.answer === value('answer'));
+}
+for (const control of controls) control.addEventListener('input', apply);
+if ($('reset')) $('reset').addEventListener('click', () => { for (const control of controls)
+  control.value = control.defaultValue || ''; apply(); });
+for (const cell of all('.matrix button')) cell.addEventListener('click', () => {
+  const again = cell.getAttribute('aria-pressed') === 'true';
+  $('group').value = again ? '' : cell.dataset.group; $('answer').value = again ? '' : cell.dataset.answer;
+  apply(); if (!again) { const first = document.querySelector('.error:not([hidden])') || $('all');
+    $('errors').scrollIntoView(); first.focus({ preventScroll: true }); }
+});
+if ($('heat')) $('heat').addEventListener('change', () =>
+  document.body.classList.toggle('no-heat', !$('heat').checked));
+for (const button of all('.command button')) button.addEventListener('click', () => {
+  const text = button.previousElementSibling, range = document.createRange();
+  range.selectNodeContents(text); getSelection().removeAllRanges(); getSelection().addRange(range);
+  const done = () => { button.textContent = 'copied'; };
+  if (navigator.clipboard) navigator.clipboard.writeText(text.textContent).then(done, done);
+  else { document.execCommand('copy'); done(); }
+});
+document.addEventListener('keydown', event => {
+  if (event.target.closest('input, select, audio') || event.ctrlKey || event.metaKey || event.altKey) return;
+  const step = { j: 1, k: -1 }[event.key], cards = all('.error').filter(card => card.offsetParent);
+  if (event.key === 'h' && $('heat')) $('heat').click();
+  if (!step || !cards.length) return;
+  const at = cards.indexOf(document.activeElement.closest('.error')) + step;
+  const next = cards[Math.min(cards.length - 1, Math.max(0, at))];
+  next.focus(); next.scrollIntoView({ block: 'center' });
+});
+if ($('count')) apply();
+})();
+"""

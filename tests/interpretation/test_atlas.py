@@ -1,0 +1,151 @@
+"""The errors of tiny runs of every modality and task, as the page, the CSV and the terminal get them."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leyden.cli.main import main
+from leyden.interpretation.atlas import MOST_SHOWN, Wanted, collect
+from leyden.interpretation.predicted import predicted
+from leyden.reporting.atlas.atlas import Atlas, Error
+from leyden.reporting.atlas.page import page
+from leyden.training.job import train
+from leyden.utils.errors import UserError
+
+PICTURES = ("trainer.max_epochs=1",)
+TEXTS = ("data=planted_text", "data.source.samples=240", "model=lstm", "trainer.max_epochs=1")
+SOUNDS = ("data=planted_audio", "data.source.samples=240", "model=logmel_cnn", "optimizer.lr=1e-6")
+TAGS = (
+    "task=multilabel",
+    "data=planted_tags",
+    "data.source.samples=240",
+    "model=lstm",
+    "trainer.max_epochs=1",
+)
+ANGLES = ("data=planted_images", "data.source._target_=brightness.Brightness", "task=regression")
+
+
+@pytest.fixture
+def made(tiny: Callable[..., list[str]]) -> Callable[..., Path]:
+    """Trains a run, which is not good yet; returns its folder."""
+
+    def make(*words: str) -> Path:
+        pictures = any("planted_images" in word for word in words)
+        return train([w for w in tiny(*words) if pictures or not w.startswith("data.source.size=")]).folder
+
+    return make
+
+
+def shown(atlas: Atlas) -> list[Error]:
+    return [error for group in atlas.groups for error in group.worst]
+
+
+def test_pictures(made: Callable[..., Path], tmp_path: Path) -> None:
+    folder = made("data=planted_images", *PICTURES)
+    atlas = collect(folder, Wanted(split="test", each=3, heat=1))
+    stored = np.load(folder / "predictions" / "test.npz")
+    wrong = stored["predicted"] != stored["labels"]
+    assert (atlas.rows, atlas.wrong, len(atlas.listed)) == (len(wrong), wrong.sum(), wrong.sum())
+    assert atlas.wrong > 5
+    assert all(error.media is not None and error.media.picture is not None for error in shown(atlas))
+    for group in atlas.groups:
+        p = [error.mistake.probability for error in group.worst]
+        assert p == sorted(p, reverse=True)
+        assert len(group.worst) <= 3
+        assert [error.heat is not None for error in group.worst] == [True, *[False] * (len(group.worst) - 1)]
+    first = shown(atlas)[0]
+    assert first.heat is not None
+    assert first.heat.values.shape == (12, 12)
+    assert repr(first.mistake.answer) in first.heat.scalar
+    assert first.heat.passes is not None
+    assert len(first.neighbours) == 3
+    assert "nearest training row" in first.diagnosis
+    assert "<audio" not in page(atlas, tmp_path)
+
+
+def test_texts_have_heat_over_their_tokens(made: Callable[..., Path], tmp_path: Path) -> None:
+    atlas = collect(made(*TEXTS), Wanted(each=2, heat=None))
+    for error in shown(atlas):
+        assert error.media is not None
+        assert error.media.text
+        assert error.heat is not None
+        assert len(error.heat.tokens) == len(error.heat.values)
+        assert set(error.heat.tokens) <= set(error.media.text.split())
+    assert "<mark" in page(atlas, tmp_path)
+
+
+def test_sounds_can_be_played_and_seen(made: Callable[..., Path], tmp_path: Path) -> None:
+    atlas = collect(made(*SOUNDS), Wanted(each=2, heat=1))
+    for error in shown(atlas):
+        assert error.media is not None
+        assert error.media.wave is not None
+        assert error.media.mel is not None
+        assert len(error.media.wave) / error.media.sample_rate == pytest.approx(error.media.seconds, rel=0.01)
+    maps = [error.heat.values for error in shown(atlas) if error.heat]
+    assert maps
+    assert all(values.ndim == 2 for values in maps)
+    assert page(atlas, tmp_path).count("<audio") == len(shown(atlas))
+
+
+def test_labels_are_missed_or_added(made: Callable[..., Path], tmp_path: Path) -> None:
+    atlas = collect(made(*TAGS), Wanted(each=2, heat=1))
+    assert {error.mistake.answer for error in atlas.listed} <= {"yes", "no"}
+    assert atlas.confusion is not None
+    assert sum(map(sum, atlas.confusion.counts)) == len(atlas.listed)
+    assert atlas.wrong == len({error.row for error in atlas.listed})
+    heat = [error for error in shown(atlas) if error.heat]
+    assert heat
+    assert all(error.heat is not None and repr(error.group) in error.heat.scalar for error in heat)
+    assert "missed" in page(atlas, tmp_path)
+
+
+def test_numbers_have_their_largest_differences(made: Callable[..., Path], tmp_path: Path) -> None:
+    folder = made(*ANGLES, *PICTURES)
+    atlas = collect(folder, Wanted(split="test", each=3, heat=1))
+    stored = np.load(folder / "predictions" / "test.npz")
+    off = np.abs(stored["values"] - stored["targets"])[:, 0]
+    assert [error.place for error in atlas.groups[0].worst] == np.argsort(-off, kind="stable")[:3].tolist()
+    assert (atlas.confusion, len(atlas.listed)) == (None, 2 * len(off))
+    heat = atlas.groups[1].worst[0].heat
+    assert heat is not None
+    assert heat.scalar == "value of 'contrast'"
+    text = page(atlas, tmp_path)
+    assert text.count("<figure") == 4  # of each target predicted against actual, residuals
+
+
+def test_without_its_weights_a_page_is_complete_and_says_so(
+    made: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = made("data=planted_images", *PICTURES)
+    (folder / "checkpoints" / "best.ckpt").unlink()
+    assert main(["errors", str(folder), "--html", "e.html"]) == 0
+    text = Path("e.html").read_text()
+    assert "without heat and nearest training rows" in re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert "no best checkpoint" in text
+    assert text.count("<article") > 5
+
+
+def test_a_split_of_many_classes_stays_bounded(
+    made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leyden.interpretation.atlas.MOST_SHOWN", 5)
+    monkeypatch.setattr("leyden.interpretation.atlas.MOST_GROUPS", 2)
+    assert MOST_SHOWN == 600
+    atlas = collect(made("data=planted_images", *PICTURES), Wanted(each=20, heat=0))
+    assert len(shown(atlas)) <= 5
+    assert len(atlas.groups) == 2
+    assert atlas.more_groups > 0
+    assert len(atlas.listed) > 5
+
+
+def test_a_split_without_predictions_is_refused(made: Callable[..., Path]) -> None:
+    folder = made("data=planted_images", *PICTURES)
+    (folder / "predictions" / "val.npz").unlink()
+    with pytest.raises(UserError, match="--split test"):
+        predicted(folder, "val")
+    assert predicted(folder).split == "test"
+    with pytest.raises(UserError, match="task=multilabel"):
+        collect(made(*TAGS), Wanted(suspects=True))
