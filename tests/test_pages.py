@@ -141,6 +141,8 @@ def leyden(program: str, words: list[str], whole: bool) -> int:
     elsewhere = any(word.startswith(OTHER_DEVICES) for word in words)
     if " ".join(words[:2]).startswith(LONG) and (elsewhere or not whole):
         return checked(rest)
+    if name == "errors" and "--html" in words and not whole:
+        words = [*words, "--heat", "none"]
     asks = words[:2] in (["runs", "rm"], ["cache", "rm"]) and "--yes" not in words
     return main([*words, *(["--yes"] if asks else [])])
 

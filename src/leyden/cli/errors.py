@@ -3,6 +3,7 @@
 leyden errors last                                    # by class, the pairs most often confused, the worst rows
 leyden errors last --html errors.html                 # the same rows as pictures, sounds and texts
 leyden errors last --csv errors.csv --split test
+leyden errors last --against runs/default/other-run   # which errors the other run mended, and which it made
 leyden errors last --suspects                         # labels that are probably wrong
 """
 
@@ -73,6 +74,9 @@ def _parser() -> Arguments:
         help="of how many of these, the worst first, it is shown and tested what the answer rests on (default: "
         "%(default)s)",
     )
+    parser.add_argument(
+        "--against", metavar="RUN", help="another run: which of these errors it mended, and which it made"
+    )
     parser.add_argument("--suspects", action="store_true", help="list the rows whose label is probably wrong")
     add_trust(parser)
     return parser
@@ -80,6 +84,7 @@ def _parser() -> Arguments:
 
 def _collect(given: Namespace) -> "Atlas":
     folder = find_run(given.run, given.runs).folder
+    against = find_run(given.against, given.runs).folder if given.against else None
     from leyden.utils.runtime import load_torch
 
     load_torch()
@@ -90,6 +95,7 @@ def _collect(given: Namespace) -> "Atlas":
         each=given.each if given.html else 0,
         heat=given.heat,
         suspects=given.suspects,
+        against=against,
         overrides=given.overrides,
         config_dirs=given.config_dir,
     )

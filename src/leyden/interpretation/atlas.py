@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 
 from leyden.health.label_noise import suspects
+from leyden.interpretation.against import compare
 from leyden.interpretation.atlas_samples import Samples
+from leyden.interpretation.facts import facts_of
 from leyden.interpretation.predicted import Predicted, predicted
-from leyden.reporting.atlas.atlas import Atlas, Confusion, Error, Group, Suspect
+from leyden.interpretation.slices import slices
+from leyden.reporting.atlas.atlas import Atlas, Comparison, Confusion, Error, Group, Slice, Suspect
 from leyden.reporting.format import estimate
 from leyden.tasks.classification import most_confused
 from leyden.tasks.errors import ErrorGroup
@@ -24,6 +27,7 @@ from leyden.utils.errors import UserError
 MOST_SHOWN = 600  # errors on a page, with their samples
 MOST_GROUPS = 200  # classes that are counted one by one
 _PAIRS = 10
+_FACTS = 20_000  # rows whose facts are measured, evenly spaced
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Wanted:
     each: how many errors of each class are gathered with their samples; 0: none.
     heat: of how many of them, the worst first, heat is computed and tested; None: of all.
     suspects: whether rows whose label is probably wrong are listed.
+    against: folder of another run, whose errors on the same rows are set beside these.
     overrides: of the stored configuration, of where the data lie.
     config_dirs: folders of options, beside which code lies that the run needs.
     """
@@ -42,6 +47,7 @@ class Wanted:
     each: int = 0
     heat: int | None = 0
     suspects: bool = False
+    against: Path | None = None
     overrides: Sequence[str] = ()
     config_dirs: Sequence[str] = ()
 
@@ -60,6 +66,7 @@ def collect(folder: Path, wanted: Wanted) -> Atlas:
     task, stored, spec = of_run.task, of_run.stored, of_run.spec
     found = of_run.checked(lambda: task.errors(stored, spec, len(stored["rows"])))
     listed = [error for group in found for error in _errors(of_run, group)]
+    against = None if wanted.against is None else _against(of_run, listed, wanted)
     measured = (of_run.result.get("metrics") or {}).get(of_run.split) or {}
     kinds = Counter(error.mistake.kind for error in listed) if task.kind != "values" else Counter[str]()
     samples = Samples(of_run, wanted.heat, wanted.config_dirs)
@@ -79,7 +86,9 @@ def collect(folder: Path, wanted: Wanted) -> Atlas:
         listed=listed,
         confusion=_confusion(of_run, listed),
         figures=of_run.checked(lambda: tuple(task.figures(measured, stored, spec, of_run.split))),
+        slices=_slices(of_run, listed),
         suspects=_suspects(of_run) if wanted.suspects else None,
+        against=against,
         notes=tuple(samples.notes),
     )
 
@@ -137,6 +146,35 @@ def _confusion(of_run: Predicted, listed: Sequence[Error]) -> Confusion | None:
     table = [[counts[name, answer] for answer in columns] for name in rows]
     remark = "How often each label was missed (answered no) and falsely added (answered yes)."
     return Confusion(rows, columns, table, [of_run.size] * len(rows), False, remark) if columns else None
+
+
+def _against(of_run: Predicted, listed: Sequence[Error], wanted: Wanted) -> Comparison:
+    assert wanted.against is not None
+    other = predicted(wanted.against, of_run.split, wanted.overrides, wanted.config_dirs)
+    groups = other.checked(lambda: other.task.errors(other.stored, other.spec, other.size))
+    return compare(of_run, other, listed, [error for group in groups for error in _errors(other, group)])
+
+
+def _slices(of_run: Predicted, listed: Sequence[Error]) -> tuple[Slice, ...] | None:
+    """Groups of rows with more errors; None: of numbers, which are never right or wrong."""
+    if of_run.task.kind == "values":
+        return None
+    chosen = np.unique(np.linspace(0, of_run.size - 1, min(of_run.size, _FACTS)).astype(np.int64))
+    wrong = np.zeros(of_run.size, dtype=bool)
+    wrong[[error.place for error in listed]] = True
+    known = facts_of(of_run.data, of_run.stored["rows"][chosen])
+    return tuple(
+        Slice(
+            " and ".join(s.terms),
+            s.n,
+            s.errors,
+            s.rate,
+            s.rest_rate,
+            s.p,
+            frozenset(chosen[s.places].tolist()),
+        )
+        for s in slices(known.facts, wrong[chosen], known.strata)
+    )
 
 
 def _suspects(of_run: Predicted) -> tuple[Suspect, ...]:

@@ -95,7 +95,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Slice:
-    """Rows that have something in common, and more errors than the others."""
+    """Rows that have something in common, and more errors than the others. places: in the stored predictions."""
 
     terms: str
     n: int
@@ -103,6 +103,7 @@ class Slice:
     rate: float
     rest_rate: float
     p: float
+    places: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -136,14 +137,14 @@ class Comparison:
 
     def words(self) -> list[str]:
         """The numbers as sentences."""
-        word = "fewer" if self.difference < 0 else "more"
         mended, made = plural(len(self.mended), "error"), count(len(self.made))
-        interval = f"95 % interval {self.low:+.2%} to {self.high:+.2%}, Bonett and Price"
+        difference, low, high = (f"{100 * share:+.2f} %" for share in (self.difference, self.low, self.high))
+        word = "fewer" if self.difference < 0 else "more" if self.difference else "as many"
         return [
             f"{self.other} mends {mended} of this run and makes {made} others; {count(self.both)} rows are wrong in "
             f"both, of {count(self.rows)}.",
-            f"Difference of the error rates {self.difference:+.2%} ({interval}): {word} errors there; McNemar's exact "
-            f"test p = {self.p:.3g}.",
+            f"Difference of the error rates {difference} (95 % interval {low} to {high}, Bonett and Price): {word} "
+            f"errors there; McNemar's exact test p = {self.p:.3g}.",
         ]
 
 

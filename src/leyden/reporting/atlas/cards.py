@@ -25,13 +25,12 @@ def card(error: Error, place: int, atlas: Atlas, numbering: Numbering, most: int
         numbering: of names, by which filters compare.
         most: bytes of its picture.
     """
-    said = error.mistake
-    p = "" if math.isnan(said.probability) else f' data-p="{said.probability:.4f}"'
+    other = {"mended": "the other run is right", "both": "the other run is wrong, too", "": ""}
+    facts = [*_numbers(error), *filter(None, [other[numbering.other(error)]])]
     return (
-        f'<article class="error" id="e{place}" tabindex="-1" data-group="{numbering.group(error)}" '
-        f'data-answer="{numbering.answer(error)}" data-verdict="{verdict_key(error.heat)}"{p}>'
-        f"<h4>{escape(error.name)}</h4>{_sample(error, most)}"
-        f'<p class="said">{_said(error, atlas)}</p><p class="small">{escape(", ".join(_numbers(error)))}</p>'
+        f'<article class="error" id="e{place}" tabindex="-1" data-verdict="{verdict_key(error.heat)}" '
+        f"{numbering.attributes(error)}><h4>{escape(error.name)}</h4>{_sample(error, most)}"
+        f'<p class="said">{_said(error, atlas)}</p><p class="small">{escape(", ".join(facts))}</p>'
         f"{_verdict(error.heat)}{_neighbours(error.neighbours, error.diagnosis)}</article>"
     )
 

@@ -7,11 +7,14 @@ from leyden.reporting.atlas.atlas import Atlas
 
 def commands(atlas: Atlas) -> list[tuple[str, str]]:
     """(what for, command) of each; paths as they were typed, so relative to the folder that one was in."""
-    run, split = shlex.quote(atlas.folder), f" --split {atlas.split}"
+    run = ["leyden", "errors", atlas.folder, "--split", atlas.split]
+    other = [] if atlas.against is None else ["--against", atlas.against.other]
+    suspects = [] if atlas.suspects is None else ["--suspects"]
     found = [
-        ("a page with the samples", f"leyden errors {run}{split} --html errors.html"),
-        ("every error as a line", f"leyden errors {run}{split} --csv errors.csv"),
+        ("a page with the samples", [*run, *other, *suspects, "--html", "errors.html"]),
+        ("every error as a line", [*run, "--csv", "errors.csv"]),
     ]
-    if atlas.kind == "classes" and atlas.suspects is None:
-        found.append(("labels that are probably wrong", f"leyden errors {run}{split} --suspects"))
-    return [*found, ("train it again", shlex.join(atlas.command))]
+    if atlas.kind == "classes" and not suspects:
+        found.append(("labels that are probably wrong", [*run, "--suspects"]))
+    found.append(("train it again", list(atlas.command)))
+    return [(what, shlex.join(words)) for what, words in found]

@@ -168,6 +168,10 @@ def _filters(atlas: Atlas, numbering: Numbering) -> str:
             parts.append(
                 f'<label>{word} <input id="{name}" type="number" min="0" max="1" step="0.05" value="{value}"></label>'
             )
+    if atlas.slices:
+        parts.append(_select("slice", "slice", [(found.terms, i) for i, found in enumerate(atlas.slices)]))
+    if atlas.against is not None:
+        parts.append(_select("other", "other run", [("right", "mended"), ("wrong, too", "both")]))
     verdicts = {verdict_key(error.heat) for error in shown}
     if len(verdicts) > 1:
         options = [(words, key) for key, words in _VERDICTS.items() if key in verdicts]

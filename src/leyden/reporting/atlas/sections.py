@@ -11,6 +11,7 @@ from leyden.reporting.format import count, number
 from leyden.utils.text import plural
 
 MOST_LISTED = 2000  # errors in a table
+_OPEN = 10  # lines of one that is open at first
 
 
 def all_errors(atlas: Atlas, numbering: Numbering) -> str:
@@ -48,7 +49,6 @@ def in_turn(errors: Sequence[Error], most: int) -> list[Error]:
 
 def _listed(error: Error, numbering: Numbering) -> str:
     said = error.mistake
-    p = "" if math.isnan(said.probability) else f' data-p="{said.probability:.4f}"'
     words = (
         cell(error.name, "name"),
         cell(str(error.row), "n"),
@@ -57,9 +57,7 @@ def _listed(error: Error, numbering: Numbering) -> str:
     )
     numbers = ("" if math.isnan(v) else number(v) for v in (said.probability, said.loss, said.margin))
     cells = "".join((*words, cell(said.answer or said.said), *(cell(v, "n") for v in numbers)))
-    return (
-        f'<tr data-group="{numbering.group(error)}" data-answer="{numbering.answer(error)}"{p}>{cells}</tr>'
-    )
+    return f"<tr {numbering.attributes(error)}>{cells}</tr>"
 
 
 def slices(atlas: Atlas) -> str:
@@ -85,7 +83,8 @@ def slices(atlas: Atlas) -> str:
         for s in atlas.slices
     )
     remark = (
-        "Groups of rows with more errors than the others; p is corrected for all groups that were looked at."
+        "Rows with more errors than the others. p is corrected for everything that was looked at; on new rows expect a "
+        "smaller difference."
     )
     return f'<p class="dim">{remark}</p>{table(heads, rows)}'
 
@@ -126,4 +125,5 @@ def _changed(title: str, errors: Sequence[Error]) -> str:
         + cell("" if math.isnan(e.mistake.probability) else f"{e.mistake.probability:.2f}", "n")
         for e in errors[:MOST_LISTED]
     )
-    return f"<details open><summary>{plural(len(errors), 'error')} {title}</summary>{table(heads, rows)}</details>"
+    is_open = " open" if len(errors) <= _OPEN else ""
+    return f"<details{is_open}><summary>{plural(len(errors), 'error')} {title}</summary>{table(heads, rows)}</details>"

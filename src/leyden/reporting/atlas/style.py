@@ -65,11 +65,13 @@ td.name { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; }
 SCRIPT = """
 (() => {
 const $ = id => document.getElementById(id), all = (what, where = document) => [...where.querySelectorAll(what)];
-const controls = ['group', 'answer', 'verdict', 'low', 'high'].map($).filter(Boolean);
+const controls = ['group', 'answer', 'slice', 'other', 'verdict', 'low', 'high'].map($).filter(Boolean);
 const value = id => $(id) ? $(id).value : '';
 function shows(item) {
   const is = item.dataset, p = parseFloat(is.p);
   return (!value('group') || is.group === value('group')) && (!value('answer') || is.answer === value('answer'))
+    && (!value('slice') || (is.slice || '').split(' ').includes(value('slice')))
+    && (!value('other') || is.other === value('other'))
     && (!value('verdict') || is.verdict === value('verdict') || item.tagName === 'TR')
     && !(p < parseFloat(value('low') || 0)) && !(p > parseFloat(value('high') || 1));
 }

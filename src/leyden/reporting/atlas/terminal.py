@@ -1,15 +1,15 @@
 """The errors of a run in the terminal: by class, the pairs most often confused, the worst rows, what to type next."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group as Lines
 from rich.console import RenderableType
 
-from leyden.reporting.atlas.atlas import WORDS, Atlas, Error
+from leyden.reporting.atlas.atlas import WORDS, Atlas, Error, Kind
 from leyden.reporting.atlas.commands import commands
 from leyden.reporting.format import count, number, percent_of
-from leyden.reporting.terminal.layout import facts, note, plain_table, text
+from leyden.reporting.terminal.layout import Heading, Prose, facts, note, plain_table, text
 from leyden.utils.text import plural
 
 _GROUPS, _WORST, _SUSPECTS = 20, 10, 20
@@ -22,7 +22,9 @@ def errors_table(atlas: Atlas) -> RenderableType:
         *_groups(atlas),
         *_pairs(atlas),
         *_worst(atlas),
+        *_slices(atlas),
         *_suspects(atlas),
+        *_against(atlas),
         *map(note, atlas.notes),
     ]
     return Lines(*parts, _advice(atlas))
@@ -71,26 +73,55 @@ def _worst(atlas: Atlas) -> Iterator[RenderableType]:
     worst = sorted(atlas.listed, key=_loss, reverse=True)
     if not worst:
         return
-    yield error_rows(f"the {min(_WORST, len(worst))} worst by loss", worst[:_WORST])
+    yield _error_rows(f"the {min(_WORST, len(worst))} worst by loss", worst[:_WORST], atlas.kind)
 
 
 def _loss(error: Error) -> float:
     return 0.0 if math.isnan(error.mistake.loss) else error.mistake.loss
 
 
-def error_rows(title: str, errors: list[Error]) -> RenderableType:
-    """Format errors as a table: name, true, answer, probability, loss."""
-    table = plain_table(
-        title, ("name", "left"), ("true", "left"), ("answer", "left"), ("p", "right"), ("loss", "right")
-    )
+def _error_rows(title: str, errors: Sequence[Error], kind: Kind) -> RenderableType:
+    """Format errors as a table: name, true, answer, probability, loss; of labels and numbers, of which."""
+    of: tuple[Heading, ...] = () if kind == "classes" else ((WORDS[kind], "left"),)
+    heads: tuple[Heading, ...] = (("name", "left"), *of, ("true", "left"), ("answer", "left"))
+    table = plain_table(title, *heads, ("p", "right"), ("loss", "right"))
     for error in errors:
         said = error.mistake
         p = "" if math.isnan(said.probability) else f"{said.probability:.2f}"
         loss = "" if math.isnan(said.loss) else number(said.loss)
-        table.add_row(
-            text(error.name), text(said.true or error.group), text(said.answer or said.said), p, loss
-        )
+        words = [
+            error.name,
+            *([error.group] if of else []),
+            said.true or error.group,
+            said.answer or said.said,
+        ]
+        table.add_row(*map(text, words), p, loss)
     return table
+
+
+def _slices(atlas: Atlas) -> Iterator[RenderableType]:
+    """Rows with more errors than the others."""
+    if not atlas.slices:
+        return
+    heads: tuple[Heading, ...] = (("rows with", "left"), ("rows", "right"), ("error", "right"))
+    table = plain_table("more errors than elsewhere", *heads, ("elsewhere", "right"), ("p", "right"))
+    for s in atlas.slices:
+        table.add_row(text(s.terms), count(s.n), f"{s.rate:.1%}", f"{s.rest_rate:.1%}", f"{s.p:.3f}")
+    yield table
+
+
+def _against(atlas: Atlas) -> Iterator[RenderableType]:
+    """What another run does with the same rows."""
+    found = atlas.against
+    if found is None:
+        return
+    for title, errors in (("mended", found.mended), ("made", found.made)):
+        worst = f", the {_WORST} worst" if len(errors) > _WORST else ""
+        shown = f"{plural(len(errors), 'error')} {title} by the other run{worst}"
+        if errors:
+            yield _error_rows(shown, errors[:_WORST], atlas.kind)
+    yield from map(Prose, found.words())
+    yield text("")
 
 
 def _suspects(atlas: Atlas) -> Iterator[RenderableType]:
