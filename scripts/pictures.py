@@ -1,7 +1,7 @@
 """The pictures of README and docs, drawn by headless Chromium offline: runs, their TensorBoard, a sweep's, a report.
 
 scripts/pictures [OUT]            # needs chromium; trains what it shows, in a temporary folder
-scripts/pictures OUT audio        # some alone: run, image, audio, text, hparams, report, doctor
+scripts/pictures OUT audio        # some alone: run, image, audio, text, hparams, report, errors, doctor
 
 The sounds and texts are those of FSDD and SMS Spam in LEYDEN_DATA, by default ../shared/data.
 """
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def main() -> None:
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/pictures")
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        chosen = sys.argv[2:] or ["run", *SHOWN, "hparams", "report", "doctor"]
+        chosen = sys.argv[2:] or ["run", *SHOWN, "hparams", "report", "errors", "doctor"]
         if "run" in chosen:
             terminal(scratch, out / "run.png")
         for kind, (words, shown) in SHOWN.items():
@@ -76,6 +76,8 @@ def main() -> None:
             hparams(scratch, out / "hparams.png")
         if "report" in chosen:
             report(scratch, out)
+        if "errors" in chosen:
+            errors(scratch, out)
         if "doctor" in chosen:
             doctor(scratch, out)
 
@@ -106,6 +108,21 @@ def report(scratch: str, out: Path) -> None:
     subprocess.run(command, cwd=scratch, check=True, capture_output=True)
     page = (Path(scratch) / "report.html").as_uri()
     shoot(page, out / "report.png", (1360, 1760))
+
+
+def errors(scratch: str, out: Path) -> None:
+    """Train what is not good yet, and photograph the pages of its errors: light, dark, and on a phone."""
+    leyden = str(Path(sys.executable).with_name("leyden"))
+    for kind in ("audio", "text"):
+        words, _ = SHOWN[kind]
+        command = [leyden, "train", *words, *ONE_CPU, "logger=none", f"runs=wrong-{kind}"]
+        subprocess.run(command, cwd=scratch, check=True, capture_output=True)
+        command = [leyden, "errors", "last", f"--runs=wrong-{kind}", "--split=test", f"--html={kind}.html"]
+        subprocess.run(command, cwd=scratch, check=True, capture_output=True)
+    audio, text = ((Path(scratch) / f"{kind}.html").as_uri() for kind in ("audio", "text"))
+    shoot(f"{audio}#confusion", out / "errors.png", (1300, 1250))
+    shoot(f"{text}#errors", out / "errors-text.png", (1300, 900), ["--blink-settings=preferredColorScheme=0"])
+    shoot(f"{audio}#errors", out / "errors-phone.png", (390, 1000))
 
 
 def terminal(scratch: str, out: Path) -> None:
@@ -197,7 +214,7 @@ def wait(address: str) -> None:
     sys.exit(f"TensorBoard does not answer at {address}")
 
 
-def shoot(address: str, out: Path, size: tuple[int, ...]) -> None:
+def shoot(address: str, out: Path, size: tuple[int, ...], flags: Sequence[str] = ()) -> None:
     """Photograph a page."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or sys.exit("needs chromium")
     cut = size[2] if len(size) > 2 else 0
@@ -206,6 +223,7 @@ def shoot(address: str, out: Path, size: tuple[int, ...]) -> None:
         command = [
             browser,
             *FLAGS,
+            *flags,
             *(DRAWN_3D if address.endswith("#projector") else NO_GPU),
             f"--user-data-dir={profile}",
             window,

@@ -99,7 +99,7 @@ def _collect(given: Namespace) -> "Atlas":
         overrides=given.overrides,
         config_dirs=given.config_dir,
     )
-    return collect(folder, wanted)
+    return collect(folder, wanted, console.print)
 
 
 def _number(word: str) -> int:

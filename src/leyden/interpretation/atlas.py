@@ -5,7 +5,7 @@ worst of each class: a split may have a million rows and a thousand classes.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,12 +52,13 @@ class Wanted:
     config_dirs: Sequence[str] = ()
 
 
-def collect(folder: Path, wanted: Wanted) -> Atlas:
+def collect(folder: Path, wanted: Wanted, say: Callable[[str], object] = lambda _: None) -> Atlas:
     """The errors of a run.
 
     Args:
         folder: of the run.
         wanted: what is asked for.
+        say: is told what takes time.
 
     Raises:
         UserError: as `predicted`, or `--suspects` of a task without classes.
@@ -69,7 +70,7 @@ def collect(folder: Path, wanted: Wanted) -> Atlas:
     against = None if wanted.against is None else _against(of_run, listed, wanted)
     measured = (of_run.result.get("metrics") or {}).get(of_run.split) or {}
     kinds = Counter(error.mistake.kind for error in listed) if task.kind != "values" else Counter[str]()
-    samples = Samples(of_run, wanted.heat, wanted.config_dirs)
+    samples = Samples(of_run, wanted.heat, wanted.config_dirs, say)
     groups = list(_groups(of_run, found, listed, wanted.each))
     return Atlas(
         folder=str(folder),
@@ -86,7 +87,7 @@ def collect(folder: Path, wanted: Wanted) -> Atlas:
         listed=listed,
         confusion=_confusion(of_run, listed),
         figures=of_run.checked(lambda: tuple(task.figures(measured, stored, spec, of_run.split))),
-        slices=_slices(of_run, listed),
+        slices=_slices(of_run, listed, samples if wanted.each else None),
         suspects=_suspects(of_run) if wanted.suspects else None,
         against=against,
         notes=tuple(samples.notes),
@@ -155,14 +156,18 @@ def _against(of_run: Predicted, listed: Sequence[Error], wanted: Wanted) -> Comp
     return compare(of_run, other, listed, [error for group in groups for error in _errors(other, group)])
 
 
-def _slices(of_run: Predicted, listed: Sequence[Error]) -> tuple[Slice, ...] | None:
-    """Groups of rows with more errors; None: of numbers, which are never right or wrong."""
+def _slices(of_run: Predicted, listed: Sequence[Error], samples: Samples | None) -> tuple[Slice, ...] | None:
+    """Groups of rows with more errors; None: of numbers, which are never right or wrong.
+
+    samples: give features, whose clusters are facts, too; None: without them, which is fast.
+    """
     if of_run.task.kind == "values":
         return None
     chosen = np.unique(np.linspace(0, of_run.size - 1, min(of_run.size, _FACTS)).astype(np.int64))
     wrong = np.zeros(of_run.size, dtype=bool)
     wrong[[error.place for error in listed]] = True
-    known = facts_of(of_run.data, of_run.stored["rows"][chosen])
+    rows = of_run.stored["rows"][chosen]
+    known = facts_of(of_run.data, rows, None if samples is None else samples.features(rows))
     return tuple(
         Slice(
             " and ".join(s.terms),

@@ -4,7 +4,7 @@ What a run does not allow (no checkpoint left, a net without features, a method 
 note; the page is complete without it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -20,9 +20,10 @@ from leyden.interpretation.attribution import Attribution, explain
 from leyden.interpretation.faithfulness import MapTest, assess_maps
 from leyden.interpretation.neighbours import diagnosis, nearest
 from leyden.interpretation.predicted import Predicted
-from leyden.modules.features import features_of
+from leyden.modules.features import features_of, has_features
 from leyden.reporting.atlas.atlas import Error, Group, Heat, Media, Neighbour
 from leyden.utils.errors import UserError, first_line
+from leyden.utils.text import plural
 
 METHOD = "integrated_gradients"
 NEIGHBOURS = 3
@@ -41,19 +42,29 @@ class Samples:
         of_run: the stored predictions with their data.
         heat: how many of each class have heat; None: all.
         config_dirs: folders of options, beside which code lies that the run needs.
+        say: is told what takes time.
 
     Attributes:
         notes: what was left out, and why.
     """
 
-    def __init__(self, of_run: Predicted, heat: int | None, config_dirs: Sequence[str]) -> None:
-        self._of_run, self._heat, self._config_dirs = of_run, heat, config_dirs
+    def __init__(
+        self,
+        of_run: Predicted,
+        heat: int | None,
+        config_dirs: Sequence[str],
+        say: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self._of_run, self._heat, self._config_dirs, self._say = of_run, heat, config_dirs, say
         self._data = of_run.data
         self.notes: list[str] = []
 
     def shown(self, groups: Sequence[Group]) -> Iterator[Group]:
         """The groups with the samples of their worst errors."""
         count = sum(len(group.worst) for group in groups)
+        if self._heat != 0 and self._loaded is not None:
+            maps = sum(len(group.worst[: self._heat]) for group in groups)
+            self._say(f"heat of {plural(maps, 'error')} and its tests; --heat none leaves it out")
         seconds = min(LONGEST, _SOUNDS / max(1, count) / (2 * _RATE))
         near = self._neighbours([error for group in groups for error in group.worst])
         for group in groups:
@@ -70,13 +81,19 @@ class Samples:
             ]
             yield replace(group, worst=tuple(worst))
 
+    def features(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """Of rows (n,) of the data set, (n, D); None: the run gives none."""
+        if self._loaded is None or not has_features(self._loaded.module):
+            return None
+        return features_of(self._loaded.module, self._data, rows)
+
     @cached_property
     def _loaded(self) -> LoadedRun | None:
         """The run with its weights; None: they are gone."""
         try:
             return load(self._of_run.run.folder, self._config_dirs)
         except UserError as error:
-            self.notes.append(f"without heat and nearest training rows: {first_line(error)}")
+            self.notes.append(f"without heat, nearest training rows and clusters: {first_line(error)}")
             return None
 
     def _heat_of(self, errors: Sequence[Error]) -> dict[int, Heat]:
@@ -88,7 +105,8 @@ class Samples:
             try:
                 found |= self._maps(self._access, errors[start : start + _TOGETHER])
             except (UserError, NotImplementedError) as error:
-                self._left_out("heat", error)
+                self.notes.append(f"without heat: {first_line(error)}")
+                self._heat = 0
                 break
         return found
 
@@ -98,7 +116,8 @@ class Samples:
 
     def _maps(self, access: Access, errors: Sequence[Error]) -> dict[int, Heat]:
         rows = np.array([error.row for error in errors])
-        view = access.of_rows(rows, [self._output(error) for error in errors])
+        outputs = [output for error in errors if (output := self._output(error)) is not None]
+        view = access.of_rows(rows, outputs if len(outputs) == len(errors) else ())
         maps = explain(view, METHOD)
         tests = assess_maps(view, [each.values for each in maps])
         there = view.places.flatten(1, -2).any(1) if view.places.ndim > 2 else view.places
@@ -127,25 +146,23 @@ class Samples:
             verdict=why,
         )
 
-    def _output(self, error: Error) -> int:
-        """The output that is explained: of a class the answer, of a label or number itself."""
+    def _output(self, error: Error) -> int | None:
+        """The output that is explained: of a class the answer, of a label or number itself; None: it is not named."""
         names = self._of_run.spec.target_names
-        return names.index(error.mistake.answer if self._of_run.task.kind == "classes" else error.group)
+        name = error.mistake.answer if self._of_run.task.kind == "classes" else error.group
+        return names.index(name) if name in names else None
 
     def _neighbours(self, errors: Sequence[Error]) -> dict[int, tuple[Neighbour, ...]]:
         """The nearest training rows of each error, by its row."""
-        run = self._loaded
-        if run is None or not errors:
-            return {}
         train = self._data.splits.train
         train = train[np.linspace(0, len(train) - 1, min(len(train), _TRAINING_ROWS)).astype(np.int64)]
-        rows = np.unique([error.row for error in errors])
-        try:
-            features = features_of(run.module, self._data, train)
-            found = nearest(features, features_of(run.module, self._data, rows), NEIGHBOURS)
-        except UserError as error:
-            self._left_out("nearest training rows", error)
+        rows = np.unique([error.row for error in errors]).astype(np.int64)
+        of_train, of_errors = (self.features(each) if errors else None for each in (train, rows))
+        if of_train is None or of_errors is None:
+            if errors and self._loaded is not None:
+                self.notes.append("without nearest training rows: the module has no net with features")
             return {}
+        found = nearest(of_train, of_errors, NEIGHBOURS)
         return {
             int(row): tuple(
                 self._neighbour(int(row), int(train[place]), float(cosine))
@@ -171,11 +188,6 @@ class Samples:
     def _look(self, row: int) -> Media | None:
         """A neighbour's picture or text; recordings are named only."""
         return None if self._data.modality.is_sound else media_of(self._data, row, 0.0)
-
-    def _left_out(self, what: str, error: Exception) -> None:
-        note = f"without {what}: {first_line(error)}"
-        if note not in self.notes:
-            self.notes.append(note)
 
 
 def media_of(data: DataModule, row: int, seconds: float) -> Media:
