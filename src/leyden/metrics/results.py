@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-# Of classification, multi-label classification and regression, each in the order in which they are shown.
+# Of classification, multi-label classification, regression and transcripts, each in the order in which they are shown.
 # `monitor: val/<name>` takes these, and val/loss.
 METRICS = (
     "accuracy",
@@ -29,7 +29,8 @@ MULTILABEL_METRICS = (
     "ece",
 )
 REGRESSION_METRICS = ("mae", "rmse", "r2", "spearman")
-_LOWER_IS_BETTER = frozenset({"loss", "log_loss", "ece", "hamming_loss", "mae", "rmse"})
+TRANSCRIPT_METRICS = ("wer", "cer", "string_error")
+_LOWER_IS_BETTER = frozenset({"loss", "log_loss", "ece", "hamming_loss", "mae", "rmse", *TRANSCRIPT_METRICS})
 
 
 # Of many classes a result keeps what grows with samples and classes, and not with the square of the classes.
@@ -237,6 +238,80 @@ class RegressionMetrics:
         return cls(stored["n"], _estimates(stored["values"]), targets)
 
 
+@dataclass(frozen=True)
+class Edits:
+    """What makes the recognised transcripts of the true ones, in words or in characters. n: those of the references."""
+
+    substitutions: int
+    deletions: int
+    insertions: int
+    n: int
+
+    @property
+    def rate(self) -> float | None:
+        """Edits over n; None where there is no reference."""
+        return (self.substitutions + self.deletions + self.insertions) / self.n if self.n else None
+
+
+@dataclass(frozen=True)
+class TranscriptGroup:
+    """Utterances of one speaker, or of a length. n: utterances.
+
+    wer is None without a reference word; string_error is the share of utterances that are wrong.
+    """
+
+    name: str
+    n: int
+    wer: float | None
+    string_error: float
+    words: Edits
+
+
+@dataclass(frozen=True)
+class TranscriptMetrics:
+    """Everything known of one evaluation of transcripts. n: utterances.
+
+    words, characters: edits summed over the corpus. normaliser: by which texts were normalised before they were
+    compared. values: by the names of TRANSCRIPT_METRICS, and what a task adds. confused_words: the most frequent pairs;
+    a word that was left out has "" as predicted, one that was put in "" as true. by_length, by_speaker: rates of
+    utterances of so many reference words, and of each speaker, where known.
+    """
+
+    n: int
+    words: Edits
+    characters: Edits
+    normaliser: str
+    values: dict[str, Estimate]
+    confused_words: list[Confusion] = field(default_factory=list)
+    by_length: list[TranscriptGroup] = field(default_factory=list)
+    by_speaker: list[TranscriptGroup] = field(default_factory=list)
+
+    def scalars(self) -> dict[str, float]:
+        """The defined values alone, by name: what a logger or a monitor takes."""
+        return _defined(self.values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Dictionaries, lists, numbers and None: never NaN, so that strict JSON takes it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "TranscriptMetrics":
+        """The metrics as they were before `to_dict`."""
+        groups = {
+            part: [TranscriptGroup(**{**g, "words": Edits(**g["words"])}) for g in stored[part]]
+            for part in ("by_length", "by_speaker")
+        }
+        return cls(
+            n=stored["n"],
+            words=Edits(**stored["words"]),
+            characters=Edits(**stored["characters"]),
+            normaliser=stored["normaliser"],
+            values=_estimates(stored["values"]),
+            confused_words=[Confusion(**pair) for pair in stored["confused_words"]],
+            **groups,
+        )
+
+
 def _defined(values: Mapping[str, Estimate]) -> dict[str, float]:
     return {name: e.value for name, e in values.items() if e.value is not None}
 
@@ -245,11 +320,16 @@ def _estimates(stored: Mapping[str, Mapping[str, Any]]) -> dict[str, Estimate]:
     return {name: Estimate(**e) for name, e in stored.items()}
 
 
-StoredMetrics = Metrics | MultilabelMetrics | RegressionMetrics
+StoredMetrics = Metrics | MultilabelMetrics | RegressionMetrics | TranscriptMetrics
 
 
 def stored_metrics(stored: dict[str, Any]) -> StoredMetrics:
     """The metrics of a split as they were before `to_dict`, whichever task they are of."""
-    if "per_label" in stored:
-        return MultilabelMetrics.from_dict(stored)
-    return RegressionMetrics.from_dict(stored) if "per_target" in stored else Metrics.from_dict(stored)
+    for part, kind in (
+        ("per_label", MultilabelMetrics),
+        ("per_target", RegressionMetrics),
+        ("words", TranscriptMetrics),
+    ):
+        if part in stored:
+            return kind.from_dict(stored)
+    return Metrics.from_dict(stored)
