@@ -42,11 +42,11 @@ def facts_of(
     rate = int(data.table.facts.get("sample_rate", 0))
     measured = [data.modality.measures(inputs.row(row), rate) for row in rows.tolist()]
     found, strata = _of_targets(index.targets[rows], index.target_names)
-    for name in dict.fromkeys(name for each in measured for name in each):
-        found[name] = np.array([each.get(name, np.nan) for each in measured])
+    found |= {name: values[rows] for name, values in index.metadata.items()}
     if index.group is not None:
         found["group"] = np.array(index.group_names)[index.group[rows]]
-    found |= {name: values[rows] for name, values in index.metadata.items()}
+    for name in dict.fromkeys(name for each in measured for name in each):
+        found.setdefault(name, np.array([each.get(name, np.nan) for each in measured]))
     if features is not None:
         found["cluster"] = clusters(features)
     return RowFacts(found, strata)

@@ -89,8 +89,8 @@ def slices(facts: Facts, wrong: Bools, strata: Ints | None = None, seed: int = 0
     Args:
         facts: of the rows (N,), by name: numbers (NaN where unknown) or texts ("" where unknown).
         wrong: bool (N,).
-        strata: int (N,), groups whose error rates are known to differ, such as the true classes: errors are compared and
-            dealt out anew within them, so that a hard class is no slice. None: one group.
+        strata: int (N,), groups whose error rates are known to differ, such as the true classes: errors are compared
+            and dealt out anew within them, so that a hard class is no slice. None: one group.
         seed: of the dealing.
 
     Returns:
