@@ -120,9 +120,10 @@ def errors(scratch: str, out: Path) -> None:
         command = [leyden, "errors", "last", f"--runs=wrong-{kind}", "--split=test", f"--html={kind}.html"]
         subprocess.run(command, cwd=scratch, check=True, capture_output=True)
     audio, text = ((Path(scratch) / f"{kind}.html").as_uri() for kind in ("audio", "text"))
-    shoot(f"{audio}#confusion", out / "errors.png", (1300, 1250))
-    shoot(f"{text}#errors", out / "errors-text.png", (1300, 900), ["--blink-settings=preferredColorScheme=0"])
-    shoot(f"{audio}#errors", out / "errors-phone.png", (390, 1000))
+    dark = ["--blink-settings=preferredColorScheme=0"]
+    shoot(audio, out / "errors.png", (1300, 1400, 560))
+    shoot(text, out / "errors-text.png", (1300, 900, 620), dark)
+    shoot(audio, out / "errors-phone.png", (390, 900, 1380))
 
 
 def terminal(scratch: str, out: Path) -> None:

@@ -77,6 +77,15 @@ def test_texts_have_heat_over_their_tokens(made: Callable[..., Path], tmp_path: 
     assert "<mark" in page(atlas, tmp_path)
 
 
+def test_a_net_without_a_gradient_has_heat_by_occlusion(made: Callable[..., Path]) -> None:
+    words = ("data=planted_text", "data.source.samples=240", "model=ngram_lstm", "trainer.max_epochs=1")
+    atlas = collect(made(*words), Wanted(each=1, heat=1))
+    maps = [error.heat for error in shown(atlas) if error.heat]
+    assert len(maps) == len(shown(atlas)) > 0
+    assert {heat.method for heat in maps} == {"occlusion"}
+    assert not atlas.notes
+
+
 def test_sounds_can_be_played_and_seen(made: Callable[..., Path], tmp_path: Path) -> None:
     atlas = collect(made(*SOUNDS), Wanted(each=2, heat=1))
     for error in shown(atlas):

@@ -20,12 +20,13 @@ from leyden.interpretation.attribution import Attribution, explain
 from leyden.interpretation.faithfulness import MapTest, assess_maps
 from leyden.interpretation.neighbours import diagnosis, nearest
 from leyden.interpretation.predicted import Predicted
+from leyden.interpretation.view import View
 from leyden.modules.features import features_of, has_features
 from leyden.reporting.atlas.atlas import Error, Group, Heat, Media, Neighbour
 from leyden.utils.errors import UserError, first_line
 from leyden.utils.text import plural
 
-METHOD = "integrated_gradients"
+METHODS = ("integrated_gradients", "occlusion")  # the first that the net allows
 NEIGHBOURS = 3
 _TOGETHER = 20  # samples of which maps are computed at once
 _TRAINING_ROWS = 20_000  # among which neighbours are looked for, evenly spaced
@@ -57,6 +58,7 @@ class Samples:
     ) -> None:
         self._of_run, self._heat, self._config_dirs, self._say = of_run, heat, config_dirs, say
         self._data = of_run.data
+        self._methods: Sequence[str] = METHODS
         self.notes: list[str] = []
 
     def shown(self, groups: Sequence[Group]) -> Iterator[Group]:
@@ -118,13 +120,22 @@ class Samples:
         rows = np.array([error.row for error in errors])
         outputs = [output for error in errors if (output := self._output(error)) is not None]
         view = access.of_rows(rows, outputs if len(outputs) == len(errors) else ())
-        maps = explain(view, METHOD)
+        maps = self._explained(view)
         tests = assess_maps(view, [each.values for each in maps])
         there = view.places.flatten(1, -2).any(1) if view.places.ndim > 2 else view.places
         return {
             error.place: self._heat_words(error, one, test, length)
             for error, one, test, length in zip(errors, maps, tests, there.sum(-1).tolist(), strict=True)
         }
+
+    def _explained(self, view: View) -> list[Attribution]:
+        while True:
+            try:
+                return explain(view, self._methods[0])
+            except UserError:
+                if len(self._methods) == 1:
+                    raise
+                self._methods = self._methods[1:]
 
     def _heat_words(self, error: Error, one: Attribution, test: MapTest, length: int) -> Heat:
         """length: units of the map's last axis that are no padding."""

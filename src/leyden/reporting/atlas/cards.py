@@ -82,6 +82,8 @@ def _sample(error: Error, most: int) -> str:
         parts.append(_curve(media))
     if media.text is not None:
         parts.append(f'<p class="text{trust}">{_marked(media.text, heat)}</p>')
+        if heat is not None and heat.tokens:
+            parts.append(f"<details><summary>as it is written</summary>{escape(media.text)}</details>")
     return "".join(parts)
 
 

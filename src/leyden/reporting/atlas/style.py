@@ -20,7 +20,7 @@ nav { margin: .8rem 0; } nav a { display: inline-block; padding: .15rem 0; }
 .matrix :is(button, span.cell) { display: block; min-width: 2.3rem; width: 100%; padding: .25rem .15rem;
   border-radius: 3px; border: 1px solid transparent; text-align: center; font-variant-numeric: tabular-nums; }
 .matrix button { color: var(--fg);
-  background: color-mix(in srgb, var(--c1) calc(var(--share) * 90% + 12%), var(--bg)); }
+  background: color-mix(in srgb, var(--c1) calc(var(--share) * 55% + 12%), var(--bg)); }
 .matrix span.cell { color: var(--dim); } .matrix span.right { background: color-mix(in srgb,
   var(--c0) calc(var(--share) * 45%), var(--bg)); color: var(--fg); }
 .matrix button[aria-pressed=true] { border-color: var(--fg); font-weight: 700; }
