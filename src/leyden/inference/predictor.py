@@ -89,7 +89,7 @@ def outputs_of(run: "LoadedRun", batch: "Batch") -> "Tensor":
     return found
 
 
-def _verify_there(files: Sequence[str]) -> None:
+def _verify_there(files: Sequence[str], command: str) -> None:
     """Refuse a name that is no file, with the closest that is."""
     from leyden.data.sources.file_lists import file_at
 
@@ -97,10 +97,12 @@ def _verify_there(files: Sequence[str]) -> None:
         if Path(file).is_dir():
             raise UserError(f"{file} is a folder: give its files, {file.rstrip('/')}/*")
         if file != "-":
-            file_at(file, "predict")
+            file_at(file, command)
 
 
-def read_files(restored: "LoadedRun", files: Sequence[str]) -> tuple[list[str], list[np.ndarray]]:
+def read_files(
+    restored: "LoadedRun", files: Sequence[str], command: str = "predict"
+) -> tuple[list[str], list[np.ndarray]]:
     """Name and decoded input of each that the files hold; texts as token ids.
 
     Raises:
@@ -108,7 +110,7 @@ def read_files(restored: "LoadedRun", files: Sequence[str]) -> tuple[list[str], 
     """
     from leyden.data.decode import BadInput
 
-    _verify_there(files)
+    _verify_there(files, command)
     pieces, bad = [], []
     for name, decode in _pieces(restored, files):
         try:

@@ -18,7 +18,8 @@ from leyden.data.datamodule import DataModule
 from leyden.inference.load import LoadedRun, config_of
 from leyden.inference.predictor import batch_of, outputs_of, prepared
 from leyden.interpretation.baselines import TrainingRows, baseline, fill
-from leyden.interpretation.sights import Inputs, Waveform, tokens
+from leyden.interpretation.predicted import verify_data
+from leyden.interpretation.sights import Inputs, Tokens, Waveform, tokens
 from leyden.interpretation.view import View
 from leyden.training import build
 from leyden.utils.errors import UserError, nearest
@@ -26,13 +27,20 @@ from leyden.utils.errors import UserError, nearest
 Rows = NDArray[np.int64]
 
 
-def open_data(run: LoadedRun, config_dirs: Sequence[str] = ()) -> DataModule:
+def open_data(run: LoadedRun, config_dirs: Sequence[str] = (), overrides: Sequence[str] = ()) -> DataModule:
     """The data of a run, as it read them.
 
+    Args:
+        run: loaded.
+        config_dirs: folders of options, beside which code lies that the run needs.
+        overrides: of its configuration: where the data lie now.
+
     Raises:
-        UserError: they are not there, or a stranger's run names what it may not.
+        UserError: they are not there or have changed, or a stranger's run names what it may not.
     """
-    return build.experiment(config_of(run.run.folder, config_dirs), run.tokenizer).data
+    data = build.experiment(config_of(run.run.folder, config_dirs, overrides), run.tokenizer).data
+    verify_data(run.run, data)
+    return data
 
 
 class Access:
@@ -79,6 +87,11 @@ class Access:
         """What a map has one number for, in words."""
         return self._see(self._probe).unit
 
+    @property
+    def default_method(self) -> str:
+        """Integrated gradients, or occlusion where the net has no gradient by its input."""
+        return "occlusion" if isinstance(self._see(self._probe), Tokens) else "integrated_gradients"
+
     def output(self, name: str) -> int:
         """The place of a class, label or value among the outputs.
 
@@ -95,8 +108,8 @@ class Access:
 
         Args:
             rows: in any order; texts and recordings are padded to the longest.
-            outputs: which output is explained, of each; (): what the run answers (of labels the most probable, of
-                several values the first).
+            outputs: which output is explained, of each; (), or -1 of one: what the run answers (of labels the most
+                probable, of several values the first).
 
         Raises:
             UserError: a row that there is not.
@@ -114,7 +127,13 @@ class Access:
     def of_batch(self, batch: Batch, outputs: Sequence[int] = ()) -> View:
         """A batch as the loader gives it; `outputs` as in `of_rows`."""
         seen = self._see(batch)
-        given = list(outputs) or self._answers(batch)
+        given = list(outputs)
+        if not given or min(given) < 0:
+            answers = self._answers(batch)
+            given = [
+                answer if wanted < 0 else wanted
+                for answer, wanted in zip(answers, given or answers, strict=True)
+            ]
         explained = torch.tensor(given)
         scale, shift = _correction(self.run)
 

@@ -61,20 +61,20 @@ def predicted(
     stored = read_predictions(folder, split)
     prepare(config.threads)
     made = build.experiment(config, tokenizer_of(folder))
-    _verify_data(run, made.data)
+    verify_data(run, made.data)
     found = Predicted(run, result, made.task, spec_of(folder), made.data, split, stored)
     found.checked(lambda: _verify_rows(stored, made.data))
     return found
 
 
-def _verify_data(run: Run, data: DataModule) -> None:
+def verify_data(run: Run, data: DataModule) -> None:
     """Refuse data that have changed since: the rows would be others."""
     then = run.manifest().get("data")
     if then and data.fingerprint != then:
         raise UserError(
             f"{run.folder}: the data are not those that it was trained on (fingerprint {data.fingerprint[:10]}, "
-            f"then {then[:10]}); say where those lie: leyden errors {run.folder} data.source.root=..., or evaluate "
-            "the run on these: leyden evaluate"
+            f"then {then[:10]}); say where those lie: data.source.root=... or data_root=..., or evaluate the run on "
+            "these: leyden evaluate"
         )
 
 
