@@ -109,3 +109,10 @@ def figure_saver(path: Path | None) -> Callable[[Any], None] | None:
             raise UserError(f"--picture {path}: {error.strerror}") from error
 
     return save
+
+
+def verify_writable(path: Path) -> None:
+    """Refuse a file that cannot be written before anything is computed."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        wrong = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise UserError(f"{path}: {wrong}; give a file in an existing folder")

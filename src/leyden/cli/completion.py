@@ -20,7 +20,16 @@ from leyden.utils.errors import UserError
 
 QUERY = ["-sc", "query=bash"]
 _CONFIGURED = ("train", "data", "profile", "check", "find", "evaluate")  # commands whose arguments are keys
-_OF_RUNS = ("evaluate", "predict", "doctor", "errors", "replay", "runs", "report")  # commands that take a run
+_OF_RUNS = (
+    "evaluate",
+    "predict",
+    "explain",
+    "doctor",
+    "errors",
+    "replay",
+    "runs",
+    "report",
+)  # that take a run
 _SECOND = {
     "check": ("data", "model", "resume"),
     "find": ("lr", "batch_size"),

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leyden.cli.arguments import Arguments, add_run, add_trust
+from leyden.cli.arguments import Arguments, add_run, add_trust, verify_writable
 from leyden.runs.lookup import find_run
 from leyden.utils.console import console
-from leyden.utils.errors import UserError
 from leyden.utils.files import write_text
 
 EACH = 20  # errors of each class on a page
@@ -28,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     """Print the tables, and write the requested files."""
     given = _parser().parse_intermixed_args(arguments)
     for path in filter(None, (given.csv, given.html)):
-        _verify_writable(path)
+        verify_writable(path)
     atlas = _collect(given)
     from leyden.reporting.atlas.table import errors_csv
     from leyden.reporting.atlas.terminal import errors_table
@@ -112,10 +111,3 @@ def _heat(word: str) -> int | None:
     if word in ("all", "none"):
         return None if word == "all" else 0
     return _number(word)
-
-
-def _verify_writable(path: Path) -> None:
-    """Refuse a file that cannot be written before anything is computed."""
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        wrong = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-        raise UserError(f"{path}: {wrong}; give a file in an existing folder")

@@ -30,6 +30,9 @@ COMMANDS = {
     ),
     "runs": Command("leyden.cli.runs", "list, filter, show, compare and remove runs"),
     "doctor": Command("leyden.cli.doctor", "list the problems found in a run, with suggested fixes"),
+    "explain": Command(
+        "leyden.cli.explain", "show which pixels, tokens or tones an answer rests on, with a test of each map"
+    ),
     "errors": Command("leyden.cli.errors", "show which rows a run gets wrong, and why: tables, CSV, a page"),
     "replay": Command("leyden.cli.replay", "repeat a run's non-finite step and locate the origin of the NaN"),
     "report": Command(

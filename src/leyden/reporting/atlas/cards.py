@@ -29,9 +29,10 @@ def card(error: Error, place: int, atlas: Atlas, numbering: Numbering, most: int
     facts = [*_numbers(error), *filter(None, [other[numbering.other(error)]])]
     return (
         f'<article class="error" id="e{place}" tabindex="-1" data-verdict="{verdict_key(error.heat)}" '
-        f"{numbering.attributes(error)}><h4>{escape(error.name)}</h4>{_sample(error, most)}"
+        f"{numbering.attributes(error)}><h4>{escape(error.name)}</h4>"
+        f"{sample_html(error.name, error.media, error.heat, most)}"
         f'<p class="said">{_said(error, atlas)}</p><p class="small">{escape(", ".join(facts))}</p>'
-        f"{_verdict(error.heat)}{_neighbours(error.neighbours, error.diagnosis)}</article>"
+        f"{verdict_html(error.heat)}{_neighbours(error.neighbours, error.diagnosis)}</article>"
     )
 
 
@@ -62,22 +63,19 @@ def _numbers(error: Error) -> Iterator[str]:
             yield f"{name} {number(value)}"
 
 
-def _sample(error: Error, most: int) -> str:
-    media = error.media
+def sample_html(name: str, media: Media | None, heat: Heat | None, most: int) -> str:
+    """A sample with its heat on it, if there is one. most: bytes of its picture."""
     if media is None:
         return ""
-    heat = error.heat
     trust = " untrusted" if heat is not None and heat.passes is False else ""
     parts = []
     if media.wave is not None:
-        parts.append(_player(media, error.name))
+        parts.append(_player(media, name))
     if media.mel is not None:
-        parts.append(
-            _layers(mel_uri(media.mel), f"log-mel of {error.name}", heat, f"mel{trust}", flipped=True)
-        )
+        parts.append(_layers(mel_uri(media.mel), f"log-mel of {name}", heat, f"mel{trust}", flipped=True))
     elif media.picture is not None:
         kind = "pixels" if max(media.picture.shape[1:]) <= PIXELS else ""
-        parts.append(_layers(picture_uri(media.picture, most), error.name, heat, f"{kind}{trust}"))
+        parts.append(_layers(picture_uri(media.picture, most), name, heat, f"{kind}{trust}"))
     if media.curve is not None and media.wave is None:
         parts.append(_curve(media))
     if media.text is not None:
@@ -135,7 +133,7 @@ def _marked(text: str, heat: Heat | None) -> str:
     return " ".join(parts)
 
 
-def _verdict(heat: Heat | None) -> str:
+def verdict_html(heat: Heat | None) -> str:
     """Whether its tests say that the heat can be trusted; opened, what is explained, by what, and their numbers."""
     if heat is None:
         return ""

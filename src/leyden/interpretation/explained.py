@@ -1,0 +1,250 @@
+"""Samples of a finished run with the maps of their answers and the maps' tests: what `leyden explain` shows.
+
+found = explain_samples(run, open_data(run), Request(rows=(3, 17)))
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from numpy.typing import NDArray
+
+from leyden.data import preview
+from leyden.data.datamodule import DataModule
+from leyden.data.targets import describe_target, sampling_classes
+from leyden.inference.load import LoadedRun
+from leyden.inference.predictor import batch_of, outputs_of, prepared, read_files
+from leyden.interpretation.access import Access
+from leyden.interpretation.attribution import Attribution, explain
+from leyden.interpretation.faithfulness import MapTest, assess_maps
+from leyden.interpretation.view import View
+from leyden.reporting.atlas.atlas import Heat, Media
+from leyden.reporting.explained_sample import ExplainedSample
+from leyden.runs.predictions import Stored, checked, path_of, read_predictions, stored_splits
+from leyden.tasks.errors import ErrorGroup
+from leyden.utils.errors import UserError
+from leyden.utils.text import percent
+
+WORST = 5
+_TOGETHER = 32  # samples of a view
+_VALUES = 1 << 20  # numbers of them
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for; of files, rows and errors one kind.
+
+    Attributes:
+        files: as for `leyden predict`.
+        rows: of the run's table.
+        worst: so many errors of `split`, the most confident of each class in turn.
+        split: val or test; "": val, where the run has predictions of it.
+        method: "" for the default of the net.
+        target: the class, label or value that is explained; "": the answer.
+        baseline, waveform, seed: as of `Access`.
+        window: of occlusion, in units; (): the default.
+        tests: whether each map is tested.
+    """
+
+    files: Sequence[str] = ()
+    rows: Sequence[int] = ()
+    worst: int = WORST
+    split: str = ""
+    method: str = ""
+    target: str = ""
+    baseline: str = ""
+    waveform: bool = False
+    seed: int = 0
+    window: Sequence[int] = ()
+    tests: bool = True
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One sample.
+
+    Attributes:
+        name: of its file or row.
+        row: of the table; None: of a file.
+        truth: in words; "": unknown.
+        answer: in words.
+        attribution: its map, without padding.
+        test: of the map; None: it was not tested.
+        unit: what a value of the map is of: cell, token, 10 ms.
+        tokens: of a text, as many as the map has values.
+        media: the sample as a person looks at it.
+    """
+
+    name: str
+    row: int | None
+    truth: str
+    answer: str
+    attribution: Attribution
+    test: MapTest | None
+    unit: str
+    tokens: tuple[str, ...]
+    media: Media
+
+    def shown(self) -> ExplainedSample:
+        """As it is printed and drawn."""
+        own, test = self.attribution, self.test
+        verdict = "" if test is None else test.why
+        if not own.is_complete and own.completeness is not None:
+            verdict = f"{verdict}{'; ' if verdict else ''}its sum is off by {percent(own.completeness, 2)}"
+        heat = Heat(
+            values=own.values,
+            method=own.method.replace("_", " "),
+            scalar=own.scalar,
+            baseline=own.baseline,
+            tokens=self.tokens,
+            passes=None if test is None else test.passes,
+            verdict=verdict,
+        )
+        return ExplainedSample(
+            *(self.name, self.row, self.truth, self.answer, heat, self.media),
+            *(own.score, own.baseline_score, own.completeness),
+        )
+
+
+class _Sample(NamedTuple):
+    """A decoded input, its name, row and truth, and which output is explained; -1: that of the answer."""
+
+    name: str
+    values: NDArray[Any]
+    row: int | None = None
+    truth: str = ""
+    output: int = -1
+
+
+def explain_samples(
+    run: LoadedRun, data: DataModule, request: Request, say: Callable[[str], object] = lambda _: None
+) -> list[Explanation]:
+    """The explanations that are asked for, in the order of files, rows or errors.
+
+    Args:
+        run: loaded.
+        data: its data.
+        request: what is asked for.
+        say: is told where there are no errors, and rows of each class are explained instead.
+
+    Raises:
+        UserError: a file, row, class, method or baseline that there is not.
+    """
+    access = Access(run, data, request.waveform, request.baseline, request.seed)
+    samples = list(_samples(run, data, request, say))
+    if request.target:
+        samples = [sample._replace(output=access.output(request.target)) for sample in samples]
+    found: dict[int, Explanation] = {}
+    for places in _together([sample.values for sample in samples]):
+        explained = _explained(access, [samples[place] for place in places], request)
+        found.update(zip(places, explained, strict=True))
+    return [found[place] for place in range(len(samples))]
+
+
+def _samples(
+    run: LoadedRun, data: DataModule, request: Request, say: Callable[[str], object]
+) -> Iterator[_Sample]:
+    if request.files:
+        names, inputs = read_files(run, request.files, "explain")
+        yield from (_Sample(name, values) for name, values in zip(names, inputs, strict=True))
+        return
+    chosen = [(row, -1) for row in request.rows] or _errors(run, request)
+    if not chosen:
+        say("no errors there: rows of each class in turn")
+        chosen = _others(data, request)
+    index = data.table.index
+    for row, output in chosen:
+        if not 0 <= row < len(index):
+            raise UserError(f"row {row}: the table has rows 0 to {len(index) - 1:,}")
+        truth = describe_target(index.targets[row], index.target_names)
+        yield _Sample(str(index.names[row]), data.inputs.row(row), row, truth, output)
+
+
+def _errors(run: LoadedRun, request: Request) -> list[tuple[int, int]]:
+    """(row, output) of the worst errors of a split: of each class in turn, those of most errors first."""
+    folder = run.run.folder
+    split = request.split or next(iter(stored_splits(folder)), "val")
+    stored = read_predictions(folder, split)
+    groups = checked(path_of(folder, split), lambda: run.task.errors(stored, run.spec, request.worst))
+    turns = [(turn, place, group) for group in groups for turn, place in enumerate(group.places)]
+    turns.sort(key=lambda found: found[0])
+    return [
+        (int(stored["rows"][place]), _output(run, group, stored, place))
+        for _, place, group in turns[: request.worst]
+    ]
+
+
+def _output(run: LoadedRun, group: ErrorGroup, stored: Stored, place: int) -> int:
+    """Which output an error is of: of classes the answer, else the label or value."""
+    if run.task.kind == "classes":
+        return int(stored["predicted"][place])
+    return run.spec.target_names.index(group.name)
+
+
+def _others(data: DataModule, request: Request) -> list[tuple[int, int]]:
+    """Rows of each class in turn, where a split has no errors."""
+    rows = data.splits.test if request.split == "test" or not len(data.splits.val) else data.splits.val
+    chosen = preview.some_of_each_class(sampling_classes(data.table.index.targets), rows, request.worst)
+    return [(int(row), -1) for row in chosen]
+
+
+def _together(inputs: Sequence[NDArray[Any]]) -> Iterator[list[int]]:
+    """Places of inputs for one view each: of about the same length, and no more than memory holds."""
+    order = sorted(range(len(inputs)), key=lambda place: inputs[place].size)
+    while order:
+        count = max(1, min(_TOGETHER, _VALUES // max(1, inputs[order[0]].size)))
+        yield order[:count]
+        order = order[count:]
+
+
+def _explained(access: Access, samples: Sequence[_Sample], request: Request) -> Iterator[Explanation]:
+    run = access.run
+    batch = batch_of(run, [sample.values for sample in samples])
+    with torch.no_grad():
+        outputs = outputs_of(run, prepared(run, batch)).numpy()
+    answers = run.task.answers(outputs, run.spec, run.decision, 1)
+    view = access.of_batch(batch, [sample.output for sample in samples])
+    maps = explain(view, request.method or access.default_method, request.seed, request.window)
+    tests: Sequence[MapTest | None] = [None] * len(maps)
+    if request.tests:
+        tests = assess_maps(view, [found.values for found in maps], seed=request.seed)
+    for place, (sample, answer) in enumerate(zip(samples, answers, strict=True)):
+        tokens = _tokens(run, sample.values)
+        yield Explanation(
+            *(sample.name, sample.row, sample.truth, _said(answer)),
+            *(_trimmed(maps[place], view, place), tests[place], access.unit, tokens),
+            media=_media(run, sample.values, tokens),
+        )
+
+
+def _trimmed(found: Attribution, view: View, place: int) -> Attribution:
+    """A map without its padding, which is at the end of the last axis."""
+    there = view.places[place].reshape(-1, view.places.shape[-1]).any(0)
+    return replace(found, values=found.values[..., : int(there.sum())])
+
+
+def _said(answer: dict[str, Any]) -> str:
+    """What `Task.answers` gives of a sample, in a few words."""
+    if "classes" in answer:
+        return f"{answer['classes'][0]} {answer['probabilities'][0]:.2f}"
+    if "labels" in answer:
+        return ", ".join(answer["labels"]) or "none"
+    return ", ".join(f"{name} {value:.4g}" for name, value in answer["values"].items())
+
+
+def _tokens(run: LoadedRun, values: NDArray[Any]) -> tuple[str, ...]:
+    return tuple(run.tokenizer.tokens(values.tolist())) if run.tokenizer is not None else ()
+
+
+def _media(run: LoadedRun, values: NDArray[Any], tokens: Sequence[str]) -> Media:
+    """A decoded input as a person looks at it."""
+    if tokens:
+        return Media(text=" ".join(tokens))
+    if run.modality.is_sound:
+        mels = preview.spectrograms([values], run.spec.sample_rate)
+        rate = run.spec.sample_rate
+        mel = None if mels is None else mels[0]
+        return Media(wave=values, sample_rate=rate, seconds=len(values) / rate, mel=mel)
+    drawn = run.modality.drawing(values)
+    return Media(picture=drawn) if drawn.ndim == 3 else Media(curve=drawn)

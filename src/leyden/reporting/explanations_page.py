@@ -1,0 +1,52 @@
+"""Maps of a run's answers as one small offline HTML page: each sample with its map on it, and the map's verdict."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from leyden.reporting.atlas.atlas import Heat
+from leyden.reporting.atlas.cards import sample_html, verdict_html
+from leyden.reporting.atlas.style import CSS
+from leyden.reporting.comparison.html_style import CSS as SHARED_CSS
+from leyden.reporting.comparison.html_style import escape
+from leyden.reporting.explained_sample import ExplainedSample
+from leyden.reporting.format import number
+from leyden.utils.text import percent, plural
+
+_BYTES = 6_000_000  # of all pictures together
+_POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; base-uri 'none'"
+
+
+def explanations_page(samples: Sequence[ExplainedSample], run: str) -> str:
+    """Return the page as HTML. run: its folder's name."""
+    title = f"Maps of {run}"
+    most = _BYTES // max(1, len(samples))
+    cards = "".join(_card(sample, most) for sample in samples)
+    texts = " texts" if any(sample.heat.tokens for sample in samples) else ""
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{SHARED_CSS}{CSS}</style></head><body>\n<h1>{escape(title)}</h1>"
+        f'<p class="dim">{plural(len(samples), "sample")}. Red speaks for what is explained, blue against it, '
+        "each map on its own scale; a grey map failed its tests.</p>"
+        f'<div class="cards{texts}">{cards}</div></body></html>\n'
+    )
+
+
+def _card(sample: ExplainedSample, most: int) -> str:
+    row = "" if sample.row is None else f"row {sample.row}, "
+    off = "" if sample.sum_error is None else f"; sum off by {percent(sample.sum_error, 2)}"
+    truth = f"true <b>{escape(sample.truth)}</b>, " if sample.truth else ""
+    return (
+        f'<article class="error"><h4>{escape(sample.name)}</h4>'
+        f"{sample_html(sample.name, sample.media, _plane(sample.heat), most)}"
+        f'<p class="said">{truth}answered <span class="answer">{escape(sample.answer)}</span></p>'
+        f'<p class="small">{row}{escape(sample.heat.scalar)} {number(sample.score)}, baseline '
+        f"{number(sample.baseline_score)}{off}; highest at {escape(sample.strongest)}</p>"
+        f"{verdict_html(sample.heat)}</article>"
+    )
+
+
+def _plane(heat: Heat) -> Heat:
+    """A map along a waveform as one row, which is laid over the whole height."""
+    return heat if heat.tokens or heat.values.ndim == 2 else replace(heat, values=heat.values[None])
