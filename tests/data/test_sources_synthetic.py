@@ -145,3 +145,17 @@ def test_key_words_at_an_end(place: Any, first: bool) -> None:
         found = words[0 if first else -1]
         assert found in source.keys(int(source.index().targets[row]))
         assert source.index().truth[row, 0] == (0 if first else len(words) - 1)
+
+
+def test_clutter_tells_nothing_and_changes_nothing_else() -> None:
+    """Bursts beside the planted one have pitches of no class; without them a recording is what it was."""
+    plain, cluttered = PlantedAudio(samples=40), PlantedAudio(samples=40, clutter=2)
+    pitches = np.log(plain.frequencies)
+    third = (pitches[1] - pitches[0]) / 3
+    for row in range(40):
+        added = cluttered.decode(row).astype(np.float64) - plain.decode(row)
+        assert 700 < np.count_nonzero(added) <= 2 * 800
+        spectrum = np.abs(np.fft.rfft(added))
+        loudest = np.log(np.argmax(spectrum) * 8000 / len(added))
+        assert np.abs(loudest - pitches).min() > 0.9 * third
+    np.testing.assert_array_equal(plain.index().truth, cluttered.index().truth)

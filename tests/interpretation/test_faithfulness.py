@@ -74,7 +74,7 @@ def test_few_maps_of_noise_pass() -> None:
 
 
 def test_luck_is_no_faithfulness() -> None:
-    """Of five tokens one counts; a map that ranks it second is better than the mean of random orders, but so are many."""
+    """Of five tokens one counts; a map that ranks it second beats the mean of random orders, but so do many."""
     values = torch.ones(1, 5, 1)
     weights = torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0])[None, :, None]
     test = faithfulness.assess_maps(linear_view(weights, values), torch.tensor([[0.0, 2.0, 1.0, 0.0, 0.0]]))[

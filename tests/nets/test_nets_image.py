@@ -47,6 +47,14 @@ def test_deep_cnn_never_shrinks_to_nothing() -> None:
     assert net(torch.randn(2, 1, 8, 8)).shape == (2, 3)
 
 
+def test_cnn_pools_the_mean_or_the_maximum() -> None:
+    net, x = CNN(3, 1, pooling="max").eval(), torch.randn(2, 1, 12, 12)
+    maps = net.body[:3](x)  # three blocks
+    assert torch.equal(net.features(x), maps.amax((2, 3)))
+    net = CNN(3, 1).eval()
+    assert torch.allclose(net.features(x), net.body[:3](x).mean((2, 3)), atol=1e-6)
+
+
 @pytest.mark.parametrize(("size", "channels"), [((28, 28), 1), ((8, 6), 3)])
 def test_keras_cnn_is_what_keras_builds(size: tuple[int, int], channels: int) -> None:
     torch.manual_seed(0)

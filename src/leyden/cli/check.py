@@ -1,4 +1,4 @@
-"""`leyden check data|model|resume ...`: check a configuration. Each check is a module with `main(arguments)`."""
+"""`leyden check data|model|explain|resume ...`: check a configuration. Each is a module with `main(arguments)`."""
 
 import importlib
 from collections.abc import Sequence
@@ -23,6 +23,10 @@ CHECKS = {
         "leyden.cli.check_model",
         "the model before training: gradients, leakage, padding, overfitting one batch, export",
     ),
+    "explain": Check(
+        "leyden.cli.check_explain",
+        "which methods of attribution to trust for a net, by a signal whose place is known",
+    ),
     "resume": Check(
         "leyden.cli.check_resume",
         "that a killed and resumed run gives the same result as an uninterrupted one",
@@ -35,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         width = max(map(len, CHECKS))
         lines = [f"  {name:<{width}}  {check.help}" for name, check in CHECKS.items()]
-        print("\n".join(["usage: leyden check data|model|resume [arguments]", "", *lines]))
+        print("\n".join(["usage: leyden check data|model|explain|resume [arguments]", "", *lines]))
         return 0
     name, *rest = arguments
     if name not in CHECKS:

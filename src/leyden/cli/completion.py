@@ -31,7 +31,7 @@ _OF_RUNS = (
     "report",
 )  # that take a run
 _SECOND = {
-    "check": ("data", "model", "resume"),
+    "check": ("data", "model", "explain", "resume"),
     "find": ("lr", "batch_size"),
     "runs": ("list", "show", "diff", "rm"),
     "cache": ("list", "rm"),

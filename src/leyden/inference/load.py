@@ -67,12 +67,7 @@ def load(folder: Path, config_dirs: Sequence[str] = ()) -> LoadedRun:
     _say_unfinished(Run(folder))
     spec = spec_of(folder)
     task = build.task_of(config)
-    trained, _ = apply_auto(
-        config, spec
-    )  # the recipe's loss, with which the losses of result.json were computed
-    module = build.module(
-        trained, spec, {"steps_per_epoch": 1, "total_steps": 1}, build.evaluator(config, task, spec)
-    )
+    module = new_module(config, task, spec)
     try:
         module.load_state_dict(transfer.weights(weights))
     except RuntimeError as error:
@@ -98,6 +93,14 @@ def tokenizer_of(folder: Path) -> Tokenizer | None:
     """A run's fitted tokenizer; None: it has none."""
     path = folder / "tokenizer.json"
     return tokenizers.load(read_text(path)) if path.exists() else None
+
+
+def new_module(config: Config, task: Task, spec: DataSpec) -> LightningModule:
+    """A run's module at initial weights drawn from `config.seed`; nothing is trained with it."""
+    # the recipe's loss, with which the losses of result.json were computed
+    trained, _ = apply_auto(config, spec)
+    times = {"steps_per_epoch": 1, "total_steps": 1}
+    return build.module(trained, spec, times, build.evaluator(config, task, spec))
 
 
 def _what_to_do(run: Run) -> str:

@@ -145,8 +145,8 @@ def _makers(seen: Inputs, raw: Batch, rows: TrainingRows, seed: int) -> dict[str
             "unknown": lambda: (seen.of(masked_tokens(raw, UNKNOWN_ID)).values, rows.unknown_words),
             "padding": lambda: (seen.of(masked_tokens(raw, 0)).values, "padding token"),
         }
-        if isinstance(seen, Embedded):
-            by_token["mean"] = lambda: (rows.mean, "mean embedding of the data's tokens")
+        if isinstance(seen, Embedded):  # measured: docs/explain.md, scripts/explain_planted
+            return {"mean": lambda: (rows.mean, "mean embedding of the data's tokens"), **by_token}
         return by_token
     if isinstance(seen, Waveform):
         return {

@@ -48,7 +48,7 @@ def impute(values: Tensor, taken: Tensor, places: Tensor, start: Tensor) -> Tens
 
 
 def neighbours(x: Tensor) -> Tensor:
-    """[1 2 1] along both axes of (M, C, H, W), over 12: the eight neighbours and the centre, which drops out of the system."""
+    """(M, C, H, W) -> [1 2 1] along both axes, over 12: the neighbours, and the centre, which the system cancels."""
     padded = F.pad(x, (1, 1, 1, 1))
     rows = padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]
     return (rows[..., :-2] + 2 * rows[..., 1:-1] + rows[..., 2:]) / 12

@@ -92,10 +92,10 @@ class KerasCNN(nn.Module):
 
 
 class CNN(nn.Module):
-    """Blocks of two 3 x 3 convolutions with batch norm, ReLU and 2 x 2 max pooling; global average pooling.
+    """Blocks of two 3 x 3 convolutions with batch norm, ReLU and 2 x 2 max pooling; global average or max pooling.
 
-    Pooling precedes the second batch norm, which is a tenth faster than after the ReLU. It rounds sizes up, so images
-    never shrink below 1 x 1.
+    In a block pooling precedes the second batch norm, which is a tenth faster than after the ReLU. It rounds sizes up,
+    so images never shrink below 1 x 1.
     """
 
     def __init__(
@@ -104,11 +104,13 @@ class CNN(nn.Module):
         in_channels: int,
         widths: Annotated[Sequence[Width], MinLen(1)] = (16, 32, 64),
         dropout: Dropout = 0.1,
+        pooling: Literal["mean", "max"] = "mean",
     ) -> None:
         super().__init__()
         self.feature_width = widths[-1]
+        pool = {"mean": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}[pooling](1)
         blocks = [_block(a, b) for a, b in zip([in_channels, *widths[:-1]], widths, strict=True)]
-        self.body = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout))
+        self.body = nn.Sequential(*blocks, pool, nn.Flatten(), nn.Dropout(dropout))
         self.head = nn.Linear(self.feature_width, num_outputs)
         # A third faster on a CPU, and preferred by tensor cores; activations adopt the layout of the weights.
         self.to(memory_format=torch.channels_last)

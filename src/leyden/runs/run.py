@@ -10,6 +10,7 @@
       checkpoints/    last, previous, best
       predictions/    outputs for val and test
       events.out.*    event files of TensorBoard;  loggers/: files of others
+      explain_check.json  how far methods of attribution are to be trusted (`leyden check explain`)
       projector/      features of validation samples;  projector_config.pbtxt: by which TensorBoard finds them
 
 States: new, running, interrupted, failed, pruned (by a search), complete. A complete run that was made with another
@@ -71,6 +72,7 @@ DISPLAY_ARGUMENTS = ("log_every_n_steps", "profiler", "num_sanity_val_steps", "d
 EVENT_FILES = "events.out.tfevents.*"  # TensorBoard's, in the run's folder
 PROJECTOR_CONFIG = "projector_config.pbtxt"  # which names the files in PROJECTOR
 PROJECTOR = "projector"
+EXPLAIN_CHECK = "explain_check.json"  # `leyden.runs.explain_check`: of these weights
 
 _STALE_PACKAGES = ("leyden", "torch")  # a finished run is stale if the version of one of these has changed
 _HEADER = (
@@ -235,7 +237,8 @@ class Run:
 
         result.json is removed first: if this is killed half-way, the run must not appear complete.
         """
-        for name in ("result.json", "metrics.csv", "error.txt", "changes.diff", PROJECTOR_CONFIG):
+        files = ("result.json", "metrics.csv", "error.txt", "changes.diff", PROJECTOR_CONFIG, EXPLAIN_CHECK)
+        for name in files:
             (self.folder / name).unlink(missing_ok=True)
         for path in self.folder.glob(EVENT_FILES):
             path.unlink()

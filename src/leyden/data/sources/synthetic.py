@@ -224,7 +224,8 @@ class PlantedAudio:
 
     samples: recordings in all, spread evenly, unless counts gives the number of each class. Each lasts
     min_seconds to max_seconds, the burst `burst` seconds. noise: standard deviation, level: the burst's
-    amplitude, as shares of the full range. truth (N, 3): first sample of the burst, samples in it, its
+    amplitude, as shares of the full range. clutter: bursts beside the planted one, whose frequencies lie between
+    those of the classes and tell nothing. truth (N, 3): first sample of the burst, samples in it, its
     frequency in Hz.
     """
 
@@ -244,6 +245,7 @@ class PlantedAudio:
         level: Share = 0.3,
         counts: Sequence[int] | None = None,
         seed: Seed = 0,
+        clutter: Annotated[int, Ge(0)] = 0,
     ) -> None:
         """Nothing is read yet."""
         if not burst <= min_seconds <= max_seconds:
@@ -254,6 +256,7 @@ class PlantedAudio:
         self.num_classes, self.samples, self.counts, self.seed = num_classes, samples, counts, seed
         self.sample_rate, self.min_seconds, self.max_seconds = sample_rate, min_seconds, max_seconds
         self.burst, self.noise, self.level = burst, noise, level
+        self.clutter = clutter
 
     @cached_property
     def frequencies(self) -> np.ndarray:
@@ -285,9 +288,26 @@ class PlantedAudio:
         rng = np.random.default_rng([self.seed, CONTENT, row])
         start, size, frequency = self._plan.truth[row].tolist()
         wave = self.noise * rng.standard_normal(self._plan.lengths[row])
-        angles = 2 * np.pi * (frequency / self.sample_rate * np.arange(size) + rng.uniform())
-        wave[start : start + size] += self.level * np.hanning(size + 2)[1:-1] * np.sin(angles)
+        wave[start : start + size] += self._burst(frequency, size, rng)
+        for frequency, start in zip(
+            self._between(rng), rng.integers(0, len(wave) - size + 1, self.clutter), strict=True
+        ):
+            wave[start : start + size] += self._burst(frequency, size, rng)
         return np.clip(np.rint(wave * 32767), -32768, 32767).astype(np.int16)
+
+    def _burst(self, frequency: float, size: int, rng: np.random.Generator) -> np.ndarray:
+        """float64 (size,)."""
+        angles = 2 * np.pi * (frequency / self.sample_rate * np.arange(size) + rng.uniform())
+        burst: np.ndarray = self.level * np.hanning(size + 2)[1:-1] * np.sin(angles)
+        return burst
+
+    def _between(self, rng: np.random.Generator) -> np.ndarray:
+        """float64 (clutter,), Hz: each in the middle third of the interval between two classes' pitches."""
+        pitches = np.log(self.frequencies)
+        below = rng.integers(0, self.num_classes - 1, self.clutter)
+        share = rng.uniform(1 / 3, 2 / 3, self.clutter)
+        found: np.ndarray = np.exp(pitches[below] + share * (pitches[below + 1] - pitches[below]))
+        return found
 
     def facts(self) -> dict[str, Any]:
         """sample_rate in Hz."""
