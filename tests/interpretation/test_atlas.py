@@ -132,7 +132,7 @@ def test_without_its_weights_a_page_is_complete_and_says_so(
     (folder / "checkpoints" / "best.ckpt").unlink()
     assert main(["errors", str(folder), "--html", "e.html"]) == 0
     text = Path("e.html").read_text()
-    assert "without heat, nearest training rows" in re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert "without heat and nearest training rows" in re.sub(r"\s+", " ", capsys.readouterr().out)
     assert "no best checkpoint" in text
     assert text.count("<article") > 5
 

@@ -20,7 +20,7 @@ def test_pictures_and_classes() -> None:
     data = data_of("data=digits")
     rows = np.array([5, 900, 17])
     found = facts_of(data, rows)
-    assert list(found.facts) == ["class", "brightness", "contrast"]
+    assert list(found.facts) == ["class", "brightness", "contrast", "cluster"]
     np.testing.assert_allclose(
         found.facts["brightness"], data.table.inputs.values[rows].mean((1, 2, 3)) / 255
     )
@@ -73,6 +73,27 @@ def test_measures_of_a_modality_of_ones_own() -> None:
 
     assert Curve().measures(np.array([1.0, 3.0]), 0) == {"mean": 2, "deviation": 1, "length": 2}
     assert Curve().measures(np.zeros(0), 0) == {"length": 0}
+
+
+@pytest.mark.parametrize("modality", ["image", "text", "audio"])
+def test_inputs_that_are_alike_have_sketches_that_lie_close(modality: str) -> None:
+    rng = np.random.default_rng(0)
+    made: dict[str, list[Any]] = {
+        "image": [rng.integers(low, low + 90, (3, 20, 13)).astype(np.uint8) for low in (0, 20, 150)],
+        "text": [np.frombuffer(text, np.uint8) for text in (b"one two three", b"Two one  three", b"a b c d")],
+        "audio": [(9999 * np.sin(np.arange(4000) * pitch)).astype(np.int16) for pitch in (0.5, 0.51, 2)],
+    }
+    one, like, other = (MODALITIES[modality].sketch(values) for values in made[modality])
+    assert one.shape == (192 if modality == "image" else 64,)
+    assert np.linalg.norm(one - like) < np.linalg.norm(one - other) / 2
+    assert np.isfinite(MODALITIES[modality].sketch(made[modality][0][..., :1])).all()
+
+
+def test_a_small_picture_is_its_own_sketch_and_a_large_one_keeps_its_mean() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (1, 5, 8)).astype(np.uint8)
+    np.testing.assert_allclose(MODALITIES["image"].sketch(image), image.ravel() / 255)
+    large = image.repeat(7, axis=1).repeat(3, axis=2)[:, :32]
+    assert MODALITIES["image"].sketch(large).mean() == pytest.approx(large.mean() / 255)
 
 
 def test_clusters_are_groups_of_features_the_largest_first() -> None:

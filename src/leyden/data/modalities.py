@@ -5,6 +5,7 @@ class of the user's own that derives from `Modality`; transforms, frontends and 
 """
 
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -24,6 +25,7 @@ from leyden.utils.errors import UserError
 from leyden.utils.text import indented_lines, plural
 
 Values = NDArray[Any]  # one decoded input
+_SKETCHED = 64  # numbers in the sketch of a text or a recording
 Shapes = Counter[tuple[int, ...]]
 
 
@@ -67,6 +69,11 @@ class Modality:
         numbers = values.astype(np.float64)
         found = {"mean": float(numbers.mean()), "deviation": float(numbers.std())} if values.size else {}
         return {**found, "length": float(len(values))} if self.is_ragged else found
+
+    def sketch(self, values: Values) -> NDArray[np.float64]:
+        """A coarse description (D,) of one decoded input, made without any net: inputs that are alike lie close."""
+        numbers = values.astype(np.float64)
+        return np.concatenate([np.ravel(numbers.mean(axis=-1)), np.ravel(numbers.std(axis=-1))])
 
     def describe(self, spec: DataSpec, length: int | None = None) -> str:
         """One input in words. length: of a ragged one, in stored values."""
@@ -144,6 +151,14 @@ class Image(Modality):
     def measures(self, values: Values, sample_rate: int) -> dict[str, float]:
         """Mean and standard deviation of all values, as shares of the full range."""
         return {"brightness": float(values.mean()) / 255, "contrast": float(values.std()) / 255}
+
+    def sketch(self, values: Values) -> NDArray[np.float64]:
+        """The picture at 8 x 8 pixels or fewer."""
+        found = values / 255
+        for axis in (1, 2):
+            starts = np.unique(np.linspace(0, values.shape[axis], 9)[:-1].astype(np.int64))
+            found = np.add.reduceat(found, starts, axis) / (values.shape[axis] / len(starts))
+        return found.ravel()
 
     def describe(self, spec: DataSpec, length: int | None = None) -> str:
         """Channels x height x width."""
@@ -225,6 +240,12 @@ class Text(Modality):
         text = bytes(values).decode()
         return {"words": float(len(text.split())), "characters": float(len(text))}
 
+    def sketch(self, values: Values) -> NDArray[np.float64]:
+        """How often words of 64 kinds occur, as a direction: the kind is a hash."""
+        words = normal_form(bytes(values).decode()).encode().split()
+        counts = np.bincount([zlib.crc32(word) % _SKETCHED for word in words], minlength=_SKETCHED)
+        return counts / max(1.0, float(np.linalg.norm(counts)))
+
     def describe(self, spec: DataSpec, length: int | None = None) -> str:
         """In tokens."""
         return f"{length} tokens (median)"
@@ -279,6 +300,11 @@ class Audio(Modality):
         """Seconds, and the root mean square in decibels below a full-scale square wave; -120 is silence."""
         power = float(np.mean(np.square(values / 32768))) if len(values) else 0.0
         return {"seconds": len(values) / (sample_rate or 1), "loudness in dB": 10 * np.log10(power + 1e-12)}
+
+    def sketch(self, values: Values) -> NDArray[np.float64]:
+        """The logarithm of the power in 64 bands of equal width, over the whole recording."""
+        power = np.abs(np.fft.rfft(values / 32768, max(2 * _SKETCHED, len(values)))) ** 2
+        return np.log10([band.mean() + 1e-12 for band in np.array_split(power, _SKETCHED)])
 
     def describe(self, spec: DataSpec, length: int | None = None) -> str:
         """In seconds."""

@@ -87,7 +87,7 @@ def collect(folder: Path, wanted: Wanted, say: Callable[[str], object] = lambda 
         listed=listed,
         confusion=_confusion(of_run, listed),
         figures=of_run.checked(lambda: tuple(task.figures(measured, stored, spec, of_run.split))),
-        slices=_slices(of_run, listed, samples if wanted.each else None),
+        slices=_slices(of_run, listed),
         suspects=_suspects(of_run) if wanted.suspects else None,
         against=against,
         notes=tuple(samples.notes),
@@ -156,18 +156,14 @@ def _against(of_run: Predicted, listed: Sequence[Error], wanted: Wanted) -> Comp
     return compare(of_run, other, listed, [error for group in groups for error in _errors(other, group)])
 
 
-def _slices(of_run: Predicted, listed: Sequence[Error], samples: Samples | None) -> tuple[Slice, ...] | None:
-    """Groups of rows with more errors; None: of numbers, which are never right or wrong.
-
-    samples: give features, whose clusters are facts, too; None: without them, which is fast.
-    """
+def _slices(of_run: Predicted, listed: Sequence[Error]) -> tuple[Slice, ...] | None:
+    """Groups of rows with more errors; None: of numbers, which are never right or wrong."""
     if of_run.task.kind == "values":
         return None
     chosen = np.unique(np.linspace(0, of_run.size - 1, min(of_run.size, _FACTS)).astype(np.int64))
     wrong = np.zeros(of_run.size, dtype=bool)
     wrong[[error.place for error in listed]] = True
-    rows = of_run.stored["rows"][chosen]
-    known = facts_of(of_run.data, rows, None if samples is None else samples.features(rows))
+    known = facts_of(of_run.data, of_run.stored["rows"][chosen])
     return tuple(
         Slice(
             " and ".join(s.terms),

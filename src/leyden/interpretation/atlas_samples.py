@@ -95,7 +95,7 @@ class Samples:
         try:
             return load(self._of_run.run.folder, self._config_dirs)
         except UserError as error:
-            self.notes.append(f"without heat, nearest training rows and clusters: {first_line(error)}")
+            self.notes.append(f"without heat and nearest training rows: {first_line(error)}")
             return None
 
     def _heat_of(self, errors: Sequence[Error]) -> dict[int, Heat]:

@@ -28,27 +28,26 @@ class RowFacts:
     strata: NDArray[np.int64]
 
 
-def facts_of(
-    data: DataModule, rows: NDArray[np.int64], features: NDArray[np.float32] | None = None
-) -> RowFacts:
-    """The facts of rows (N,): targets, what is measured of each input, group, metadata, cluster.
+def facts_of(data: DataModule, rows: NDArray[np.int64]) -> RowFacts:
+    """The facts of rows (N,): targets, metadata, group, what is measured of each input, cluster of similar inputs.
+
+    Clusters are of the inputs, not of a net's features: class and cluster of features are nearly what was answered, and
+    errors would be a slice in every run.
 
     Args:
         data: the data layer; what its modality measures is computed of each decoded input.
         rows: int64 (N,) of the table.
-        features: (N, D) of the rows; without them there are no clusters.
     """
-    index, inputs = data.table.index, data.table.inputs
-    rate = int(data.table.facts.get("sample_rate", 0))
-    measured = [data.modality.measures(inputs.row(row), rate) for row in rows.tolist()]
+    index, rate = data.table.index, int(data.table.facts.get("sample_rate", 0))
     found, strata = _of_targets(index.targets[rows], index.target_names)
     found |= {name: values[rows] for name, values in index.metadata.items()}
     if index.group is not None:
         found["group"] = np.array(index.group_names)[index.group[rows]]
+    inputs = [data.table.inputs.row(row) for row in rows.tolist()]
+    measured = [data.modality.measures(values, rate) for values in inputs]
     for name in dict.fromkeys(name for each in measured for name in each):
         found.setdefault(name, np.array([each.get(name, np.nan) for each in measured]))
-    if features is not None:
-        found["cluster"] = clusters(features)
+    found.setdefault("cluster", clusters(np.array([data.modality.sketch(values) for values in inputs])))
     return RowFacts(found, strata)
 
 
@@ -64,13 +63,13 @@ def _of_targets(
     return dict(zip(names, targets.T, strict=True)), np.zeros(len(targets), np.int64)
 
 
-def clusters(features: NDArray[np.float32]) -> NDArray[np.str_]:
-    """The cluster "1", "2", ... (N,) of each row, by k-means on its features (N, D); the largest is the first."""
+def clusters(sketches: NDArray[np.float64]) -> NDArray[np.str_]:
+    """The cluster "1", "2", ... (N,) of each row, by k-means on sketches (N, D); the largest is the first."""
     from sklearn.cluster import KMeans
 
-    count = max(1, min(_CLUSTERS, len(features) // _EACH))
+    count = max(1, min(_CLUSTERS, len(sketches) // _EACH))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fewer distinct rows than clusters
-        labels = KMeans(count, n_init=3, random_state=0).fit_predict(features)
+        labels = KMeans(count, n_init=3, random_state=0).fit_predict(sketches)
     order = np.argsort(-np.bincount(labels, minlength=count), kind="stable")
     return (np.argsort(order)[labels] + 1).astype(np.str_)
