@@ -69,6 +69,22 @@ def test_suspects_are_listed(run: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "that may be wrong" in capsys.readouterr().out
 
 
+def test_predictions_that_were_not_stored_are_made_again(run: Path) -> None:
+    """As of a module of the user's own, which keeps no outputs."""
+    assert main(["errors", str(run), "--csv", "stored.csv"]) == 0
+    shutil.rmtree(run / "predictions")
+    assert main(["errors", str(run), "--csv", "made.csv"]) == 0
+    stored, made = (
+        list(csv.DictReader(Path(f"{name}.csv").read_text().splitlines())) for name in ("stored", "made")
+    )
+    assert len(stored) > 5
+    assert [{**line, "loss": "", "margin": "", "probability": ""} for line in made] == [
+        {**line, "loss": "", "margin": "", "probability": ""} for line in stored
+    ]
+    for one, other in zip(stored, made, strict=True):
+        assert float(one["loss"]) == pytest.approx(float(other["loss"]), rel=1e-4)
+
+
 def change_rows(run: Path) -> None:
     path = run / "predictions/val.npz"
     with np.load(path) as stored:
@@ -102,7 +118,6 @@ def other_data(run: Path) -> None:
         (change_labels, "val.npz is damaged"),
         (change_answers, "val.npz is damaged"),
         (other_data, "the data are not those"),
-        (lambda run: shutil.rmtree(run / "predictions"), "has no predictions of val"),
         (lambda run: (run / "predictions/val.npz").write_bytes(b"x"), "val.npz is damaged"),
         (lambda run: (run / "spec.json").write_text("{}"), "spec.json is damaged"),
         (lambda run: (run / "result.json").write_text("{}"), "result.json is damaged"),

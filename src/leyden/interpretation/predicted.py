@@ -1,15 +1,17 @@
 """A finished run's stored predictions of a split, with the rows of the data set that they are of."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 from leyden.data.datamodule import DataModule
 from leyden.data.spec import DataSpec
-from leyden.inference.load import config_of, spec_of, tokenizer_of
+from leyden.inference.load import config_of, load, spec_of, tokenizer_of
+from leyden.inference.predictor import outputs_of, prepared
 from leyden.runs.predictions import Stored, checked, path_of, read_predictions, stored_splits
 from leyden.runs.run import Run
 from leyden.tasks.base import Task
@@ -58,13 +60,45 @@ def predicted(
     run = Run(folder)
     result = run.result() or {}
     split = split or next(iter(stored_splits(folder)), "val")
-    stored = read_predictions(folder, split)
+    keeps = path_of(folder, split).exists() or not _keeps_none(run, result, split)
+    stored = read_predictions(folder, split) if keeps else {}
     prepare(config.threads)
     made = build.experiment(config, tokenizer_of(folder))
     verify_data(run, made.data)
     found = Predicted(run, result, made.task, spec_of(folder), made.data, split, stored)
+    if not keeps:
+        return _computed(found, config_dirs)
     found.checked(lambda: _verify_rows(stored, made.data))
     return found
+
+
+def _keeps_none(run: Run, result: Mapping[str, Any], split: str) -> bool:
+    """Whether a finished run's module keeps no outputs, so that it must answer again."""
+    return (
+        run.state() == "complete" and not stored_splits(run.folder) and split in (result.get("metrics") or {})
+    )
+
+
+def _computed(of_run: Predicted, config_dirs: Sequence[str]) -> Predicted:
+    """What the module answers now, as the predictions would have been stored, with the metrics of it.
+
+    Raises:
+        UserError: its forward(batch) gives no outputs, or some that are not finite.
+    """
+    run, task = load(of_run.run.folder, config_dirs), of_run.task
+    outputs, targets, rows = [], [], []
+    with torch.no_grad():
+        for batch in of_run.data.evaluation_loader(of_run.split):
+            outputs.append(outputs_of(run, prepared(run, batch)).double())
+            targets.append(batch.targets)
+            rows.append(batch.rows)
+    z, y = torch.cat(outputs).numpy(), torch.cat(targets).numpy()
+    if not np.isfinite(z).all():
+        raise UserError(f"{of_run.run.folder}: its answers to {of_run.split} are not all finite")
+    stored = {"rows": torch.cat(rows).numpy(), **task.predictions(z, y, run.decision)}
+    measured = task.evaluate(z, y, of_run.spec, run.decision, intervals=True).to_dict()
+    metrics = {**of_run.result["metrics"], of_run.split: measured}
+    return replace(of_run, stored=stored, result={**of_run.result, "metrics": metrics})
 
 
 def verify_data(run: Run, data: DataModule) -> None:

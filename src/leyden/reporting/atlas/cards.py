@@ -10,6 +10,7 @@ from leyden.reporting.comparison.html_style import escape
 from leyden.reporting.format import number
 
 PIXELS = 64  # side of a picture up to which its pixels are shown as squares
+_FLAT = 4  # times as wide as high
 _THUMBNAIL = 64
 _SNIPPET = 90  # characters of a neighbour's text
 _LEAST_MARK = 0.04  # of the strongest: a token with less is not marked
@@ -74,7 +75,9 @@ def sample_html(name: str, media: Media | None, heat: Heat | None, most: int) ->
     if media.mel is not None:
         parts.append(_layers(mel_uri(media.mel), f"log-mel of {name}", heat, f"mel{trust}", flipped=True))
     elif media.picture is not None:
-        kind = "pixels" if max(media.picture.shape[1:]) <= PIXELS else ""
+        height, width = media.picture.shape[1:]
+        # channels over time are a flat picture, shown as high as a spectrogram
+        kind = "mel" if width > _FLAT * height else "pixels" if max(height, width) <= PIXELS else ""
         parts.append(_layers(picture_uri(media.picture, most), name, heat, f"{kind}{trust}"))
     if media.curve is not None and media.wave is None:
         parts.append(_curve(media))
