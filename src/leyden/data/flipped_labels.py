@@ -1,4 +1,4 @@
-"""Wrong labels made on purpose among the training rows, to measure what finds them. Validation and test stay as they are.
+"""Wrong labels made on purpose among the training rows, to measure what finds them; not in validation and test.
 
 Which rows, and their new labels, are a function of the seed, the training rows and their labels alone.
 """
@@ -24,7 +24,7 @@ def with_flips(
         rows: int64 (n,), among which flips are made.
         classes: how many there are.
         share: of the rows, rounded to whole rows.
-        flips: uniform: to any other class, each equally likely; pairs: from class c to c + 1, from the last to the first.
+        flips: uniform: to any other class, equally likely; pairs: from class c to c + 1, from the last to the first.
         seed: of the choice.
 
     Raises:

@@ -20,7 +20,7 @@ class TokenMean(NamedTuple):
 
     token: str
     mean: float
-    count: int
+    occurrences: int
 
 
 def mean_maps(maps: Sequence[Map], names: Sequence[str], stretches: bool = False) -> dict[str, Map]:
@@ -40,7 +40,9 @@ def mean_maps(maps: Sequence[Map], names: Sequence[str], stretches: bool = False
     by_class: Mapping[str, list[Map]] = defaultdict(list)
     for name, values in zip(names, shaped, strict=True):
         by_class[name].append(values)
-    return {name: np.mean(own, axis=0, dtype=np.float64).astype(np.float32) for name, own in by_class.items()}
+    return {
+        name: np.stack(own).astype(np.float64).mean(0).astype(np.float32) for name, own in by_class.items()
+    }
 
 
 def _stretched(values: Map) -> Map:

@@ -5,6 +5,7 @@ found = explain_samples(run, open_data(run), Request(rows=(3, 17)))
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -13,18 +14,20 @@ from numpy.typing import NDArray
 from leyden.data import preview
 from leyden.data.datamodule import DataModule
 from leyden.data.targets import describe_target, sampling_classes
-from leyden.inference.load import LoadedRun
+from leyden.inference.load import LoadedRun, load
 from leyden.inference.predictor import batch_of, outputs_of, prepared, read_files
-from leyden.interpretation.access import Access
+from leyden.interpretation.access import Access, open_data
 from leyden.interpretation.attribution import Attribution, explain
 from leyden.interpretation.faithfulness import MapTest, assess_maps
 from leyden.interpretation.view import View
 from leyden.reporting.atlas.atlas import Heat, Media
 from leyden.reporting.explained_sample import ExplainedSample
+from leyden.runs.lookup import RUNS, find_run
 from leyden.runs.predictions import Stored, checked, path_of, read_predictions, stored_splits
 from leyden.tasks.errors import ErrorGroup
 from leyden.utils.errors import UserError
 from leyden.utils.text import percent
+from leyden.utils.trust import trusting
 
 WORST = 5
 _TOGETHER = 32  # samples of a view
@@ -248,3 +251,35 @@ def _media(run: LoadedRun, values: NDArray[Any], tokens: Sequence[str]) -> Media
         return Media(wave=values, sample_rate=rate, seconds=len(values) / rate, mel=mel)
     drawn = run.modality.drawing(values)
     return Media(picture=drawn) if drawn.ndim == 3 else Media(curve=drawn)
+
+
+def explain_run(
+    run: str | Path,
+    files: Sequence[str] = (),
+    rows: Sequence[int] = (),
+    worst: int = WORST,
+    split: str = "",
+    method: str = "",
+    target: str = "",
+    baseline: str = "",
+    tests: bool = True,
+    runs: str | Path = RUNS,
+    config_dirs: Sequence[str] = (),
+    trust: bool = False,
+) -> list[Explanation]:
+    """What `leyden explain` shows: the worst errors, or files, or rows of a finished run.
+
+    Args:
+        run: its folder, or a word that means it, looked up in `runs`.
+        files, rows, worst, split, method, target, baseline, tests: as of `Request`.
+        runs: where a word for the run is looked up.
+        config_dirs: folders of options, beside which code lies that a run made by somebody else needs.
+        trust: use whatever code, paths and pickled objects the folder names, whoever made it.
+
+    Raises:
+        UserError: as the command.
+    """
+    request = Request(files, rows, worst, split, method, target, baseline, tests=tests)
+    with trusting(trust):
+        loaded = load(find_run(str(run), Path(runs)).folder, config_dirs)
+        return explain_samples(loaded, open_data(loaded, config_dirs), request)
