@@ -91,6 +91,23 @@ def test_a_map_whose_sum_is_off_is_refined_and_else_flagged(monkeypatch: pytest.
         assert each.completeness == pytest.approx(miss / scale, rel=1e-3, abs=1e-5)
 
 
+def test_no_more_stretches_are_refined_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    layers = (nn.Flatten(), nn.Linear(60, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
+    view, held = view_of(nn.Sequential(*layers), samples=8), list[int]()
+    original = methods._integrated
+    monkeypatch.setattr(methods, "STEPS", 1)
+    monkeypatch.setattr(methods, "_HELD", 60 * 20)
+    monkeypatch.setattr(
+        methods, "_integrated", lambda v, way: held.append(len(way.samples)) or original(v, way)
+    )
+    explain(view)
+    assert max(held) == 20
+    assert methods._largest(
+        torch.tensor([True, False, True, True]), torch.tensor([1.0, 9, 3, 2]), 2
+    ).tolist() == [*(False, False, True, True)]
+
+
 def test_a_difference_of_nothing_is_measured_against_the_outputs_range() -> None:
     view = view_of(linear())
     assert methods.scales(view, torch.tensor([0.0, 0.01, -3.0], dtype=torch.float64)).tolist() == [

@@ -17,11 +17,12 @@ from leyden.utils.random_state import rng_state, set_rng_state
 
 COMPLETE = 0.01  # relative error of the sum, up to which an attribution is complete
 LEAST_SPAN = 0.01  # of an output's range over the data: a difference below it counts as this
-STEPS, DEPTH = 16, 13  # of integrated gradients: on each stretch of the way; how often one is halved
+STEPS, DEPTH = 16, 17  # of integrated gradients: on each stretch of the way; how often one is halved
 SHAP_SAMPLES = 64
 RISE_MASKS, RISE_CELLS, RISE_KEPT = 1000, 7, 0.5  # Petsiuk et al. 2018
 _MOST_SAMPLES = 256  # that the net gets at once
 _MOST_VALUES = 1 << 21  # numbers of them
+_HELD = 1 << 26  # numbers of all stretches of ways, which are held until they are summed
 
 
 class Maps(NamedTuple):
@@ -80,19 +81,29 @@ def integrated_gradients(view: View, seed: int, window: Sequence[int]) -> Maps:
     differences = scores(view, view.values) - absent
     found, errors = torch.zeros_like(view.values), torch.zeros_like(differences)
     way = _Way(torch.arange(len(found)), torch.zeros(len(found)), torch.ones(len(found)))
+    most = max(1, _HELD // (2 * max(1, view.values[0].numel())))
     for depth in range(DEPTH):
         parts, off = _integrated(view, way)
         of_sample = errors.index_add(0, way.samples, off)
         share = way.samples.bincount(minlength=len(found))[way.samples]
         allowed = COMPLETE * scales(view, differences)[way.samples]
         again = (of_sample[way.samples].abs() > allowed) & (off.abs() > allowed / share / 2)
-        done = ~again if depth < DEPTH - 1 else torch.ones_like(again)
+        again = _largest(again, off.abs(), most) if depth < DEPTH - 1 else torch.zeros_like(again)
+        done = ~again
         found.index_add_(0, way.samples[done], parts[done])
         errors.index_add_(0, way.samples[done], off[done])
         if done.all():
             break
         way = way.halves(again)
     return Maps(view.to_units(found), absent, view.baseline_name, differences + errors)
+
+
+def _largest(chosen: Tensor, by: Tensor, most: int) -> Tensor:
+    """Of the chosen bool (n,) at most so many, those with the largest `by` (n,)."""
+    if int(chosen.sum()) <= most:
+        return chosen
+    kept = torch.where(chosen, by, -1.0).topk(most).indices
+    return torch.zeros_like(chosen).index_fill(0, kept, True)
 
 
 class _Way(NamedTuple):
