@@ -111,7 +111,7 @@ def report(scratch: str, out: Path) -> None:
 
 
 def errors(scratch: str, out: Path) -> None:
-    """Train what is not good yet, and photograph the pages of its errors: light, dark, and on a phone."""
+    """Train what is not good yet, and photograph the pages of its errors, one of them dark."""
     leyden = str(Path(sys.executable).with_name("leyden"))
     for kind in ("audio", "text"):
         words, _ = SHOWN[kind]
@@ -121,9 +121,8 @@ def errors(scratch: str, out: Path) -> None:
         subprocess.run(command, cwd=scratch, check=True, capture_output=True)
     audio, text = ((Path(scratch) / f"{kind}.html").as_uri() for kind in ("audio", "text"))
     dark = ["--blink-settings=preferredColorScheme=0"]
-    shoot(audio, out / "errors.png", (1300, 1400, 560))
+    shoot(audio, out / "errors.png", (1300, 1400, 595))
     shoot(text, out / "errors-text.png", (1300, 900, 620), dark)
-    shoot(audio, out / "errors-phone.png", (390, 900, 1380))
 
 
 def terminal(scratch: str, out: Path) -> None:
