@@ -109,14 +109,12 @@ def test_a_waveform_is_explained_through_the_frontend_and_its_baseline_is_not_si
 def test_texts_are_explained_at_the_embedding(opened: Open) -> None:
     access = Access(*opened("text"))
     view = access.of_rows(ROWS)
-    assert access.default_method == "integrated_gradients"
     assert view.values.shape == (*view.places.shape, 64)
 
 
 def test_tokens_that_the_net_reads_in_another_way_too_can_only_be_taken_away(opened: Open) -> None:
     access = Access(*opened("ngrams"))
     view = access.of_rows(ROWS)
-    assert access.default_method == "occlusion"
     assert view.values.shape == view.places.shape
     with pytest.raises(UserError, match=r"no gradient .* --method occlusion"):
         explain(view)
@@ -129,7 +127,14 @@ def test_tokens_that_the_net_reads_in_another_way_too_can_only_be_taken_away(ope
 
 def test_an_unknown_token_says_whether_training_has_met_it(opened: Open) -> None:
     run, data = opened("text")
-    assert Access(run, data).of_rows(ROWS).baseline_name == "unknown token (not met in training)"
+    unknown = Access(run, data, baseline="unknown").of_rows(ROWS)
+    assert unknown.baseline_name == "unknown token (not met in training)"
+    mean = Access(run, data).of_rows(ROWS)
+    assert mean.baseline_name == "mean embedding of the data's tokens"
+    rows = data.batch_of(data.splits.train).input
+    assert rows.lengths is not None
+    tokens = torch.cat([ids[:n] for ids, n in zip(rows.values, rows.lengths.tolist(), strict=True)])
+    assert torch.allclose(mean.baseline[0, 0], mean.net.net.embedding(tokens).mean(0), atol=1e-5)  # type: ignore[union-attr,operator]
     padding = Access(run, data, baseline="padding").of_rows(ROWS)
     assert padding.baseline_name == "padding token"
     assert not padding.baseline.any()  # its embedding is 0

@@ -81,7 +81,7 @@ def _parser() -> Arguments:
     parser.add_argument(
         "--method",
         choices=METHODS,
-        help="default: integrated_gradients, where the net has a gradient; else occlusion",
+        help="default: by `leyden check explain`, else by a test on a few of the samples",
     )
     parser.add_argument(
         "--target", metavar="NAME", help="the class, label or value to explain (default: the answer)"
@@ -89,7 +89,7 @@ def _parser() -> Arguments:
     parser.add_argument(
         "--baseline",
         choices=BASELINES,
-        help="what stands for absent (default: the data's mean, or the unknown token)",
+        help="what stands for absent (default: the data's mean)",
     )
     parser.add_argument(
         "--input", choices=("features", "waveform"), help="what of a recording (default: features)"

@@ -19,7 +19,7 @@ from leyden.inference.load import LoadedRun, config_of
 from leyden.inference.predictor import batch_of, outputs_of, prepared
 from leyden.interpretation.baselines import TrainingRows, baseline, fill
 from leyden.interpretation.predicted import verify_data
-from leyden.interpretation.sights import Inputs, Tokens, Waveform, tokens
+from leyden.interpretation.sights import Inputs, Waveform, tokens
 from leyden.interpretation.view import View
 from leyden.training import build
 from leyden.utils.errors import UserError, nearest
@@ -86,11 +86,6 @@ class Access:
     def unit(self) -> str:
         """What a map has one number for, in words."""
         return self._see(self._probe).unit
-
-    @property
-    def default_method(self) -> str:
-        """Integrated gradients, or occlusion where the net has no gradient by its input."""
-        return "occlusion" if isinstance(self._see(self._probe), Tokens) else "integrated_gradients"
 
     def output(self, name: str) -> int:
         """The place of a class, label or value among the outputs.

@@ -18,10 +18,12 @@ from leyden.inference.load import LoadedRun, load
 from leyden.inference.predictor import batch_of, outputs_of, prepared, read_files
 from leyden.interpretation.access import Access, open_data
 from leyden.interpretation.attribution import Attribution, explain
+from leyden.interpretation.choice import choose_method
 from leyden.interpretation.faithfulness import MapTest, assess_maps
 from leyden.interpretation.view import View
 from leyden.reporting.atlas.atlas import Heat, Media
 from leyden.reporting.explained_sample import ExplainedSample
+from leyden.runs.explain_check import read_check
 from leyden.runs.lookup import RUNS, find_run
 from leyden.runs.predictions import Stored, checked, path_of, read_predictions, stored_splits
 from leyden.tasks.errors import ErrorGroup
@@ -32,6 +34,7 @@ from leyden.utils.trust import trusting
 WORST = 5
 _TOGETHER = 32  # samples of a view
 _VALUES = 1 << 20  # numbers of them
+_TRIED = 4  # samples by which a method is chosen
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Request:
         rows: of the run's table.
         worst: so many errors of `split`, the most confident of each class in turn.
         split: val or test; "": val, where the run has predictions of it.
-        method: "" for the default of the net.
+        method: "": chosen by `leyden check explain`, where it was run, else by deletion on a few of the samples.
         target: the class, label or value that is explained; "": the answer.
         baseline, waveform, seed: as of `Access`.
         window: of occlusion, in units; (): the default.
@@ -77,6 +80,7 @@ class Explanation:
         unit: what a value of the map is of: cell, token, 10 ms.
         tokens: of a text, as many as the map has values.
         media: the sample as a person looks at it.
+        distrust: what `leyden check explain` says against the method for this net; "": nothing.
     """
 
     name: str
@@ -88,21 +92,22 @@ class Explanation:
     unit: str
     tokens: tuple[str, ...]
     media: Media
+    distrust: str = ""
 
     def shown(self) -> ExplainedSample:
         """As it is printed and drawn."""
         own, test = self.attribution, self.test
-        verdict = "" if test is None else test.why
-        if not own.is_complete and own.completeness is not None:
-            verdict = f"{verdict}{'; ' if verdict else ''}its sum is off by {percent(own.completeness, 2)}"
+        off = "" if own.is_complete or own.completeness is None else percent(own.completeness, 2)
+        verdicts = (self.distrust, "" if test is None else test.why, off and f"its sum is off by {off}")
+        passes = None if test is None else test.passes
         heat = Heat(
             values=own.values,
             method=own.method.replace("_", " "),
             scalar=own.scalar,
             baseline=own.baseline,
             tokens=self.tokens,
-            passes=None if test is None else test.passes,
-            verdict=verdict,
+            passes=False if self.distrust else passes,
+            verdict="; ".join(filter(None, verdicts)),
         )
         return ExplainedSample(
             *(self.name, self.row, self.truth, self.answer, heat, self.media),
@@ -129,7 +134,7 @@ def explain_samples(
         run: loaded.
         data: its data.
         request: what is asked for.
-        say: is told where there are no errors, and rows of each class are explained instead.
+        say: is told why a method was chosen, and where there are no errors, so that other rows are explained.
 
     Raises:
         UserError: a file, row, class, method or baseline that there is not.
@@ -138,11 +143,28 @@ def explain_samples(
     samples = list(_samples(run, data, request, say))
     if request.target:
         samples = [sample._replace(output=access.output(request.target)) for sample in samples]
+    method, distrust = _method(access, samples, request, say)
+    request = replace(request, method=method)
     found: dict[int, Explanation] = {}
     for places in _together([sample.values for sample in samples]):
         explained = _explained(access, [samples[place] for place in places], request)
-        found.update(zip(places, explained, strict=True))
+        found.update(zip(places, (replace(each, distrust=distrust) for each in explained), strict=True))
     return [found[place] for place in range(len(samples))]
+
+
+def _method(
+    access: Access, samples: Sequence[_Sample], request: Request, say: Callable[[str], object]
+) -> tuple[str, str]:
+    """The method that is asked for, or chosen by the run's planted test or by a few samples; and what is against it."""
+    check, method = read_check(access.run.run.folder), request.method
+    if not method:
+        few = samples[:_TRIED]
+        view = access.of_inputs([sample.values for sample in few], [sample.output for sample in few])
+        choice = choose_method(view, check, seed=request.seed)
+        method = choice.method
+        say(f"method: {choice.why}")
+    tested = None if check is None else check.methods.get(method)
+    return method, "" if check is None or tested is None or tested.is_trusted else check.remark(method)
 
 
 def _samples(
@@ -208,7 +230,7 @@ def _explained(access: Access, samples: Sequence[_Sample], request: Request) -> 
         outputs = outputs_of(run, prepared(run, batch)).numpy()
     answers = run.task.answers(outputs, run.spec, run.decision, 1)
     view = access.of_batch(batch, [sample.output for sample in samples])
-    maps = explain(view, request.method or access.default_method, request.seed, request.window)
+    maps = explain(view, request.method, request.seed, request.window)
     tests: Sequence[MapTest | None] = [None] * len(maps)
     if request.tests:
         tests = assess_maps(view, [found.values for found in maps], seed=request.seed)
