@@ -20,9 +20,11 @@ from leyden.interpretation.predicted import Predicted, predicted
 from leyden.interpretation.slices import slices
 from leyden.reporting.atlas.atlas import Atlas, Comparison, Confusion, Error, Group, Slice, Suspect
 from leyden.reporting.format import estimate
+from leyden.runs.lookup import RUNS, find_run
 from leyden.tasks.classification import most_confused
 from leyden.tasks.errors import ErrorGroup
 from leyden.utils.errors import UserError
+from leyden.utils.trust import trusting
 
 MOST_SHOWN = 600  # errors on a page, with their samples
 MOST_GROUPS = 200  # classes that are counted one by one
@@ -211,3 +213,37 @@ def _score(result: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
     name = str((result.get("best") or {}).get("monitor", "")).partition("/")[2]
     value = (measured.get("values") or {}).get(name)
     return f"{name} {estimate(value)}" if value else ""
+
+
+def errors_of_run(
+    run: str | Path,
+    split: str | None = None,
+    suspects: bool = False,
+    against: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    runs: str | Path = RUNS,
+    config_dirs: Sequence[str] = (),
+    trust: bool = False,
+) -> Atlas:
+    """What `leyden errors` prints of a finished run, as plain data.
+
+    Args:
+        run: its folder, or a word that means it, looked up in `runs`.
+        split: val or test; None: val, where the run has predictions of it.
+        suspects: whether rows whose label is probably wrong are listed.
+        against: another run, in the same words, whose errors on the same rows are set beside these.
+        overrides: of the stored configuration, of where the data lie.
+        runs: where a word for a run is looked up.
+        config_dirs: folders of options, beside which code lies that a run made by somebody else needs.
+        trust: use whatever code, paths and pickled objects the folder names, whoever made it.
+
+    Raises:
+        UserError: as the command.
+    """
+    folder, other = (
+        None if word is None else find_run(str(word), Path(runs)).folder for word in (run, against)
+    )
+    assert folder is not None
+    wanted = Wanted(split, suspects=suspects, against=other, overrides=overrides, config_dirs=config_dirs)
+    with trusting(trust):
+        return collect(folder, wanted)
