@@ -63,6 +63,16 @@ def test_pictures(made: Callable[..., Path], tmp_path: Path) -> None:
     assert first.heat.passes is not None
     assert len(first.neighbours) == 3
     assert "nearest training row" in first.diagnosis
+    for average in atlas.averages:
+        own = [
+            e.heat.values
+            for e in shown(atlas)
+            if e.heat and e.heat.passes and e.mistake.answer == average.name
+        ]
+        assert average.errors == len(own)
+        assert average.values is not None
+        assert np.allclose(average.values, np.mean(own, axis=0), atol=1e-6)
+    assert atlas.averages
     assert "<audio" not in page(atlas, tmp_path)
 
 
@@ -75,6 +85,8 @@ def test_texts_have_heat_over_their_tokens(made: Callable[..., Path], tmp_path: 
         assert len(error.heat.tokens) == len(error.heat.values)
         assert set(error.heat.tokens) <= set(error.media.text.split())
     assert "<mark" in page(atlas, tmp_path)
+    trusted = {error.mistake.answer for error in shown(atlas) if error.heat and error.heat.passes}
+    assert {average.name for average in atlas.averages} <= trusted
 
 
 def test_a_net_without_a_gradient_has_heat_by_occlusion(made: Callable[..., Path]) -> None:
@@ -122,7 +134,7 @@ def test_numbers_have_their_largest_differences(made: Callable[..., Path], tmp_p
     assert heat is not None
     assert heat.scalar == "value of 'contrast'"
     text = page(atlas, tmp_path)
-    assert text.count("<figure") == 4  # of each target predicted against actual, residuals
+    assert text.count('class="drawn"') == 4  # of each target predicted against actual, residuals
 
 
 def test_without_its_weights_a_page_is_complete_and_says_so(

@@ -17,6 +17,7 @@ from PIL import Image
 
 from leyden.reporting.atlas.atlas import (
     Atlas,
+    Average,
     Comparison,
     Confusion,
     Error,
@@ -149,6 +150,10 @@ def test_what_a_stranger_named_is_text(tmp_path: Path) -> None:
         slices=(Slice(HOSTILE, 30, 3, 0.1, 0.01, 0.01),),
         suspects=(Suspect(1, HOSTILE, HOSTILE, HOSTILE, 0.9),),
         noise_rate=HOSTILE,
+        averages=(
+            Average(HOSTILE, 1, np.ones((2, 2), np.float32)),
+            Average("b", 1, tokens=[(HOSTILE, 1.0, 2)]),
+        ),
         against=Comparison(HOSTILE, 9, 1, (error,), (error,), 0.1, 0.0, 0.2, 0.5),
     )
     text = page(found, tmp_path)

@@ -15,10 +15,11 @@ import numpy as np
 from leyden.health.label_noise import suspects
 from leyden.interpretation.against import compare
 from leyden.interpretation.atlas_samples import Samples
+from leyden.interpretation.averages import mean_maps, mean_tokens
 from leyden.interpretation.facts import facts_of
 from leyden.interpretation.predicted import Predicted, predicted
 from leyden.interpretation.slices import slices
-from leyden.reporting.atlas.atlas import Atlas, Comparison, Confusion, Error, Group, Slice, Suspect
+from leyden.reporting.atlas.atlas import Atlas, Average, Comparison, Confusion, Error, Group, Slice, Suspect
 from leyden.reporting.format import estimate
 from leyden.runs.lookup import RUNS, find_run
 from leyden.tasks.classification import most_confused
@@ -74,6 +75,8 @@ def collect(folder: Path, wanted: Wanted, say: Callable[[str], object] = lambda 
     kinds = Counter(error.mistake.kind for error in listed) if task.kind != "values" else Counter[str]()
     samples = Samples(of_run, wanted.heat, wanted.config_dirs, say)
     groups = list(_groups(of_run, found, listed, wanted.each))
+    if wanted.each:
+        groups = list(samples.shown(groups))
     return Atlas(
         folder=str(folder),
         split=of_run.split,
@@ -83,12 +86,13 @@ def collect(folder: Path, wanted: Wanted, say: Callable[[str], object] = lambda 
         score=_score(of_run.result, measured),
         rows=len(stored["rows"]),
         wrong=len({error.place for error in listed}),
-        groups=tuple(samples.shown(groups)) if wanted.each else tuple(groups),
+        groups=tuple(groups),
         more_groups=max(0, len(found) - MOST_GROUPS),
         pairs=tuple(kinds.most_common(_PAIRS)),
         listed=listed,
         confusion=_confusion(of_run, listed),
         figures=of_run.checked(lambda: tuple(task.figures(measured, stored, spec, of_run.split))),
+        averages=tuple(_averages(of_run, [error for group in groups for error in group.worst])),
         slices=_slices(of_run, listed),
         suspects=_suspects(of_run) if wanted.suspects else None,
         against=against,
@@ -149,6 +153,29 @@ def _confusion(of_run: Predicted, listed: Sequence[Error]) -> Confusion | None:
     table = [[counts[name, answer] for answer in columns] for name in rows]
     remark = "How often each label was missed (answered no) and falsely added (answered yes)."
     return Confusion(rows, columns, table, [of_run.size] * len(rows), False, remark) if columns else None
+
+
+def _averages(of_run: Predicted, errors: Sequence[Error]) -> Iterator[Average]:
+    """Heat that passed its tests, averaged over the errors with the same answer: of labels, with the same label."""
+    by_class = of_run.task.kind == "classes"
+    trusted = [
+        (error.mistake.answer if by_class else error.group, error.heat)
+        for error in errors
+        if error.heat is not None and error.heat.passes
+    ]
+    if not trusted:
+        return
+    names, maps = [name for name, _ in trusted], [heat.values for _, heat in trusted]
+    counts = Counter(names)
+    if of_run.data.modality.is_text:
+        tokens = mean_tokens(maps, [heat.tokens for _, heat in trusted], names)
+        for name, found in tokens.items():
+            if found:
+                yield Average(name, counts[name], tokens=found)
+        return
+    is_sound = of_run.data.modality.is_sound
+    for name, values in mean_maps(maps, names, stretches=is_sound).items():
+        yield Average(name, counts[name], values, is_flipped=is_sound)
 
 
 def _against(of_run: Predicted, listed: Sequence[Error], wanted: Wanted) -> Comparison:

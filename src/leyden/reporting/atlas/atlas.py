@@ -149,6 +149,20 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Average:
+    """The heat of the errors with one answer, averaged: a map like theirs, or (token, mean, how often) of texts.
+
+    is_flipped: whether the map's first row is the lowest tone.
+    """
+
+    name: str
+    errors: int
+    values: NDArray[np.float32] | None = None
+    is_flipped: bool = False
+    tokens: Sequence[tuple[str, float, int]] = ()
+
+
+@dataclass(frozen=True)
 class Confusion:
     """How often each was answered as what.
 
@@ -192,6 +206,7 @@ class Atlas:
     listed: Sequence[Error]
     confusion: Confusion | None = None
     figures: tuple[tuple[str, Figure], ...] = ()
+    averages: tuple[Average, ...] = ()
     slices: tuple[Slice, ...] | None = None
     suspects: tuple[Suspect, ...] | None = None
     noise_rate: str = ""

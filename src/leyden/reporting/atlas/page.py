@@ -16,7 +16,7 @@ from leyden.reporting.atlas.commands import commands
 from leyden.reporting.atlas.matrix import matrix, reliability
 from leyden.reporting.atlas.media import data_uri
 from leyden.reporting.atlas.numbering import Numbering
-from leyden.reporting.atlas.sections import against, all_errors, slices, suspects
+from leyden.reporting.atlas.sections import against, all_errors, averages, slices, suspects
 from leyden.reporting.atlas.style import CSS, SCRIPT
 from leyden.reporting.comparison.html_runs import cell, run_links, table
 from leyden.reporting.comparison.html_style import CSS as SHARED_CSS
@@ -99,6 +99,7 @@ def _sections(atlas: Atlas, numbering: Numbering, folder: Path) -> Iterator[tupl
     yield "slices", "Slices", slices(atlas)
     yield "against", "Against another run", "" if atlas.against is None else against(atlas.against)
     yield "errors", "The worst of each", _errors(atlas, numbering)
+    yield "averages", "What answers rest on", averages(atlas)
     yield "suspects", "Suspect labels", suspects(atlas)
     yield "calibration", "Calibration and figures", "".join(_figures(atlas))
     yield "all", "All errors", all_errors(atlas, numbering)

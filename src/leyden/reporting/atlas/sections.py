@@ -1,9 +1,12 @@
-"""The tables of the atlas page: slices, suspect labels, another run, and all errors."""
+"""The tables of the atlas page: slices, suspect labels, another run, all errors; and maps averaged by answer."""
 
 import math
 from collections.abc import Sequence
 
-from leyden.reporting.atlas.atlas import WORDS, Atlas, Comparison, Error
+import numpy as np
+
+from leyden.reporting.atlas.atlas import WORDS, Atlas, Average, Comparison, Error
+from leyden.reporting.atlas.media import heat_uri
 from leyden.reporting.atlas.numbering import Numbering
 from leyden.reporting.comparison.html_runs import cell, table
 from leyden.reporting.comparison.html_style import escape
@@ -87,6 +90,31 @@ def slices(atlas: Atlas) -> str:
         "smaller difference."
     )
     return f'<p class="dim">{remark}</p>{table(heads, rows)}'
+
+
+def averages(atlas: Atlas) -> str:
+    """What answers rest on in the mean of the errors above; "" without heat."""
+    if not atlas.averages:
+        return ""
+    word = "answer" if atlas.kind == "classes" else WORDS[atlas.kind]
+    remark = f"The heat of these errors that passed its tests, averaged by {word}: red speaks for it, blue against it."
+    return f'<p class="dim">{remark}</p><div class="averages">{"".join(map(_average, atlas.averages))}</div>'
+
+
+def _average(found: Average) -> str:
+    name = f'<b>{escape(found.name)}</b> <span class="small">{plural(found.errors, "error")}</span>'
+    if found.values is None:
+        strongest = max((abs(mean) for _, mean, _ in found.tokens), default=0.0) or 1.0
+        marks = " ".join(
+            f'<mark class="{"for" if mean > 0 else "against"}" style="--h:{abs(mean) / strongest:.2f}" '
+            f'title="in {count(times)} of them">{escape(token)}</mark>'
+            for token, mean, times in found.tokens
+        )
+        return f'<figure class="wide"><figcaption>{name}</figcaption><p class="text">{marks}</p></figure>'
+    values = np.atleast_2d(found.values)
+    picture = heat_uri(values[::-1] if found.is_flipped else values)
+    drawn = f'<img alt="mean heat of {escape(found.name)}" src="{picture}">'
+    return f"<figure>{drawn}<figcaption>{name}</figcaption></figure>"
 
 
 def suspects(atlas: Atlas) -> str:

@@ -38,6 +38,9 @@ nav { margin: .8rem 0; } nav a { display: inline-block; padding: .15rem 0; }
 .untrusted .heat, .untrusted mark { filter: grayscale(1); opacity: .45; } .no-heat .heat { display: none; }
 .layers:has(.heat) img:not(.heat) { filter: grayscale(1) contrast(.8); }
 .no-heat .layers img:not(.heat) { filter: none; }
+.averages { display: flex; flex-wrap: wrap; gap: 1rem; } .averages img { width: 9rem; min-height: 4rem;
+  image-rendering: pixelated; background: var(--soft); border-radius: 4px; display: block; }
+.averages .wide { flex: 1 1 22rem; }
 audio { width: 100%; height: 2.2rem; }
 .text { margin: 0; padding: .5rem .6rem; background: var(--soft); border-radius: 4px; white-space: pre-wrap;
   overflow-wrap: anywhere; max-height: 14rem; overflow: auto; font-size: .92rem; }
