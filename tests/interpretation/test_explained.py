@@ -115,10 +115,10 @@ def test_a_method_that_is_not_named_is_chosen_by_a_test_and_says_so(opened: Open
     assert found.attribution.method == "occlusion"
     assert found.test is not None
     assert found.shown().heat.passes == found.test.passes
-    (found,) = explain_samples(checked, data, Request(rows=[3], method="grad_cam"))
+    (found,) = explain_samples(checked, data, Request(rows=[3], method="grad_cam", tests=False))
     heat = found.shown().heat
     assert heat.passes is False
-    assert heat.verdict.startswith("grad_cam is not to be trusted for this net: it points elsewhere; ")
+    assert heat.verdict == "grad_cam is not to be trusted for this net: it points elsewhere"
 
 
 def test_nets_without_a_gradient_by_a_token_are_explained_by_occlusion(opened: Open) -> None:
