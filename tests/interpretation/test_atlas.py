@@ -12,6 +12,7 @@ from leyden.interpretation.atlas import MOST_SHOWN, Wanted, collect
 from leyden.interpretation.predicted import predicted
 from leyden.reporting.atlas.atlas import Atlas, Error
 from leyden.reporting.atlas.page import page
+from leyden.runs.explain_check import ExplainCheck, MethodCheck, Share
 from leyden.training.job import train
 from leyden.utils.errors import UserError
 
@@ -74,6 +75,30 @@ def test_pictures(made: Callable[..., Path], tmp_path: Path) -> None:
         assert np.allclose(average.values, np.mean(own, axis=0), atol=1e-6)
     assert atlas.averages
     assert "<audio" not in page(atlas, tmp_path)
+
+
+def test_heat_by_a_method_that_failed_its_planted_test_is_not_trusted(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = made("data=planted_images", *PICTURES)
+    trusted = collect(folder, Wanted(each=1, heat=1))
+    assert trusted.method
+    none = {
+        "pointing": Share(value=0.1),
+        "mass": 0.1,
+        "untrained_pointing": Share(value=0.1),
+        "untrained_mass": 0.1,
+    }
+    failed = MethodCheck(**none, is_trusted=False, why="it points beside it")
+    methods = dict.fromkeys(("integrated_gradients", "occlusion", "grad_cam"), failed)
+    ExplainCheck(data="planted_images", rows=100, accuracy=1.0, methods=methods).write(folder)
+    atlas = collect(folder, Wanted(each=1, heat=1))
+    maps = [error.heat for error in shown(atlas) if error.heat]
+    assert any(error.heat.passes for error in shown(trusted) if error.heat)
+    assert maps
+    assert not any(heat.passes for heat in maps)
+    assert all("it points beside it" in heat.verdict for heat in maps)
+    assert "not to be trusted" in page(atlas, tmp_path)
 
 
 def test_texts_have_heat_over_their_tokens(made: Callable[..., Path], tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ def collect(folder: Path, wanted: Wanted, say: Callable[[str], object] = lambda 
         slices=_slices(of_run, listed),
         suspects=_suspects(of_run) if wanted.suspects else None,
         against=against,
+        method=samples.method,
         notes=tuple(samples.notes),
     )
 

@@ -17,17 +17,18 @@ from leyden.data.targets import describe_target
 from leyden.inference.load import LoadedRun, load
 from leyden.interpretation.access import Access
 from leyden.interpretation.attribution import Attribution, explain
+from leyden.interpretation.choice import choose_method
 from leyden.interpretation.faithfulness import MapTest, assess_maps
 from leyden.interpretation.neighbours import diagnosis, nearest
 from leyden.interpretation.predicted import Predicted
-from leyden.interpretation.view import View
 from leyden.modules.features import features_of, has_features
 from leyden.reporting.atlas.atlas import Error, Group, Heat, Media, Neighbour
+from leyden.runs.explain_check import read_check
 from leyden.utils.errors import UserError, first_line
 from leyden.utils.text import plural
 
-METHODS = ("integrated_gradients", "occlusion")  # the first that the net allows
 NEIGHBOURS = 3
+_TRIED = 5  # samples by which a method is chosen
 _TOGETHER = 20  # samples of which maps are computed at once
 _TRAINING_ROWS = 20_000  # among which neighbours are looked for, evenly spaced
 _TEXT = 1500  # characters of a text
@@ -47,6 +48,7 @@ class Samples:
 
     Attributes:
         notes: what was left out, and why.
+        method: of the maps, and why it was chosen, in words.
     """
 
     def __init__(
@@ -58,7 +60,8 @@ class Samples:
     ) -> None:
         self._of_run, self._heat, self._config_dirs, self._say = of_run, heat, config_dirs, say
         self._data = of_run.data
-        self._methods: Sequence[str] = METHODS
+        self._method, self._distrust = "", ""
+        self.method = ""
         self.notes: list[str] = []
 
     def shown(self, groups: Sequence[Group]) -> Iterator[Group]:
@@ -119,8 +122,11 @@ class Samples:
     def _maps(self, access: Access, errors: Sequence[Error]) -> dict[int, Heat]:
         rows = np.array([error.row for error in errors])
         outputs = [output for error in errors if (output := self._output(error)) is not None]
-        view = access.of_rows(rows, outputs if len(outputs) == len(errors) else ())
-        maps = self._explained(view)
+        outputs = outputs if len(outputs) == len(errors) else []
+        if not self._method:
+            self._choose(access, rows, outputs)
+        view = access.of_rows(rows, outputs)
+        maps = explain(view, self._method)
         tests = assess_maps(view, [each.values for each in maps])
         there = view.places.flatten(1, -2).any(1) if view.places.ndim > 2 else view.places
         return {
@@ -128,14 +134,15 @@ class Samples:
             for error, one, test, length in zip(errors, maps, tests, there.sum(-1).tolist(), strict=True)
         }
 
-    def _explained(self, view: View) -> list[Attribution]:
-        while True:
-            try:
-                return explain(view, self._methods[0])
-            except UserError:
-                if len(self._methods) == 1:
-                    raise
-                self._methods = self._methods[1:]
+    def _choose(self, access: Access, rows: NDArray[np.int64], outputs: Sequence[int]) -> None:
+        """The method of all maps, by the run's planted test or by a few samples."""
+        check = read_check(self._of_run.run.folder)
+        choice = choose_method(access.of_rows(rows[:_TRIED], outputs[:_TRIED]), check)
+        self._method, self.method = choice.method, choice.why
+        tested = None if check is None else check.methods.get(choice.method)
+        self._distrust = (
+            "" if check is None or tested is None or tested.is_trusted else check.remark(choice.method)
+        )
 
     def _heat_words(self, error: Error, one: Attribution, test: MapTest, length: int) -> Heat:
         """length: units of the map's last axis that are no padding."""
@@ -153,8 +160,8 @@ class Samples:
             scalar=one.scalar,
             baseline=one.baseline,
             tokens=tuple(tokens),
-            passes=test.passes and one.is_complete,
-            verdict=why,
+            passes=test.passes and one.is_complete and not self._distrust,
+            verdict=f"{self._distrust}; {why}" if self._distrust else why,
         )
 
     def _output(self, error: Error) -> int | None:

@@ -189,6 +189,7 @@ class Atlas:
     listed: every error, worst first within its group.
     confusion: how often what was taken for what; None: of numbers.
     figures: (name, plain data) of the split's evaluation.
+    method: of the heat, and why it was chosen, in words.
     notes: what is not here, and why.
     """
 
@@ -211,4 +212,5 @@ class Atlas:
     suspects: tuple[Suspect, ...] | None = None
     noise_rate: str = ""
     against: Comparison | None = None
+    method: str = ""
     notes: tuple[str, ...] = field(default=())

@@ -181,6 +181,7 @@ def _filters(atlas: Atlas, numbering: Numbering) -> str:
     if verdicts != {"none"}:
         parts.append('<label><input id="heat" type="checkbox" checked> show heat (h)</label>')
         legend.append("red speaks for what is explained, blue against it, grey did not pass its tests")
+        legend += [f"heat by {atlas.method}"] if atlas.method else []
     if any(error.neighbours for error in shown):
         legend.append("of training rows, labels in colour are others than the error's")
     parts.append(
