@@ -1,6 +1,6 @@
-"""Three lessons as sweeps: NaN caused and fixed, overfitting caused and fixed, a gradient that vanishes.
+"""Four lessons as sweeps: NaN and overfitting, caused and fixed; a gradient that vanishes; a shortcut, found and cured.
 
-    scripts/lessons                 # all three, half an hour on two cores
+    scripts/lessons                 # all four, three quarters of an hour on two cores
     scripts/lessons nan --jobs 1
     scripts/lessons --dry           # the commands alone
 
@@ -8,14 +8,15 @@ It prints the tables of docs/lessons.md. The runs stay in runs/lesson-*; the sam
 """
 
 import argparse
+import math
 import os
 import shlex
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from leyden.reporting.markdown import table
 from leyden.runs.records import survey
@@ -63,7 +64,17 @@ VANISHING = [
      "seed=1,2,3"],
 ]  # fmt: skip
 
-LESSONS = {"nan": NAN, "overfitting": OVERFITTING, "vanishing": VANISHING}
+FIVE, TWENTY = "seed=1,2,3,4,5", f"seed={','.join(map(str, range(1, 21)))}"
+SHORTCUT = [
+    ["experiment=planted_shortcut", "data.source.seed=${seed}", *own]
+    for own in (
+        ["data.source.agreement=0.9", FIVE],
+        ["data.source.agreement=0.5", FIVE],
+        ["data.source.covered=true", TWENTY],
+    )
+]
+
+LESSONS = {"nan": NAN, "overfitting": OVERFITTING, "vanishing": VANISHING, "shortcut": SHORTCUT}
 
 
 def main() -> int:
@@ -176,7 +187,105 @@ def overfitting_table(place: str) -> Iterator[str]:
         yield subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, env=env).stdout
 
 
-TABLES = {"nan": nan_table, "overfitting": overfitting_table, "vanishing": vanishing_table}
+def shortcut_table(place: str) -> Iterator[str]:
+    """By training set: accuracy and slices; of the errors that bear the mark, what shows it. Means over the runs."""
+    found: dict[str, list[Errors]] = defaultdict(list)
+    for record in survey(Path(place)):
+        is_covered = record.keys.get("data.source.covered")
+        words = (
+            "corner covered" if is_covered else f"agreement {record.keys.get('data.source.agreement', 0.9)}"
+        )
+        found[words].append(errors_of(record.folder))
+    heads = ["training set", "test accuracy", "runs with a slice", "the mark in the first"]
+    yield table(
+        [*heads, "IG on it", "IG highest there", "Grad-CAM highest there", "nearest row bears it"],
+        [
+            [
+                *(words, f"{mean(e.accuracy for e in runs):.3f}"),
+                *(
+                    f"{sum(bool(e.first) for e in runs)} of {len(runs)}",
+                    str(sum("mark" in e.first for e in runs)),
+                ),
+                *(f"{mean(shares):.2f}" for shares in zip(*(e.shares for e in runs), strict=True)),
+            ]
+            for words, runs in sorted(found.items(), reverse=True)
+        ],
+    )
+    for words, runs in sorted(found.items(), reverse=True):
+        yield f"\n{words}: {next((e.first for e in runs if e.first), 'no slice')}"
+
+
+class Errors(NamedTuple):
+    """Of a run's test split: the first slice in words ("": none); of its errors that bear the mark four mean shares.
+
+    shares: of the positive part of integrated gradients on the mark; of errors whose highest place is there, by
+    integrated gradients and by Grad-CAM; of errors whose nearest training row bears it. NaN: no such error.
+    """
+
+    accuracy: float
+    first: str
+    shares: tuple[float, ...]
+
+
+def errors_of(folder: Path) -> Errors:
+    """What slices, maps and nearest rows say of a run on the planted shortcut."""
+    import numpy as np
+
+    from leyden.inference.load import load
+    from leyden.interpretation.access import Access, open_data
+    from leyden.interpretation.attribution import explain
+    from leyden.interpretation.facts import facts_of
+    from leyden.interpretation.neighbours import nearest
+    from leyden.interpretation.slices import slices
+    from leyden.modules.features import features_of
+
+    run = load(folder)
+    data, stored = open_data(run), dict(np.load(folder / "predictions" / "test.npz"))
+    rows, wrong = stored["rows"], run.task.wrong(stored)
+    known, marked = facts_of(data, rows), data.table.index.metadata["mark"] == "yes"
+    first = next((str(found) for found in slices(known.facts, wrong, known.strata)), "")
+    errors, accuracy = rows[wrong & marked[rows]], 1 - float(wrong.mean())
+    if not len(errors):
+        return Errors(accuracy, first, (math.nan,) * 4)
+    view = Access(run, data).of_rows(errors)
+    heat, coarse = (
+        np.stack([a.values for a in explain(view, name)]) for name in ("integrated_gradients", "grad_cam")
+    )
+    train = data.splits.train
+    near = nearest(features_of(run.module, data, train), features_of(run.module, data, errors), k=1)
+    bears = float(marked[train[near.places[:, 0]]].mean())
+    return Errors(
+        accuracy, first, (on_mark(heat.clip(0)), on_mark(highest(heat)), on_mark(highest(coarse)), bears)
+    )
+
+
+def highest(maps: Any) -> Any:
+    """1 at the highest place of each map (N, H, W), 0 elsewhere; shared by places that are as high."""
+    top = maps == maps.max((1, 2), keepdims=True)
+    return top / top.sum((1, 2), keepdims=True)
+
+
+def on_mark(maps: Any) -> float:
+    """The mean share of maps (N, H, W) of no negative numbers that lies on the mark."""
+    from leyden.data.sources.planted_shortcut import PlantedShortcut
+
+    top, left, height, width = PlantedShortcut.MARK
+    inside = maps[:, top : top + height, left : left + width].sum((1, 2))
+    return float((inside / maps.sum((1, 2)).clip(1e-12)).mean())
+
+
+def mean(values: Iterable[float]) -> float:
+    """Of those that are numbers."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+TABLES = {
+    "nan": nan_table,
+    "overfitting": overfitting_table,
+    "vanishing": vanishing_table,
+    "shortcut": shortcut_table,
+}
 
 if __name__ == "__main__":
     sys.exit(main())
