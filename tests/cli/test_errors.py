@@ -19,7 +19,7 @@ QUICK = ("trainer=cpu", "threads=1", "logger=none")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run that gets some digits wrong."""
     root = tmp_path_factory.mktemp("trained")
-    words = ["data=digits", "model=linear", "trainer.max_epochs=1", *QUICK]
+    words = ["data=digits", "model=linear", "trainer.max_epochs=3", *QUICK]
     return train([*words, f"runs={root}", f"cache={root / 'cache'}"]).folder
 
 
@@ -66,7 +66,40 @@ def test_the_csv_holds_every_error_and_its_numbers(run: Path) -> None:
 
 def test_suspects_are_listed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["errors", str(run), "--suspects"]) == 0
-    assert "that may be wrong" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "no group of training rows stands apart" in out
+    assert "nearest differ" in out
+
+
+def test_the_csv_of_suspects_holds_every_training_row(run: Path) -> None:
+    assert main(["errors", str(run), "--suspects", "--csv", "s.csv"]) == 0
+    lines = list(csv.DictReader(Path("s.csv").read_text().splitlines()))
+    with np.load(run / "predictions/margins.npz") as file:
+        stored = dict(file)
+    known = np.isfinite(stored["margins"])
+    by_row = {int(row): i for i, row in enumerate(stored["rows"])}
+    assert len(lines) == known.sum()
+    scores = [float(line["score"]) for line in lines]
+    assert scores == sorted(scores, reverse=True)
+    for line in lines[:5]:
+        at = by_row[int(line["row"])]
+        assert float(line["score"]) == pytest.approx((1 - stored["margins"][at]) / 2, rel=1e-4)
+        assert (line["label"], line["more_likely"]) == (str(stored["labels"][at]), str(stored["answers"][at]))
+
+
+def test_a_run_without_margins_says_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "predictions/margins.npz").unlink()
+    assert main(["errors", str(run), "--suspects"]) == 2
+    assert "has no margins of its training rows" in capsys.readouterr().err
+
+
+def test_margins_of_other_data_are_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = run / "predictions/margins.npz"
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    np.savez_compressed(path, **{**arrays, "labels": (arrays["labels"] + 1) % 10})
+    assert main(["errors", str(run), "--suspects"]) == 2
+    assert "margins.npz is damaged (its rows are not those of the data set)" in capsys.readouterr().err
 
 
 def test_predictions_that_were_not_stored_are_made_again(run: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -24,7 +25,7 @@ from leyden.data.batch import Batch, Input
 from leyden.data.loader import Loader
 from leyden.data.sampler import Sequential
 from leyden.modules.classification import Classifier
-from leyden.runs.run import Run
+from leyden.runs.run import MARGINS, Run
 from leyden.training import recovery, resume
 from leyden.training.job import Outcome, train
 from leyden.training.resume_check import fault_injection
@@ -225,6 +226,18 @@ def test_it_may_die_at_every_moment(short: Tiny) -> None:
         names & {"writing.ckpt", "best.link"}
     )
     assert len((outcome.folder / "metrics.csv").read_text().splitlines()) == 3
+
+
+def test_the_margins_of_training_rows_go_on(short: Tiny) -> None:
+    """Rows that are drawn several times, killed within epochs that count: the same sums, in the same order."""
+    words = ["sampling=balanced", "long_tail=exponential", "long_tail.ratio=5", "trainer.max_epochs=3"]
+    words += ["data.source.samples=400"]
+    straight = train(short(*words)).folder
+    kills = [("step", EPOCH + 3), ("backward", EPOCH + 7), ("step", 2 * EPOCH + 4)]
+    resumed = broken(short(*words, OFTEN, "runs=broken"), *kills).folder
+    one, other = (dict(np.load(folder / MARGINS)) for folder in (straight, resumed))
+    assert one["draws"].max() > 2
+    assert all(np.array_equal(one[name], other[name], equal_nan=True) for name in one)
 
 
 @pytest.mark.parametrize("moment", ["evaluation", "result"])

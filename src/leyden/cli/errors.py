@@ -29,12 +29,12 @@ def main(arguments: Sequence[str]) -> int:
     for path in filter(None, (given.csv, given.html)):
         verify_writable(path)
     atlas = _collect(given)
-    from leyden.reporting.atlas.table import errors_csv
+    from leyden.reporting.atlas.table import errors_csv, suspects_csv
     from leyden.reporting.atlas.terminal import errors_table
 
     console.print(errors_table(atlas))
     if given.csv:
-        write_text(given.csv, errors_csv(atlas))
+        write_text(given.csv, (suspects_csv if given.suspects else errors_csv)(atlas))
         console.print(f"written: {given.csv}")
     if given.html:
         from leyden.reporting.atlas.page import page
@@ -56,7 +56,12 @@ def _parser() -> Arguments:
         help="where the run's data lie now: data.source.root=..., data_root=...",
     )
     parser.add_argument("--split", choices=("val", "test"), help="default: val, which is there to choose by")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write every error as a line")
+    parser.add_argument(
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="write every error as a line; with --suspects every training row",
+    )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write an offline page with the samples")
     parser.add_argument(
         "--each",
@@ -76,7 +81,9 @@ def _parser() -> Arguments:
     parser.add_argument(
         "--against", metavar="RUN", help="another run: which of these errors it mended, and which it made"
     )
-    parser.add_argument("--suspects", action="store_true", help="list the rows whose label is probably wrong")
+    parser.add_argument(
+        "--suspects", action="store_true", help="list training rows with labels that are probably wrong"
+    )
     add_trust(parser)
     return parser
 
@@ -94,6 +101,7 @@ def _collect(given: Namespace) -> "Atlas":
         each=given.each if given.html else 0,
         heat=given.heat,
         suspects=given.suspects,
+        every_suspect=given.suspects and bool(given.csv),
         against=against,
         overrides=given.overrides,
         config_dirs=given.config_dir,

@@ -1,13 +1,14 @@
-"""Label noise: wrong labels among the samples that the model is surest of, and which labels they probably are.
+"""Label noise: which training labels are probably wrong, by how far the net preferred them over the epochs.
 
-A model that was trained with wrong labels learns to doubt all of its answers, so its probabilities fit the wrong labels
-of other samples, too, and tell nothing. But hard samples come last when samples are ordered by confidence, and have the
-model's second choice as their label; labels that are wrong at random come everywhere, and are any class. So the share
-of wrong labels is estimated where they are alone: among the surer half, by those whose label is not even the second
-choice (of two classes, which have no third: among the surest quarter, by all errors). The suspects are those of
-confident learning (Northcutt, Jiang, Chuang, JAIR 2021); where they are nearly all of a model's errors, their number
-tells of few samples, too, and of labels that are swapped between two classes. On samples that the model was not trained
-on; NumPy only.
+The mean margin of a training row (`leyden.callbacks.margins`) is low where its label is wrong, and where the sample is
+hard. Hard samples are a tail of all the others; labels that are wrong at random are a group of their own, since the
+net prefers their true class as surely as it prefers a right label. So a mixture of two normal distributions is fitted
+to atanh(margin), which makes both groups about normal and equally wide, and rows are flagged below the valley between
+its two modes. Without a valley nothing is flagged: wrong labels, if there are any, cannot be told from hard samples.
+At the valley about as many wrong labels are missed as right ones are flagged, so the flagged share is the estimate.
+
+A class that the net has not learned has low margins, too: one of which most rows are below the valley is left out.
+NumPy only.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,150 +21,157 @@ from leyden.health.findings import Finding
 from leyden.health.settings import DiagnosticsSettings
 from leyden.metrics.intervals import wilson
 
-_LEAST = 0.7  # accuracy on the labels as they are
-_BETTER = 2 / 3  # of the errors of the best constant answer: most that a model may make
-_EXPLAINED = 0.4  # of the errors: least that the wrong labels explain
-_FEWEST = 8  # wrong labels that are counted
-_REST = 0.97  # accuracy on samples that are not suspect, where all errors are
-_MARGIN = 0.5  # mean margin of the predicted over the labelled class among these suspects
-_OF_SUSPECTS = 2.0  # as much is needed of them, as hard samples are among them
-_LISTED = 5
+FEWEST_DRAWS = (
+    2  # of half of the rows at least, after the first epoch: of fewer, the order of the draws tells more
+)
+_FEWEST_ROWS = 50
+_FEWEST = 8  # wrong labels that are a finding
+_UNLEARNED = 0.6  # of a class's rows below the valley: more are no wrong labels
+_DEPTH = 0.95  # density in the valley over that of the lower mode: more is no valley
+_BOUND = 0.9999  # of margins, whose atanh must be finite
+_BINS, _STEPS, _GRID = 500, 500, 1001
+LISTED = 5  # suspects that are named
+
+Floats = NDArray[np.float64]
 
 
-class NoiseEstimate(NamedTuple):
-    """Of `judged` samples `unlikely` have a label that the model all but excludes.
+class Modes(NamedTuple):
+    """A mixture of two normal distributions: means (2,), the main one's first, deviations (2,) and weights (2,)."""
 
-    share: of wrong labels, and low: the lower end of its 95 % interval (Wilson).
+    means: Floats
+    deviations: Floats
+    weights: Floats
+
+    def density(self, x: Floats) -> Floats:
+        """(n, 2): of each part at x (n,), times its weight."""
+        z = (x[:, None] - self.means) / self.deviations
+        return self.weights * np.exp(-0.5 * z**2) / (self.deviations * np.sqrt(2 * np.pi))
+
+    def valley(self) -> float | None:
+        """Where the density is least between the main mode and a lower, lesser one; None: there are no such two."""
+        if self.means[1] >= self.means[0] or self.weights[1] >= 0.5:
+            return None
+        x = np.linspace(self.means.min(), self.means.max(), _GRID)
+        density = self.density(x).sum(1)
+        least = int(density.argmin())
+        is_valley = 0 < least < _GRID - 1 and density[least] <= _DEPTH * min(density[0], density[-1])
+        return float(x[least]) if is_valley else None
+
+
+class Noise(NamedTuple):
+    """Training rows with wrong labels.
+
+    flagged: (n,), whether a row's label is probably wrong.
+    share: of the rows whose margin is known, that are flagged.
+    low, high: its 95 % interval (Wilson), of the count alone.
+    valley: the margin below which rows are flagged; None: there is none.
     """
 
-    unlikely: int
-    judged: int
-    share: float
-    low: float
+    flagged: NDArray[np.bool_]
+    share: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    valley: float | None = None
 
 
-def estimate(probabilities: NDArray[np.float64], own: NDArray[np.float64], classes: int) -> NoiseEstimate:
-    """The share of labels that are wrong at random.
+def fit_modes(x: Floats) -> Modes:
+    """The mixture of two normal distributions with the greatest likelihood, found from the median and a low quantile.
+
+    x (n,) is counted in 500 bins, so that a million values cost what a thousand do.
+    """
+    median = float(np.median(x))
+    spread = 1.4826 * float(np.median(np.abs(x - median))) + 1e-3
+    counts, edges = np.histogram(x, _BINS)
+    centres = (edges[1:] + edges[:-1])[counts > 0] / 2
+    counts = counts[counts > 0]
+    means = np.array([median, min(0.0, float(np.quantile(x, 0.05)))])
+    modes = Modes(means, np.full(2, spread), np.array([0.9, 0.1]))
+    for _ in range(_STEPS):
+        parts = modes.density(centres) + 1e-300
+        own = counts[:, None] * parts / parts.sum(1, keepdims=True)
+        sizes = own.sum(0) + 1e-9
+        means = (own * centres[:, None]).sum(0) / sizes
+        variances = (own * (centres[:, None] - means) ** 2).sum(0) / sizes
+        # a part must not shrink to a single value, where the likelihood is infinite
+        found = Modes(means, np.sqrt(variances + (0.1 * spread) ** 2), sizes / len(x))
+        is_settled = np.abs(found.means - modes.means).max() < 1e-6
+        modes = found
+        if is_settled:
+            break
+    return modes
+
+
+def find_noise(margins: NDArray[np.float32], draws: NDArray[np.integer], labels: NDArray[np.int64]) -> Noise:
+    """The rows whose labels are probably wrong.
 
     Args:
-        probabilities: (N, K), of samples the model was not trained on.
-        own: (N,), of the labels.
-        classes: how many there are, 2 or more.
+        margins: (n,), mean margins in -1 .. 1; NaN of a row that has not been drawn.
+        draws: (n,), of how many draws.
+        labels: (n,), class indices.
     """
-    above = (probabilities > own[:, None]).sum(1)  # classes that the model prefers to the label
-    surest = np.argsort(-probabilities.max(1), kind="stable")[: len(own) // (2 if classes > 2 else 4)]
-    unlikely = int((above[surest] >= (2 if classes > 2 else 1)).sum())
-    visible = (
-        (classes - 2) / (classes - 1) if classes > 2 else 1.0
-    )  # of wrong labels, the second choice is one
-    found = wilson(unlikely, len(surest))
-    return NoiseEstimate(unlikely, len(surest), (found.value or 0.0) / visible, (found.low or 0.0) / visible)
+    known = np.isfinite(margins)
+    flagged = np.zeros(len(margins), bool)
+    if known.sum() < _FEWEST_ROWS or np.median(draws[known]) < FEWEST_DRAWS:
+        return Noise(flagged)
+    x = np.arctanh(np.clip(margins[known].astype(np.float64), -_BOUND, _BOUND))
+    found, valley = _below_valley(x, labels[known])
+    flagged[known] = found
+    share = wilson(int(found.sum()), len(found))
+    at = None if valley is None else float(np.tanh(valley))
+    return Noise(flagged, share.value or 0.0, share.low or 0.0, share.high or 0.0, at)
 
 
-def suspects(
-    probabilities: NDArray[np.float64], labels: NDArray[np.int64], classes: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Indices (k,) of the samples whose label is probably wrong, the most certain first.
-
-    Args:
-        probabilities: (N, K), of samples the model was not trained on: of all classes, or of the most probable ones
-            and the true one.
-        labels: (N,), class indices.
-        classes: (N, K) or (1, K), which class each probability is of.
-    """
-    own = _own(probabilities, labels, classes)
-    size = int(classes.max()) + 1
-    counts = np.bincount(labels, minlength=size)
-    thresholds = np.bincount(labels, weights=own, minlength=size) / np.maximum(counts, 1)
-    thresholds[counts == 0] = np.inf
-    eligible = np.where(probabilities >= thresholds[classes], probabilities, -np.inf)
-    best = _chosen(classes, eligible.argmax(1))
-    is_suspect = np.isfinite(eligible.max(1)) & (best != labels)
-    margin = probabilities.max(1) - own
-    candidates = np.flatnonzero(is_suspect)
-    return candidates[np.argsort(-margin[candidates], kind="stable")]
-
-
-def _own(
-    probabilities: NDArray[np.float64], labels: NDArray[np.int64], classes: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """The probability of the true class (N,)."""
-    return np.asarray(np.where(classes == labels[:, None], probabilities, 0.0).max(1))
-
-
-def _chosen(classes: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The class at a place (N,) of each row of `classes`."""
-    rows = np.broadcast_to(classes, (len(places), classes.shape[1]))
-    return np.asarray(rows[np.arange(len(places)), places])
+def _below_valley(x: Floats, labels: NDArray[np.int64]) -> tuple[NDArray[np.bool_], float | None]:
+    """Which x (n,) are below the valley between the modes of the learned classes, and where that is."""
+    learned = np.ones(len(x), bool)
+    while learned.sum() >= _FEWEST_ROWS:
+        valley = fit_modes(x[learned]).valley()
+        if valley is None:
+            break
+        low = learned & (x < valley)
+        counts, of_class = np.bincount(labels[low], minlength=labels.max() + 1), np.bincount(labels[learned])
+        unlearned = np.flatnonzero(counts[: len(of_class)] > _UNLEARNED * of_class)
+        if not len(unlearned):
+            return low, valley
+        learned &= ~np.isin(labels, unlearned)
+    return np.zeros(len(x), bool), None
 
 
 def label_noise(
-    probabilities: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    classes: NDArray[np.int64],
-    names: Sequence[str],
+    found: Noise,
+    margins: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    words: Sequence[str],
     settings: DiagnosticsSettings,
 ) -> Iterator[Finding]:
     """The finding `label_noise`, if the share of wrong labels is significantly above the threshold.
 
     Args:
-        probabilities: (N, K), of validation samples.
-        labels: (N,), class indices.
-        classes: (N, K) or (1, K), which class each probability is of.
-        names: N names of the samples.
+        found: in the training rows.
+        margins: (n,), of these.
+        rows: (n,), of the table.
+        words: of a few rows, the most suspect first, what they are.
         settings: thresholds.
     """
-    if not len(labels):
+    count = int(found.flagged.sum())
+    if count < _FEWEST or found.low < settings.noise:
         return
-    own = _own(probabilities, labels, classes)
-    indices = suspects(probabilities, labels, classes)
-    margins = probabilities.max(1) - own
-    found = estimate(probabilities, own, int(classes.max()) + 1)
-    if _is_noise(found, margins, labels, settings):
-        share, low = found.share, found.low
-        choice = "its second choice" if classes.max() > 1 else "its choice"
-        why = (
-            f"of the {found.judged} samples that the model is surest of, {found.unlikely} have a label that is not "
-            f"{choice}"
-        )
-    elif _are_all_errors(indices, margins, settings):
-        share, low = len(indices) / len(labels), wilson(len(indices), len(labels)).low or 0.0
-        why = f"the model is confident of another class for {len(indices)} of {len(labels)}, and right on the rest"
-    else:
-        return
-    listed = ", ".join(names[index] for index in indices[:_LISTED])
     yield Finding(
         "label_noise",
         "error",
-        f"about {share:.0%} of the validation labels are probably wrong: {why}; the most suspect: {listed}",
-        where="val",
+        f"about {found.share:.1%} of the training labels are probably wrong: the net has preferred other classes to "
+        f"{count:,} of them, which stand apart from hard samples; the most suspect: {', '.join(words)}",
+        where="train",
         advice=("loss.label_smoothing=0.1",),
-        evidence={"share": share, "low": low, "rows": indices[:100].tolist()},
+        evidence={
+            "share": found.share,
+            "low": found.low,
+            "high": found.high,
+            "rows": rows[ranking(margins)][:100].tolist(),
+        },
     )
 
 
-def _is_noise(
-    found: NoiseEstimate,
-    margins: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    settings: DiagnosticsSettings,
-) -> bool:
-    """Whether the estimate is above the threshold, of a model good enough that it explains much of the errors.
-
-    margins: (N,), of the most probable class over the labelled one.
-    """
-    errors = float((margins > 0).mean())
-    of_constant = 1 - np.bincount(labels).max() / len(labels)
-    is_good = errors <= min(1 - _LEAST, _BETTER * of_constant)
-    enough = found.unlikely >= _FEWEST and found.low >= settings.noise
-    return bool(enough and is_good and found.share >= _EXPLAINED * errors)
-
-
-def _are_all_errors(
-    indices: NDArray[np.int64], margins: NDArray[np.float64], settings: DiagnosticsSettings
-) -> bool:
-    """Whether the suspects are many, sure, and nearly all errors: of few samples, or of swaps between two classes."""
-    n, rest = len(margins), np.delete(margins, indices)
-    if len(indices) < _FEWEST or (wilson(len(indices), n).low or 0.0) < _OF_SUSPECTS * settings.noise:
-        return False
-    return len(rest) >= n / 2 and bool((rest == 0).mean() >= _REST and margins[indices].mean() >= _MARGIN)
+def ranking(margins: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Places (n,) by rising margin, the most suspect first; unknown ones last."""
+    return np.argsort(margins, kind="stable")

@@ -12,19 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from leyden.health.label_noise import suspects
 from leyden.interpretation.against import compare
 from leyden.interpretation.atlas_samples import Samples
 from leyden.interpretation.averages import mean_maps, mean_tokens
 from leyden.interpretation.facts import facts_of
 from leyden.interpretation.predicted import Predicted, predicted
 from leyden.interpretation.slices import slices
-from leyden.reporting.atlas.atlas import Atlas, Average, Comparison, Confusion, Error, Group, Slice, Suspect
+from leyden.interpretation.suspects import Suspects, features_of_run, suspects
+from leyden.reporting.atlas.atlas import Atlas, Average, Comparison, Confusion, Error, Group, Slice
 from leyden.reporting.format import estimate
 from leyden.runs.lookup import RUNS, find_run
 from leyden.tasks.classification import most_confused
 from leyden.tasks.errors import ErrorGroup
-from leyden.utils.errors import UserError
 from leyden.utils.trust import trusting
 
 MOST_SHOWN = 600  # errors on a page, with their samples
@@ -40,7 +39,8 @@ class Wanted:
     split: val or test; None: val, where the run has predictions of it.
     each: how many errors of each class are gathered with their samples; 0: none.
     heat: of how many of them, the worst first, heat is computed and tested; None: of all.
-    suspects: whether rows whose label is probably wrong are listed.
+    suspects: whether training rows whose label is probably wrong are listed.
+    every_suspect: whether all training rows are, the most suspect first.
     against: folder of another run, whose errors on the same rows are set beside these.
     overrides: of the stored configuration, of where the data lie.
     config_dirs: folders of options, beside which code lies that the run needs.
@@ -50,6 +50,7 @@ class Wanted:
     each: int = 0
     heat: int | None = 0
     suspects: bool = False
+    every_suspect: bool = False
     against: Path | None = None
     overrides: Sequence[str] = ()
     config_dirs: Sequence[str] = ()
@@ -64,7 +65,7 @@ def collect(folder: Path, wanted: Wanted, say: Callable[[str], object] = lambda 
         say: is told what takes time.
 
     Raises:
-        UserError: as `predicted`, or `--suspects` of a task without classes.
+        UserError: as `predicted`, and as `suspects`.
     """
     of_run = predicted(folder, wanted.split, wanted.overrides, wanted.config_dirs)
     task, stored, spec = of_run.task, of_run.stored, of_run.spec
@@ -73,6 +74,7 @@ def collect(folder: Path, wanted: Wanted, say: Callable[[str], object] = lambda 
     against = None if wanted.against is None else _against(of_run, listed, wanted)
     measured = (of_run.result.get("metrics") or {}).get(of_run.split) or {}
     kinds = Counter(error.mistake.kind for error in listed) if task.kind != "values" else Counter[str]()
+    doubtful = _suspects(of_run, wanted) if wanted.suspects else None
     samples = Samples(of_run, wanted.heat, wanted.config_dirs, say)
     groups = list(_groups(of_run, found, listed, wanted.each))
     if wanted.each:
@@ -94,7 +96,8 @@ def collect(folder: Path, wanted: Wanted, say: Callable[[str], object] = lambda 
         figures=of_run.checked(lambda: tuple(task.figures(measured, stored, spec, of_run.split))),
         averages=tuple(_averages(of_run, [error for group in groups for error in group.worst])),
         slices=_slices(of_run, listed),
-        suspects=_suspects(of_run) if wanted.suspects else None,
+        suspects=None if doubtful is None else doubtful.rows,
+        noise_rate="" if doubtful is None else doubtful.rate,
         against=against,
         method=samples.method,
         notes=tuple(samples.notes),
@@ -208,32 +211,10 @@ def _slices(of_run: Predicted, listed: Sequence[Error]) -> tuple[Slice, ...] | N
     )
 
 
-def _suspects(of_run: Predicted) -> tuple[Suspect, ...]:
-    """Rows of the split whose label is probably wrong, the most certain first: confident learning.
-
-    Raises:
-        UserError: the targets are no classes.
-    """
-    if of_run.task.kind != "classes":
-        raise UserError(
-            f"--suspects: looks for wrong classes, this run has task={of_run.task.name}; leave it out"
-        )
-    stored, names = of_run.stored, of_run.spec.target_names
-    p = stored["probabilities"].astype(np.float64)
-    classes = stored.get("classes", np.arange(p.shape[1])[None])
-    found = of_run.checked(lambda: suspects(p, stored["labels"], classes))
-    likely = np.broadcast_to(classes, p.shape)[np.arange(len(p)), p.argmax(1)]
-    return tuple(
-        Suspect(
-            row=int(stored["rows"][i]),
-            name=of_run.name(int(stored["rows"][i])),
-            given=names[stored["labels"][i]],
-            likely=names[likely[i]],
-            score=float(p[i].max()),
-        )
-        for i in found
-        if likely[i] != stored["labels"][i]
-    )
+def _suspects(of_run: Predicted, wanted: Wanted) -> Suspects:
+    folder, data = of_run.run.folder, of_run.data
+    features = features_of_run(folder, data, wanted.config_dirs)
+    return suspects(folder, data, features, wanted.every_suspect)
 
 
 def _score(result: Mapping[str, Any], measured: Mapping[str, Any]) -> str:

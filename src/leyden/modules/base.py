@@ -315,7 +315,7 @@ class SupervisedModule(FastAttributes, LightningModule):
         outputs, targets, rows, losses = (torch.cat(column) for column in zip(*parts, strict=True))
         order = torch.argsort(rows)
         columns = (x[order] for x in (outputs, targets, rows, losses))
-        self.evaluations[split] = SplitOutputs(*(_from_all_ranks(x, self) for x in columns))
+        self.evaluations[split] = SplitOutputs(*(from_all_ranks(x, self) for x in columns))
         return self.evaluations[split]
 
     def on_train_epoch_end(self) -> None:
@@ -354,7 +354,7 @@ class SupervisedModule(FastAttributes, LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The sums of the unfinished epoch belong to an exact resume: those of every rank."""
-        checkpoint["means"] = _from_all_ranks(self.means.state()[None], self)
+        checkpoint["means"] = from_all_ranks(self.means.state()[None], self)
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Take the sums up again."""
@@ -362,7 +362,7 @@ class SupervisedModule(FastAttributes, LightningModule):
         self.means.load(ranks[self.trainer.global_rank % len(ranks)])
 
 
-def _from_all_ranks(x: Tensor, module: LightningModule) -> Tensor:
+def from_all_ranks(x: Tensor, module: LightningModule) -> Tensor:
     """`x` of every rank, concatenated; ranks may hold different numbers of rows."""
     if module.trainer.world_size == 1:
         return x.cpu()

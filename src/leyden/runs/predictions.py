@@ -1,7 +1,7 @@
-"""The predictions that a run has stored: predictions/val.npz and test.npz."""
+"""The predictions that a run has stored: predictions/val.npz and test.npz, and the margins of its training rows."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from zipfile import BadZipFile, ZipFile
@@ -9,12 +9,13 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from leyden.runs.run import Run
+from leyden.runs.run import MARGINS, Run
 from leyden.utils.errors import UserError, first_line
 from leyden.utils.files import damaged, open_regular
 
 SPLITS = ("val", "test")
 T = TypeVar("T")
+_OF_MARGINS = ("rows", "labels", "margins", "draws", "answers")
 _MOST_BYTES = 1 << 32  # unpacked; of a million rows and 1,000 classes
 
 Stored = dict[str, NDArray[Any]]
@@ -42,6 +43,23 @@ def read_predictions(folder: Path, split: str) -> Stored:
     return checked(path, lambda: _read(path))
 
 
+def read_margins(folder: Path) -> Stored | None:
+    """Arrays (n,) by name of the training rows over the epochs; None: the run has none.
+
+    `rows` of the data set, `labels`, `margins` float32 in -1 .. 1 (NaN of a row that was not drawn), `draws`, and
+    `answers`, what the net last answered in place of the label; where labels were made wrong on purpose,
+    `source_labels`.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = folder / MARGINS
+    if not path.exists():
+        return None
+    stored = checked(path, lambda: _read(path, may_be_nan=("margins",)))
+    return checked(path, lambda: {name: stored[name] for name in (*_OF_MARGINS, *stored)})
+
+
 def checked(path: Path, make: Callable[[], T]) -> T:
     """What `make` gives of a file's arrays; UserError where they are not those that a run stores."""
     try:
@@ -52,7 +70,7 @@ def checked(path: Path, make: Callable[[], T]) -> T:
         raise damaged(path, getattr(error, "strerror", None) or first_line(error)) from error
 
 
-def _read(path: Path) -> Stored:
+def _read(path: Path, may_be_nan: Sequence[str] = ()) -> Stored:
     with open_regular(path) as file:
         if sum(part.file_size for part in ZipFile(file).infolist()) > _MOST_BYTES:
             raise ValueError(f"it unpacks to more than {_MOST_BYTES:,} bytes")
@@ -65,7 +83,7 @@ def _read(path: Path) -> Stored:
     for name, values in stored.items():
         if values.shape[:1] != rows.shape or values.dtype.kind not in "iufb":
             raise ValueError(f"`{name}` does not have a number for each row")
-        if np.isnan(values).any():
+        if name not in may_be_nan and np.isnan(values).any():
             raise ValueError(f"`{name}` has values that are NaN")
     return {**stored, "rows": rows.astype(np.int64)}
 

@@ -8,7 +8,7 @@
       metrics.csv     one row per epoch
       result.json     from the start: status, command, configuration; at the end also metrics, best, cost
       checkpoints/    last, previous, best
-      predictions/    outputs for val and test
+      predictions/    outputs for val and test;  margins.npz: of the training rows over the epochs
       events.out.*    event files of TensorBoard;  loggers/: files of others
       explain_check.json  how far methods of attribution are to be trusted (`leyden check explain`)
       projector/      features of validation samples;  projector_config.pbtxt: by which TensorBoard finds them
@@ -72,6 +72,7 @@ DISPLAY_ARGUMENTS = ("log_every_n_steps", "profiler", "num_sanity_val_steps", "d
 EVENT_FILES = "events.out.tfevents.*"  # TensorBoard's, in the run's folder
 PROJECTOR_CONFIG = "projector_config.pbtxt"  # which names the files in PROJECTOR
 PROJECTOR = "projector"
+MARGINS = "predictions/margins.npz"  # of the training rows over the epochs
 EXPLAIN_CHECK = "explain_check.json"  # `leyden.runs.explain_check`: of these weights
 
 _STALE_PACKAGES = ("leyden", "torch")  # a finished run is stale if the version of one of these has changed

@@ -148,8 +148,7 @@ class TrainedEvaluation:
 
     def _store(self, outputs: SplitOutputs, decision: Decision, path: Path) -> None:
         arrays = self._made.task.predictions(*_arrays(outputs), decision)
-        with atomic_write(path) as file:
-            np.savez_compressed(file, rows=outputs.rows.numpy(), **dict(arrays))  # type: ignore[arg-type]
+        write_arrays(path, {"rows": outputs.rows.numpy(), **arrays})
 
     def _scalars(self, split: str) -> dict[str, float]:
         """What a module of the user's own logs, by its validation_step for val, else by its test_step."""
@@ -181,6 +180,12 @@ class TrainedEvaluation:
         )
         found = class_exposure.exposure_findings(table, train, there)
         return table, [finding.to_dict() for finding in found]
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays by name into a file of the run's folder `predictions`, atomically."""
+    with atomic_write(path) as file:
+        np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]
 
 
 def _arrays(found: SplitOutputs) -> tuple[Floats, NDArray[Any]]:

@@ -10,19 +10,20 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from leyden.callbacks.loggers import ending_loggers, log_findings, log_result
+from leyden.callbacks.margins import Margins
 from leyden.callbacks.tensorboard import RunLogger, log_hparams, truncate_events
 from leyden.callbacks.tensorboard_results import Finished, ResultViews
+from leyden.health import label_noise
 from leyden.health.data.checks import quick_checks
 from leyden.health.findings import Finding
-from leyden.health.label_noise import label_noise
 from leyden.imbalance.class_prior import ClassPrior, Ledger
 from leyden.profiling.costs import forward_flops
 from leyden.runs.manifest import git_diff, manifest
-from leyden.runs.run import Run
+from leyden.runs.run import MARGINS, Run
 from leyden.training import resume
 from leyden.training.build import Experiment
 from leyden.training.distributed import reset_process_group
-from leyden.training.evaluation import TrainedEvaluation
+from leyden.training.evaluation import TrainedEvaluation, write_arrays
 from leyden.training.recovery import train_with_recovery
 from leyden.training.resume import State
 from leyden.utils import tensors
@@ -162,7 +163,7 @@ def train(
     predictions = place.folder / "predictions" if trainer.is_global_zero else None
     found = evaluation.metrics(choice, predictions=predictions)
     classes, findings = evaluation.class_exposure(decision, found.get("val", {}))
-    noise = _label_noise(made, place) if predictions else ()
+    noise = _label_noise(made, place, done.margins) if predictions else ()
     all_findings = (*(finding.to_dict() for finding in (*done.findings, *noise)), *findings)
     return Trained(
         *(trainer, module, found, decision.to_dict(), best, seconds),
@@ -172,17 +173,30 @@ def train(
     )
 
 
-def _label_noise(made: Experiment, place: Run) -> tuple[Finding, ...]:
-    """Labels that look wrong on the validation split, which the model has not trained on."""
-    stored = place.folder / "predictions" / "val.npz"
-    if not made.task.has_class_prior or made.health.on_bad == "ignore" or not stored.exists():
+def _label_noise(made: Experiment, place: Run, found: Margins | None) -> tuple[Finding, ...]:
+    """Store the margins of the training rows, and judge whether many of their labels are wrong."""
+    if found is None or not found.draws.any():
         return ()
-    with np.load(stored) as outputs:
-        names = [str(made.data.table.index.names[row]) for row in outputs["rows"]]
-        probabilities = outputs["probabilities"].astype(np.float64)
-        all_classes = np.arange(probabilities.shape[1])[None]
-        classes = outputs.get("classes", all_classes)
-        return tuple(label_noise(probabilities, outputs["labels"], classes, names, made.health))
+    data, margins = made.data, found.mean
+    labels, names = data.table.index.targets[found.rows], data.spec.target_names
+    arrays = {
+        "rows": found.rows,
+        "labels": labels,
+        "margins": margins,
+        "draws": found.draws,
+        "answers": found.answers,
+    }
+    if made.config.data.flipped_labels:
+        arrays["source_labels"] = data.source_targets[found.rows]
+    write_arrays(place.folder / MARGINS, arrays)
+    if made.health.on_bad == "ignore":
+        return ()
+    words = [
+        f"{data.table.index.names[found.rows[i]]} ({names[labels[i]]!r}, else answered {names[found.answers[i]]!r})"
+        for i in label_noise.ranking(margins)[: label_noise.LISTED]
+    ]
+    noise = label_noise.find_noise(margins, found.draws, labels)
+    return tuple(label_noise.label_noise(noise, margins, found.rows, words, made.health))
 
 
 def _flops(module: LightningModule, made: Experiment) -> int | None:

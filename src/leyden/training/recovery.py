@@ -12,11 +12,12 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from leyden.callbacks.checkpoint import Checkpoint
 from leyden.callbacks.health_monitor import HealthMonitor, NonFiniteStep
 from leyden.callbacks.loggers import log_findings
+from leyden.callbacks.margins import Margins
 from leyden.callbacks.pruning import Pruned
 from leyden.callbacks.tensorboard import truncate_events
 from leyden.data.targets import kind_of
@@ -48,6 +49,11 @@ class TrainingOutcome(NamedTuple):
     module: LightningModule
     pruned: bool
     findings: tuple[Finding, ...]
+
+    @property
+    def margins(self) -> Margins | None:
+        """The margins of the training rows; None: the task has no classes."""
+        return next((c for c in self.trainer.callbacks if isinstance(c, Margins)), None)  # type: ignore[attr-defined]
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -99,7 +105,7 @@ def _attempt(
     """One `Trainer.fit`, and what stopped it early; None: nothing did."""
     fit_frontend(module, made.data)
     first = None if state is None else state.step + 1  # event files drop what they hold from there
-    trainer = build_trainer(made.config, place.folder, made.epochs, first, exact)
+    trainer = build_trainer(made.config, place.folder, made.epochs, first, exact, _margins(made, module))
     trainer.strategy.checkpoint_io = resume.PlainCheckpointIO(state)
     path = None if state is None else state.path
     others: AbstractContextManager[None] = (
@@ -113,6 +119,15 @@ def _attempt(
     except NonFiniteOutputs as bad:
         return trainer, _after_last_step(bad, made, module, trainer, place)
     return trainer, None
+
+
+def _margins(made: Experiment, module: LightningModule) -> list[Callback]:
+    """What follows the margins of the training rows, of a run that tells classes apart."""
+    ledger, data = made.ledger(module), made.data
+    if ledger is None or not made.task.has_class_prior or data.spec.num_outputs < 2:
+        return []
+    rows = data.splits.train
+    return [Margins(rows, data.table.index.targets[rows], ledger)]
 
 
 def _after_last_step(

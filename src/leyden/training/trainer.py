@@ -2,12 +2,12 @@
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 
 from leyden.callbacks.checkpoint import Checkpoint
 from leyden.callbacks.health_monitor import HealthMonitor
@@ -37,12 +37,18 @@ def health_settings(config: Config) -> DiagnosticsSettings:
 
 
 def build_trainer(
-    config: Config, folder: Path, epochs: int, resumed_step: int | None = None, exact: bool = False
+    config: Config,
+    folder: Path,
+    epochs: int,
+    resumed_step: int | None = None,
+    exact: bool = False,
+    more: Sequence[Callback] = (),
 ) -> Trainer:
     """The Trainer with Leyden's callbacks and the user's; it draws no bar and writes no checkpoint of its own.
 
     epochs: that are trained, of which `trainer.max_steps` may leave fewer than `trainer.max_epochs`.
     exact: whether the doctor reads every step's values, also where that halts a GPU's queue.
+    more: callbacks that need what the trainer does not have.
     """
     higher = more_is_better(config)
     offered = {
@@ -68,6 +74,7 @@ def build_trainer(
     )
     ours = [
         *doctor,
+        *more,
         MetricsCSV(folder / "metrics.csv"),
         *(TrainingViews(logger, task) for logger in loggers if isinstance(logger, RunLogger)),
         *own,

@@ -108,13 +108,21 @@ class Slice:
 
 @dataclass(frozen=True)
 class Suspect:
-    """A row whose label is probably wrong."""
+    """A training row whose label may be wrong.
+
+    given, likely: its label, and what the net has last answered otherwise.
+    score: how far the net has preferred another class over the epochs, 0 to 1.
+    neighbours: the share of its nearest training rows that have another label; None: there are no features.
+    flagged: whether it stands apart from rows that are only hard.
+    """
 
     row: int
     name: str
     given: str
     likely: str
     score: float
+    neighbours: float | None = None
+    flagged: bool = True
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,16 @@ def errors_csv(atlas: Atlas) -> str:
     return csv_text([head, *map(_cells, atlas.listed)])
 
 
+def suspects_csv(atlas: Atlas) -> str:
+    """Return CSV with every suspect training row, the most suspect first."""
+    head = ("name", "row", "label", "more_likely", "score", "nearest_differ", "flagged")
+    rows = (
+        (s.name, s.row, s.given, s.likely, float(f"{s.score:.6g}"), s.neighbours, int(s.flagged))
+        for s in atlas.suspects or ()
+    )
+    return csv_text([head, *rows])
+
+
 def _cells(error: Error) -> list[Any]:
     said = error.mistake
     words = [error.name, error.row, error.group, said.true, said.answer or said.said]

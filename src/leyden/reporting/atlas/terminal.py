@@ -125,18 +125,19 @@ def _against(atlas: Atlas) -> Iterator[RenderableType]:
 
 
 def _suspects(atlas: Atlas) -> Iterator[RenderableType]:
-    """The labels that are probably wrong."""
+    """The training labels that are probably wrong."""
     if atlas.suspects is None:
         return
-    if not atlas.suspects:
-        yield note(f"no label of {atlas.split} looks wrong")
-        return
+    yield note(atlas.noise_rate)
     table = plain_table(
-        f"{plural(len(atlas.suspects), 'label')} of {atlas.split} that may be wrong, the most certain first",
-        *(("name", "left"), ("label", "left"), ("more likely", "left"), ("p", "right")),
+        "training rows by how far the net has preferred another class",
+        *(("name", "left"), ("label", "left"), ("more likely", "left"), ("score", "right")),
+        ("nearest differ", "right"),
     )
     for suspect in atlas.suspects[:_SUSPECTS]:
-        table.add_row(text(suspect.name), text(suspect.given), text(suspect.likely), f"{suspect.score:.2f}")
+        near = "" if suspect.neighbours is None else f"{suspect.neighbours:.0%}"
+        words = (text(suspect.name), text(suspect.given), text(suspect.likely))
+        table.add_row(*words, f"{suspect.score:.2f}", near)
     yield table
 
 

@@ -114,7 +114,7 @@ def _equal(one: Any, other: Any) -> bool:
     if torch.is_tensor(one):
         return one.shape == other.shape and bool(torch.equal(one.nan_to_num(), other.nan_to_num()))
     if isinstance(one, np.ndarray):
-        return np.array_equal(one, other)
+        return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
     return bool(one == other) or (one != one and other != other)  # NaN is equal to NaN here
 
 
