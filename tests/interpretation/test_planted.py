@@ -16,7 +16,9 @@ from leyden.interpretation import planted
 from leyden.interpretation.access import Access, open_data
 from leyden.interpretation.attribution import explain
 from leyden.interpretation.choice import choose_method
+from leyden.interpretation.explained import Request, explain_samples
 from leyden.interpretation.faithfulness import assess_maps
+from leyden.interpretation.pointing import mass_inside, points_inside
 from leyden.interpretation.randomised import beside_untrained, similarity, untrained
 from leyden.interpretation.truth import has_test, truth_of
 from leyden.runs.explain_check import ExplainCheck, MethodCheck, Share
@@ -136,6 +138,23 @@ def test_the_untrained_net_s_map_stands_beside(run_of: Callable[[str], Opened]) 
     assert similarity(maps[0], maps[0]) == pytest.approx(1)
     assert similarity(maps[0], -maps[0]) == pytest.approx(-1)
     assert similarity(maps[0], np.zeros_like(maps[0])) == 0
+
+
+def test_explanations_have_the_untrained_net_and_the_truth_beside_them(
+    run_of: Callable[[str], Opened],
+) -> None:
+    run, data = run_of("max")
+    rows = data.splits.test[:3].tolist()
+    found = explain_samples(run, data, Request(rows=rows, method="integrated_gradients"))
+    view = Access(run, data).of_rows(np.array(rows))
+    inside = truth_of(data, np.array(rows), view)
+    for one, there in zip(found, inside, strict=True):
+        assert one.test is not None
+        assert one.test.pointing == points_inside(one.attribution.values, there)
+        assert one.test.mass == pytest.approx(mass_inside(one.attribution.values, there))
+        assert one.test.untrained_similarity is not None
+        assert -1 <= one.test.untrained_similarity < 0.95
+        assert one.test.untrained_pointing in (True, False)
 
 
 @pytest.mark.slow

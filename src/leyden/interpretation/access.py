@@ -67,6 +67,10 @@ class Access:
         kept = {"features": 2, "embedding": 2}.get(run.modality.attribute_to, 1)
         self.rows = TrainingRows(run, data, lambda batch: self._see(batch), kept)
 
+    def of_run(self, run: LoadedRun) -> "Access":
+        """The same to another net of these data, such as an untrained one."""
+        return Access(run, self.data, self.is_waveform, self._baseline, self._seed)
+
     def _features_are_waves(self) -> bool:
         return prepared(self.run, self._probe).input.values.ndim < 4
 

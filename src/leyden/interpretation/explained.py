@@ -18,6 +18,7 @@ from leyden.inference.load import LoadedRun, load
 from leyden.inference.predictor import batch_of, outputs_of, prepared, read_files
 from leyden.interpretation.access import Access, open_data
 from leyden.interpretation.attribution import Attribution, explain
+from leyden.interpretation.beside import Beside
 from leyden.interpretation.choice import choose_method
 from leyden.interpretation.faithfulness import MapTest, assess_maps
 from leyden.interpretation.view import View
@@ -145,9 +146,10 @@ def explain_samples(
         samples = [sample._replace(output=access.output(request.target)) for sample in samples]
     method, distrust = _method(access, samples, request, say)
     request = replace(request, method=method)
+    beside = Beside(access) if request.tests else None
     found: dict[int, Explanation] = {}
     for places in _together([sample.values for sample in samples]):
-        explained = _explained(access, [samples[place] for place in places], request)
+        explained = _explained(access, [samples[place] for place in places], request, beside)
         found.update(zip(places, (replace(each, distrust=distrust) for each in explained), strict=True))
     return [found[place] for place in range(len(samples))]
 
@@ -223,7 +225,9 @@ def _together(inputs: Sequence[NDArray[Any]]) -> Iterator[list[int]]:
         order = order[count:]
 
 
-def _explained(access: Access, samples: Sequence[_Sample], request: Request) -> Iterator[Explanation]:
+def _explained(
+    access: Access, samples: Sequence[_Sample], request: Request, beside: Beside | None
+) -> Iterator[Explanation]:
     run = access.run
     batch = batch_of(run, [sample.values for sample in samples])
     with torch.no_grad():
@@ -232,8 +236,10 @@ def _explained(access: Access, samples: Sequence[_Sample], request: Request) -> 
     view = access.of_batch(batch, [sample.output for sample in samples])
     maps = explain(view, request.method, request.seed, request.window)
     tests: Sequence[MapTest | None] = [None] * len(maps)
-    if request.tests:
-        tests = assess_maps(view, [found.values for found in maps], seed=request.seed)
+    if beside is not None:
+        passed = assess_maps(view, [found.values for found in maps], seed=request.seed)
+        rows = [sample.row for sample in samples]
+        tests = beside.completed(passed, maps, view, batch, rows, request.seed, request.window)
     for place, (sample, answer) in enumerate(zip(samples, answers, strict=True)):
         tokens = _tokens(run, sample.values)
         yield Explanation(
