@@ -166,6 +166,8 @@ SMALL = {
     "mnist_angle": ["data.source.samples=150", "data.source.test_samples=30"],
     "mnist_pairs": ["data.source.pairs=60", "data.source.test_pairs=30"],
     "planted_noise": [],
+    "digits_ctc": ["data.source.strings=60", "data.source.test_strings=30"],
+    "digits_ctc_speakers": ["data.source.strings=60", "data.source.test_strings=30"],
 }
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from leyden.data.datamodule import DataModule, ReadingOptions
+from leyden.data.datamodule import DataModule
 from leyden.data.index import Index
 from leyden.data.long_tail import KeepAll
 from leyden.data.modalities import Modality
+from leyden.data.reading import ReadingOptions
 from leyden.data.sampling_policies import Instance
 from leyden.data.split import Given, Split
 from leyden.data.targets import kind_of

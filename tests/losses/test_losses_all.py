@@ -13,7 +13,7 @@ from leyden.config.instantiate import instantiate_with_facts
 from leyden.config.validate import PROVIDED, bind
 from loss_options import loss_options
 
-TASKS = ("classification", "multilabel", "regression")
+TASKS = ("classification", "multilabel", "regression", "ctc")
 OPTIONS = [(task, path) for task in TASKS for path in loss_options(task)]
 FACTS = {
     "num_outputs": 5,
@@ -52,12 +52,15 @@ def made(path: Path) -> nn.Module:
 
 
 def targets(task: str) -> Tensor:
-    """Of 40 samples: labels (40,), label sets (40, 5), standardised values (40, 5)."""
+    """Of 40 samples: labels (40,), label sets (40, 5), standardised values (40, 5), transcripts (40, 3)."""
     generator = torch.Generator().manual_seed(1)
     every: dict[str, Any] = {
         "classification": torch.arange(40) % 5,
         "multilabel": (torch.rand(40, 5, generator=generator) < 0.4).float(),
         "regression": torch.randn(40, 5, generator=generator),
+        "ctc": torch.stack(
+            [torch.arange(40) % 4 + 1, torch.full((40,), 2), torch.where(torch.arange(40) % 3 > 0, 2, -1)], 1
+        ),
     }
     return every[task]
 

@@ -41,7 +41,7 @@ class ErrorViews:
 
     def summary(self, groups: Sequence[ErrorGroup], task: Task) -> None:
         """Write how many errors each has, and for how many samples are shown."""
-        by = {"classes": "class", "labels": "label", "values": "target"}[task.kind]
+        by = {"classes": "class", "labels": "label", "values": "target", "sequences": "length"}[task.kind]
         rows = [(g.name, count(g.total), g.kinds[0] if g.kinds else "") for g in groups[:_LISTED]]
         table = markdown.table((by, "samples" if task.kind == "values" else "errors", "surest"), rows)
         cut = f"Samples are shown of the {MOST} with the most, of {count(len(groups))}.\n\n"

@@ -86,8 +86,21 @@ def _values(data: "DataModule") -> "RenderableType":
     return values_table(_by_split(data), data.spec.target_names)
 
 
-_TARGETS = {"classes": _classes, "labels": _labels, "values": _values}
-_OUTPUTS = {"classes": ("class", "classes"), "labels": ("label",), "values": ("target value",)}
+def _sequences(data: "DataModule") -> "RenderableType":
+    from leyden.data.transcripts import lengths_of
+    from leyden.reporting.terminal.tables import values_table
+
+    lengths = {split: lengths_of(targets)[:, None] for split, targets in _by_split(data).items()}
+    return values_table(lengths, ("units of a transcript",))
+
+
+_TARGETS = {"classes": _classes, "labels": _labels, "values": _values, "sequences": _sequences}
+_OUTPUTS = {
+    "classes": ("class", "classes"),
+    "labels": ("label",),
+    "values": ("target value",),
+    "sequences": ("unit with the blank", "units with the blank"),
+}
 
 
 def _facts(data: "DataModule") -> Iterator[str]:

@@ -1,10 +1,10 @@
 """The only LightningDataModule: source -> columns -> split -> (tokens) -> loaders, and the facts for the net."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,16 +14,25 @@ from numpy.typing import NDArray
 from leyden.data import token_ids
 from leyden.data.batch import Batch, Input
 from leyden.data.cache import load
-from leyden.data.flipped_labels import Flips, with_flips
+from leyden.data.flipped_labels import with_flips
 from leyden.data.loader import Loader
 from leyden.data.long_tail import TrainSubsampler
 from leyden.data.modalities import Modality, modality_of
+from leyden.data.reading import ReadingOptions
 from leyden.data.sampler import BucketedOrder, EpochSampler, Order, Sequential
 from leyden.data.sampling_policies import Instance, SamplingPolicy
 from leyden.data.spec import DataSpec
 from leyden.data.split import Split, Splits, deduplicate, verify_trained
 from leyden.data.table import Dense, FileColumn, Ragged, Source, Table
-from leyden.data.targets import WORDS, Kind, kind_of, sampling_classes, strata, target_facts
+from leyden.data.targets import (
+    HAS_CLASS_PRIOR,
+    WORDS,
+    Kind,
+    kind_of,
+    sampling_classes,
+    strata,
+    target_facts,
+)
 from leyden.data.tokenizers import Tokenizer
 from leyden.utils.errors import UserError
 from leyden.utils.text import and_more, plural
@@ -32,21 +41,6 @@ SPLITS = ("train", "val", "test")
 FIT_SAMPLES = 10_000  # a frontend is fitted on so many training samples, evenly spaced over the training rows
 _FIT_BATCH = 500
 _SHOWN = 5  # inputs that were left out, by name
-
-
-@dataclass(frozen=True)
-class ReadingOptions:
-    """How the data are read: the knobs of group `data`; see `leyden.config.schema.Data` for what each does."""
-
-    deduplicate: bool = False
-    on_bad: Literal["stop", "skip"] = "stop"
-    limit_gb: float = 8.0
-    workers: int = 2
-    bucket: int = 50
-    eval_batch_size: int = 256
-    flipped_labels: float = 0.0
-    flips: Flips = "uniform"
-    flip_seed: int = 0
 
 
 class DataModule(LightningDataModule):
@@ -84,6 +78,7 @@ class DataModule(LightningDataModule):
         self.cache, self.batch_size, self.seed, self.reading = cache.expanduser(), batch_size, seed, reading
         self.kind = kind
         self._plan: EpochSampler | None = None
+        self._left_out: list[str] = []
 
     @cached_property
     def modality(self) -> Modality:
@@ -149,7 +144,7 @@ class DataModule(LightningDataModule):
 
     def remarks(self) -> Iterator[str]:
         """What is worth knowing of how the data were read: what was left out, and how much of it."""
-        yield from self.reading_remarks()
+        yield from (*self.reading_remarks(), *self._left_out)
         if self.duplicates_removed:
             yield f"left out {plural(self.duplicates_removed, 'input')} identical to another (data.deduplicate)"
         if share := self.reading.flipped_labels:
@@ -175,9 +170,16 @@ class DataModule(LightningDataModule):
     def splits(self) -> Splits:
         """Rows of the table in train, val and test."""
         found, index = self._parts(self.kept_rows), self._source_table.index
-        if self.kind != "values":
+        if self.kind in HAS_CLASS_PRIOR:
             verify_trained(index.targets, found, index.target_names)
         return self._thinned(found)
+
+    def leave_out(self, rows: np.ndarray, remark: str) -> None:
+        """Take rows (n,) of the table that the net cannot learn out of every split, before anything is made of them."""
+        self.splits = Splits(*(part[~np.isin(part, rows)] for part in self.splits))
+        vars(self).pop("spec", None)
+        self._plan = None
+        self._left_out.append(remark)
 
     def divided(self, rows: np.ndarray) -> Splits:
         """Rows (n,) of the table in train, val and test; of classes, train is thinned to the long tail."""
@@ -247,9 +249,10 @@ class DataModule(LightningDataModule):
 
     @cached_property
     def _targets(self) -> torch.Tensor:
-        """int64 (N,) classes; float32 (N, L) labels or (N, K) values, as the data have them."""
+        """int64 (N,) classes or (N, L) unit ids; float32 (N, L) labels or (N, K) values, as the data have them."""
         found = self.table.index.targets
-        return torch.from_numpy(found.astype(np.int64 if kind_of(found) == "classes" else np.float32))
+        is_ids = kind_of(found) in ("classes", "sequences")
+        return torch.from_numpy(found.astype(np.int64 if is_ids else np.float32))
 
     def epoch_sampler(self, epochs: int) -> EpochSampler:
         """The order of the training samples in every epoch; sorted by class once, however often it is asked for."""
@@ -374,11 +377,6 @@ def _keys(table: Table, modality: Modality) -> list[bytes]:
     inputs, targets = table.inputs, table.index.targets
     assert not isinstance(inputs, FileColumn)
     return [modality.key(inputs.row(row)) + targets[row].tobytes() for row in range(len(inputs))]
-
-
-def reading_options(options: Any) -> ReadingOptions:
-    """The `Reading` of a configuration's `data` node."""
-    return ReadingOptions(**{name: getattr(options, name) for name in ReadingOptions.__dataclass_fields__})
 
 
 def median_length_batch(data: DataModule, samples: int) -> Batch:

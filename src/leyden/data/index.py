@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, overload, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, overload, runtime_checkable
 
 import numpy as np
 
 from leyden.utils.errors import UserError, nearest
 
+Kind = Literal["classes", "labels", "values", "sequences"]  # of targets
 TRAIN, VAL, TEST = 0, 1, 2
 SPLIT_NAMES = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "dev": VAL, "test": TEST}
 SHOWN = 20  # how many classes a message lists
@@ -72,9 +73,9 @@ class NumberedNames(Sequence[str]):
 class Index:
     """N rows whose targets are known and whose inputs are not decoded yet.
 
-    targets: int64 (N,) classes, places in target_names; uint8 (N, L) of 0 and 1, whether a row has each label; or
-        float64 (N, K) values.
-    target_names: of the classes, labels or values.
+    targets: int64 (N,) classes, places in target_names; uint8 (N, L) of 0 and 1, whether a row has each label;
+        float64 (N, K) values; or int32 (N, L) transcripts, places in target_names padded with -1, never 0.
+    target_names: of the classes, labels or values; of transcripts the blank and the units.
     names: one per row, for messages: a file, file:line, or "sample 17".
     split: int8 (N,), 0 train, 1 val, 2 test, where the data set comes with a split; None where it does not.
     group: int32 (N,), places in group_names (speaker, patient, author); None where there are no groups.

@@ -14,6 +14,7 @@ from leyden.data.split import Splits
 from leyden.data.table import Table
 from leyden.data.targets import kind_of
 from leyden.data.text_files import composed
+from leyden.data.transcripts import PADDING
 from leyden.utils.errors import UserError, nearest
 from leyden.utils.text import and_more, plural
 
@@ -85,6 +86,12 @@ class MeasuredData(DataModule):
         if copies:
             yield f"left out {plural(copies, 'input')} identical to another (data.deduplicate)"
 
+    def leave_out(self, rows: np.ndarray, remark: str) -> None:
+        """As of a training; the facts stay those of the run."""
+        trained = self.spec
+        super().leave_out(rows, remark)
+        self.spec = trained
+
     @cached_property
     def splits(self) -> Splits:
         """All rows in test; else as a training would split them, or as the data do where they have no training rows."""
@@ -107,6 +114,8 @@ def _composed(names: tuple[str, ...]) -> dict[str, int]:
 def matched(index: Index, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """The targets in the order of a run's names, and whether each row's are all among them.
 
+    Of transcripts, a unit that the run does not know is taken for the blank.
+
     Args:
         index: of other data, of targets (N,) or (N, K).
         names: of the run's classes, labels or values.
@@ -123,6 +132,9 @@ def matched(index: Index, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarra
     if kind == "classes":
         targets = own[index.targets]
         return np.maximum(targets, 0), targets >= 0
+    if kind == "sequences":
+        targets = np.where(index.targets < 0, PADDING, np.maximum(own, 0)[index.targets]).astype(np.int32)
+        return targets, ~((index.targets > 0) & (own[index.targets] < 0)).any(axis=1)
     missing = [name for name in names if composed(name) not in _composed(index.target_names)]
     if kind == "values" and missing:
         advice = nearest(missing[0], index.target_names)

@@ -1,4 +1,4 @@
-"""What a data set's targets are: one class a row, any number of labels, or numbers; read, verified, stratified.
+"""What a data set's targets are: a class a row, any number of labels, numbers, or a text; read, verified, stratified.
 
 The kind is how targets are stored, as Dense and Ragged are of inputs. A task (`leyden.tasks`) says which kind it
 predicts and gives a source the reader that makes targets of a table's columns.
@@ -8,21 +8,28 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from leyden.data.class_names import MANY, are_measurements, is_missing_value, measurements_advice
 from leyden.data.index import SHOWN, TEST, TRAIN, VAL, Index, encode
+from leyden.data.index import Kind as Kind
 from leyden.data.iterative_split import quantile_strata
 from leyden.data.metadata import read_metadata
 from leyden.data.text_files import composed
+from leyden.data.transcripts import lengths_of, refuse_blank, spell
 from leyden.utils.errors import UserError
 from leyden.utils.text import and_more, plural
 
-Kind = Literal["classes", "labels", "values"]
 Columns = Mapping[str, Sequence[str]]  # name -> a cell for each row
-WORDS = {"classes": "one class a row", "labels": "any number of labels a row", "values": "numbers"}
+WORDS = {
+    "classes": "one class a row",
+    "labels": "any number of labels a row",
+    "values": "numbers",
+    "sequences": "a transcript a row",
+}
+HAS_CLASS_PRIOR = ("classes", "labels")  # kinds whose shares a loss may correct
 
 
 class TargetReader(Protocol):
@@ -169,10 +176,10 @@ def _example(cell: str) -> str:
 
 
 def kind_of(targets: np.ndarray) -> Kind:
-    """Of int64 (N,): classes; uint8 (N, L): labels; float64 (N, K): values."""
+    """Of int64 (N,): classes; uint8 (N, L): labels; int32 or int64 (N, L): sequences; float (N, K): values."""
     if targets.ndim == 1:
         return "classes"
-    return "labels" if targets.dtype == np.uint8 else "values"
+    return "labels" if targets.dtype == np.uint8 else "sequences" if targets.dtype.kind == "i" else "values"
 
 
 def make_index(
@@ -306,12 +313,26 @@ def _verify_values(index: Index, where: str) -> None:
             )
 
 
-_VERIFY = {"classes": _verify_classes, "labels": _verify_labels, "values": _verify_values}
+def _verify_sequences(index: Index, where: str) -> None:
+    refuse_blank(index.targets, lambda row: index.names[row], where)
+    if len(index.target_names) < 2:
+        raise UserError(f"{where}: every transcript is empty, so nothing can be learned")
+
+
+_VERIFY = {
+    "classes": _verify_classes,
+    "labels": _verify_labels,
+    "values": _verify_values,
+    "sequences": _verify_sequences,
+}
 
 
 def strata(targets: np.ndarray) -> np.ndarray:
-    """What a split keeps in the same shares: classes (N,), labels (N, L), or bins (N,) of values by quantile."""
-    return quantile_strata(targets) if kind_of(targets) == "values" else targets
+    """What a split keeps in the same shares: classes (N,), labels (N, L), or bins (N,) of values or lengths."""
+    kind = kind_of(targets)
+    if kind == "sequences":
+        return quantile_strata(lengths_of(targets)[:, None].astype(np.float64))
+    return quantile_strata(targets) if kind == "values" else targets
 
 
 def sampling_classes(targets: np.ndarray) -> np.ndarray:
@@ -320,7 +341,7 @@ def sampling_classes(targets: np.ndarray) -> np.ndarray:
 
 
 def describe_target(target: Any, names: Sequence[str]) -> str:
-    """One row of targets as text: its class, its labels ("none" without one), or its values by name.
+    """One row of targets as text: its class, its labels ("none" without one), its values by name, its transcript.
 
     >>> describe_target(1, ("cat", "dog")), describe_target(np.array([1, 0], np.uint8), ("cat", "dog"))
     ('dog', 'cat')
@@ -331,15 +352,18 @@ def describe_target(target: Any, names: Sequence[str]) -> str:
         return names[int(target)]
     if target.dtype.kind == "f":
         return ", ".join(f"{name} {value:.4g}" for name, value in zip(names, target, strict=True))
+    if target.dtype.kind == "i":
+        return spell(target, names)
     return ", ".join(name for name, has in zip(names, target, strict=True) if has) or "none"
 
 
 def target_facts(targets: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """Fields of a DataSpec that training targets give: class_counts, or target_mean and target_std."""
+    """Fields of a DataSpec that training targets give: class_counts (of transcripts: of units), or mean and std."""
     kind = kind_of(targets)
     if kind == "values":
         spread = targets.std(axis=0)
         spread[spread == 0] = 1.0  # constant in training: centred and left as it is
         return {"target_mean": tuple(targets.mean(axis=0).tolist()), "target_std": tuple(spread.tolist())}
-    counts = np.bincount(targets, minlength=len(names)) if kind == "classes" else targets.sum(axis=0)
+    ids = targets[targets >= 0]  # without padding
+    counts = targets.sum(axis=0) if kind == "labels" else np.bincount(ids, minlength=len(names))
     return {"class_counts": tuple(int(n) for n in counts)}

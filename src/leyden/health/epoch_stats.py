@@ -15,7 +15,8 @@ class EpochStats:
         scalars: logged metrics: "train/accuracy", "val/loss", ...
         rate: the largest learning rate of a step.
         predicted: of the validation predictions the share of each class (C,) or of each label (L,), or the deviation of
-            each value (K,) over that of its target in train; empty if predictions are not stored.
+            each value (K,) over that of its target in train, or the share of frames that are blank (1,); empty if
+            predictions are not stored.
         update: update-to-weight ratio of the last measured step, by layer.
         gradient: gradient norm of the last measured step, by layer.
         dead: share of dead ReLU channels in a validation batch, by layer.

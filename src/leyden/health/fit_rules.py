@@ -79,7 +79,23 @@ def _one_value(
         )
 
 
-_COLLAPSE = {"classes": _one_class, "labels": _no_label, "values": _one_value}
+def _all_blank(
+    epochs: Sequence[EpochStats], facts: ValidationFacts, settings: DiagnosticsSettings
+) -> Iterator[Finding]:
+    """Every frame is answered by the blank; most of them are in a healthy net, too."""
+    if epochs[-1].predicted[0] < 1:
+        return
+    yield Finding(
+        "collapsed",
+        "error",
+        "every frame of the validation recordings is answered by the blank, so every transcript is empty: the net is "
+        "still where CTC begins, or has stayed there",
+        advice=("trainer.max_epochs={epochs*3}", "optimizer.lr={rate*3}", "optimizer.lr={rate/10}"),
+        evidence={"blank": epochs[-1].predicted[0]},
+    )
+
+
+_COLLAPSE = {"classes": _one_class, "labels": _no_label, "values": _one_value, "sequences": _all_blank}
 
 
 def fit(
@@ -140,6 +156,7 @@ def _fit_by_losses(
         "classes": ("", 0.0, ""),
         "labels": ("average_precision", _mean(facts.shares), "their shares"),
         "values": ("r2", 0.0, "the mean"),
+        "sequences": ("", 0.0, ""),
     }[facts.kind]
     found = [value for epoch in epochs if (value := epoch.get(f"val/{name}")) is not None]
     is_trained = any(epoch.rate for epoch in epochs)

@@ -17,6 +17,13 @@ class NonFiniteOutputs(NonFinite):
         self.bad = bad
 
 
+def _bad_frames(outputs: Tensor) -> Tensor:
+    """bool (N,): of frames (N, T, C), whether one before the padding is not finite; all but NaN alone is no padding."""
+    finite, padding = outputs.isfinite().all(2), outputs.isnan().all(2)
+    is_after = padding.flip(1).cumprod(1).flip(1).bool()
+    return ~(finite | is_after).all(1) | is_after.all(1)
+
+
 _SPLITS = {"val": "validation", "test": "test"}
 
 
@@ -24,14 +31,14 @@ def verify_outputs(outputs: Tensor, split: str, config: Config) -> None:
     """Refuse outputs of which no metric can be computed.
 
     Args:
-        outputs: (N,) or (N, ...), of the samples of a split.
+        outputs: (N,) or (N, ...), of the samples of a split; of frames (N, T, C), NaN after a sample's last.
         split: "val" or "test".
         config: of the run, for the suggestions.
 
     Raises:
         NonFiniteOutputs: those of some samples are NaN or infinite.
     """
-    bad = ~outputs.reshape(len(outputs), -1).isfinite().all(1)
+    bad = ~outputs.reshape(len(outputs), -1).isfinite().all(1) if outputs.ndim < 3 else _bad_frames(outputs)
     count = int(bad.sum())
     if not count:
         return

@@ -57,6 +57,7 @@ def evaluate(
     from leyden.inference.load import config_of, load
     from leyden.training import build
     from leyden.training.evaluation import TrainedEvaluation
+    from leyden.training.impossible_rows import leave_out_impossible
     from leyden.training.trainer import evaluation_trainer
 
     restored = load(folder, config_dirs)
@@ -67,6 +68,7 @@ def evaluate(
     _verify_effect(rest)
     whole = not splits and decision is None and not any(word.startswith("split") for word in rest)
     made = _measured(build.experiment(config, restored.tokenizer), restored, whole)
+    leave_out_impossible(restored.module, made.data)
     _verify_facts(config, made.data.input_facts(), restored.spec)
     for line in (*made.data.remarks(), _what(made)):
         say(line)

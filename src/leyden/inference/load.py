@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from lightning.pytorch import LightningModule
 
 from leyden.config.compose import code_folders
@@ -77,7 +76,7 @@ def load(folder: Path, config_dirs: Sequence[str] = ()) -> LoadedRun:
 
     def decision_of(stored: dict[str, Any]) -> Decision:
         found = task.load_decision(stored)
-        list(task.answers(np.zeros((1, spec.num_outputs)), spec, found, 1))  # as many numbers as outputs
+        list(task.answers(task.any_outputs(1, spec), spec, found, 1))  # as many numbers as outputs
         return found
 
     decision = _restored(folder / "operating_point.json", decision_of)

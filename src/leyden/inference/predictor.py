@@ -71,21 +71,25 @@ def prepared(run: "LoadedRun", batch: "Batch") -> "Batch":
 
 
 def outputs_of(run: "LoadedRun", batch: "Batch") -> "Tensor":
-    """float64 (B, num_outputs) of a prepared batch; of a module of the user's own, whatever its forward(batch) gives.
+    """float64 (B, num_outputs) of a prepared batch, of transcripts (B, T, num_outputs).
+
+    Of a module of the user's own, whatever its forward(batch) gives.
 
     Raises:
         UserError: it has no forward, or gives something else.
     """
     module: Any = run.module
-    wanted = f"{type(module).__name__}.forward(batch) must give (B, {run.spec.num_outputs})"
+    shape = (len(batch.rows), *run.task.any_outputs(1, run.spec).shape[1:])
+    letters = ("B", "T", shape[-1]) if len(shape) > 2 else ("B", shape[-1])
+    wanted = f"{type(module).__name__}.forward(batch) must give ({', '.join(map(str, letters))})"
     try:
         outputs: Tensor = module(batch)
     except NotImplementedError:
         raise UserError(f"{wanted}; it has no forward") from None
-    if tuple(outputs.shape) != (len(batch.rows), run.spec.num_outputs):
+    if outputs.ndim != len(shape) or (outputs.shape[0], outputs.shape[-1]) != (shape[0], shape[-1]):
         raise UserError(f"{wanted}; it gives {tuple(outputs.shape)} for B = {len(batch.rows)}")
-    unscale = getattr(module, "unscale_outputs", lambda given: given)
-    found: Tensor = unscale(outputs.float()).double()
+    evaluated = getattr(module, "evaluated_outputs", lambda given, of: given)
+    found: Tensor = evaluated(outputs.float(), batch).double()
     return found
 
 

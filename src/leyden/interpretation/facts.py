@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from leyden.data.datamodule import DataModule
 from leyden.data.targets import kind_of
+from leyden.data.transcripts import lengths_of
 
 _CLUSTERS = 8
 _EACH = 60  # rows to a cluster at least, on average
@@ -60,6 +61,8 @@ def _of_targets(
     if kind == "labels":
         present = np.where(targets == 1, "yes", "no")
         return dict(zip(names, present.T, strict=True)), targets.sum(axis=1).astype(np.int64)
+    if kind == "sequences":
+        return {"units": lengths_of(targets)}, np.zeros(len(targets), np.int64)
     return dict(zip(names, targets.T, strict=True)), np.zeros(len(targets), np.int64)
 
 

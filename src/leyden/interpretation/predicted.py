@@ -10,6 +10,8 @@ import torch
 
 from leyden.data.datamodule import DataModule
 from leyden.data.spec import DataSpec
+from leyden.data.targets import kind_of
+from leyden.data.transcripts import PADDING
 from leyden.inference.load import config_of, load, spec_of, tokenizer_of
 from leyden.inference.predictor import outputs_of, prepared
 from leyden.runs.predictions import Stored, checked, path_of, read_predictions, stored_splits
@@ -122,5 +124,6 @@ def _verify_rows(stored: Stored, data: DataModule) -> None:
     if targets is not None and not np.array_equal(targets, index.targets[rows].astype(targets.dtype)):
         raise ValueError("its targets are not those of the data set")
     answers = stored.get("predicted")
-    if answers is not None and not ((answers >= 0) & (answers < len(index.target_names))).all():
+    least = PADDING if kind_of(index.targets) == "sequences" else 0
+    if answers is not None and not ((answers >= least) & (answers < len(index.target_names))).all():
         raise ValueError("`predicted` are not classes of the data set")

@@ -5,7 +5,7 @@ A step: batch -> augment (inputs) -> frontend -> augment (features, batch) -> ne
 come from the outputs of the whole evaluation, so they are exact for any batch size and number of ranks.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -30,8 +30,9 @@ Score = Callable[[Tensor, Tensor], Tensor]
 class SplitOutputs(NamedTuple):
     """Outputs for a whole split, in the order of `rows` (N,) of the table.
 
-    outputs: float32, (N, C) logits of classes, (N, L) of labels, or (N, K) values in the targets' units. targets:
-    int64 (N,), or float32 (N, L) or (N, K). losses: float32 (N,), by the run's loss.
+    outputs: float32, (N, C) logits of classes, (N, L) of labels, (N, K) values in the targets' units, or (N, T, C)
+    logits of frames, NaN after a row's last. targets: int64 (N,) or (N, L), or float32 (N, L) or (N, K). losses:
+    float32 (N,), by the run's loss.
     """
 
     outputs: Tensor
@@ -75,7 +76,7 @@ class RunningMeans:
             loss, outputs, targets = zip(*self._held, strict=True)
             sizes = torch.tensor([len(part) for part in targets], dtype=torch.float32, device=self._device)
             losses, counts = torch.cat([losses, torch.stack(loss).float()]), torch.cat([counts, sizes])
-            each = self._score(torch.cat(outputs), torch.cat(targets))
+            each = self._score(joined(outputs), torch.cat(targets))
             of_finite = torch.stack(loss).isfinite().repeat_interleave(sizes.long(), output_size=len(each))
             # a sum over finite steps alone: NaN times 0 would stay NaN
             scores = torch.cat([scores, torch.where(of_finite, each, 0.0).sum()[None]])
@@ -218,8 +219,16 @@ class SupervisedModule(FastAttributes, LightningModule):
         return (targets - self.mean) / self.std if len(self.mean) else targets
 
     def unscale_outputs(self, outputs: Tensor) -> Tensor:
-        """Outputs as they are evaluated and predicted: numbers in the targets' units, (B, K)."""
+        """Outputs in the targets' units: numbers, (B, K)."""
         return outputs * self.std + self.mean if len(self.mean) else outputs
+
+    def evaluated_outputs(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """float32 (B, ...) outputs of a prepared batch as they are evaluated and predicted."""
+        return self.unscale_outputs(outputs.float())
+
+    def scored_outputs(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """What `score` needs of the outputs of a prepared batch; kept for some steps."""
+        return outputs
 
     # --- forward ---
 
@@ -286,7 +295,7 @@ class SupervisedModule(FastAttributes, LightningModule):
         batch = self.prepare(batch)
         outputs = self(batch)
         loss = self.losses(outputs, batch).mean()
-        self.means.add(loss.detach(), outputs.detach(), batch.targets)
+        self.means.add(loss.detach(), self.scored_outputs(outputs.detach(), batch), batch.targets)
         return loss + self.l1 * sum(p.abs().sum() for p in decayed(self.net)) if self.l1 else loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -294,7 +303,7 @@ class SupervisedModule(FastAttributes, LightningModule):
         batch = self.prepare(batch)
         outputs = self(batch)
         losses = self.losses(outputs, batch).float()
-        self._parts.append((self.unscale_outputs(outputs.float()), batch.targets, batch.rows, losses))
+        self._parts.append((self.evaluated_outputs(outputs, batch), batch.targets, batch.rows, losses))
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """As in validation."""
@@ -312,7 +321,7 @@ class SupervisedModule(FastAttributes, LightningModule):
 
     def _finish(self, split: str) -> SplitOutputs:
         parts, self._parts = self._parts, []
-        outputs, targets, rows, losses = (torch.cat(column) for column in zip(*parts, strict=True))
+        outputs, targets, rows, losses = (joined(column) for column in zip(*parts, strict=True))
         order = torch.argsort(rows)
         columns = (x[order] for x in (outputs, targets, rows, losses))
         self.evaluations[split] = SplitOutputs(*(from_all_ranks(x, self) for x in columns))
@@ -368,4 +377,18 @@ def from_all_ranks(x: Tensor, module: LightningModule) -> Tensor:
         return x.cpu()
     gathered: list[Any] = [None] * module.trainer.world_size
     torch.distributed.all_gather_object(gathered, x.cpu())
-    return torch.cat(gathered)
+    return joined(gathered)
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Parts (n_i, ...) as one; (n_i, T_i, ...) are padded along T to the longest, with NaN, integers with -1."""
+    if len({part.shape[1:] for part in parts}) == 1:
+        return torch.cat(list(parts))
+    longest = max(part.shape[1] for part in parts)
+    fill = float("nan") if parts[0].is_floating_point() else -1
+    return torch.cat(
+        [
+            nn.functional.pad(part, (*[0] * (2 * (part.ndim - 2)), 0, longest - part.shape[1]), value=fill)
+            for part in parts
+        ]
+    )

@@ -13,7 +13,15 @@ from annotated_types import Ge, Lt, MinLen
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from leyden.nets.layers import Recurrent, SequencePool, halved, length_mask, masked_max, masked_mean
+from leyden.nets.layers import (
+    Recurrent,
+    SequencePool,
+    halved,
+    length_mask,
+    masked_max,
+    masked_mean,
+    zero_padding,
+)
 
 Width = Annotated[int, Ge(1)]
 Dropout = Annotated[float, Ge(0), Lt(1)]
@@ -120,7 +128,7 @@ class M5(nn.Module):
     def features(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Waveforms (B, 1, T) -> (B, feature_width)."""
         lengths = lengths.clamp(min=1)
-        x = _zero_padding(x, lengths)
+        x = zero_padding(x, lengths)
         for block in self.blocks:
             x, lengths = block(x, lengths)
         return self.dropout(masked_mean(x.transpose(1, 2), length_mask(lengths, x.shape[2])))
@@ -142,7 +150,7 @@ class SpectrumBlock(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, inputs, bins, frames), zero beyond the lengths -> (B, width, bins / 2, frames / time) and the lengths."""
-        x = _zero_padding(F.relu(self.norm(self.conv(x))), lengths)
+        x = zero_padding(F.relu(self.norm(self.conv(x))), lengths)
         # Padding is zero, which never exceeds a ReLU's output: max pooling may include it.
         return self.pool(x), halved(lengths, self.time)
 
@@ -163,15 +171,8 @@ class WaveBlock(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, inputs, T), zero beyond the lengths -> (B, width, steps) and the new lengths."""
         lengths = halved(lengths, self.stride)
-        x = _zero_padding(F.relu(self.norm(self.conv(F.pad(x, self.pad)))), lengths)
+        x = zero_padding(F.relu(self.norm(self.conv(F.pad(x, self.pad)))), lengths)
         return self.pool(x), halved(lengths, self.factor)
-
-
-def _zero_padding(x: Tensor, lengths: Tensor) -> Tensor:
-    """x (B, ..., T) with zeros beyond each sample's length."""
-    mask = length_mask(lengths, x.shape[-1])
-    # shape[0], not len(): torch.export would take len() for a constant
-    return x.masked_fill(~mask.reshape(mask.shape[0], *[1] * (x.dim() - 2), -1), 0)
 
 
 def _pooled_bins(bins: int, pools: int) -> int:
@@ -182,7 +183,7 @@ def _pooled_bins(bins: int, pools: int) -> int:
 def _spectrum_steps(blocks: nn.ModuleList, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Log-mel (B, 1, bins, frames) through the blocks -> (B, steps, channels * remaining bins), lengths."""
     lengths = lengths.clamp(min=1)
-    x = _zero_padding(x, lengths)
+    x = zero_padding(x, lengths)
     for block in blocks:
         x, lengths = block(x, lengths)
     return x.permute(0, 3, 1, 2).flatten(2), lengths

@@ -4,7 +4,8 @@ Sequences are (B, T, W); `lengths` int64 (B,) counts the valid steps, which come
 length affects its output.
 """
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,13 @@ def length_mask(lengths: Tensor, steps: int) -> Tensor:
 def halved(lengths: Tensor, factor: int = 2) -> Tensor:
     """Lengths (B,) after pooling by `factor` with ceil_mode: at least 1 for nonempty samples."""
     return (lengths + factor - 1).div(factor, rounding_mode="floor")
+
+
+def zero_padding(x: Tensor, lengths: Tensor) -> Tensor:
+    """x (B, ..., T) with zeros beyond each sample's length."""
+    mask = length_mask(lengths, x.shape[-1])
+    # shape[0], not len(): torch.export would take len() for a constant
+    return x.masked_fill(~mask.reshape(mask.shape[0], *[1] * (x.dim() - 2), -1), 0)
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
@@ -98,6 +106,20 @@ class Recurrent(nn.Module):
                 outputs = torch.cat([outputs, _reorder(backward_outputs, reversal)], dim=-1)
             x = outputs
         return x
+
+    def step(self, x: Tensor, states: Sequence[Any]) -> tuple[Tensor, list[Any]]:
+        """A stretch (B, T, inputs) after others -> (B, T, width) and the states to go on with; [None, ...] at first.
+
+        Raises:
+            ValueError: a bidirectional one, which needs the end of a sequence.
+        """
+        if len(self.backwards):
+            raise ValueError("a bidirectional layer cannot go on from a state")
+        after = []
+        for layer, state in zip(self.forwards, states, strict=True):
+            x, state = layer(x, state)
+            after.append(state)
+        return x, after
 
     def final(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, width) -> (B, width): each direction's final state."""

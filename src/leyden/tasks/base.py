@@ -65,6 +65,21 @@ class Task:
         """Every metric of one split. outputs (N, ...), targets (N, ...) as the module keeps them."""
         raise NotImplementedError
 
+    def evaluate_groups(
+        self,
+        outputs: Floats,
+        targets: NDArray[Any],
+        spec: DataSpec,
+        decision: Decision,
+        groups: Sequence[str] | None,
+    ) -> Evaluation:
+        """As `evaluate` with intervals; groups (N,), such as speakers, or None: here they play no part."""
+        return self.evaluate(outputs, targets, spec, decision, intervals=True)
+
+    def any_outputs(self, samples: int, spec: DataSpec) -> Floats:
+        """Outputs as a module of this task may keep them, at random: (samples, num_outputs)."""
+        return np.random.default_rng(0).normal(size=(samples, spec.num_outputs))
+
     def neutral(self, spec: DataSpec) -> Decision:
         """The decision that changes nothing."""
         raise NotImplementedError

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leyden.data.spec import DataSpec
-from leyden.data.targets import Kind, describe_target
+from leyden.data.targets import HAS_CLASS_PRIOR, Kind, describe_target
 from leyden.metrics.confusion import Cells
 from leyden.tasks.base import Floats, Task
 from leyden.tasks.classification import MOST_DRAWN, most_confused
@@ -21,8 +21,8 @@ Bools = NDArray[np.bool_]
 
 
 def recalls(outputs: Floats, targets: NDArray[Any], kind: Kind, spec: DataSpec) -> dict[str, float]:
-    """Recall by class or label, of those that occur; {} of values."""
-    if kind == "values":
+    """Recall by class or label, of those that occur; {} of values and transcripts."""
+    if kind not in HAS_CLASS_PRIOR:
         return {}
     truth = _truth(targets, kind, spec)
     answers = outputs > 0 if kind == "labels" else _truth(outputs.argmax(1), kind, spec)
@@ -34,7 +34,7 @@ def one_vs_rest(
     outputs: Floats, targets: NDArray[Any], task: Task, spec: DataSpec
 ) -> Iterator[tuple[str, Floats, Bools]]:
     """(name, probabilities (N,), whether it is there (N,)) of each class or label; of two classes the second."""
-    if task.kind == "values":
+    if task.kind not in HAS_CLASS_PRIOR:
         return
     truth = _truth(targets, task.kind, spec)
     scores = task.scores(outputs, task.neutral(spec))
@@ -48,6 +48,8 @@ def figures(
 ) -> Iterator[tuple[str, Figure]]:
     """(name, figure): confusion of classes, errors by pairs of labels, or predicted against actual values."""
     names = spec.target_names
+    if kind == "sequences":
+        return
     if kind == "labels":
         yield "errors by label", LabelErrors(targets, outputs > 0, names, f"{title}: errors by label")
     elif kind == "values":
@@ -62,8 +64,10 @@ def figures(
 
 
 def answers(outputs: Floats, task: Task, spec: DataSpec) -> list[str]:
-    """What is said of each sample: a class with its probability, the labels, or the values."""
+    """What is said of each sample: a class with its probability, the labels, the values, or the transcript."""
     names = spec.target_names
+    if task.kind == "sequences":
+        return [answer["text"] for answer in task.answers(outputs, spec, task.neutral(spec), 1)]
     if task.kind == "values":
         return [describe_target(row, names) for row in outputs]
     if task.kind == "labels":

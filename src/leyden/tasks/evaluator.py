@@ -55,7 +55,7 @@ class Evaluator:
         """The task's metrics that no outputs can define on these targets (N, ...), N > 0."""
         if kind_of(targets) == "classes":  # which of them are there decides, and three are as good as more
             targets = targets[np.unique(targets, return_index=True)[1][:3]]
-        outputs = np.random.default_rng(0).normal(size=(len(targets), self.spec.num_outputs))
+        outputs = self.task.any_outputs(len(targets), self.spec)
         decision = self.task.neutral(self.spec)
         found = self.task.evaluate(outputs, targets, self.spec, decision, intervals=False).values
         return [name for name in self.task.metrics if found[name].value is None]
@@ -69,10 +69,15 @@ class Evaluator:
         estimates = {**found, **self._custom(scores, y, intervals=False)}
         return {name: e.value for name, e in estimates.items() if e.value is not None}
 
-    def evaluate(self, outputs: ArrayLike, targets: ArrayLike, decision: Decision) -> dict[str, Any]:
-        """Of one split as result.json holds it; `before`: the values without the decision, where there is one."""
+    def evaluate(
+        self, outputs: ArrayLike, targets: ArrayLike, decision: Decision, groups: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """Of one split as result.json holds it; `before`: the values without the decision, where there is one.
+
+        groups: (N,), of each sample; None: there are none.
+        """
         z, y = np.asarray(outputs, dtype=np.float64), np.asarray(targets)
-        found = self.task.evaluate(z, y, self.spec, decision, intervals=True)
+        found = self.task.evaluate_groups(z, y, self.spec, decision, groups)
         if self.custom:
             found.values.update(self._custom(self.task.scores(z, decision), y, intervals=True))
         stored = found.to_dict()

@@ -19,9 +19,10 @@ from leyden.config.instantiate import instantiate_with_facts
 from leyden.config.schema import Config
 from leyden.config.signatures import parameters_of
 from leyden.config.validate import EPOCH, import_target, is_ours
-from leyden.data.datamodule import DataModule, reading_options
+from leyden.data.datamodule import DataModule
+from leyden.data.reading import reading_options
 from leyden.data.spec import DataSpec
-from leyden.data.targets import kind_of
+from leyden.data.targets import HAS_CLASS_PRIOR, kind_of
 from leyden.data.tokenizers import Tokenizer
 from leyden.health.output_rules import verify_outputs
 from leyden.health.settings import DiagnosticsSettings
@@ -31,6 +32,7 @@ from leyden.modules.base import Evaluate, SplitOutputs
 from leyden.nets import heads
 from leyden.tasks.base import Task
 from leyden.tasks.evaluator import Evaluator, Metric, names_of
+from leyden.training.impossible_rows import leave_out_impossible
 from leyden.training.trainer import health_settings, more_is_better
 from leyden.training.transfer import start
 from leyden.utils.errors import UserError
@@ -108,7 +110,18 @@ class Experiment:
         return Experiment(chosen, self.task, self.data, recipe)
 
     def module(self) -> LightningModule:
-        """A module at its initial weights, drawn from the configuration's seed."""
+        """A module at its initial weights, drawn from the configuration's seed.
+
+        Transcripts too long for its net are left out of the data first, as data.on_bad says.
+        """
+        made = self._module()
+        if not leave_out_impossible(made, self.data):
+            return made
+        for name in ("evaluator", "steps_per_epoch", "rule"):
+            vars(self).pop(name, None)
+        return self._module()
+
+    def _module(self) -> LightningModule:
         times = {"steps_per_epoch": self.steps_per_epoch, "total_steps": self.total_steps}
         return module(self.config, self.data.spec, times, self.evaluator, self.epochs)
 
@@ -137,7 +150,7 @@ class Experiment:
         Raises:
             UserError: sampling and loss both correct it, and `allow_stacking` is not set.
         """
-        return None if self.task.kind == "values" else ledger(self, module)
+        return ledger(self, module) if self.task.kind in HAS_CLASS_PRIOR else None
 
 
 def _narrow(targets: NDArray[Any], names: Sequence[str]) -> str:
@@ -147,7 +160,11 @@ def _narrow(targets: NDArray[Any], names: Sequence[str]) -> str:
     kind = kind_of(targets)
     if kind == "classes":
         return f"the validation split has only one class, {names[int(targets[0])]!r} (n={len(targets):,})"
-    varying = {"labels": "each label is on all samples or on none", "values": "the values are constant"}
+    varying = {
+        "labels": "each label is on all samples or on none",
+        "values": "the values are constant",
+        "sequences": "every transcript is empty",
+    }
     return f"in the validation split (n={len(targets):,}) {varying[kind]}"
 
 

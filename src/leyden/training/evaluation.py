@@ -140,11 +140,19 @@ class TrainedEvaluation:
                 decision, remark = _judged(choice, *_arrays(outputs))
             if predictions is not None:
                 self._store(outputs, decision, predictions / f"{split}.npz")
-            of_split = self._made.evaluator.evaluate(outputs.outputs, outputs.targets, decision)
+            groups = self._groups(outputs)
+            of_split = self._made.evaluator.evaluate(outputs.outputs, outputs.targets, decision, groups)
             for name in getattr(decision, "held_out", ()) if remark else ():
                 of_split["values"].pop(name, None)
             found[split] = {**_remarked(of_split, remark), "loss": float(outputs.losses.double().mean())}
         return found
+
+    def _groups(self, outputs: SplitOutputs) -> list[str] | None:
+        """The group of each sample; None: there are none."""
+        index = self._made.data.table.index
+        if index.group is None:
+            return None
+        return [index.group_names[group] for group in index.group[outputs.rows.numpy()].tolist()]
 
     def _store(self, outputs: SplitOutputs, decision: Decision, path: Path) -> None:
         arrays = self._made.task.predictions(*_arrays(outputs), decision)

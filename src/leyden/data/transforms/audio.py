@@ -137,6 +137,10 @@ class Speed(nn.Module):
         played = torch.lerp(x.gather(1, left), x.gather(1, right), share)
         return given._replace(values=played * valid(after[:, 0], width), lengths=after[:, 0])
 
+    def shortest(self, lengths: Tensor) -> Tensor:
+        """The fewest samples (N,) that clips of `lengths` (N,) may have left."""
+        return ((lengths << self.STEP_BITS) // round((1 + self.change) * (1 << self.STEP_BITS))).clamp(min=1)
+
 
 class SpecAugment(nn.Module):
     """Sets bands of bins and stretches of frames to the mean (Park et al. 2019, arXiv:1904.08779).
@@ -282,7 +286,13 @@ class LogMel(nn.Module):
                 return_complex=True,
             )
             power = spectrum.real.square() + spectrum.imag.square()
-            return torch.log(torch.matmul(self.filters, power).clamp(min=self.FLOOR)), 1 + lengths // self.hop
+            return torch.log(torch.matmul(self.filters, power).clamp(min=self.FLOOR)), self.output_lengths(
+                lengths
+            )
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Frames (N,) of clips of `lengths` (N,) samples."""
+        return 1 + lengths // self.hop
 
     def fit(self, batches: Iterable[Input]) -> None:
         """normalize="bin": every bin's mean and deviation over all valid frames, summed in float64."""

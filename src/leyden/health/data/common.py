@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from leyden.data.datamodule import DataModule
-from leyden.data.targets import kind_of
+from leyden.data.targets import describe_target, kind_of
 from leyden.utils.text import and_more
 
 EXAMPLES = 3  # examples in a message
@@ -40,7 +40,7 @@ SAME_VALUE = 0.01  # of a target's deviation in train: values that are closer ar
 
 
 def agreement(data: DataModule) -> np.ndarray:
-    """float (K,): up to which difference two rows have the same target; 0 for classes and for each label."""
+    """float (K,): up to which difference two rows have the same target; 0 for classes, labels and units."""
     index = data.table.index
     if kind_of(index.targets) != "values":
         return np.zeros(1 if index.targets.ndim == 1 else index.targets.shape[1])
@@ -55,10 +55,7 @@ def target_columns(data: DataModule, rows: np.ndarray) -> np.ndarray:
 
 def target_name(data: DataModule, row: int) -> str:
     """What a row's target is, in words: its class, its labels, or its values."""
-    target, names = data.table.index.targets[row], data.table.index.target_names
-    kind = kind_of(data.table.index.targets)
-    if kind == "classes":
-        return names[int(target)]
-    if kind == "labels":
-        return ", ".join(names[label] for label in np.flatnonzero(target)) or "none"
-    return ", ".join(f"{value:.4g}" for value in target)
+    index = data.table.index
+    if kind_of(index.targets) == "values":
+        return ", ".join(f"{value:.4g}" for value in index.targets[row])
+    return describe_target(index.targets[row], index.target_names)

@@ -5,25 +5,31 @@ import numpy as np
 from leyden.data.datamodule import DataModule
 from leyden.data.split import KFold
 from leyden.data.targets import kind_of
-from leyden.health.data import count_checks, value_checks
+from leyden.health.data import count_checks, transcript_checks, value_checks
 from leyden.health.data.common import SPLITS, examples
 from leyden.health.findings import CheckResult, Finding, Level
 
-_TARGETS = {"classes": count_checks.classes, "labels": count_checks.labels, "values": value_checks.values}
+_TARGETS = {
+    "classes": count_checks.classes,
+    "labels": count_checks.labels,
+    "values": value_checks.values,
+    "sequences": transcript_checks.units,
+}
 _SHARES = {
     "classes": count_checks.class_shares,
     "labels": count_checks.label_shares,
     "values": value_checks.value_shares,
+    "sequences": transcript_checks.lengths,
 }
 
 
 def targets(data: DataModule) -> CheckResult:
-    """Classes and labels that a split lacks or train has few samples of; values outside the range of train."""
+    """Classes, labels and units that a split lacks or train has few of; values outside the range of train."""
     return _TARGETS[kind_of(data.table.index.targets)](data)
 
 
 def shares(data: DataModule) -> CheckResult:
-    """Whether the splits have the same shares of classes or labels, or the same distribution of values."""
+    """Whether the splits have the same shares of classes or labels, or the same distribution of values or lengths."""
     return _SHARES[kind_of(data.table.index.targets)](data)
 
 

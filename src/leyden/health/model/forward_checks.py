@@ -15,7 +15,7 @@ _CLOSE = 1e-3  # of the largest output: tolerance for rounding
 
 
 def shapes(subject: ModelUnderTest) -> CheckResult:
-    """The forward pass returns finite floating-point outputs (B, K)."""
+    """The forward pass returns finite floating-point outputs (B, K), of transcripts (B, T, K)."""
     name, expected = "shapes", (len(subject.batch.targets), subject.num_outputs)
     try:
         outputs = subject.outputs()
@@ -25,9 +25,12 @@ def shapes(subject: ModelUnderTest) -> CheckResult:
             name, "shapes", "error", f"the forward pass fails for {where}: {type(error).__name__}: {error}"
         )
     summary = f"outputs {tuple(outputs.shape)} of inputs {tuple(subject.prepared.input.values.shape)}"
-    if tuple(outputs.shape) != expected or not outputs.is_floating_point():
+    of_frames = subject.kind == "sequences"
+    there = (*outputs.shape[:1], *outputs.shape[2:]) if of_frames else tuple(outputs.shape)
+    if there != expected or not outputs.is_floating_point():
+        words = "(samples, outputs), with the frames between them" if of_frames else "(samples, outputs)"
         message = (
-            f"the net returns {tuple(outputs.shape)} {outputs.dtype}, expected are {expected} (samples, outputs): take "
+            f"the net returns {tuple(outputs.shape)} {outputs.dtype}, expected are {expected} {words}: take "
             "num_outputs (or num_classes) from the constructor for its last layer"
         )
         return check_failed(name, "shapes", "error", message, "head")
@@ -90,6 +93,7 @@ def padding(subject: ModelUnderTest) -> CheckResult:
     with preserved_state(subject.module), torch.no_grad():
         prepared = subject.module.prepare(longer)  # type: ignore[operator]
     padded, second = _traced(subject, prepared)
+    padded = padded[tuple(map(slice, plain.shape))]  # the frames there were before
     gap = _gap(plain, padded)
     if gap <= _tolerance(plain):
         return CheckResult(name, f"{more:,} more zeros do not change the outputs")

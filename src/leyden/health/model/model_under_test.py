@@ -86,16 +86,16 @@ class ModelUnderTest:
             return prepared
 
     def outputs(self, batch: Batch | None = None, module: LightningModule | None = None) -> Tensor:
-        """Outputs (B, K) of a prepared batch in evaluation mode; by default of `prepared` and `module`."""
+        """Outputs (B, K) or (B, T, K) of a prepared batch in evaluation mode; by default of `prepared` and `module`."""
         module = module or self.module
         with preserved_state(module), torch.no_grad():
             outputs: Tensor = module(self.prepared if batch is None else batch)
             return outputs.detach()
 
     def loss(self, outputs: Tensor, module: LightningModule | None = None) -> Tensor:
-        """The module's own loss () of outputs (B, K), with the targets of the batch; by default of `module`."""
+        """The module's own loss () of outputs (B, ...), with the targets of the batch; by default of `module`."""
         losses: Any = (module or self.module).losses
-        mean: Tensor = losses(outputs.float(), self.batch).float().mean()
+        mean: Tensor = losses(outputs.float(), self.prepared).float().mean()
         return mean
 
     @property
@@ -114,9 +114,11 @@ class ModelUnderTest:
             optimizer.step()
         return min(self.neutral_loss, float(self.loss(free.detach())))
 
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return len(self.batch.targets), self.num_outputs
+    @cached_property
+    def _shape(self) -> tuple[int, ...]:
+        if self.kind != "sequences":
+            return len(self.batch.targets), self.num_outputs
+        return tuple(self.outputs().shape)
 
     @cached_property
     def overfitted(self) -> OverfitCopy:

@@ -12,8 +12,8 @@ from leyden.tasks.errors import Mistake
 from leyden.tasks.figures import Figure
 from leyden.utils.text import plural
 
-Kind = Literal["classes", "labels", "values"]
-WORDS: Mapping[Kind, str] = {"classes": "class", "labels": "label", "values": "target"}
+Kind = Literal["classes", "labels", "values", "sequences"]
+WORDS: Mapping[Kind, str] = {"classes": "class", "labels": "label", "values": "target", "sequences": "length"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,160 @@
+"""`task=ctc`: speech to text, by connectionist temporal classification."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leyden.data.spec import DataSpec
+from leyden.data.targets import Kind, TargetReader
+from leyden.data.transcripts import Normaliser, TranscriptReader, Units, padded, spell
+from leyden.decision.greedy_ctc import GreedyDecoding
+from leyden.metrics.error_rates import evaluate_transcripts
+from leyden.metrics.results import TRANSCRIPT_METRICS, TranscriptMetrics
+from leyden.tasks.base import Arrays, Floats, Task
+from leyden.tasks.errors import ErrorGroup, Mistake, group
+from leyden.utils.text import plural
+
+_SHOWN = 60  # characters of a transcript in a caption
+
+
+class CTC(Task):
+    """A transcript for each row; outputs are logits of frames (N, T', C), NaN after a row's last, targets ids (N, L).
+
+    Args:
+        units: what texts are cut into: characters or words.
+        normaliser: what is done to texts before they are learned and judged: none (spaces joined), lower (case
+            folded), or letters (lower, without punctuation). Every error rate depends on it and names it.
+        vocabulary: characters or words that there are; (): those of the data.
+    """
+
+    name: ClassVar[str] = "ctc"
+    kind: ClassVar[Kind] = "sequences"
+    metrics: ClassVar[tuple[str, ...]] = TRANSCRIPT_METRICS
+
+    def __init__(
+        self, units: Units = "characters", normaliser: Normaliser = "lower", vocabulary: Sequence[str] = ()
+    ) -> None:
+        self.units, self.normaliser, self.vocabulary = units, normaliser, tuple(vocabulary)
+
+    def reader(self) -> TargetReader:
+        """One column of texts."""
+        return TranscriptReader(self.units, self.normaliser, self.vocabulary)
+
+    def evaluate(
+        self, outputs: Floats, targets: NDArray[Any], spec: DataSpec, decision: Any, intervals: bool
+    ) -> TranscriptMetrics:
+        """Error rates over the corpus."""
+        return self._rates(outputs, targets, spec, decision, None, intervals)
+
+    def evaluate_groups(
+        self,
+        outputs: Floats,
+        targets: NDArray[Any],
+        spec: DataSpec,
+        decision: Any,
+        groups: Sequence[str] | None,
+    ) -> TranscriptMetrics:
+        """The same with intervals over speakers, where they are known."""
+        return self._rates(outputs, targets, spec, decision, groups, True)
+
+    def _rates(
+        self,
+        outputs: Floats,
+        targets: NDArray[Any],
+        spec: DataSpec,
+        decision: Any,
+        speakers: Sequence[str] | None,
+        intervals: bool,
+    ) -> TranscriptMetrics:
+        decoded = decision.decode(_frames(outputs))
+        references, hypotheses = (_texts(ids, spec) for ids in (targets, decoded))
+        return evaluate_transcripts(
+            references, hypotheses, normaliser=self.normaliser, speakers=speakers, intervals=intervals
+        )
+
+    def neutral(self, spec: DataSpec) -> GreedyDecoding:
+        """The most probable unit of each frame."""
+        return GreedyDecoding()
+
+    def load_decision(self, stored: Mapping[str, Any]) -> GreedyDecoding:
+        """Greedy decoding."""
+        return GreedyDecoding.from_dict(stored)
+
+    def any_outputs(self, samples: int, spec: DataSpec) -> Floats:
+        """Random logits (samples, 4, C)."""
+        return np.random.default_rng(0).normal(size=(samples, 4, spec.num_outputs))
+
+    def scores(self, outputs: Floats, decision: Any) -> Floats:
+        """Probabilities of units by frame (N, T', C), NaN after a row's last."""
+        frames = _frames(outputs)
+        shifted = np.exp(frames - frames.max(axis=2, keepdims=True))
+        return np.asarray(shifted / shifted.sum(axis=2, keepdims=True))
+
+    def predictions(self, outputs: Floats, targets: NDArray[Any], decision: Any) -> Arrays:
+        """targets and predicted int32 (N, L) and (N, M), unit ids padded with -1."""
+        return {"targets": targets.astype(np.int32), "predicted": padded(decision.decode(_frames(outputs)))}
+
+    def answers(self, outputs: Floats, spec: DataSpec, decision: Any, top: int) -> Iterator[dict[str, Any]]:
+        """{text: ...}."""
+        for ids in decision.decode(_frames(outputs)):
+            yield {"text": spell(ids, spec.target_names)}
+
+    def columns(self, answer: Mapping[str, Any]) -> dict[str, str | float]:
+        """text."""
+        return {"text": answer["text"]}
+
+    def errors(self, stored: Arrays, spec: DataSpec, each: int) -> Sequence[ErrorGroup]:
+        """Wrong transcripts by the number of words that were said, those with the most wrong units first."""
+        wrong = np.flatnonzero(self.wrong(stored))
+        true, answered = (_texts(stored[name][wrong], spec) for name in ("targets", "predicted"))
+        words = np.array([len(text.split()) for text in true], dtype=np.int64)
+
+        def said(place: int) -> Mistake:
+            at = int(np.searchsorted(wrong, place))
+            answer = f"{answered[at][:_SHOWN] or '(nothing)'}, true {true[at][:_SHOWN] or '(nothing)'}"
+            return Mistake(answer, answer, true[at], answered[at])
+
+        off = np.array([_off(one, other) for one, other in zip(true, answered, strict=True)])
+        found = []
+        for count, total in Counter(words.tolist()).most_common():
+            own = np.flatnonzero(words == count)
+            worst = own[np.argsort(-off[own], kind="stable")[:each]]
+            found.append(group(plural(count, "word"), total, wrong[worst], said))
+        return found
+
+    def wrong(self, stored: Arrays) -> NDArray[np.bool_]:
+        """A transcript differs from what was said."""
+        longest = max(stored["targets"].shape[1], stored["predicted"].shape[1])
+        true, answered = (_widened(stored[name], longest) for name in ("targets", "predicted"))
+        found: NDArray[np.bool_] = (true != answered).any(axis=1)
+        return found
+
+    def sample_columns(self, stored: Arrays, spec: DataSpec) -> Mapping[str, Sequence[str]]:
+        """true and answered."""
+        return {"true": _texts(stored["targets"], spec), "answered": _texts(stored["predicted"], spec)}
+
+    def trivial_outputs(self, spec: DataSpec) -> tuple[float, ...]:
+        """The blank: every transcript is empty."""
+        return (1.0, *[0.0] * (spec.num_outputs - 1))
+
+
+def _frames(outputs: Floats) -> Floats:
+    """(N, T', C); a constant answer (N, C) is one frame."""
+    return outputs[:, None] if outputs.ndim == 2 else outputs
+
+
+def _texts(rows: Sequence[Sequence[int]] | NDArray[Any], spec: DataSpec) -> list[str]:
+    return [spell((int(i) for i in row), spec.target_names) for row in rows]
+
+
+def _widened(ids: NDArray[np.int32], width: int) -> NDArray[np.int32]:
+    return np.pad(ids, ((0, 0), (0, width - ids.shape[1])), constant_values=-1)
+
+
+def _off(one: str, other: str) -> int:
+    """How many words of two texts are not in both, whatever their order: by which errors are sorted."""
+    a, b = Counter(one.split()), Counter(other.split())
+    return ((a - b) + (b - a)).total()

@@ -1,0 +1,88 @@
+"""Runs of task=ctc from end to end: trained, killed and resumed, evaluated, predicted; rows that cannot be learned."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from leyden import load
+from leyden.cli.main import main
+from leyden.inference.evaluate import evaluate
+from leyden.training.job import train
+from leyden.utils.errors import UserError
+
+SMALL = ["widths=[12,12]", "hidden=12"]
+
+
+@pytest.fixture
+def overrides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.chdir(tmp_path)
+    return [
+        *("experiment=planted_ctc", "data.source.samples=120", "data.source.max_words=2", "batch_size=16"),
+        *("trainer=cpu", "threads=1", "trainer.max_epochs=2", "logger=none"),
+        *(f"model.net.{word}" for word in SMALL),
+    ]
+
+
+def test_a_run_is_evaluated_stored_and_predicts(overrides: list[str], tmp_path: Path) -> None:
+    outcome = train([*overrides, "data.source.min_words=0"])
+    assert outcome.status == "complete"
+    test = outcome.result["metrics"]["test"]
+    assert set(test["values"]) == {"wer", "cer", "string_error"}
+    assert test["normaliser"] == "lower"
+    assert np.isfinite(test["loss"])
+    with np.load(Path(outcome.folder) / "predictions" / "test.npz") as stored:
+        assert len(stored["rows"]) == len(stored["targets"]) == len(stored["predicted"]) == test["n"]
+    found = evaluate(Path(outcome.folder), [], ())
+    assert found["test"]["values"] == test["values"]
+    model = load(outcome.folder)
+    wave = np.random.default_rng(0).normal(0, 0.05, 8000).astype(np.float32)
+    (answer,) = model.predict(wave)
+    assert isinstance(answer["text"], str)
+    soundfile.write(tmp_path / "a.wav", wave, 8000)
+    assert main(["predict", str(outcome.folder), "a.wav"]) == 0
+    assert main(["errors", str(outcome.folder)]) == 0
+    assert main(["report", "runs"]) == 0
+
+
+def test_rows_that_cannot_be_spelt_are_named_before_the_first_step(
+    overrides: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    much = ["model.net.widths=[8,8,8,8]", "data.source.max_words=6"]  # one frame in 16: fewer than letters
+    with pytest.raises(
+        UserError, match=r"transcripts too long .*sentence \d+ \(needs \d+ frames, has \d+\).*on_bad=skip"
+    ):
+        train([*overrides, *much])
+    assert not (tmp_path / "runs").exists()
+    outcome = train([*overrides, *much, "data.on_bad=skip", "trainer.max_epochs=1"])
+    assert outcome.status == "complete"
+    assert "left out" in capsys.readouterr().out
+    spec = json.loads((Path(outcome.folder) / "spec.json").read_text())
+    assert 0 < sum(spec["sizes"]) < 120
+    assert outcome.result["metrics"]["test"]["n"] == spec["sizes"][2]
+    assert np.isfinite(outcome.result["metrics"]["test"]["loss"])
+    assert evaluate(Path(outcome.folder), [], ())["test"]["n"] == spec["sizes"][2]
+
+
+@pytest.mark.parametrize("bad", ["model=logmel_cnn", "task=classification", "decision=macro_f1", "loss=mse"])
+def test_parts_of_other_tasks_are_refused_in_one_line(overrides: list[str], bad: str) -> None:
+    rest = [word for word in overrides if not (bad == "model=logmel_cnn" and word.startswith("model.net"))]
+    with pytest.raises(UserError) as caught:
+        train([*rest, bad])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_as_an_uninterrupted_one(overrides: list[str]) -> None:
+    assert main(["check", "resume", *overrides]) == 0
+
+
+@pytest.mark.slow
+def test_the_planted_set_is_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = train(
+        ["experiment=planted_ctc", "trainer=cpu", "threads=1", "trainer.max_epochs=6", "logger=none"]
+    )
+    assert outcome.result["metrics"]["test"]["values"]["wer"]["value"] < 0.03
