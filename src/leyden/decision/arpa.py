@@ -19,7 +19,12 @@ _COUNT, _SECTION = re.compile(r"ngram (\d+)\s*=\s*(\d+)"), re.compile(r"\\(\d+)-
 
 
 def write_arpa(model: Ngram, path: Path) -> None:
-    """Write a model, with tabs between probability, words and weight: flashlight's reader takes no spaces there."""
+    """Write a model as a file."""
+    write_text(path, arpa_text(model))
+
+
+def arpa_text(model: Ngram) -> str:
+    """A model, with tabs between probability, words and weight: flashlight's reader takes no spaces there."""
     orders = [sorted(gram for gram in model.log_probs if len(gram) == n) for n in range(1, model.order + 1)]
     lines = ["\\data\\", *(f"ngram {n}={len(grams)}" for n, grams in enumerate(orders, 1))]
     for n, grams in enumerate(orders, 1):
@@ -28,7 +33,7 @@ def write_arpa(model: Ngram, path: Path) -> None:
             weight = [model.backoffs[gram]] if gram in model.backoffs else []
             probability, *weights = (f"{value / _BASE:.10g}" for value in (model.log_probs[gram], *weight))
             lines.append("\t".join((probability, " ".join(gram), *weights)))
-    write_text(path, "\n".join([*lines, "", "\\end\\", ""]))
+    return "\n".join([*lines, "", "\\end\\", ""])
 
 
 def read_arpa(path: Path) -> Ngram:
@@ -45,9 +50,18 @@ def read_arpa(path: Path) -> Ngram:
         raise UserError(
             f"{path}: an ARPA file is UTF-8 text, this one is not (a binary KenLM file?)"
         ) from error
+    return parse_arpa(text, str(path))
+
+
+def parse_arpa(text: str, file: str) -> Ngram:
+    """The model of a text; `file` is named in messages.
+
+    Raises:
+        UserError: not in this format; with the line.
+    """
     counts, log_probs, backoffs = {}, {}, {}
     for number, n, fields in _entries(text):
-        where = f"{path}:{number}"
+        where = f"{file}:{number}"
         if n == 0:
             counts[int(fields[0])] = int(fields[1])
             continue
@@ -64,7 +78,7 @@ def read_arpa(path: Path) -> Ngram:
     found = {n: sum(len(gram) == n for gram in log_probs) for n in counts}
     if not log_probs or found != counts:
         expected = counts or "(a section \\data\\)"
-        raise UserError(f"{path}: expected n-grams by order {expected}, found {found}")
+        raise UserError(f"{file}: expected n-grams by order {expected}, found {found}")
     return Ngram(max(counts), log_probs, backoffs)
 
 

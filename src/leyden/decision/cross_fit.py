@@ -46,6 +46,9 @@ class CrossFitted:
             ]
             if isinstance(made[0], tuple):
                 return tuple(np.concatenate(part)[self._order] for part in zip(*made, strict=True))
+            if isinstance(made[0], list):  # transcripts
+                every = [each for part in made for each in part]
+                return [every[place] for place in self._order]
             return np.concatenate(made)[self._order]
 
         return by_rows

@@ -98,6 +98,8 @@ class TrainedEvaluation:
         rule = rule or self._made.rule
         if rule.neutral:
             return Choice(self._made.task.neutral(spec))
+        if hasattr(rule, "of_training"):  # a language model is of the training transcripts
+            rule = rule.of_training(self._made.data.table.index.targets[self._made.data.splits.train])
         none = np.zeros(0)
         prior = prior or ClassPrior(none, none)
         reads = rule.reads_validation or not prior.exact
