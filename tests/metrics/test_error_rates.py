@@ -11,7 +11,7 @@ from scipy import stats
 
 from leyden.metrics import higher_is_better
 from leyden.metrics.edit_distance import align, edit_counts
-from leyden.metrics.error_rates import evaluate_transcripts
+from leyden.metrics.error_rates import evaluate_transcripts, paired_difference
 from leyden.metrics.results import TRANSCRIPT_METRICS, Confusion, Edits, TranscriptMetrics, stored_metrics
 
 texts = st.lists(st.sampled_from("abc"), max_size=8)
@@ -237,3 +237,43 @@ def test_one_speaker_says_nothing_of_others() -> None:
     assert one == none
     assert "40 utterances" in one["wer"].method
     assert "2 speakers" in evaluate_transcripts(said, heard, speakers=["a", "b"] * 20).values["wer"].method
+
+
+def test_the_difference_of_two_runs_is_paired_by_utterance() -> None:
+    """Both fail on the same utterances, the second on two words more: far less uncertain than either rate."""
+    said, heard = pairs(200, 7)
+    worse = [*heard[:-20], *(f"{text} x" for text in heard[-20:])]
+    found = paired_difference(said, worse, heard)
+    rates = [evaluate_transcripts(said, texts).values["wer"] for texts in (worse, heard)]
+    assert found.value == pytest.approx(rates[0].value - rates[1].value)
+    assert 0 < found.low < found.value < found.high
+    assert found.high - found.low < 0.5 * (rates[0].high - rates[0].low)
+    turned = paired_difference(said, heard, worse)
+    assert (turned.value, turned.low, turned.high) == pytest.approx((-found.value, -found.high, -found.low))
+    assert paired_difference(said, heard, heard).low is None
+    assert paired_difference([""], ["a"], [""]).value is None
+    with pytest.raises(ValueError, match="no utterances"):
+        paired_difference([], [], [])
+
+
+@pytest.mark.slow
+def test_intervals_of_a_difference_hold_none_where_there_is_none() -> None:
+    """Two runs with the same error of each speaker: .95 of 400 intervals over speakers hold 0 (P = .999)."""
+    rng, inside_ = np.random.default_rng(8), 0
+    for seed in range(400):
+        said, heard, of = speech(12, seed)
+        errors = {
+            speaker: np.mean(["x" in t for t, s in zip(heard, of, strict=True) if s == speaker])
+            for speaker in set(of)
+        }
+        other = [
+            " ".join("x" if rng.random() < errors[s] / 4 else "a" for _ in t.split())
+            for t, s in zip(said, of, strict=True)
+        ]
+        again = [
+            " ".join("x" if rng.random() < errors[s] / 4 else "a" for _ in t.split())
+            for t, s in zip(said, of, strict=True)
+        ]
+        found = paired_difference(said, other, again, of)
+        inside_ += found.low is None or found.low <= 0 <= (found.high or 0)
+    assert inside_ >= stats.binom.ppf(0.001, 400, 0.95)
