@@ -137,3 +137,18 @@ def test_scores_are_those_of_torchaudios_decoder() -> None:
         theirs = oracle(torch.tensor(p, dtype=torch.float32)[None])[0][0]
         ours = beam_search(logits[None], NoModel(4), width=EVERY)[0][0]
         assert theirs.score == pytest.approx(ours.ctc, abs=1e-4)
+
+
+def test_a_word_adds_by_every_unit_what_its_beginning_says_and_in_all_its_probability() -> None:
+    """After "n" only "no" and "now" are left of three words; the sum over units, and the end, is log P."""
+    model = train_ngram([["no"], ["now", "on"], ["on"]], 2)
+    units = ("<blank>", SPACE, "n", "o", "w")
+    automaton, state, total, words = WordNgram(model, units), 0, 0.0, 0.0
+    for unit in (2, 3, 4, 1, 3, 2, 1):  # "now on "
+        log_p, begun = automaton.row(state)
+        total, words, state = total + log_p[unit], words + begun[unit], automaton.step(state, unit)
+        if (unit, words) == (2, 1):
+            likely = sum(math.exp(model.log_prob(word, ["<s>"])) for word in ("no", "now", "<unk>"))
+            assert total == pytest.approx(math.log(likely))
+    assert total + automaton.end(state)[0] == pytest.approx(model.sentence_log_prob(["now", "on"]))
+    assert words == 2

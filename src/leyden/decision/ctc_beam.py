@@ -25,7 +25,7 @@ class UnitModel(Protocol):
     """A language model as an automaton over unit ids 1 .. C - 1; a state is a number, 0 the first."""
 
     def row(self, state: int) -> tuple[Floats, Floats]:
-        """Of each unit (C,) after a state: log probability that it adds, and how many words it completes."""
+        """Of each unit (C,) after a state: log probability that it adds, and how many words it begins."""
 
     def step(self, state: int, unit: int) -> int:
         """The state after a unit."""

@@ -15,7 +15,7 @@ Weights = tuple[float, float]
 
 _ROUNDS = 4
 ALPHAS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
-BETAS = tuple(np.arange(-2.0, 6.5, 0.5).tolist())
+BETAS = tuple(np.arange(-2.0, 12.5, 0.5).tolist())
 
 
 def choose_weights(
