@@ -15,6 +15,7 @@ from leyden.decision.ctc_weights import choose_weights, pairs
 from leyden.decision.ngram import train_ngram
 from leyden.decision.unit_models import SPACE
 from leyden.metrics.edit_distance import edit_counts
+from leyden.utils.errors import UserError
 
 WORDS = ("<blank>", *(f"{SPACE}{word}" for word in "abcdef"))
 LETTERS = ("<blank>", SPACE, "n", "o", "w")
@@ -103,6 +104,11 @@ def test_a_model_of_a_file_knows_words_that_letters_spell(tmp_path: Path) -> Non
     rule = BeamRule(file=str(tmp_path / "lm.arpa"), alpha=1.0, beta=0.0)
     made = rule.fit(logits[:0], np.zeros(0, int), LETTERS, NONE, NONE)
     assert spelt(made.decode(logits)[0], LETTERS) == ["now"]
+
+
+def test_a_file_that_is_no_language_model_is_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"decision.file: .*lm.arpa: cannot be read"):
+        BeamRule(file=str(tmp_path / "lm.arpa"))
 
 
 def test_cross_fitting_keeps_the_order_of_transcripts() -> None:

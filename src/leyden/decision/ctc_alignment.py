@@ -69,7 +69,7 @@ def _best_path(scores: Floats, states: NDArray[np.int64]) -> NDArray[np.int64]:
     """The state (T,) in each frame: from one to the next it stays, goes on by one, or leaves out a blank."""
     frames, count = scores.shape
     skips = np.zeros(count, dtype=bool)
-    skips[2:] = (states[2:] > 0) & (states[2:] != states[:-2])
+    skips[2:] = states[2:] != states[:-2]  # two blanks are the same
     best = np.full(count, -np.inf)
     moves = np.zeros((frames, count), dtype=np.int64)
     for t in range(frames):

@@ -17,6 +17,7 @@ from leyden.decision.ctc_weights import choose_weights, pairs
 from leyden.decision.ngram import Ngram, train_ngram
 from leyden.decision.unit_models import SPACE, UnitNgram, WordNgram
 from leyden.metrics.edit_distance import edit_counts
+from leyden.utils.errors import UserError
 
 Outputs = NDArray[np.floating]
 Level = Literal["units", "words", "none"]
@@ -112,8 +113,13 @@ class BeamRule:
         beta: float | None = None,
         width: Annotated[int, Ge(1)] = 16,
     ) -> None:
-        """Nothing is read yet."""
-        self.level, self.order, self.file = level, order, file
+        """The file is read, so that a wrong one is refused before training.
+
+        Raises:
+            UserError: it is not a language model.
+        """
+        self.level, self.order = level, order
+        self._of_file = None if file is None else _read(Path(file).expanduser())
         self.alpha, self.beta, self.width = alpha, beta, width
         self._transcripts: NDArray[np.integer] = np.zeros((0, 1), dtype=np.int32)
 
@@ -137,11 +143,7 @@ class BeamRule:
         training: NDArray[np.float64],
         exact: bool = True,
     ) -> BeamDecoding:
-        """Of validation outputs (N, T, C) and targets (N, L); class priors are not used.
-
-        Raises:
-            UserError: the file is not a language model.
-        """
+        """Of validation outputs (N, T, C) and targets (N, L); class priors are not used."""
         units = tuple(names)
         if self.level == "none":
             return BeamDecoding(units, None, "none", 0.0, 0.0, self.width)
@@ -171,12 +173,19 @@ class BeamRule:
         return replace(made, alpha=alpha, beta=beta, chosen_on=chosen)
 
     def _model(self, units: Sequence[str]) -> Ngram:
-        if self.file is not None:
-            return read_arpa(Path(self.file).expanduser())
+        if self._of_file is not None:
+            return self._of_file
         if self.level == "words":
             return train_ngram([spelt(row, units) for row in self._transcripts.tolist()], self.order)
         rows = [[units[i] for i in row if i > 0] for row in self._transcripts.tolist()]
         return train_ngram(rows, self.order, units[1:])
+
+
+def _read(file: Path) -> Ngram:
+    try:
+        return read_arpa(file)
+    except UserError as error:
+        raise UserError(f"decision.file: {error}") from error
 
 
 def spelt(ids: Sequence[int], units: Sequence[str]) -> list[str]:
