@@ -12,6 +12,7 @@ from leyden.health.output_rules import _bad_frames
 from leyden.losses.ctc import CTC
 from leyden.modules.base import joined
 from leyden.modules.ctc import CTCRecognizer
+from leyden.modules.features import of_batch
 from leyden.nets.audio import CRNN
 from leyden.nets.speech import SpeechRNN
 from leyden.utils.errors import UserError
@@ -93,6 +94,18 @@ def test_the_summary_is_the_share_of_blank_frames() -> None:
     outputs[0], outputs[1, :1] = 0.0, 0.0
     outputs[:, :, 2] += torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     assert module().prediction_summary(outputs) == [pytest.approx(3 / 4)]
+
+
+def test_features_of_a_recording_are_the_mean_of_its_own_frames() -> None:
+    made = module().eval()
+    with torch.no_grad():
+        both, _ = of_batch(made, batch())
+        short = batch()._replace(
+            inputs={"audio": batch().input.map(lambda x: x[1:, :1600] if x.ndim > 1 else x[1:])}
+        )
+        alone, _ = of_batch(made, short)
+    assert both.shape == (2, made.net.feature_width)
+    torch.testing.assert_close(alone[0], both[1], rtol=1e-4, atol=1e-5)
 
 
 def test_a_net_with_one_answer_for_a_recording_is_refused() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from leyden.data.batch import Batch
 from leyden.data.datamodule import DataModule
 from leyden.modules.standalone import preserved_state
+from leyden.nets.layers import length_mask, masked_mean
 from leyden.utils.errors import UserError
 
 
@@ -33,11 +34,13 @@ def has_features(module: LightningModule) -> bool:
 
 
 def of_batch(module: LightningModule, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Features float32 (B, D) and the net's input float32 (B, ...) of a batch, on the CPU."""
+    """Features float32 (B, D) and the net's input float32 (B, ...) of a batch, on the CPU; of frames their mean."""
     prepare: Any = module.prepare
     net: Any = module.net
     x, lengths = prepare(batch.to(module.device)).input
     features = net.features(x) if lengths is None else net.features(x, lengths)
+    if hasattr(net, "output_lengths") and lengths is not None:  # of frames: the mean of a recording's own
+        features = masked_mean(features, length_mask(net.output_lengths(lengths), features.shape[1]))
     return features.flatten(1).float().cpu(), x.float().cpu()
 
 
