@@ -5,7 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from leyden.decision.ctc_alignment import AlignedUnit, AlignedWord, align_units, words_of
+from leyden.decision.ctc_alignment import AlignedWord, align_units, words_of
+from leyden.decision.greedy_ctc import Unit
 from leyden.decision.unit_models import SPACE
 
 
@@ -48,12 +49,12 @@ def test_a_transcript_that_needs_more_frames_is_refused() -> None:
 def test_words_of_letters_and_of_words() -> None:
     names = ("<blank>", SPACE, "a", "b", f"{SPACE}no")
     letters = [
-        AlignedUnit(2, 3, 4, 0.9),
-        AlignedUnit(3, 6, 8, 0.5),
-        AlignedUnit(1, 9, 12, 0.1),
-        AlignedUnit(2, 14, 15, 0.8),
+        Unit(2, 3, 4, 0.9),
+        Unit(3, 6, 8, 0.5),
+        Unit(1, 9, 12, 0.1),
+        Unit(2, 14, 15, 0.8),
     ]
     assert words_of(letters, names) == [AlignedWord("ab", 3, 5.0, 0.5), AlignedWord("a", 14, 14.0, 0.8)]
-    words = [AlignedUnit(4, 2, 5, 0.7), AlignedUnit(4, 9, 10, 0.6)]
+    words = [Unit(4, 2, 5, 0.7), Unit(4, 9, 10, 0.6)]
     assert words_of(words, names) == [AlignedWord("no", 2, 3.0, 0.7), AlignedWord("no", 9, 9.0, 0.6)]
     assert words_of([], names) == []

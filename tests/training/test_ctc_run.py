@@ -86,3 +86,15 @@ def test_the_planted_set_is_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ["experiment=planted_ctc", "trainer=cpu", "threads=1", "trainer.max_epochs=6", "logger=none"]
     )
     assert outcome.result["metrics"]["test"]["values"]["wer"]["value"] < 0.03
+
+
+def test_a_language_model_is_chosen_stored_and_used_again(overrides: list[str]) -> None:
+    outcome = train([*overrides, "decision=ctc_beam", "decision.order=2"])
+    test, folder = outcome.result["metrics"]["test"], Path(outcome.folder)
+    assert set(test["before"]) == {"wer", "cer", "string_error"}
+    point = json.loads((folder / "operating_point.json").read_text())
+    assert point["language_model"].startswith("\\data\\\nngram 1=")
+    assert point["chosen_on"]["after"] <= point["chosen_on"]["before"]
+    assert evaluate(folder, [], ("test",))["test"]["values"] == test["values"]
+    again = evaluate(folder, ["decision.level=units"], ("test",), decision="ctc_beam")["test"]
+    assert again["before"] == test["before"]

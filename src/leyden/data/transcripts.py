@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from leyden.data.index import Kind
 from leyden.data.text_files import composed
+from leyden.decision.unit_models import SPACE
 from leyden.utils.errors import UserError
 from leyden.utils.text import and_more
 
 BLANK = "<blank>"
 PADDING = -1
-SPACE = "\u2581"  # the sign of SentencePiece for a space
 Units = Literal["characters", "words"]
 Normaliser = Literal["none", "lower", "letters"]
 Ids = NDArray[np.int32]

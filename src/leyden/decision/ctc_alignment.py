@@ -10,22 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from leyden.decision.greedy_ctc import Unit
 from leyden.decision.unit_models import SPACE
 from leyden.metrics.probabilities import log_softmax
 
 Floats = NDArray[np.float64]
-
-
-class AlignedUnit(NamedTuple):
-    """One unit of a transcript.
-
-    id: place in the outputs, from 1. start, end: its frames, [start, end). probability: the largest of these frames.
-    """
-
-    id: int
-    start: int
-    end: int
-    probability: float
 
 
 class AlignedWord(NamedTuple):
@@ -41,7 +30,7 @@ class AlignedWord(NamedTuple):
     confidence: float
 
 
-def align_units(logits: NDArray[np.floating], units: Sequence[int]) -> list[AlignedUnit]:
+def align_units(logits: NDArray[np.floating], units: Sequence[int]) -> list[Unit]:
     """The frames of each unit on the most probable path that writes a transcript (forced alignment, by Viterbi).
 
     Args:
@@ -61,7 +50,7 @@ def align_units(logits: NDArray[np.floating], units: Sequence[int]) -> list[Alig
     for place in range(1, len(states), 2):
         own = np.flatnonzero(path == place)
         sure = float(np.exp(frames[own, states[place]].max()))
-        found.append(AlignedUnit(int(states[place]), int(own[0]), int(own[-1]) + 1, sure))
+        found.append(Unit(int(states[place]), int(own[0]), int(own[-1]) + 1, sure))
     return found
 
 
@@ -89,14 +78,14 @@ def _best_path(scores: Floats, states: NDArray[np.int64]) -> NDArray[np.int64]:
     return found
 
 
-def words_of(aligned: Sequence[AlignedUnit], names: Sequence[str]) -> list[AlignedWord]:
+def words_of(aligned: Sequence[Unit], names: Sequence[str]) -> list[AlignedWord]:
     """The words that units spell; a unit that begins with SPACE begins one.
 
     Args:
         aligned: the units of a transcript.
         names: of all outputs (C,), the blank first.
     """
-    found: list[tuple[str, list[AlignedUnit]]] = []
+    found: list[tuple[str, list[Unit]]] = []
     for unit in aligned:
         text = names[unit.id]
         if text.startswith(SPACE) or not found:
@@ -107,6 +96,6 @@ def words_of(aligned: Sequence[AlignedUnit], names: Sequence[str]) -> list[Align
     return [_word(text, units) for text, units in found if units]
 
 
-def _word(text: str, units: Sequence[AlignedUnit]) -> AlignedWord:
+def _word(text: str, units: Sequence[Unit]) -> AlignedWord:
     centre = (units[0].start + units[-1].end - 1) / 2
     return AlignedWord(text, units[0].start, centre, min(unit.probability for unit in units))

@@ -11,9 +11,10 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 
 from leyden.decision.arpa import arpa_text, parse_arpa, read_arpa
-from leyden.decision.ctc_alignment import AlignedUnit, align_units
+from leyden.decision.ctc_alignment import align_units
 from leyden.decision.ctc_beam import Hypothesis, NoModel, UnitModel, beam_search
 from leyden.decision.ctc_weights import choose_weights, pairs
+from leyden.decision.greedy_ctc import Unit
 from leyden.decision.ngram import Ngram, train_ngram
 from leyden.decision.unit_models import SPACE, UnitNgram, WordNgram
 from leyden.metrics.edit_distance import edit_counts
@@ -54,7 +55,7 @@ class BeamDecoding:
         """Unit ids of each row of logits (N, T, C), NaN after a row's last frame."""
         return [list(found[0].units) for found in self.search(outputs)]
 
-    def units(self, outputs: Outputs) -> list[list[AlignedUnit]]:
+    def units(self, outputs: Outputs) -> list[list[Unit]]:
         """The decoded units of each row, with their frames."""
         return [align_units(row, units) for row, units in zip(outputs, self.decode(outputs), strict=True)]
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from leyden.data.spec import DataSpec
 from leyden.data.targets import Kind, TargetReader
 from leyden.data.transcripts import Normaliser, TranscriptReader, Units, padded, spell
+from leyden.decision.ctc_rule import BeamDecoding
 from leyden.decision.greedy_ctc import GreedyDecoding
 from leyden.metrics.error_rates import evaluate_transcripts
 from leyden.metrics.results import TRANSCRIPT_METRICS, TranscriptMetrics
@@ -79,9 +80,10 @@ class CTC(Task):
         """The most probable unit of each frame."""
         return GreedyDecoding()
 
-    def load_decision(self, stored: Mapping[str, Any]) -> GreedyDecoding:
-        """Greedy decoding."""
-        return GreedyDecoding.from_dict(stored)
+    def load_decision(self, stored: Mapping[str, Any]) -> GreedyDecoding | BeamDecoding:
+        """Greedy decoding, or a beam with its language model."""
+        kind = BeamDecoding if stored.get("criterion") == "beam" else GreedyDecoding
+        return kind.from_dict(stored)
 
     def any_outputs(self, samples: int, spec: DataSpec) -> Floats:
         """Random logits (samples, 4, C)."""
