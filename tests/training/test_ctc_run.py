@@ -43,6 +43,8 @@ def test_a_run_is_evaluated_stored_and_predicts(overrides: list[str], tmp_path: 
     assert isinstance(answer["text"], str)
     soundfile.write(tmp_path / "a.wav", wave, 8000)
     assert main(["predict", str(outcome.folder), "a.wav"]) == 0
+    for style in ("table", "csv", "json"):
+        assert main(["predict", str(outcome.folder), "a.wav", "--words", "--format", style]) == 0
     assert main(["errors", str(outcome.folder)]) == 0
     assert main(["report", "runs"]) == 0
 

@@ -35,13 +35,16 @@ def main(arguments: Sequence[str]) -> int:
         "--top", type=int, default=1, metavar="K", help="number of classes to print (default: 1)"
     )
     parser.add_argument(
+        "--words", action="store_true", help="each word with its onset, centre and confidence (task=ctc)"
+    )
+    parser.add_argument(
         "--format", choices=("table", "csv", "json"), default="table", help="output format (default: table)"
     )
     given = parser.parse_args(arguments)
     if given.top < 1:
         raise UserError(f"--top {given.top}: must be at least 1")
     folder = find_run(given.run, given.runs).folder
-    task, predictions = predict(folder, given.files, given.top, given.config_dir)
+    task, predictions = predict(folder, given.files, given.top, given.config_dir, given.words)
     _PRINT[given.format](predictions, task)
     return 0
 
@@ -49,15 +52,21 @@ def main(arguments: Sequence[str]) -> int:
 def _table(predictions: Sequence[Prediction], task: Task) -> None:
     from leyden.reporting.terminal.tables import answers_table
 
-    console.print(answers_table([(p.name, task.columns(p.answer)) for p in predictions]))
+    console.print(answers_table([row for p in predictions for row in _rows(p, task)]))
+
+
+def _rows(prediction: Prediction, task: Task) -> list[tuple[str, dict[str, str | float]]]:
+    """(name, cells) of a prediction: one row, or one of each word where these were asked for."""
+    cells = prediction.answer.get("words", [task.columns(prediction.answer)])
+    return [(prediction.name, row) for row in cells]
 
 
 def _csv(predictions: Sequence[Prediction], task: Task) -> None:
-    rows = [task.columns(p.answer) for p in predictions]
-    table: list[list[Any]] = [["input", *(rows[0] if rows else ())]]
-    for prediction, cells in zip(predictions, rows, strict=True):
+    rows = [row for p in predictions for row in _rows(p, task)]
+    table: list[list[Any]] = [["input", *(rows[0][1] if rows else ())]]
+    for name, cells in rows:
         values = (f"{cell:.6f}" if isinstance(cell, float) else cell for cell in cells.values())
-        table.append([prediction.name, *values])
+        table.append([name, *values])
     print(csv_text(table), end="")
 
 

@@ -30,9 +30,9 @@ class Prediction:
 
 
 def predict(
-    folder: Path, files: Sequence[str], top: int = 1, config_dirs: Sequence[str] = ()
+    folder: Path, files: Sequence[str], top: int = 1, config_dirs: Sequence[str] = (), words: bool = False
 ) -> tuple["Task", list[Prediction]]:
-    """The run's task, and its predictions in the order of the files (and of their lines).
+    """The run's task, and its predictions in the order of the files (and of their lines); with the times of words.
 
     Raises:
         UserError: not a finished run, or files that cannot be read, all of them listed.
@@ -45,20 +45,27 @@ def predict(
     run = load(folder, config_dirs)
     prepare(run.config.threads)
     names, inputs = read_files(run, files)
-    return run.task, list(predict_inputs(run, names, inputs, top))
+    return run.task, list(predict_inputs(run, names, inputs, top, words))
 
 
 def predict_inputs(
-    run: "LoadedRun", names: Sequence[str], inputs: Sequence[np.ndarray], top: int = 1
+    run: "LoadedRun", names: Sequence[str], inputs: Sequence[np.ndarray], top: int = 1, words: bool = False
 ) -> Iterator[Prediction]:
-    """Predictions of decoded inputs: uint8 (C, H, W), token ids (n,) or int16 (n,), each with its name."""
+    """Predictions of decoded inputs: uint8 (C, H, W), token ids (n,) or int16 (n,), each with its name.
+
+    With `words` an answer has the task's words, too, with their times.
+    """
     import torch
 
     for start in range(0, len(inputs), _BATCH):
         batch = batch_of(run, inputs[start : start + _BATCH])
         with torch.inference_mode():
             outputs = outputs_of(run, prepared(run, batch)).numpy()
-        answers = run.task.answers(outputs, run.spec, run.decision, top)
+        answers = list(run.task.answers(outputs, run.spec, run.decision, top))
+        if words:
+            seconds = [len(x) / (run.spec.sample_rate or 1) for x in inputs[start : start + _BATCH]]
+            timed = run.task.words(outputs, run.spec, run.decision, seconds)
+            answers = [{**a, "words": w} for a, w in zip(answers, timed, strict=True)]
         for name, answer in zip(names[start : start + _BATCH], answers, strict=True):
             yield Prediction(name, answer)
 

@@ -115,6 +115,16 @@ class Task:
         """What `leyden predict` prints of each input, as plain values."""
         raise NotImplementedError
 
+    def words(
+        self, outputs: Floats, spec: DataSpec, decision: Decision, seconds: Sequence[float]
+    ) -> Iterator[list[dict[str, Any]]]:
+        """The words of each input, which lasts so many seconds, with their times; of a task with transcripts.
+
+        Raises:
+            UserError: this is none.
+        """
+        raise UserError(f"--words: an answer of task={self.name} has no words; it is for task=ctc")
+
     def columns(self, answer: Mapping[str, Any]) -> dict[str, str | float]:
         """An answer as named cells of one row: of a table or CSV file."""
         raise NotImplementedError

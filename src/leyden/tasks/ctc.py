@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from leyden.data.spec import DataSpec
 from leyden.data.targets import Kind, TargetReader
 from leyden.data.transcripts import Normaliser, TranscriptReader, Units, padded, spell
+from leyden.decision.ctc_alignment import align_units, words_of
 from leyden.decision.ctc_rule import BeamDecoding
 from leyden.decision.greedy_ctc import GreedyDecoding
 from leyden.metrics.error_rates import evaluate_transcripts
@@ -103,6 +104,22 @@ class CTC(Task):
         """{text: ...}."""
         for ids in decision.decode(_frames(outputs)):
             yield {"text": spell(ids, spec.target_names)}
+
+    def words(
+        self, outputs: Floats, spec: DataSpec, decision: Any, seconds: Sequence[float]
+    ) -> Iterator[list[dict[str, Any]]]:
+        """[{word, onset, centre, confidence}] of each input, in seconds; CTC says nothing of a word's end."""
+        for row, ids, lasts in zip(_frames(outputs), decision.decode(_frames(outputs)), seconds, strict=True):
+            frame = lasts / max(1, int(np.isfinite(row[:, 0]).sum()))
+            yield [
+                {
+                    "word": word.text,
+                    "onset": round(word.onset * frame, 3),
+                    "centre": round((word.centre + 0.5) * frame, 3),
+                    "confidence": round(word.confidence, 4),
+                }
+                for word in words_of(align_units(row, ids), spec.target_names)
+            ]
 
     def columns(self, answer: Mapping[str, Any]) -> dict[str, str | float]:
         """text."""
