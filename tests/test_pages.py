@@ -28,7 +28,7 @@ from pages import ROOT, Command
 from words import last_of_each
 
 QUICK = ["trainer=cpu", "threads=1", "logger=none"]
-SHORT = ["trainer.max_epochs=1", "trainer.limit_train_batches=40", "batch_size=8"]
+SHORT = ["trainer.max_epochs=2", "trainer.limit_train_batches=40", "batch_size=8"]  # two: margins leave the first out
 SMALL = {  # of sources that make their samples: fewer of them
     "fsdd_mixed": ["data.source.mixes=60", "data.source.test_mixes=30"],
     "mnist_angle": ["data.source.samples=150", "data.source.test_samples=30"],
@@ -166,7 +166,7 @@ def training(words: list[str], whole: bool) -> int:
     small = next((SMALL[name] for name in SMALL if f"experiment={name}" in words), [])
     searched = ["sweep.trials=2"] if any(word.startswith("sweep=") for word in words) else []
     own |= {"batch_size"} if searched else set()
-    longer = ["trainer.max_epochs=2"] if any(word.startswith("continue=") for word in words) else []
+    longer = ["trainer.max_epochs=3"] if any(word.startswith("continue=") for word in words) else []
     added = [
         word for word in (*QUICK, *SHORT, *small, *searched, *longer) if word.partition("=")[0] not in own
     ]
