@@ -28,7 +28,11 @@ from pages import ROOT, Command
 from words import last_of_each
 
 QUICK = ["trainer=cpu", "threads=1", "logger=none"]
-SHORT = ["trainer.max_epochs=2", "trainer.limit_train_batches=40", "batch_size=8"]  # two: margins leave the first out
+SHORT = [
+    "trainer.max_epochs=2",
+    "trainer.limit_train_batches=40",
+    "batch_size=8",
+]  # two: margins leave the first out
 SMALL = {  # of sources that make their samples: fewer of them
     "fsdd_mixed": ["data.source.mixes=60", "data.source.test_mixes=30"],
     "mnist_angle": ["data.source.samples=150", "data.source.test_samples=30"],
