@@ -65,6 +65,11 @@ class MeasuredData(DataModule):
         """Every row, with the targets in the run's order."""
         return self._read[0]
 
+    @property
+    def _source_table(self) -> Table:
+        """The same: no label is flipped where nothing is trained."""
+        return self._read[0]
+
     @cached_property
     def kept_rows(self) -> np.ndarray:
         """int64 rows with a target that the run knows; copies too, where all rows are measured."""
