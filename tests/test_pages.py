@@ -106,10 +106,11 @@ def test_every_command_works_as_printed(
     page: str, whole: bool, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for command in pages.printed(page):
-        status = run(command, whole or command.status > 0)
+        wanted = 0 if "-m" in command.words and not whole else command.status  # a sweep is planned alone
+        status = run(command, whole or wanted > 0)
         said = capsys.readouterr()
         found = status == 1 and command.words[1] in ("doctor", "check")  # an error in what was looked at
-        assert found or status == command.status, f"{command}: status {status}\n{said.out[-2000:]}{said.err}"
+        assert found or status == wanted, f"{command}: status {status}\n{said.out[-2000:]}{said.err}"
 
 
 def run(command: Command, whole: bool) -> int:

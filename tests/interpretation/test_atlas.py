@@ -193,5 +193,5 @@ def test_a_split_without_predictions_is_refused(made: Callable[..., Path]) -> No
     with pytest.raises(UserError, match="--split test"):
         predicted(folder, "val")
     assert predicted(folder).split == "test"
-    with pytest.raises(UserError, match="task=multilabel"):
+    with pytest.raises(UserError, match="looks for wrong classes"):
         collect(made(*TAGS), Wanted(suspects=True))

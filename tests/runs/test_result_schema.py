@@ -335,8 +335,8 @@ def test_the_files(runs: dict[str, Outcome]) -> None:
     }
     documented = [row for row in table("The files of a run") if row != "file"]
     assert {name for name in names if not any(fnmatch(name, row) for row in documented)} == set()
-    # of tests/health, of runs before their end, of other loggers
-    elsewhere = ("bad_step/", "checkpoints/previous.ckpt", "loggers/")
+    # of tests/health, of runs before their end, of other loggers, of check explain
+    elsewhere = ("bad_step/", "checkpoints/previous.ckpt", "loggers/", "explain_check.json")
     documented = [row for row in documented if not row.startswith(elsewhere)]
     assert {row for row in documented if not any(fnmatch(name, row) for name in names)} == set()
 

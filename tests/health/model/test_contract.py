@@ -29,6 +29,7 @@ DATA = {
     "image": ["data=planted_images", "data.source.samples=120"],
     "text": ["data=planted_text", "data.source.samples=120"],
     "audio": ["data=planted_audio", "data.source.samples=60"],
+    "speech": ["data=planted_ctc", "data.source.samples=60", "task=ctc"],
 }
 ALIKE = {"resnet32", "resnet56"}  # deeper ones of resnet20's class
 TASKS = {
@@ -46,7 +47,9 @@ def pairs() -> Iterator[tuple[str, str]]:
             parts = [nodes[name]["_target_"] for name in ("module", "frontend", "net") if name in nodes]
             targets = [import_target(part, "model") for part in parts if not part.startswith("$")]
             wanted = {getattr(target, "modality", "any") for target in targets} - {"any"}
-            yield from ((modality, path.stem) for modality in DATA if wanted <= {modality})
+            answers_frames = hasattr(targets[-1], "output_lengths")  # the net's
+            fitting = ["speech"] if answers_frames else [m for m in DATA if m != "speech" and wanted <= {m}]
+            yield from ((modality, path.stem) for modality in fitting)
 
 
 PAIRS = list(pairs())
