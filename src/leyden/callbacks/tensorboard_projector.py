@@ -22,6 +22,7 @@ from leyden.data.datamodule import DataModule
 from leyden.modules import features
 from leyden.modules.standalone import preserved_state
 from leyden.runs.run import PROJECTOR, PROJECTOR_CONFIG
+from leyden.utils.arrays import evenly
 from leyden.utils.files import atomic_write, write_text
 from leyden.utils.text import printable
 
@@ -50,7 +51,7 @@ def write_projector(
         columns: what is known of each of them, by name.
         seconds: CPU time that the features may take.
     """
-    chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST)).astype(np.int64))
+    chosen = evenly(np.arange(len(rows)), MOST)
     with preserved_state(module), torch.no_grad():
         began = time.process_time()
         features.of_batch(module, data.batch_of(rows[chosen[:_PROBED]]))
@@ -58,7 +59,7 @@ def write_projector(
         affordable = int(min(len(chosen), seconds / max(each, 1e-9)))
         if affordable < min(_FEWEST, len(rows)):
             return 0
-        chosen = chosen[np.linspace(0, len(chosen) - 1, affordable).astype(np.int64)]
+        chosen = evenly(chosen, affordable)
         values, pictures = _of_rows(module, data, rows[chosen])
     (folder / PROJECTOR).mkdir(exist_ok=True)
     write_text(folder / PROJECTOR / "features.tsv", _numbers(_main_components(values)))

@@ -34,6 +34,7 @@ from leyden.data.targets import (
     target_facts,
 )
 from leyden.data.tokenizers import Tokenizer
+from leyden.utils.arrays import evenly
 from leyden.utils.errors import UserError
 from leyden.utils.text import and_more, plural
 
@@ -355,8 +356,7 @@ class DataModule(LightningDataModule):
 
     def fit_inputs(self) -> Iterator[Input]:
         """Unaugmented training inputs to fit a frontend on, batch by batch: at most FIT_SAMPLES rows, evenly spaced."""
-        rows = self.splits.train
-        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), FIT_SAMPLES)).astype(np.int64)]
+        rows = evenly(self.splits.train, FIT_SAMPLES)
         for batch in self._loader(rows, Sequential(len(rows)), _FIT_BATCH, training=False, accumulate=1):
             yield batch.input
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from leyden.data.sampler import EpochSampler
 from leyden.health.findings import Finding
 from leyden.metrics.intervals import wilson
+from leyden.utils.arrays import evenly
 
 MOST = 50  # training samples of a class that are evaluated: enough for a recall, and under 1 % of an epoch
 _LEAST = 5  # validation samples of a class below which nothing is reported
@@ -26,8 +27,7 @@ def some_of_each(labels: NDArray[Any], classes: int) -> NDArray[np.int64]:
     """Sorted places in `labels` (n,) of at most MOST samples of each class, evenly spaced."""
     chosen = [np.zeros(0, np.int64)]
     for c in range(classes):
-        own = np.flatnonzero(labels == c)
-        chosen.append(own[np.linspace(0, len(own) - 1, min(len(own), MOST)).astype(np.int64)])
+        chosen.append(evenly(np.flatnonzero(labels == c), MOST))
     return np.sort(np.concatenate(chosen))
 
 

@@ -24,6 +24,7 @@ from leyden.reporting.format import estimate
 from leyden.runs.lookup import RUNS, find_run
 from leyden.tasks.classification import most_confused
 from leyden.tasks.errors import ErrorGroup
+from leyden.utils.arrays import evenly
 from leyden.utils.trust import trusting
 
 MOST_SHOWN = 600  # errors on a page, with their samples
@@ -193,7 +194,7 @@ def _slices(of_run: Predicted, listed: Sequence[Error]) -> tuple[Slice, ...] | N
     """Groups of rows with more errors; None: of numbers, which are never right or wrong."""
     if of_run.task.kind == "values":
         return None
-    chosen = np.unique(np.linspace(0, of_run.size - 1, min(of_run.size, _FACTS)).astype(np.int64))
+    chosen = evenly(np.arange(of_run.size), _FACTS)
     wrong = np.zeros(of_run.size, dtype=bool)
     wrong[[error.place for error in listed]] = True
     known = facts_of(of_run.data, of_run.stored["rows"][chosen])

@@ -24,6 +24,7 @@ from leyden.interpretation.predicted import Predicted
 from leyden.modules.features import features_of, has_features
 from leyden.reporting.atlas.atlas import Error, Group, Heat, Media, Neighbour
 from leyden.runs.explain_check import read_check
+from leyden.utils.arrays import evenly
 from leyden.utils.errors import UserError, first_line
 from leyden.utils.text import plural
 
@@ -172,8 +173,7 @@ class Samples:
 
     def _neighbours(self, errors: Sequence[Error]) -> dict[int, tuple[Neighbour, ...]]:
         """The nearest training rows of each error, by its row."""
-        train = self._data.splits.train
-        train = train[np.linspace(0, len(train) - 1, min(len(train), _TRAINING_ROWS)).astype(np.int64)]
+        train = evenly(self._data.splits.train, _TRAINING_ROWS)
         rows = np.unique([error.row for error in errors]).astype(np.int64)
         of_train, of_errors = (self.features(each) if errors else None for each in (train, rows))
         if of_train is None or of_errors is None:

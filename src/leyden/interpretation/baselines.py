@@ -20,6 +20,7 @@ from leyden.data.transforms.text import TokenDropout
 from leyden.inference.load import LoadedRun
 from leyden.inference.predictor import outputs_of, prepared
 from leyden.interpretation.sights import Embedded, Inputs, Tokens, Waveform, masked_tokens, with_values
+from leyden.utils.arrays import evenly
 from leyden.utils.errors import UserError, nearest
 
 ROWS = 256  # training rows that means, spectra and ranges are taken from, evenly spaced
@@ -46,8 +47,7 @@ class TrainingRows:
         self, run: LoadedRun, data: DataModule, see: Callable[[Batch], Inputs], kept_axis: int = 1
     ) -> None:
         self._run, self._data, self._see, self._axis = run, data, see, kept_axis
-        rows = data.splits.train
-        self._rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), ROWS)).astype(np.int64)]
+        self._rows = evenly(data.splits.train, ROWS)
 
     def _batches(self) -> Iterator[Batch]:
         for start in range(0, len(self._rows), _CHUNK):
@@ -99,13 +99,10 @@ class TrainingRows:
 
     def references(self, seen: Inputs) -> Tensor:
         """(R, ...) values of training rows, as long as those of `seen`: cut, or repeated from the beginning."""
-        rows = self._rows[
-            np.linspace(0, len(self._rows) - 1, min(len(self._rows), REFERENCES)).astype(np.int64)
-        ]
         axis = 1 if isinstance(seen, Embedded) else -1
         length = seen.values.shape[axis]
         found = []
-        for row in rows:
+        for row in evenly(self._rows, REFERENCES):
             one = seen.of(self._data.batch_of(np.array([row]))).values
             repeats = -(-length // max(1, one.shape[axis]))
             found.append(torch.cat([one] * repeats, dim=axis).narrow(axis, 0, length))

@@ -23,6 +23,7 @@ from leyden.modules.features import features_of, has_features
 from leyden.reporting.atlas.atlas import Suspect
 from leyden.runs.predictions import Stored, checked, read_margins
 from leyden.runs.run import MARGINS
+from leyden.utils.arrays import evenly
 from leyden.utils.errors import UserError
 from leyden.utils.text import plural
 
@@ -118,8 +119,7 @@ def _disagreement(
     stored: Stored, chosen: NDArray[np.int64], noise: Noise, features: Features
 ) -> NDArray[np.float64]:
     """(k,): the share of the nearest rows of each chosen place that have another label; flagged rows are not asked."""
-    others = np.flatnonzero(~noise.flagged)
-    others = others[np.linspace(0, len(others) - 1, min(len(others), _AMONG)).astype(np.int64)]
+    others = evenly(np.flatnonzero(~noise.flagged), _AMONG)
     wanted, back = np.unique(np.concatenate([others, chosen]), return_inverse=True)
     found = features(stored["rows"][wanted])[back]
     among, of = found[: len(others)], found[len(others) :]

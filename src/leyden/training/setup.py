@@ -17,6 +17,7 @@ from leyden.modules.standalone import fit_frontend
 from leyden.training import build
 from leyden.training.continuation import compose_with_runs
 from leyden.training.trainer import evaluation_trainer, health_settings, verify_trainer
+from leyden.utils.arrays import evenly
 from leyden.utils.errors import UserError
 from leyden.utils.runtime import prepare
 
@@ -69,4 +70,4 @@ def _samples(data: DataModule) -> NDArray[np.int64]:
     targets, train = data.table.index.targets, data.splits.train
     if kind_of(targets) == "classes":
         return some_of_each_class(targets, train, SAMPLES)
-    return train[np.linspace(0, len(train) - 1, min(SAMPLES, len(train))).astype(np.int64)]
+    return evenly(train, SAMPLES)
