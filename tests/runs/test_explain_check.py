@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from helpers.run_folders import write as write_run
-from leyden.runs.explain_check import ExplainCheck, MethodCheck, Share, read_check, remarks
+from leyden.runs.explain_check import ExplainCheck, MethodCheck, Share, read_check
 from leyden.runs.run import EXPLAIN_CHECK, Run
 from leyden.utils.errors import UserError
 
@@ -27,14 +27,14 @@ CHECK = ExplainCheck(
 
 def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_check(tmp_path) is None
-    assert remarks(tmp_path) == {}
     CHECK.write(tmp_path)
     assert read_check(tmp_path) == CHECK
-    assert remarks(tmp_path) == {
+    assert {name: CHECK.remark(name) for name in CHECK.methods} == {
         "integrated_gradients": "integrated_gradients found the planted signal in 0.99 of 300 rows of planted_images",
         "grad_cam": "grad_cam is not to be trusted for this net: it points at nothing",
     }
-    assert CHECK.remark("rise") == ""
+    assert CHECK.remark("rise") == CHECK.distrust("rise") == CHECK.distrust("integrated_gradients") == ""
+    assert CHECK.distrust("grad_cam") == CHECK.remark("grad_cam")
 
 
 def test_fields_of_a_later_version_are_passed_over(tmp_path: Path) -> None:

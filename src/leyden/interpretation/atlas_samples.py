@@ -19,6 +19,7 @@ from leyden.interpretation.access import Access
 from leyden.interpretation.attribution import Attribution, explain
 from leyden.interpretation.choice import choose_method
 from leyden.interpretation.faithfulness import MapTest, assess_maps
+from leyden.interpretation.heat import heat_of
 from leyden.interpretation.neighbours import diagnosis, nearest
 from leyden.interpretation.predicted import Predicted
 from leyden.modules.features import features_of, has_features
@@ -129,10 +130,9 @@ class Samples:
         view = access.of_rows(rows, outputs)
         maps = explain(view, self._method)
         tests = assess_maps(view, [each.values for each in maps])
-        there = view.places.flatten(1, -2).any(1) if view.places.ndim > 2 else view.places
         return {
             error.place: self._heat_words(error, one, test, length)
-            for error, one, test, length in zip(errors, maps, tests, there.sum(-1).tolist(), strict=True)
+            for error, one, test, length in zip(errors, maps, tests, view.lengths, strict=True)
         }
 
     def _choose(self, access: Access, rows: NDArray[np.int64], outputs: Sequence[int]) -> None:
@@ -140,10 +140,7 @@ class Samples:
         check = read_check(self._of_run.run.folder)
         choice = choose_method(access.of_rows(rows[:_TRIED], outputs[:_TRIED]), check)
         self._method, self.method = choice.method, choice.why
-        tested = None if check is None else check.methods.get(choice.method)
-        self._distrust = (
-            "" if check is None or tested is None or tested.is_trusted else check.remark(choice.method)
-        )
+        self._distrust = "" if check is None else check.distrust(choice.method)
 
     def _heat_words(self, error: Error, one: Attribution, test: MapTest, length: int) -> Heat:
         """length: units of the map's last axis that are no padding."""
@@ -154,16 +151,8 @@ class Samples:
         elif modality.is_sound:  # of a long recording, as much as the spectrogram shows
             seconds = len(self._data.table.inputs.row(error.row)) / self._data.spec.sample_rate
             values = values[..., : max(1, round(length * min(1.0, LONGEST / seconds)))]
-        why = test.why if one.is_complete else f"{test.why}; its sum is off by {one.completeness:.1%}"
-        return Heat(
-            values=values,
-            method=one.method.replace("_", " "),
-            scalar=one.scalar,
-            baseline=one.baseline,
-            tokens=tuple(tokens),
-            passes=test.passes and one.is_complete and not self._distrust,
-            verdict=f"{self._distrust}; {why}" if self._distrust else why,
-        )
+        heat = heat_of(one, test, self._distrust, tokens, values)
+        return replace(heat, passes=bool(heat.passes) and one.is_complete)
 
     def _output(self, error: Error) -> int | None:
         """The output that is explained: of a class the answer, of a label or number itself; None: it is not named."""

@@ -21,15 +21,14 @@ from leyden.interpretation.attribution import Attribution, explain
 from leyden.interpretation.beside import Beside
 from leyden.interpretation.choice import choose_method
 from leyden.interpretation.faithfulness import MapTest, assess_maps
-from leyden.interpretation.view import View
-from leyden.reporting.atlas.atlas import Heat, Media
+from leyden.interpretation.heat import heat_of
+from leyden.reporting.atlas.atlas import Media
 from leyden.reporting.explained_sample import ExplainedSample
 from leyden.runs.explain_check import read_check
 from leyden.runs.lookup import RUNS, find_run
 from leyden.runs.predictions import Stored, checked, path_of, read_predictions, stored_splits
 from leyden.tasks.errors import ErrorGroup
 from leyden.utils.errors import UserError
-from leyden.utils.text import percent
 from leyden.utils.trust import trusting
 
 WORST = 5
@@ -97,19 +96,8 @@ class Explanation:
 
     def shown(self) -> ExplainedSample:
         """As it is printed and drawn."""
-        own, test = self.attribution, self.test
-        off = "" if own.is_complete or own.completeness is None else percent(own.completeness, 2)
-        verdicts = (self.distrust, "" if test is None else test.why, off and f"its sum is off by {off}")
-        passes = None if test is None else test.passes
-        heat = Heat(
-            values=own.values,
-            method=own.method.replace("_", " "),
-            scalar=own.scalar,
-            baseline=own.baseline,
-            tokens=self.tokens,
-            passes=False if self.distrust else passes,
-            verdict="; ".join(filter(None, verdicts)),
-        )
+        own = self.attribution
+        heat = heat_of(own, self.test, self.distrust, self.tokens)
         return ExplainedSample(
             *(self.name, self.row, self.truth, self.answer, heat, self.media),
             *(own.score, own.baseline_score, own.completeness),
@@ -165,8 +153,7 @@ def _method(
         choice = choose_method(view, check, seed=request.seed)
         method = choice.method
         say(f"method: {choice.why}")
-    tested = None if check is None else check.methods.get(method)
-    return method, "" if check is None or tested is None or tested.is_trusted else check.remark(method)
+    return method, "" if check is None else check.distrust(method)
 
 
 def _samples(
@@ -240,19 +227,19 @@ def _explained(
         passed = assess_maps(view, [found.values for found in maps], seed=request.seed)
         rows = [sample.row for sample in samples]
         tests = beside.completed(passed, maps, view, batch, rows, request.seed, request.window)
+    lengths = view.lengths
     for place, (sample, answer) in enumerate(zip(samples, answers, strict=True)):
         tokens = _tokens(run, sample.values)
         yield Explanation(
             *(sample.name, sample.row, sample.truth, _said(answer)),
-            *(_trimmed(maps[place], view, place), tests[place], access.unit, tokens),
+            *(_trimmed(maps[place], lengths[place]), tests[place], access.unit, tokens),
             media=_media(run, sample.values, tokens),
         )
 
 
-def _trimmed(found: Attribution, view: View, place: int) -> Attribution:
+def _trimmed(found: Attribution, length: int) -> Attribution:
     """A map without its padding, which is at the end of the last axis."""
-    there = view.places[place].reshape(-1, view.places.shape[-1]).any(0)
-    return replace(found, values=found.values[..., : int(there.sum())])
+    return replace(found, values=found.values[..., :length])
 
 
 def _said(answer: dict[str, Any]) -> str:

@@ -52,3 +52,10 @@ class View:
     window: Sequence[int] = ()
     references: Tensor = field(default_factory=lambda: torch.zeros(0))
     net: nn.Module = field(default_factory=nn.Identity)
+
+    @property
+    def lengths(self) -> list[int]:
+        """How far the last axis of each sample's units reaches without padding."""
+        there = self.places.reshape(len(self.places), -1, self.places.shape[-1]).any(1)
+        found: list[int] = there.sum(1).tolist()
+        return found

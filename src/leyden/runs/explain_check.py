@@ -3,7 +3,6 @@
 Whoever draws a map of the run prints `remark` of its method.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -77,6 +76,11 @@ class ExplainCheck(BaseModel):
             return f"{method} found the planted signal in {found.pointing.value:.2f} of {self.rows} rows of {self.data}"
         return f"{method} is not to be trusted for this net: {found.why}"
 
+    def distrust(self, method: str) -> str:
+        """Why a method is not to be trusted for this net; "" where it is, or was not tested."""
+        found = self.methods.get(method)
+        return "" if found is None or found.is_trusted else self.remark(method)
+
 
 def read_check(folder: Path) -> ExplainCheck | None:
     """The planted test stored with a run; None where there is none.
@@ -91,9 +95,3 @@ def read_check(folder: Path) -> ExplainCheck | None:
         return ExplainCheck.model_validate(read_json(path, ExplainCheck), extra="ignore")
     except UserError as error:
         raise UserError(f"{str(error).partition(';')[0]}; {_AGAIN}") from error
-
-
-def remarks(folder: Path) -> Mapping[str, str]:
-    """`ExplainCheck.remark` of every method that was tested; {} where none was."""
-    found = read_check(folder)
-    return {} if found is None else {name: found.remark(name) for name in found.methods}
