@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from leyden.reporting.format import count
+from leyden.reporting.format import count, percent_of
 from leyden.tasks.errors import Mistake
 from leyden.tasks.figures import Figure
 from leyden.utils.text import plural
@@ -81,6 +81,16 @@ class Error:
     heat: Heat | None = None
     neighbours: tuple[Neighbour, ...] = ()
     diagnosis: str = ""
+
+    @property
+    def true(self) -> str:
+        """The truth in words; of a number which one it is."""
+        return self.mistake.true or self.group
+
+    @property
+    def answer(self) -> str:
+        """What was answered, in words."""
+        return self.mistake.answer or self.mistake.said
 
 
 @dataclass(frozen=True)
@@ -222,3 +232,13 @@ class Atlas:
     against: Comparison | None = None
     method: str = ""
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def summary(self) -> str:
+        """How many rows are wrong, as the first line."""
+        rows = plural(self.rows, "row")
+        if self.kind == "values":
+            return f"{self.split}: {rows}; the largest differences of each target"
+        score = f"; {self.score}" if self.score else ""
+        share = percent_of(self.wrong, self.rows)
+        return f"{self.split}: {count(self.wrong)} of {rows} are wrong ({share}){score}"

@@ -24,7 +24,6 @@ from leyden.reporting.comparison.html_style import escape
 from leyden.reporting.format import count, percent_of
 from leyden.reporting.plots.draw import draw
 from leyden.tasks.figures import ConfusionMatrix, LabelErrors, PrecisionRecall, RecallBars, Reliability
-from leyden.utils.text import plural
 
 PICTURES = 6_000_000  # bytes of all pictures together, as far as they can be made smaller
 _NOT_DRAWN = (
@@ -68,22 +67,13 @@ def _body(atlas: Atlas, folder: Path) -> Iterator[str]:
     numbering = Numbering.of(atlas)
     yield '<a class="skip" href="#errors">Skip to the errors</a>'
     yield f"<h1>Errors of {escape(Path(atlas.folder).name)}</h1>"
-    yield f'<p class="dim">{escape(summary(atlas))}</p>'
+    yield f'<p class="dim">{escape(atlas.summary)}</p>'
     yield "".join(f'<p class="warn">{escape(line)}</p>' for line in atlas.notes)
     sections = [(name, title, text) for name, title, text in _sections(atlas, numbering, folder) if text]
     links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in sections)
     yield f'<nav aria-label="sections">{links}</nav>'
     for name, title, text in sections:
         yield f'\n<section id="{name}" tabindex="-1"><h2>{title}</h2>{text}</section>'
-
-
-def summary(atlas: Atlas) -> str:
-    """The first line: how many rows are wrong."""
-    if atlas.kind == "values":
-        return f"{atlas.split}: {plural(atlas.rows, 'row')}; the largest differences of each target"
-    share = percent_of(atlas.wrong, atlas.rows)
-    score = f"; {atlas.score}" if atlas.score else ""
-    return f"{atlas.split}: {count(atlas.wrong)} of {plural(atlas.rows, 'row')} are wrong ({share}){score}"
 
 
 def _sections(atlas: Atlas, numbering: Numbering, folder: Path) -> Iterator[tuple[str, str, str]]:

@@ -56,10 +56,10 @@ def _listed(error: Error, numbering: Numbering) -> str:
         cell(error.name, "name"),
         cell(str(error.row), "n"),
         cell(error.group),
-        cell(said.true or error.group),
+        cell(error.true),
     )
     numbers = ("" if math.isnan(v) else number(v) for v in (said.probability, said.loss, said.margin))
-    cells = "".join((*words, cell(said.answer or said.said), *(cell(v, "n") for v in numbers)))
+    cells = "".join((*words, cell(error.answer), *(cell(v, "n") for v in numbers)))
     return f"<tr {numbering.attributes(error)}>{cells}</tr>"
 
 
@@ -148,8 +148,8 @@ def _changed(title: str, errors: Sequence[Error]) -> str:
     rows = (
         cell(e.name, "name")
         + cell(str(e.row), "n")
-        + cell(e.mistake.true or e.group)
-        + cell(e.mistake.answer or e.mistake.said)
+        + cell(e.true)
+        + cell(e.answer)
         + cell("" if math.isnan(e.mistake.probability) else f"{e.mistake.probability:.2f}", "n")
         for e in errors[:MOST_LISTED]
     )

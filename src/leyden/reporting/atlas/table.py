@@ -29,8 +29,7 @@ def suspects_csv(atlas: Atlas) -> str:
 
 
 def _cells(error: Error) -> list[Any]:
-    said = error.mistake
-    words = [error.name, error.row, error.group, said.true, said.answer or said.said]
+    words = [error.name, error.row, error.group, error.mistake.true, error.answer]
     return [*words, *_numbers(error)]
 
 

@@ -18,7 +18,7 @@ _GROUPS, _WORST, _SUSPECTS = 20, 10, 20
 def errors_table(atlas: Atlas) -> RenderableType:
     """Format the errors of a split."""
     parts = [
-        *_head(atlas),
+        text(atlas.summary, "bold"),
         *_groups(atlas),
         *_pairs(atlas),
         *_worst(atlas),
@@ -28,18 +28,6 @@ def errors_table(atlas: Atlas) -> RenderableType:
         *map(note, atlas.notes),
     ]
     return Lines(*parts, _advice(atlas))
-
-
-def _head(atlas: Atlas) -> Iterator[RenderableType]:
-    rows = plural(atlas.rows, "row")
-    if atlas.kind == "values":
-        yield text(
-            f"{atlas.split}: {rows}, the largest differences of {plural(len(atlas.groups), 'target')}", "bold"
-        )
-        return
-    share = percent_of(atlas.wrong, atlas.rows)
-    score = f"; {atlas.score}" if atlas.score else ""
-    yield text(f"{atlas.split}: {count(atlas.wrong)} of {rows} are wrong ({share}){score}", "bold")
 
 
 def _groups(atlas: Atlas) -> Iterator[RenderableType]:
@@ -89,12 +77,7 @@ def _error_rows(title: str, errors: Sequence[Error], kind: Kind) -> RenderableTy
         said = error.mistake
         p = "" if math.isnan(said.probability) else f"{said.probability:.2f}"
         loss = "" if math.isnan(said.loss) else number(said.loss)
-        words = [
-            error.name,
-            *([error.group] if of else []),
-            said.true or error.group,
-            said.answer or said.said,
-        ]
+        words = [error.name, *([error.group] if of else []), error.true, error.answer]
         table.add_row(*map(text, words), p, loss)
     return table
 
