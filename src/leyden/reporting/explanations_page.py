@@ -7,7 +7,7 @@ from leyden.reporting.atlas.atlas import Heat
 from leyden.reporting.atlas.cards import sample_html, verdict_html
 from leyden.reporting.atlas.style import CSS
 from leyden.reporting.comparison.html_style import CSS as SHARED_CSS
-from leyden.reporting.comparison.html_style import escape
+from leyden.reporting.comparison.html_style import document, escape
 from leyden.reporting.explained_sample import ExplainedSample
 from leyden.reporting.format import number
 from leyden.utils.text import percent, plural
@@ -22,15 +22,13 @@ def explanations_page(samples: Sequence[ExplainedSample], run: str) -> str:
     most = _BYTES // max(1, len(samples))
     cards = "".join(_card(sample, most) for sample in samples)
     texts = " texts" if any(sample.heat.tokens for sample in samples) else ""
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{SHARED_CSS}{CSS}</style></head><body>\n<h1>{escape(title)}</h1>"
+    body = (
+        f"<h1>{escape(title)}</h1>"
         f'<p class="dim">{plural(len(samples), "sample")}. Red speaks for what is explained, blue against it, '
         "each map on its own scale; a grey map failed its tests.</p>"
-        f'<div class="cards{texts}">{cards}</div></body></html>\n'
+        f'<div class="cards{texts}">{cards}</div>\n'
     )
+    return document(title, [body], SHARED_CSS + CSS, _POLICY)
 
 
 def _card(sample: ExplainedSample, most: int) -> str:

@@ -20,7 +20,7 @@ from leyden.reporting.atlas.sections import against, all_errors, averages, slice
 from leyden.reporting.atlas.style import CSS, SCRIPT
 from leyden.reporting.comparison.html_runs import cell, run_links, table
 from leyden.reporting.comparison.html_style import CSS as SHARED_CSS
-from leyden.reporting.comparison.html_style import escape
+from leyden.reporting.comparison.html_style import document, escape
 from leyden.reporting.format import count, percent_of
 from leyden.reporting.plots.draw import draw
 from leyden.tasks.figures import ConfusionMatrix, LabelErrors, PrecisionRecall, RecallBars, Reliability
@@ -54,13 +54,8 @@ def page(atlas: Atlas, folder: Path) -> str:
         "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{script}'; base-uri 'none'; form-action 'none'"
     )
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{SHARED_CSS}{CSS}</style></head><body>\n"
-        f"{''.join(_body(atlas, folder))}<script>{SCRIPT}</script></body></html>\n"
-    )
+    body = (*_body(atlas, folder), f"<script>{SCRIPT}</script>")
+    return document(title, body, SHARED_CSS + CSS, policy)
 
 
 def _body(atlas: Atlas, folder: Path) -> Iterator[str]:

@@ -7,7 +7,6 @@ sections that belong to no part, such as a search's study, to `page` as `more`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 
 from leyden.reporting.comparison import notes
@@ -15,7 +14,7 @@ from leyden.reporting.comparison.distinguishing_keys import heading
 from leyden.reporting.comparison.effects import Level, Share
 from leyden.reporting.comparison.html_plots import Section, bar, bar_scale, learning_curves, pareto_fronts
 from leyden.reporting.comparison.html_runs import cell, group_section, run_section, table
-from leyden.reporting.comparison.html_style import CSS, escape
+from leyden.reporting.comparison.html_style import CSS, document, escape
 from leyden.reporting.comparison.report import Part, Report, Row
 from leyden.reporting.comparison.terminal import (
     COST_HEADS,
@@ -48,12 +47,7 @@ def page(report: Report, folder: Path, more: Iterable[Section] = ()) -> str:
         more: sections after the parts.
     """
     title = f"{report.metrics} of {plural(len(list(report.rows)), 'group')}"
-    head = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Leyden report: {escape(title)}</title><style>{CSS}</style></head><body>\n"
-    )
-    return "".join(chain([head], _body(report, folder, more), ["</body></html>\n"]))
+    return document(f"Leyden report: {title}", _body(report, folder, more), CSS)
 
 
 def _body(report: Report, folder: Path, more: Iterable[Section]) -> Iterator[str]:

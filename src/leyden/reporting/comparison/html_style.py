@@ -1,6 +1,7 @@
 """The report page's CSS, light or dark by the browser's setting, without external fonts or images; text in the page."""
 
 import html
+from collections.abc import Iterable
 
 from leyden.utils.text import printable
 
@@ -8,6 +9,24 @@ from leyden.utils.text import printable
 def escape(text: str) -> str:
     """Return text that a browser shows as it is: no markup, no end of an attribute, no control characters."""
     return html.escape(printable(text))
+
+
+def document(title: str, body: Iterable[str], css: str, policy: str = "") -> str:
+    """Return a whole page as HTML.
+
+    Args:
+        title: of the browser's window.
+        body: pieces of HTML.
+        css: of the page.
+        policy: what the browser may load and run (Content-Security-Policy); "": whatever stands in the page.
+    """
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">' if policy else ""
+    head = (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{meta}'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{css}</style></head><body>\n"
+    )
+    return "".join((head, *body, "</body></html>\n"))
 
 
 CSS = """
