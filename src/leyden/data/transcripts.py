@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from leyden.data.index import Kind
 from leyden.data.text_files import composed
 from leyden.decision.unit_models import SPACE
+from leyden.decision.unit_models import spell as spell
 from leyden.utils.errors import UserError
 from leyden.utils.text import and_more
 
@@ -58,15 +59,6 @@ def cut(text: str, units: Units) -> list[str]:
     if units == "words":
         return [SPACE + word for word in text.split()]
     return list(text.replace(" ", SPACE))
-
-
-def spell(ids: Iterable[int], names: Sequence[str]) -> str:
-    """The text of unit ids; ids below 1 (blank, padding) are left out.
-
-    >>> spell([1, 2, 1, -1], (BLANK, "▁no", "▁on"))
-    'no on no'
-    """
-    return "".join(names[i] for i in ids if i > 0).replace(SPACE, " ").strip()
 
 
 def padded(rows: Sequence[Sequence[int]]) -> Ids:

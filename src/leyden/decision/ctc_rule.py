@@ -16,7 +16,7 @@ from leyden.decision.ctc_beam import Hypothesis, NoModel, UnitModel, beam_search
 from leyden.decision.ctc_weights import choose_weights, pairs
 from leyden.decision.greedy_ctc import Unit
 from leyden.decision.ngram import Ngram, train_ngram
-from leyden.decision.unit_models import SPACE, UnitNgram, WordNgram
+from leyden.decision.unit_models import UnitNgram, WordNgram, spell
 from leyden.metrics.edit_distance import edit_counts
 from leyden.utils.errors import UserError
 
@@ -162,13 +162,13 @@ class BeamRule:
         def search(alpha: float, beta: float) -> list[list[Hypothesis]]:
             return replace(made, alpha=alpha, beta=beta).search(outputs)
 
-        def spell(ids: Sequence[int]) -> list[str]:
+        def words_of(ids: Sequence[int]) -> list[str]:
             return spelt(ids, made.names)
 
         grid, start = pairs(self.alpha, self.beta), (made.alpha, made.beta)
-        (alpha, beta), errors = choose_weights(search, references, spell, grid, start)
+        (alpha, beta), errors = choose_weights(search, references, words_of, grid, start)
         plain = replace(made, language_model=None, alpha=0.0, beta=0.0).decode(outputs)
-        before = edit_counts(references, [spell(ids) for ids in plain]).sum()
+        before = edit_counts(references, [words_of(ids) for ids in plain]).sum()
         words = max(1, sum(map(len, references)))
         chosen = {"split": "val", "n": len(targets), "before": float(before / words), "after": errors / words}
         return replace(made, alpha=alpha, beta=beta, chosen_on=chosen)
@@ -191,4 +191,4 @@ def _read(file: Path) -> Ngram:
 
 def spelt(ids: Sequence[int], units: Sequence[str]) -> list[str]:
     """The words that unit ids spell; ids below 1 (blank, padding) are left out."""
-    return "".join(units[i] for i in ids if i > 0).replace(SPACE, " ").split()
+    return spell(ids, units).split()

@@ -1,7 +1,7 @@
 """N-gram models over the units that CTC writes: of the units themselves, or of the words that they spell."""
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -12,6 +12,15 @@ from leyden.decision.ngram import BEGIN, END, UNKNOWN, History, Ngram
 Floats = NDArray[np.float64]
 State = TypeVar("State", bound=Hashable)
 SPACE = "\u2581"  # begins a unit with which a new word begins, as in SentencePiece
+
+
+def spell(ids: Iterable[int], names: Sequence[str]) -> str:
+    """The text of unit ids; ids below 1 (blank, padding) are left out.
+
+    >>> spell([1, 2, 1, -1], ("<blank>", "▁no", "▁on"))
+    'no on no'
+    """
+    return "".join(names[i] for i in ids if i > 0).replace(SPACE, " ").strip()
 
 
 class _States(Generic[State]):

@@ -158,7 +158,7 @@ class Classification(Task):
     def errors(self, stored: Arrays, spec: DataSpec, each: int) -> Sequence[ErrorGroup]:
         """Wrong predictions by true class, by the probability of what was answered."""
         predicted, labels, names = stored["predicted"], stored["labels"], spec.target_names
-        wrong = np.flatnonzero(predicted != labels)
+        wrong = np.flatnonzero(self.wrong(stored))
         there = {k: v[wrong] for k, v in stored.items()}
         confidence, own, other = (np.zeros(len(labels)) for _ in range(3))
         confidence[wrong] = _probability_of(predicted[wrong], there)
