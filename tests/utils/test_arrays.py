@@ -1,15 +1,9 @@
 """Evenly spaced values: as many as asked for, none twice, both ends."""
 
-import doctest
-
 import numpy as np
 import pytest
 
 from leyden.utils import arrays
-
-
-def test_the_examples() -> None:
-    assert doctest.testmod(arrays) == (0, 1)
 
 
 @pytest.mark.parametrize("most", [1, 2, 7, 50, 51])

@@ -22,8 +22,9 @@ _BOUNDS = ("ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length")  #
 def describe_type(hint: Any) -> str:
     """What a value of this annotation is, as one would say it; "" for no annotation.
 
-    >>> describe_type(Annotated[float, Interval(ge=0, lt=1)]), describe_type(Literal["mean", "max"])
-    ('number, 0 or more and below 1', 'mean or max')
+    >>> from annotated_types import Ge
+    >>> describe_type(Annotated[float, Ge(0)]), describe_type(Literal["mean", "max"])
+    ('number, 0 or more', 'mean or max')
     """
     if hint is inspect.Parameter.empty:
         return ""
