@@ -119,3 +119,15 @@ def test_a_run_without_weights_says_what_to_do(
     (bare / "checkpoints" / "best.ckpt").unlink()
     assert main(["explain", str(bare)]) == 2
     assert "has no best checkpoint" in capsys.readouterr().err
+
+
+def test_the_words_that_are_offered_are_those_that_there_are() -> None:
+    """Written out in the command, whose help is printed without torch."""
+    from leyden.cli import check_explain, explain
+    from leyden.interpretation import explained, planted
+    from leyden.interpretation.attribution import METHODS
+
+    assert tuple(METHODS) == explain.METHODS
+    assert explain.WORST == explained.WORST
+    asked = check_explain._parser().parse_args([])
+    assert (asked.rows, asked.epochs) == (planted.ROWS, planted.EPOCHS)
