@@ -73,11 +73,12 @@ def lesson(runs: Path) -> None:
         "model.net.hidden=[512,512]",
         "model.net.dropout=0",
         "optimizer=adamw",
+        "batch_size=16",
         "split=stratified",
     ]
     base += ["optimizer.weight_decay=0", "split.test=0.9", "split.val=0.05", "monitor=epoch", f"runs={runs}"]
     for remedies in ([], ["model.module.l1=0.001", "augment=affine"]):
-        assert main(["train", *base, *remedies, *QUICK, *SHORT]) == 0
+        assert main(["train", *last_of_each([*QUICK, *SHORT, *base, *remedies])]) == 0
 
 
 @pytest.fixture
