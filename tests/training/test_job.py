@@ -206,6 +206,17 @@ def test_frozen_parameters_stay_and_taken_weights_arrive(tiny: Tiny) -> None:
     assert not torch.equal(a["net.head.weight"], b["net.head.weight"])
 
 
+def test_a_frozen_batch_norm_keeps_its_statistics_from_the_first_step_on(tiny: Tiny) -> None:
+    cnn = ("model=cnn", "model.net.widths=[8]", "trainer.max_epochs=1")
+    first = train(tiny(*cnn)).folder
+    taken = train(tiny(*cnn, f"init.from={first}", "init.freeze=[backbone]", "seed=2")).folder
+    paths = (first / "checkpoints" / "best.ckpt", taken / "checkpoints" / "last.ckpt")
+    a, b = (torch.load(p, weights_only=False)["state_dict"] for p in paths)
+    kept = [name for name in a if name.startswith("net.body.")]
+    assert any("running_mean" in name for name in kept)
+    assert all(torch.equal(a[name], b[name]) for name in kept)
+
+
 @pytest.mark.parametrize(
     "option",
     [
