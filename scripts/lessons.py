@@ -149,7 +149,7 @@ def vanishing_table(place: str) -> Iterator[str]:
 
 def faded(cell: str, words: int) -> float:
     """Norm of the loss's gradient at the first word over that at the last, before training; median of three seeds."""
-    from leyden.data.datamodule import median_length_batch
+    from leyden.data.typical_batch import median_length_batch
     from leyden.modules.standalone import training_loss
     from leyden.training.setup import open_session
 

@@ -246,7 +246,7 @@ def test_what_frameworks_do_not_promise_is_in_two_files() -> None:
 
 
 def test_only_the_data_layer_has_a_datamodule() -> None:
-    assert users_of(r"\(LightningDataModule\)") == {"data/datamodule.py"}
+    assert users_of(r"\bLightningDataModule\)") == {"data/datamodule.py"}
 
 
 # Where it may matter how inputs are stored, and which modality they are of.

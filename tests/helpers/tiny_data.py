@@ -78,10 +78,10 @@ def _clip(path: Path, rate: int) -> None:
 
 
 def fsdd(root: Path) -> None:
-    """Every digit by every speaker, four times: indices 0 (test) and 5 to 7."""
+    """Every digit by every speaker, five times: indices 0 (test), 5 to 7 and 12."""
     for digit in range(10):
         for speaker in SPEAKERS:
-            for index in (0, 5, 6, 7):
+            for index in (0, 5, 6, 7, 12):
                 _clip(root / "fsdd" / "recordings" / f"{digit}_{speaker}_{index}.wav", 8000)
 
 

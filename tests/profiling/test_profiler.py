@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from leyden.cli.main import main
-from leyden.data.datamodule import median_length_batch
+from leyden.data.typical_batch import median_length_batch
 from leyden.modules.standalone import preserved_state
 from leyden.profiling import latency, profiler
 from leyden.profiling.costs import forward_flops

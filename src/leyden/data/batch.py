@@ -8,6 +8,7 @@ hence they are the same for any number of workers and ranks, and after a resume.
 import math
 import zlib
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -44,10 +45,11 @@ class Input(NamedTuple):
 class Batch(NamedTuple):
     """One batch of B samples.
 
-    inputs: by name; data of one modality have one input, named after it.
+    inputs: by name; data of one modality have one input, named after it, others one for each part of their source.
     targets: what the task is to predict, as its module takes it: int64 (B,) classes, float (B, L) labels or values.
     rows: int64 (B,), row of each sample in the source's table: names the sample.
     positions: int64 (B,), place of each sample in this epoch's global order: seeds its augmentation.
+    present: bool (B,) by name, which samples have an input that some lack; what the others have there means nothing.
     """
 
     inputs: Mapping[str, Input]
@@ -56,6 +58,7 @@ class Batch(NamedTuple):
     positions: Tensor
     epoch: int = 0
     mix: MixupTargets | None = None
+    present: Mapping[str, Tensor] = MappingProxyType({})
 
     @property
     def input(self) -> Input:
@@ -79,7 +82,10 @@ class Batch(NamedTuple):
 
         moved = self.map_inputs(lambda x: x.map(move))
         return moved._replace(
-            targets=move(self.targets), rows=move(self.rows), positions=move(self.positions)
+            targets=move(self.targets),
+            rows=move(self.rows),
+            positions=move(self.positions),
+            present={name: move(x) for name, x in self.present.items()},
         )
 
 

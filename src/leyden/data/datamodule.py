@@ -1,6 +1,6 @@
 """The only LightningDataModule: source -> columns -> split -> (tokens) -> loaders, and the facts for the net."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -9,42 +9,41 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
-from numpy.typing import NDArray
 
 from leyden.data import token_ids
 from leyden.data.batch import Batch, Input
 from leyden.data.cache import load
+from leyden.data.distinct_rows import rows_of
 from leyden.data.flipped_labels import with_flips
-from leyden.data.loader import Loader
+from leyden.data.joined import Joined, PartColumn, load_joined
+from leyden.data.loader import Column, Loader
 from leyden.data.long_tail import TrainSubsampler
 from leyden.data.modalities import Modality, modality_of
 from leyden.data.reading import ReadingOptions
+from leyden.data.remarks import Remarks
 from leyden.data.sampler import BucketedOrder, EpochSampler, Order, Sequential
-from leyden.data.sampling_policies import Instance, SamplingPolicy
+from leyden.data.sampling_policies import SamplingPolicy, sampled_groups
 from leyden.data.spec import DataSpec
-from leyden.data.split import Split, Splits, deduplicate, verify_trained
-from leyden.data.table import Dense, FileColumn, Ragged, Source, Table
+from leyden.data.split import Split, Splits, verify_trained
+from leyden.data.table import Dense, Ragged, Source, Table
 from leyden.data.targets import (
     HAS_CLASS_PRIOR,
     WORDS,
     Kind,
     kind_of,
-    sampling_classes,
     strata,
     target_facts,
 )
 from leyden.data.tokenizers import Tokenizer
 from leyden.utils.arrays import evenly
 from leyden.utils.errors import UserError
-from leyden.utils.text import and_more, plural
 
 SPLITS = ("train", "val", "test")
 FIT_SAMPLES = 10_000  # a frontend is fitted on so many training samples, evenly spaced over the training rows
 _FIT_BATCH = 500
-_SHOWN = 5  # inputs that were left out, by name
 
 
-class DataModule(LightningDataModule):
+class DataModule(Remarks, LightningDataModule):
     """The shared data layer.
 
     Args:
@@ -115,9 +114,58 @@ class DataModule(LightningDataModule):
     @cached_property
     def _source_table(self) -> Table:
         """As `table`, with the targets that the source has: splits are made of these, so that flips move no row."""
-        found = load(self.source, self.cache, self.reading.on_bad, self.reading.limit_gb)
+        found = self._load(trains=True)
         self.verify_kind(found)
         return found
+
+    def _load(self, trains: bool) -> Table:
+        read: Any = load_joined if hasattr(self.source, "parts") else load
+        found: Table = read(self.source, self.cache, self.reading.on_bad, self.reading.limit_gb, trains)
+        return found
+
+    @cached_property
+    def parts(self) -> dict[str, "DataModule"]:
+        """Of rows with several inputs: each part's own rows as a data module, by name; else none.
+
+        Raises:
+            UserError: two inputs are texts, or one is and there is no tokenizer.
+        """
+        joined = self.table.inputs
+        made = (
+            {name: self._part(name, joined) for name in joined.tables} if isinstance(joined, Joined) else {}
+        )
+        texts = [name for name, part in made.items() if part.modality.needs_tokenizer]
+        if len(texts) > 1:
+            raise UserError(
+                f"data.source: {', '.join(texts)} are texts; one input of texts can be read: join them"
+            )
+        if texts and self._tokenizer is None:
+            raise UserError(
+                f"data.tokenizer: the input {texts[0]} needs a tokenizer: add +data/tokenizer=word"
+            )
+        return made
+
+    def _part(self, name: str, joined: Joined) -> "DataModule":
+        source: Any = self.source
+        needs = modality_of(source.parts[name]).needs_tokenizer
+        made = DataModule(
+            *(
+                source.parts[name],
+                self.split,
+                self.long_tail,
+                self.policy,
+                self._tokenizer if needs else None,
+            ),
+            *(self.cache, self.batch_size, self.seed, self.reading, self.kind),
+        )
+        table, places = joined.part_table(name, self.table.index), joined.places[name]
+
+        def own(rows: np.ndarray) -> np.ndarray:
+            return np.unique(places[rows][places[rows] >= 0])
+
+        splits = Splits(*map(own, self.splits))
+        vars(made).update(table=table, _source_table=table, kept_rows=own(self.kept_rows), splits=splits)
+        return made
 
     @property
     def source_targets(self) -> np.ndarray:
@@ -142,30 +190,6 @@ class DataModule(LightningDataModule):
     def duplicates_removed(self) -> int:
         """How many identical inputs were left out."""
         return len(self.table) - len(self.kept_rows)
-
-    def remarks(self) -> Iterator[str]:
-        """What is worth knowing of how the data were read: what was left out, and how much of it."""
-        yield from (*self.reading_remarks(), *self._left_out)
-        if self.duplicates_removed:
-            yield f"left out {plural(self.duplicates_removed, 'input')} identical to another (data.deduplicate)"
-        if share := self.reading.flipped_labels:
-            flipped = int((self.source_targets != self.table.index.targets).sum())
-            of = f"{len(self.splits.train):,} training rows"
-            yield f"{plural(flipped, 'label')} of {of} made wrong (data.flipped_labels={share:g})"
-
-    def reading_remarks(self) -> Iterator[str]:
-        """Those on files and tables."""
-        yield from self.reading_notes()
-        skipped = self.table.skipped
-        if len(skipped):
-            yield f"left out {plural(len(skipped), 'input')} (data.on_bad=skip): {and_more(skipped.lines(), _SHOWN)}"
-
-    def reading_notes(self) -> Iterator[str]:
-        """What was found or passed over, besides inputs that cannot be used."""
-        passed = getattr(self.source, "passed_over", str)()
-        if passed:
-            yield f"passed over in {self.table.index.where or 'the folders'}: {passed}"
-        yield from self.table.index.notes
 
     @cached_property
     def splits(self) -> Splits:
@@ -208,17 +232,21 @@ class DataModule(LightningDataModule):
 
     @property
     def tokenizer(self) -> Tokenizer | None:
-        """The fitted tokenizer; None for images and audio."""
+        """The fitted tokenizer, of the texts; None where no input is."""
+        if self.parts:
+            return next((part.tokenizer for part in self.parts.values() if part._tokenizer is not None), None)
         return None if self._tokenizer is None else self._encoded[0]
 
     @property
-    def inputs(self) -> Dense | Ragged | FileColumn:
-        """What batches are gathered from: images, clips or token ids."""
-        return self.table.inputs if self._tokenizer is None else self._encoded[1]
+    def inputs(self) -> Any:
+        """What batches are gathered from: Dense, Ragged (clips, token ids) or FileColumn; Joined of several."""
+        return self.table.inputs if self._tokenizer is None or self.parts else self._encoded[1]
 
     @property
-    def columns(self) -> dict[str, Dense | Ragged | FileColumn]:
-        """The inputs by name: one, named after its modality."""
+    def columns(self) -> dict[str, Column]:
+        """The inputs by name: one, named after its modality, or those of all parts."""
+        if isinstance(joined := self.table.inputs, Joined):
+            return {name: PartColumn(part.inputs, joined.places[name]) for name, part in self.parts.items()}
         return {self.modality.name: self.inputs}
 
     @cached_property
@@ -231,22 +259,33 @@ class DataModule(LightningDataModule):
             target_names=index.target_names,
             **target_facts(index.targets[train], index.target_names),
             **self.input_facts(),
-            vocab_size=0 if self.tokenizer is None else self.tokenizer.vocab_size,
+            vocab_size=0 if self.parts or self.tokenizer is None else self.tokenizer.vocab_size,
             max_length=0 if lengths is None else int(lengths[train].max()),
             sizes=tuple(len(rows) for rows in self.splits),  # type: ignore[arg-type]
+            parts={name: part.spec for name, part in self.parts.items()},
         )
 
     def input_facts(self) -> dict[str, Any]:
         """The fields of a DataSpec that follow from the inputs alone: channels, size, sample rate."""
+        if self.parts:
+            return {}
         inputs = self.inputs
         shape = () if isinstance(inputs, Ragged) else inputs.shape
-        return {**self.modality.facts(shape), "sample_rate": int(self.table.facts.get("sample_rate", 0))}
+        given = self.table.facts
+        columns: dict[str, Any] = {}
+        if "numbers" in given:
+            values = {name: tuple(of) for name, of in given["categories"].items()}
+            columns = {"numbers": tuple(given["numbers"]), "categories": values}
+        return {**self.modality.facts(shape), "sample_rate": int(given.get("sample_rate", 0)), **columns}
 
     @property
     def lengths(self) -> np.ndarray | None:
         """Length of every row's input (N,); None where all have one shape."""
         inputs = self.inputs
-        return None if isinstance(inputs, Dense) or not self.modality.is_ragged else inputs.lengths
+        found: np.ndarray | None = (
+            inputs.lengths if self.modality.is_ragged and not isinstance(inputs, Dense) else None
+        )
+        return found
 
     @cached_property
     def _targets(self) -> torch.Tensor:
@@ -273,19 +312,7 @@ class DataModule(LightningDataModule):
 
     def _sampled_groups(self) -> tuple[np.ndarray, int, SamplingPolicy]:
         """What the policy balances: the class (N,) of each training row, or groups of rows with several labels."""
-        targets = self.table.index.targets[self.splits.train]
-        kind = kind_of(targets)
-        if kind == "classes":
-            return targets, self.spec.num_outputs, self.policy
-        if kind == "labels" and hasattr(self.policy, "by_labels"):
-            groups, policy = self.policy.by_labels(targets)
-            return groups, int(groups.max()) + 1, policy
-        if not isinstance(self.policy, Instance):
-            others = "instance or repeat_factor" if kind == "labels" else "instance"
-            raise UserError(
-                f"sampling: {type(self.policy).__name__} balances classes; {kind} take sampling={others}"
-            )
-        return sampling_classes(targets), 1, self.policy
+        return sampled_groups(self.table.index.targets[self.splits.train], self.policy, self.spec.num_outputs)
 
     def steps_per_epoch(self, epochs: int) -> int:
         """Optimizer steps of an epoch: whole global batches."""
@@ -324,12 +351,12 @@ class DataModule(LightningDataModule):
         """Every sample of a split once, the short ones first (rows tell which is which)."""
         return self.rows_loader(self.splits[SPLITS.index(split)])
 
-    def rows_loader(self, rows: np.ndarray) -> Loader:
-        """As `evaluation_loader`, of any rows (n,) of the table."""
+    def rows_loader(self, rows: np.ndarray, columns: Mapping[str, Column] | None = None) -> Loader:
+        """As `evaluation_loader`, of any rows (n,) of the table; of other inputs, by name, than `columns`."""
         if self.lengths is not None:
             rows = rows[np.argsort(self.lengths[rows], kind="stable")]
         size = self.reading.eval_batch_size
-        return self._loader(rows, Sequential(len(rows)), size, training=False, accumulate=1)
+        return self._loader(rows, Sequential(len(rows)), size, training=False, accumulate=1, columns=columns)
 
     def batch_of(self, rows: np.ndarray) -> Batch:
         """Rows (n,) of the table as one unaugmented batch, gathered in this process even where inputs are files."""
@@ -337,11 +364,18 @@ class DataModule(LightningDataModule):
         return next(iter(Loader(self.columns, self._targets, rows, order, size, training=False)))
 
     def _loader(
-        self, rows: np.ndarray, order: Order, size: int, *, training: bool, accumulate: int
+        self,
+        rows: np.ndarray,
+        order: Order,
+        size: int,
+        *,
+        training: bool,
+        accumulate: int,
+        columns: Mapping[str, Column] | None = None,
     ) -> Loader:
         trainer = self.trainer
         return Loader(
-            self.columns,
+            columns or self.columns,
             self._targets,
             rows,
             order,
@@ -350,7 +384,7 @@ class DataModule(LightningDataModule):
             accumulate=accumulate,
             rank=trainer.global_rank if trainer else 0,
             world=trainer.world_size if trainer else 1,
-            workers=self.reading.workers if isinstance(self.inputs, FileColumn) else 0,
+            workers=self.reading.workers if getattr(self.table.inputs, "stays_files", False) else 0,
             pin=trainer is not None and trainer.strategy.root_device.type == "cuda",
         )
 
@@ -359,32 +393,3 @@ class DataModule(LightningDataModule):
         rows = evenly(self.splits.train, FIT_SAMPLES)
         for batch in self._loader(rows, Sequential(len(rows)), _FIT_BATCH, training=False, accumulate=1):
             yield batch.input
-
-
-def rows_of(table: Table, modality: Modality, deduplicates: bool) -> np.ndarray:
-    """int64 rows of a table: all, or those that are no copy of another row with the same target."""
-    if not deduplicates:
-        return np.arange(len(table))
-    if isinstance(table.inputs, FileColumn):
-        raise UserError(
-            "data.deduplicate=true needs columns: raise data.limit_gb, or set data.deduplicate=false"
-        )
-    return deduplicate(_keys(table, modality), table.index.split)[0]
-
-
-def _keys(table: Table, modality: Modality) -> list[bytes]:
-    """What makes two rows identical: input and target. Copies with other targets all stay, and are a finding."""
-    inputs, targets = table.inputs, table.index.targets
-    assert not isinstance(inputs, FileColumn)
-    return [modality.key(inputs.row(row)) + targets[row].tobytes() for row in range(len(inputs))]
-
-
-def median_length_batch(data: DataModule, samples: int) -> Batch:
-    """Training samples of about the median length, as one batch, unaugmented; repeated where there are too few."""
-    rows = data.splits.train
-    if data.lengths is not None:
-        first = max(0, (len(rows) - samples) // 2)
-        last = min(first + samples, len(rows)) - 1
-        rows = rows[np.argpartition(data.lengths[rows], (first, last))][first : last + 1]
-    chosen: NDArray[np.int64] = np.resize(rows, samples)
-    return data.batch_of(chosen)

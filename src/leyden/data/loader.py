@@ -144,8 +144,15 @@ class Loader:
             if self._training:  # a checkpoint written at the last batch must not resume into an empty epoch
                 self.epoch, self.batch = (epoch, k + 1) if k + 1 < self._batches else (epoch + 1, 0)
             part = slice(k * size, (k + 1) * size)
-            yield Batch(inputs, targets[part], rows[part], positions[part], epoch)
+            present = self._present(rows[part])
+            yield Batch(inputs, targets[part], rows[part], positions[part], epoch, present=present)
             began = time.perf_counter()
+
+    def _present(self, rows: Tensor) -> dict[str, Tensor]:
+        """bool (B,) by name, which rows have an input that some rows of the table lack."""
+        several = ((name, getattr(column, "present", None)) for name, column in self._inputs.items())
+        found = ((name, present(rows)) for name, present in several if present is not None)
+        return {name: x.pin_memory() if self._pin else x for name, x in found if x is not None}
 
     def state_dict(self) -> dict[str, Any]:
         """Where it stands and what must not have changed; the same on every rank."""

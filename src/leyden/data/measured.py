@@ -6,9 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
-from leyden.data.cache import load
-from leyden.data.datamodule import DataModule, rows_of
+from leyden.data.datamodule import DataModule
+from leyden.data.distinct_rows import rows_of
 from leyden.data.index import SHOWN, TEST, TRAIN, VAL, Index
+from leyden.data.joined import Joined
 from leyden.data.spec import DataSpec
 from leyden.data.split import Splits
 from leyden.data.table import Table
@@ -38,11 +39,10 @@ class MeasuredData(DataModule):
     @cached_property
     def _read(self) -> tuple[Table, np.ndarray]:
         """The table with the run's targets, and whether the run knows the target of each row, bool (N,)."""
-        reading = self.reading
-        found = load(self.source, self.cache, reading.on_bad, reading.limit_gb, trains=False)
+        found = self._load(trains=False)
         self.verify_kind(found)
         targets, known = matched(found.index, self.spec.target_names)
-        if not known.all() and reading.on_bad == "stop":
+        if not known.all() and self.reading.on_bad == "stop":
             raise self._unknown(found.index, known)
         index = replace(found.index, targets=targets, target_names=self.spec.target_names)
         return replace(found, index=index), known
@@ -55,6 +55,12 @@ class MeasuredData(DataModule):
             f"{self._where}: {np.count_nonzero(~known):,} of {len(index):,} rows have a target that the run has not, "
             f"{listed}: {nearest(names[0], run)}. Name them so, or leave these rows out: data.on_bad=skip"
         )
+
+    def _part(self, name: str, joined: Joined) -> DataModule:
+        """As of a training; the facts stay those of the run."""
+        made = super()._part(name, joined)
+        made.spec = self.spec.parts[name]
+        return made
 
     @property
     def _where(self) -> str:

@@ -41,6 +41,9 @@ class Modality:
         may_stay_files: whether inputs too large for memory may be decoded when a batch asks for them.
         attribute_to: what explanations are spread over: the net's "inputs", its "embedding", or frontend "features".
         is_text, is_sound: how samples are shown: as text, or drawn and played.
+        is_written: whether samples are shown as words, which `written` gives.
+        may_repeat: whether equal inputs of different samples are usual, and no sign of copies.
+        is_several: whether a row has several inputs, each of a modality of its own.
     """
 
     name: ClassVar[str] = "array"
@@ -52,6 +55,9 @@ class Modality:
     attribute_to: ClassVar[Literal["inputs", "embedding", "features"]] = "inputs"
     is_text: ClassVar[bool] = False
     is_sound: ClassVar[bool] = False
+    is_written: ClassVar[bool] = False
+    may_repeat: ClassVar[bool] = False
+    is_several: ClassVar[bool] = False
 
     def key(self, values: Values) -> bytes:
         """Equal for two inputs that are the same."""
@@ -97,6 +103,10 @@ class Modality:
         low, high = float(values.min(initial=0)), float(values.max(initial=0))
         scaled = (values - low) / ((high - low) or 1.0) * 255
         return scaled[None].astype(np.uint8)
+
+    def written(self, values: Values, spec: DataSpec) -> str:
+        """A sample in words, where `is_written`."""
+        raise NotImplementedError
 
     def side_by_side(self, one: Values, other: Values) -> Values:
         """Two drawings in one."""
@@ -226,6 +236,7 @@ class Text(Modality):
     may_stay_files: ClassVar[bool] = False
     attribute_to: ClassVar[Literal["inputs", "embedding", "features"]] = "embedding"
     is_text: ClassVar[bool] = True
+    is_written: ClassVar[bool] = True
 
     def key(self, values: Values) -> bytes:
         """The same text, whatever case, spaces and Unicode form."""
@@ -245,6 +256,10 @@ class Text(Modality):
         words = normal_form(bytes(values).decode()).encode().split()
         counts = np.bincount([zlib.crc32(word) % _SKETCHED for word in words], minlength=_SKETCHED)
         return counts / max(1.0, float(np.linalg.norm(counts)))
+
+    def written(self, values: Values, spec: DataSpec) -> str:
+        """The text."""
+        return bytes(values).decode("utf-8", "replace")
 
     def describe(self, spec: DataSpec, length: int | None = None) -> str:
         """In tokens."""

@@ -2,18 +2,36 @@
 
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
 from leyden.data.batch import Input
 from leyden.data.datamodule import DataModule
+from leyden.data.joined import Joined
 from leyden.data.transforms.audio import LogMel
 from leyden.utils.errors import UserError
 
 _MELS = (64, 32, 16)  # bands of a spectrogram: fewer where the sample rate is too low for them
 _TEXT_SHOWN = 300  # characters of a text
+
+
+def views(data: DataModule, rows: np.ndarray) -> Iterator[tuple[str, DataModule, np.ndarray, np.ndarray]]:
+    """Yield what is seen of rows (n,) of the table, input by input; of one that none of them has nothing.
+
+    Yields:
+        (name, data, rows, places): of the input, its own data module, the rows (m,) in that, and which of `rows` these
+        are, (m,). Of data with one input: "", the data themselves and all rows.
+    """
+    joined = data.table.inputs
+    if not isinstance(joined, Joined):
+        yield "", data, rows, np.arange(len(rows))
+        return
+    for name, part in data.parts.items():
+        own = joined.places[name][rows]
+        if len(there := np.flatnonzero(own >= 0)):
+            yield name, part, own[there], there
 
 
 def drawings(data: DataModule, rows: np.ndarray) -> list[np.ndarray]:
@@ -49,8 +67,8 @@ def _log_mel(sample_rate: int) -> LogMel | None:
 
 
 def text(data: DataModule, row: int) -> str:
-    """The text of a row, cut to what can be read at a glance."""
-    whole = bytes(data.table.inputs.row(row)).decode("utf-8")
+    """A row in words, cut to what can be read at a glance."""
+    whole = data.modality.written(data.table.inputs.row(row), data.spec)
     return whole if len(whole) <= _TEXT_SHOWN else f"{whole[:_TEXT_SHOWN]}..."
 
 

@@ -6,11 +6,14 @@ shares 1/C a plan is class-aware sampling (Shen et al. 2016, arXiv 1512.05830).
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from annotated_types import Ge, Gt, Interval, Lt
 from numpy.typing import NDArray
+
+from leyden.data.targets import kind_of, sampling_classes
+from leyden.utils.errors import UserError
 
 Counts = NDArray[np.int64]
 Shares = NDArray[np.float64]
@@ -194,3 +197,28 @@ def _even(counts: Counts) -> Shares:
     """1/C for each class that has samples."""
     there = (counts > 0).astype(np.float64)
     return there / there.sum()
+
+
+def sampled_groups(
+    targets: NDArray[Any], policy: SamplingPolicy, classes: int
+) -> tuple[Counts, int, SamplingPolicy]:
+    """What a policy balances: the class (N,) of each row, or groups of rows with several labels; how many there are.
+
+    Args:
+        targets: (N, ...), of the training rows.
+        policy: as configured.
+        classes: that the task has.
+
+    Raises:
+        UserError: the policy balances classes, and there are none.
+    """
+    kind = kind_of(targets)
+    if kind == "classes":
+        return targets, classes, policy
+    if kind == "labels" and hasattr(policy, "by_labels"):
+        groups, by_group = policy.by_labels(targets)
+        return groups, int(groups.max()) + 1, by_group
+    if not isinstance(policy, Instance):
+        others = "instance or repeat_factor" if kind == "labels" else "instance"
+        raise UserError(f"sampling: {type(policy).__name__} balances classes; {kind} take sampling={others}")
+    return sampling_classes(targets), 1, policy

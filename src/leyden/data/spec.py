@@ -1,6 +1,7 @@
 """DataSpec: what a net, a loss or a frontend must know of the data; it flows once, data -> net."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -13,7 +14,9 @@ class DataSpec:
     target_names are those of the classes, labels or values that are predicted, in the order of outputs. class_counts
     are the training samples of each class or label, () where targets are numbers; target_mean and target_std are
     those of the training targets, () where they are none. image_size is (height, width); vocab_size and sample_rate
-    (Hz) are 0 where they do not apply; max_length is the longest training input (tokens, or samples of audio).
+    (Hz) are 0 where they do not apply; max_length is the longest training input (tokens, or samples of audio). numbers
+    and categories are a table's: its columns of numbers, and the values of each column of categories. parts are the
+    facts of each input, by its name, where rows have several.
     """
 
     modality: str
@@ -26,7 +29,10 @@ class DataSpec:
     vocab_size: int = 0
     sample_rate: int = 0
     max_length: int = 0
+    numbers: tuple[str, ...] = ()
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sizes: tuple[int, int, int] = (0, 0, 0)  # samples in train, val, test
+    parts: Mapping[str, "DataSpec"] = field(default_factory=dict)
 
     @property
     def num_outputs(self) -> int:

@@ -32,6 +32,8 @@ def _rows(rows: Rows) -> np.ndarray:
 class Dense:
     """Inputs of one shape: values (N, *shape)."""
 
+    stays_files = False
+
     def __init__(self, values: np.ndarray) -> None:
         """See the class."""
         self.values = values
@@ -71,6 +73,8 @@ class Dense:
 
 class Ragged:
     """Inputs of different lengths: row i is values[offsets[i] : offsets[i+1]] of values (total,)."""
+
+    stays_files = False
 
     def __init__(self, values: np.ndarray, offsets: np.ndarray) -> None:
         """See the class."""
@@ -135,6 +139,8 @@ class FileColumn:
     rows: int64 (N,), the source's row of each row here. lengths: int64 (N,) of audio; zeros for images.
     """
 
+    stays_files = True
+
     def __init__(self, source: Source, rows: np.ndarray, lengths: np.ndarray, shape: tuple[int, ...]) -> None:
         """See the class."""
         self.source, self.rows, self.lengths, self.shape = source, rows, lengths, shape
@@ -176,10 +182,13 @@ class SkippedInputs:
 
 @dataclass(frozen=True)
 class Table:
-    """A data set ready to be split and gathered: row i of `index` belongs to row i of `inputs`."""
+    """A data set ready to be split and gathered: row i of `index` belongs to row i of `inputs`.
+
+    inputs: Dense, Ragged or FileColumn, or leyden.data.joined.Joined where rows have several.
+    """
 
     index: Index
-    inputs: Dense | Ragged | FileColumn
+    inputs: Any
     facts: dict[str, Any]
     fingerprint: str
     skipped: SkippedInputs = field(default_factory=SkippedInputs)

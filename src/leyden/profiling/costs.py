@@ -6,7 +6,8 @@ import torch
 from lightning.pytorch import LightningModule
 
 from leyden.data.batch import Batch
-from leyden.data.datamodule import DataModule, median_length_batch
+from leyden.data.datamodule import DataModule
+from leyden.data.typical_batch import median_length_batch
 from leyden.modules.standalone import _plain_failure, preserved_state, training_loss
 from leyden.profiling import flops, memory
 from leyden.profiling.flops import Flops

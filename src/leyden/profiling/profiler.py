@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from leyden.data import datamodule
+from leyden.data.typical_batch import median_length_batch
 from leyden.modules import standalone
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ def profile(session: "Session") -> dict[str, Any]:
     from leyden.profiling import costs
 
     module, data = session.module, session.data
-    batch = datamodule.median_length_batch(data, session.config.batch_size).to(session.device)
-    one = datamodule.median_length_batch(data, 1).to(session.device)
+    batch = median_length_batch(data, session.config.batch_size).to(session.device)
+    one = median_length_batch(data, 1).to(session.device)
     with session.forward_context():
         forward = costs.forward_flops(module, data)
         training = costs.training_flops(module, batch)
@@ -47,8 +47,8 @@ def profile(session: "Session") -> dict[str, Any]:
 
 def _length(batch: Any) -> int | None:
     """Length of the first sample of a batch; None where all inputs have one shape."""
-    lengths = batch.input.lengths
-    return None if lengths is None else int(lengths[0])
+    lengths = [x.lengths for x in batch.inputs.values()]
+    return int(lengths[0][0]) if len(lengths) == 1 and lengths[0] is not None else None
 
 
 def _layers(module: Any, flops: dict[str, int]) -> list[dict[str, Any]]:
@@ -69,7 +69,7 @@ def _memory(session: "Session", batch: Any) -> dict[str, Any]:
     from leyden.profiling import costs, memory
 
     module, half = session.module, max(1, len(batch.targets) // 2)
-    small = datamodule.median_length_batch(session.data, half).to(session.device)
+    small = median_length_batch(session.data, half).to(session.device)
     with session.forward_context():
         activations, half_activations = (
             costs.activation_bytes(module, batch),
@@ -102,7 +102,7 @@ def _latency_and_energy(session: "Session") -> dict[str, Any]:
     result: dict[str, Any] = {}
     with standalone.preserved_state(module), torch.inference_mode(), session.forward_context():
         for size in BATCHES:
-            batch = datamodule.median_length_batch(session.data, size)
+            batch = median_length_batch(session.data, size)
 
             def call(batch: Any = batch) -> None:
                 standalone.forward(module, batch.to(device)).cpu()

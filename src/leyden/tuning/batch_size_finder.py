@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from rich.console import RenderableType
 
-from leyden.data.datamodule import median_length_batch
+from leyden.data.typical_batch import median_length_batch
 from leyden.modules.session import Session
 from leyden.modules.standalone import optimizer_of, preserved_state
 from leyden.profiling import latency

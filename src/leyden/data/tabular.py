@@ -1,0 +1,66 @@
+"""Numbers and categories of a table's row as one input, float32 (D,): numbers, then the places of categories."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leyden.data.modalities import Modality, Values
+from leyden.data.spec import DataSpec
+from leyden.utils.errors import UserError
+from leyden.utils.text import plural
+
+
+class Tabular(Modality):
+    """Rows of numbers (NaN where a cell is empty) and of categories by their place (0 where empty or unknown)."""
+
+    name = "table"
+    may_stay_files = False
+    is_written = True
+    may_repeat = True
+
+    def facts(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        """How many columns there are."""
+        return {"in_channels": shape[0]}
+
+    def measures(self, values: Values, sample_rate: int) -> dict[str, float]:
+        """How many numbers are missing."""
+        return {"missing numbers": float(np.isnan(values).sum())}
+
+    def sketch(self, values: Values) -> NDArray[np.float64]:
+        """The row, 0 where a number is missing."""
+        return np.nan_to_num(values.astype(np.float64))
+
+    def describe(self, spec: DataSpec, length: int | None = None) -> str:
+        """How many columns there are."""
+        return plural(spec.in_channels, "column")
+
+    def written(self, values: Values, spec: DataSpec) -> str:
+        """The columns that have a value, as "age=40, site=north"."""
+        given = zip(spec.numbers, values.tolist(), strict=False)
+        cells = [f"{name}={value:.6g}" for name, value in given if not np.isnan(value)]
+        places = values[len(spec.numbers) :].astype(int).tolist()
+        named = zip(spec.categories.items(), places, strict=True)
+        return ", ".join([*cells, *(f"{name}={of[place - 1]}" for (name, of), place in named if place)])
+
+    def from_array(self, values: Values, spec: DataSpec) -> list[Values]:
+        """(D,) or (N, D) in the order of the run's columns."""
+        if values.ndim not in (1, 2) or values.shape[-1] != spec.in_channels:
+            raise UserError(
+                f"predict: an array is {values.shape}; expected ({spec.in_channels},) or (N, ...)"
+            )
+        return list(values.reshape(-1, spec.in_channels).astype(np.float32))
+
+    def read(
+        self, file: str, spec: DataSpec, tokenizer: Any, source: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Callable[[], Values]]]:
+        """Not from a file of its own: its cells stand beside other inputs.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(f"{file}: numbers and categories are read as columns of a table of all inputs")
+
+
+TABULAR = Tabular()
