@@ -30,18 +30,21 @@ COMPANY = {
     "audio": ["data=planted_audio", "model=logmel_cnn"],
     "text": ["data=planted_text", "model=lstm"],
     "image": [],
+    "several": ["data=planted_fusion", "model=fusion"],
+    "table": ["data=planted_fusion", "model=fusion"],
 }
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes_and_binds(option: str) -> None:
     group, _, name = option.removesuffix(".yaml").rpartition("/")
-    company = [o for o in COMPANY[modality(option)] if not o.startswith(f"{group}=")]
+    place = "model@model.encoders.table" if modality(option) == "table" else group  # an encoder alone
+    company = [o for o in COMPANY[modality(option)] if not o.startswith(f"{place}=")]
     for task in tasks(option):
         found = mandatory(contents(option), group.replace("/", "."), contents(f"task/{task}.yaml"))
         given = [f"{key}={value}" for key, value in found]
         chosen = [] if group == "task" else [f"task={task}"]
-        config = check(compose([*chosen, *company, f"{group}={name}", *given]))
+        config = check(compose([*chosen, *company, f"{place}={name}", *given]))
         assert isinstance(config, Config)
         assert config.task.name == task
 
@@ -51,7 +54,10 @@ def modality(option: str) -> str:
     if option.startswith("data/tokenizer/"):
         return "text"
     targets = [import_target(t, option) for t in targets_in(contents(option)) if not t.startswith("${")]
-    found = {getattr(target, "modality", "any") for target in targets} - {"any"}
+    named = [getattr(target, "modality", "any") for target in targets]
+    found = {getattr(one, "name", one) for one in named} - {"any"}
+    if any(getattr(target, "takes_named_inputs", False) for target in targets):
+        return "several"
     assert len(found) <= 1, option
     return found.pop() if found else "image"
 
@@ -103,7 +109,8 @@ def mandatory(node: dict[str, Any], path: str, task: dict[str, Any]) -> Iterator
         for name, parameter in inspect.signature(target).parameters.items():
             missing = parameter.default is parameter.empty and name not in PROVIDED[path]
             if missing and node.get(name, "???") == "???":
-                yield f"{path}.{name}", "0.01" if "float" in str(hints_of(target)[name]) else "x"
+                hint = str(hints_of(target)[name])
+                yield f"{path}.{name}", "0.01" if "float" in hint else "{}" if "Mapping" in hint else "x"
 
 
 def resolved(target: str, task: dict[str, Any]) -> str:
@@ -162,6 +169,7 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # Of sources that make their samples of another data set: fewer of them.
 SMALL = {
+    "av_digits": ["data.source.samples=60", "data.source.test_samples=30"],
     "fsdd_mixed": ["data.source.mixes=60", "data.source.test_mixes=30"],
     "mnist_angle": ["data.source.samples=150", "data.source.test_samples=30"],
     "mnist_pairs": ["data.source.pairs=60", "data.source.test_pairs=30"],

@@ -16,12 +16,18 @@ from leyden.utils.errors import UserError
 
 FACTS = {
     **{"num_outputs": 7, "in_channels": 1, "image_size": (28, 28), "vocab_size": 50, "sample_rate": 8000},
-    **{"max_length": 4000, "bins": 40, "class_counts": (5,) * 7},
+    **{
+        "max_length": 4000,
+        "bins": 40,
+        "class_counts": (5,) * 7,
+        "numbers": ("age", "weight"),
+        "categories": {},
+    },
 }
 MODELS = sorted(
     path.stem
     for path in (conf_dir() / "model").glob("*.yaml")
-    if path.stem not in ("majority", "torchvision")
+    if path.stem not in ("majority", "torchvision") and not path.stem.startswith("fusion")
 )
 
 

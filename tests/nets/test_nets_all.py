@@ -22,12 +22,14 @@ FACTS = {
     "bins": 20,
     "sample_rate": 8000,
     "trivial_outputs": (0.4, 0.3, 0.2, 0.1, 0.0),
+    "numbers": ("age", "weight"),
+    "categories": {"site": ("north", "south")},
 }
 LENGTHS = {"text": [7, 3, 1, 5], "logmel": [40, 17, 1, 33], "wave": [2000, 801, 1, 1333]}
 
 
 def found() -> list[type[nn.Module]]:
-    """Every class of leyden.nets with `features` that has one answer for an input; of frames: see test_speech.py."""
+    """Every class of leyden.nets that answers one input; of frames: test_speech.py, of several: test_fusion.py."""
     nets = []
     for info in pkgutil.iter_modules(leyden.nets.__path__):
         module = importlib.import_module(f"leyden.nets.{info.name}")
@@ -36,6 +38,7 @@ def found() -> list[type[nn.Module]]:
                 cls.__module__ == module.__name__
                 and hasattr(cls, "features")
                 and not hasattr(cls, "output_lengths")
+                and not hasattr(cls, "takes_named_inputs")
             ):
                 nets.append(cls)
     return nets
@@ -56,7 +59,7 @@ CONF = Path(__file__).parents[2] / "conf"
 
 def test_every_net_and_loss_has_an_option_and_every_option_is_built() -> None:
     models = {path.stem: yaml.safe_load(path.read_text()) for path in (CONF / "model").glob("*.yaml")}
-    nets = {name: dict(model["net"]) for name, model in models.items()}
+    nets = {name: dict(model["net"]) for name, model in models.items() if not name.startswith("fusion")}
     assert len(nets) >= 13
     built = {type(build(get_class(net.pop("_target_")), **net)) for net in nets.values()}
     assert "SpeechRNN" in {cls.__name__ for cls in built}
@@ -78,7 +81,7 @@ def get_class(target: str) -> Any:
 
 def kind(cls: type[nn.Module]) -> str:
     asked = inspect.signature(cls).parameters
-    by_fact = {"vocab_size": "text", "bins": "logmel", "sample_rate": "wave"}
+    by_fact = {"vocab_size": "text", "bins": "logmel", "sample_rate": "wave", "numbers": "table"}
     return next((name for fact, name in by_fact.items() if fact in asked), "image")
 
 
@@ -93,6 +96,8 @@ def example(cls: type[nn.Module]) -> tuple[Tensor, ...]:
     torch.manual_seed(1)
     if kind(cls) == "image":
         return (torch.randn(4, 3, 16, 16),)
+    if kind(cls) == "table":
+        return (torch.cat([torch.randn(4, 2), torch.tensor([[0.0], [1], [2], [1]])], dim=1),)
     lengths = torch.tensor(LENGTHS[kind(cls)])
     steps = int(lengths.max())
     if kind(cls) == "text":

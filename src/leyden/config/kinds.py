@@ -66,6 +66,8 @@ KINDS: dict[str, Kind] = {
     "model.tokenizer": _TOKENIZER,
     "model.frontend": _derived(_MODULE, *_TRANSFORMS),
     "model.net": _derived(_MODULE, ".nets", "torch.nn", "torchvision"),
+    "model.encoders.*.frontend": _derived(_MODULE, *_TRANSFORMS),
+    "model.encoders.*.net": _derived(_MODULE, ".nets", "torch.nn", "torchvision"),
     "head": _with("__call__", roots=(".nets.heads",)),
     "loss": _derived(_MODULE, ".losses", "torch.nn", "torchmetrics"),
     "model.module": _derived(

@@ -78,6 +78,7 @@ class Model(Node):
     """Group `model`: a LightningModule, the frontend that computes the net's input, and the net.
 
     tokenizer: for texts, used in place of the data's tokenizer; must be None for other data.
+    encoders: for data with several inputs a model of each, by the input's name, of which frontend and net are used.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Model(Node):
     tokenizer: Target | None = None
     frontend: Target = {}
     net: Target = {}
+    encoders: dict[str, "Model"] = {}
 
 
 class Task(Node):
@@ -110,12 +112,14 @@ class Metric(Node):
 class Init(Node):
     """Initial weights: `from` a run or a weight file; `redraw` (re-initialise) and `freeze` by name.
 
-    Names are parameter names and may be globs; `head` is the net's last layer, `backbone` everything else.
+    Names are parameter names and may be globs; `head` is the net's last layer, `backbone` everything else. encoders: of
+    a net with several inputs, a run or a weight file for each encoder, by the input's name.
     """
 
     source: str | None = Field(default=None, alias="from")
     redraw: list[str] = []
     freeze: list[str] = []
+    encoders: dict[str, str] = {}
 
 
 class Checkpoints(Node):

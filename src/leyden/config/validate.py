@@ -34,7 +34,9 @@ PROVIDED: dict[str, tuple[str, ...]] = {
     "augment.*": FACTS,
     "model.tokenizer": (),
     "model.frontend": FACTS,
-    "model.net": (*FACTS, *FRONTEND_FACTS, "trivial_outputs"),
+    "model.net": (*FACTS, *FRONTEND_FACTS, "trivial_outputs", "encoders"),
+    "model.encoders.*.frontend": FACTS,
+    "model.encoders.*.net": (*FACTS, *FRONTEND_FACTS, "trivial_outputs"),
     "head": (),
     "loss": (*FACTS, "epochs"),
     "model.module": (
@@ -61,7 +63,7 @@ _OF_DATA = (
     *("task.target", "data.source", "data.tokenizer", "model.tokenizer"),
     *("split", "long_tail", "sampling"),
 )
-_OPTIONAL = ("data.tokenizer", "model.tokenizer", "model.frontend", "model.net")
+_OPTIONAL = ("data.tokenizer", "model.tokenizer", "model.frontend", "model.net", "model.encoders.*.frontend")
 EPOCH = "epoch"  # monitor=epoch: the last epoch is used, none is selected by a metric
 
 
@@ -106,14 +108,20 @@ def check_data(plain: Mapping[str, Any]) -> Config:
 def targets(config: Config) -> Iterator[tuple[str, dict[str, Any], tuple[str, ...]]]:
     """Yield (path, node, names of the arguments that `build` provides) for every target of the configuration."""
     for path, provided in PROVIDED.items():
-        node: Any = config
-        for key in path.removesuffix(".*").split("."):
-            node = getattr(node, key)
-        several = (
-            node.items() if path.endswith(".*") else [("", node)] if node or path not in _OPTIONAL else []
-        )
-        for name, one in several:
-            yield path.replace("*", name), one, provided
+        for name, node in _values_at(config, path.split(".")):
+            if node or path not in _OPTIONAL:
+                yield path.replace("*", name), node, provided
+
+
+def _values_at(node: Any, keys: Sequence[str], name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (what * stands for, value) below a typed node; * is any key of a mapping."""
+    if not keys:
+        yield name, node
+    elif keys[0] == "*":
+        for key, part in node.items():
+            yield from _values_at(part, keys[1:], key)
+    else:
+        yield from _values_at(getattr(node, keys[0]), keys[1:], name)
 
 
 def every_target(config: Config) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -314,6 +322,8 @@ def _verify_modality(config: Config) -> None:
     source = import_target(config.data.source["_target_"], "data.source")
     modality = modality_of(source)
     data = modality.name
+    if _verify_encoders(config, data, modality.is_several):
+        return
     parts = {"model": config.model.module, **{f"augment.{k}": v for k, v in config.augment.items()}}
     if config.model.frontend:
         parts["model.frontend"] = config.model.frontend
@@ -336,6 +346,20 @@ def _verify_modality(config: Config) -> None:
         raise UserError(
             f"data.tokenizer: {advice if modality.needs_tokenizer else f'{data} takes no tokenizer: leave it out'}"
         )
+
+
+def _verify_encoders(config: Config, modality: str, is_several: bool) -> bool:
+    """Whether rows have several inputs, for which the model must have encoders, as it must not for others."""
+    if is_several and not config.model.encoders:
+        raise UserError(
+            f"data={config.data.name} has several inputs, but model={config.model.name} takes one: choose model=fusion"
+        )
+    if config.model.encoders and not is_several:
+        raise UserError(
+            f"data={config.data.name} is {modality}, but model={config.model.name} is for several inputs: "
+            f"choose model=... for {modality} (see `leyden list model`)"
+        )
+    return is_several
 
 
 def _verify_loss(config: Config) -> None:

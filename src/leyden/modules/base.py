@@ -5,7 +5,7 @@ A step: batch -> augment (inputs) -> frontend -> augment (features, batch) -> ne
 come from the outputs of the whole evaluation, so they are exact for any batch size and number of ranks.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -14,7 +14,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from leyden.data.batch import Batch, Input, SampleRandom
+from leyden.data.batch import Batch, SampleRandom
+from leyden.data.transforms.named import prepared_by
+from leyden.modules.running_means import RunningMeans, joined
 from leyden.optim.parameter_groups import decay_groups, decayed
 from leyden.utils.lightning_internals import FastAttributes
 
@@ -23,8 +25,6 @@ STAGES = (
     "features",
     "batch",
 )  # of a transform: before the frontend, after it, over the whole batch
-
-Score = Callable[[Tensor, Tensor], Tensor]
 
 
 class SplitOutputs(NamedTuple):
@@ -42,104 +42,6 @@ class SplitOutputs(NamedTuple):
 
 
 Evaluate = Callable[[SplitOutputs], Mapping[str, float]]
-
-
-class RunningMeans:
-    """Sums of loss, score and samples, for the epoch and for the logging interval; of finite losses.
-
-    A step only keeps its tensors; every FOLD steps they are summed at once, so that a step costs no kernel.
-
-    Args:
-        score: outputs (B, ...) and targets (B, ...) -> what is averaged (B,), such as whether an answer is right.
-    """
-
-    FOLD = 32  # steps whose logits are held
-
-    def __init__(self, score: Score) -> None:
-        self._score = score
-        self.epoch = torch.zeros(3)
-        self._interval = torch.zeros(3)
-        self._held: list[tuple[Tensor, Tensor, Tensor]] = []
-        self._rows = torch.zeros(0, 3)  # (loss, score, samples) of steps held when the state was saved
-
-    def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
-        """Add a batch: its mean loss (), outputs (B, ...) and targets (B, ...)."""
-        self._held.append((loss, outputs, targets))
-        if len(self._rows) + len(self._held) == self.FOLD:
-            self._fold()
-
-    def _fold(self) -> None:
-        if not self._held and not len(self._rows):
-            return
-        losses, scores, counts = (part.to(self._device) for part in self._rows.T)
-        if self._held:
-            loss, outputs, targets = zip(*self._held, strict=True)
-            sizes = torch.tensor([len(part) for part in targets], dtype=torch.float32, device=self._device)
-            losses, counts = torch.cat([losses, torch.stack(loss).float()]), torch.cat([counts, sizes])
-            each = self._score(joined(outputs), torch.cat(targets))
-            of_finite = torch.stack(loss).isfinite().repeat_interleave(sizes.long(), output_size=len(each))
-            # a sum over finite steps alone: NaN times 0 would stay NaN
-            scores = torch.cat([scores, torch.where(of_finite, each, 0.0).sum()[None]])
-        counts = counts * losses.isfinite()  # a step that was skipped is no part of a mean
-        losses = losses.nan_to_num(0.0, 0.0, 0.0)
-        self._held, self._rows = [], torch.zeros(0, 3)
-        sums = torch.stack(((losses * counts).sum(), scores.sum(), counts.sum()))
-        self._interval = self._interval.to(self._device) + sums
-
-    @property
-    def _device(self) -> torch.device:
-        return self._held[0][0].device if self._held else self._interval.device
-
-    def state(self) -> Tensor:
-        """(2 + m, 3): the sums, and the m steps held. Nothing is folded: another order of adding rounds otherwise."""
-        device = self._device
-        held = [
-            torch.stack(
-                (
-                    loss.float(),
-                    torch.where(loss.isfinite(), self._score(outputs, targets), 0.0).sum(),
-                    loss.new_tensor(len(targets)),
-                )
-            )
-            for loss, outputs, targets in self._held
-        ]
-        return torch.stack([*(x.to(device) for x in (self.epoch, self._interval, *self._rows)), *held])
-
-    def load(self, state: Tensor) -> None:
-        """Go on from what `state` returned."""
-        self.epoch, self._interval, self._rows = state[0].clone(), state[1].clone(), state[2:].clone()
-        self._held = []
-
-    @property
-    def interval(self) -> Tensor:
-        """(sums of losses and scores, samples) since the interval began."""
-        self._fold()
-        return self._interval
-
-    @interval.setter
-    def interval(self, sums: Tensor) -> None:
-        self._held, self._rows, self._interval = [], torch.zeros(0, 3), sums
-
-    def read_interval(self) -> tuple[float, ...]:
-        """(mean loss, mean score) since the last call; () where there has been no step."""
-        values = _means(self.interval)
-        self._close_interval()
-        return values
-
-    def read_epoch(self) -> tuple[float, ...]:
-        """(mean loss, mean score) of the epoch, () without a step; starts the next."""
-        self._close_interval()
-        values, self.epoch = _means(self.epoch), torch.zeros_like(self.epoch)
-        return values
-
-    def _close_interval(self) -> None:
-        self.epoch = self.epoch.to(self.interval.device) + self.interval
-        self.interval = torch.zeros_like(self.interval)
-
-
-def _means(sums: Tensor) -> tuple[float, ...]:
-    loss, score, count = sums.tolist()
-    return (loss / count, score / count) if count else ()
 
 
 class SupervisedModule(FastAttributes, LightningModule):
@@ -235,20 +137,21 @@ class SupervisedModule(FastAttributes, LightningModule):
     def prepare(self, batch: Batch) -> Batch:
         """The net's input; augmented in training mode, by the random numbers of each sample's position."""
         if not (self.training and self._augments):
-            return batch.map_inputs(self.frontend)
+            return prepared_by(self.frontend, batch)
         random = SampleRandom(self.seed, batch.epoch, batch.positions)
-        batch = batch.map_inputs(lambda x: self._prepare_input(x, random))
+        batch = self._transformed(batch, "inputs", random)
+        batch = self._transformed(prepared_by(self.frontend, batch), "features", random)
         for transform in self._transforms("batch"):
             batch = transform(batch, random)
         return batch
 
-    def _prepare_input(self, x: Input, random: SampleRandom) -> Input:
-        for transform in self._transforms("inputs"):
-            x = transform(x, random)
-        x = self.frontend(x)
-        for transform in self._transforms("features"):
-            x = transform(x, random)
-        return x
+    def _transformed(self, batch: Batch, stage: str, random: SampleRandom) -> Batch:
+        """With the transforms of a stage applied to the inputs of their modality."""
+        for transform in self._transforms(stage):
+            fits = getattr(self.frontend, "names_of", lambda _, names: names)(transform, list(batch.inputs))
+            changed = {name: transform(batch.inputs[name], random) for name in fits}
+            batch = batch._replace(inputs={**batch.inputs, **changed})
+        return batch
 
     def _transforms(self, stage: str) -> nn.ModuleList:
         found = self.augment[stage]
@@ -261,9 +164,22 @@ class SupervisedModule(FastAttributes, LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         """The net's outputs for a prepared batch."""
+        if getattr(self.net, "takes_named_inputs", False):
+            fused: Tensor = self.net(batch.inputs, batch.present)
+            return fused
         x, lengths = batch.input
         outputs: Tensor = self.net(x) if lengths is None else self.net(x, lengths)
         return outputs
+
+    def _single_losses(self, batch: Batch) -> Tensor:
+        """The sum () over inputs of the mean loss of what the net says by each alone, on the samples that have it."""
+        total = batch.targets.new_zeros((), dtype=torch.float32)
+        for name, outputs in self.net.single_outputs.items():  # type: ignore[union-attr, operator]
+            losses, present = self.losses(outputs, batch), batch.present.get(name)
+            total = total + (
+                losses.mean() if present is None else losses[present].sum() / present.sum().clamp(min=1)
+            )
+        return total
 
     def losses(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Loss (B,) of each sample; of a mixed batch, the weighted sum of both targets' losses."""
@@ -295,6 +211,8 @@ class SupervisedModule(FastAttributes, LightningModule):
         batch = self.prepare(batch)
         outputs = self(batch)
         loss = self.losses(outputs, batch).mean()
+        if share := getattr(self.net, "auxiliary", 0.0):
+            loss = loss + share * self._single_losses(batch)
         self.means.add(loss.detach(), self.scored_outputs(outputs.detach(), batch), batch.targets)
         return loss + self.l1 * sum(p.abs().sum() for p in decayed(self.net)) if self.l1 else loss
 
@@ -378,17 +296,3 @@ def from_all_ranks(x: Tensor, module: LightningModule) -> Tensor:
     gathered: list[Any] = [None] * module.trainer.world_size
     torch.distributed.all_gather_object(gathered, x.cpu())
     return joined(gathered)
-
-
-def joined(parts: Sequence[Tensor]) -> Tensor:
-    """Parts (n_i, ...) as one; (n_i, T_i, ...) are padded along T to the longest, with NaN, integers with -1."""
-    if len({part.shape[1:] for part in parts}) == 1:
-        return torch.cat(list(parts))
-    longest = max(part.shape[1] for part in parts)
-    fill = float("nan") if parts[0].is_floating_point() else -1
-    return torch.cat(
-        [
-            nn.functional.pad(part, (*[0] * (2 * (part.ndim - 2)), 0, longest - part.shape[1]), value=fill)
-            for part in parts
-        ]
-    )

@@ -34,10 +34,17 @@ def has_features(module: LightningModule) -> bool:
 
 
 def of_batch(module: LightningModule, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Features float32 (B, D) and the net's input float32 (B, ...) of a batch, on the CPU; of frames their mean."""
+    """Features float32 (B, D) and the net's input float32 (B, ...) of a batch, on the CPU; of frames their mean.
+
+    Of several inputs, which are no one picture, the features stand for the input.
+    """
     prepare: Any = module.prepare
     net: Any = module.net
-    x, lengths = prepare(batch.to(module.device)).input
+    prepared: Batch = prepare(batch.to(module.device))
+    if getattr(net, "takes_named_inputs", False):
+        joint = net.features(prepared.inputs, prepared.present).float().cpu()
+        return joint, joint
+    x, lengths = prepared.input
     features = net.features(x) if lengths is None else net.features(x, lengths)
     if hasattr(net, "output_lengths") and lengths is not None:  # of frames: the mean of a recording's own
         features = masked_mean(features, length_mask(net.output_lengths(lengths), features.shape[1]))

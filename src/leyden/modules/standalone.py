@@ -70,5 +70,7 @@ def preserved_state(module: nn.Module, training: bool = False) -> Iterator[None]
 def fit_frontend(module: LightningModule, data: DataModule) -> None:
     """What a frontend learns of the training set before training, such as means and deviations."""
     frontend: Any = getattr(module, "frontend", None)
-    if hasattr(frontend, "fit"):
-        frontend.fit(data.fit_inputs())
+    several = [(frontend[name], part) for name, part in data.parts.items()] if data.parts and frontend else []
+    for each, own in several or [(frontend, data)]:
+        if hasattr(each, "fit"):
+            each.fit(own.fit_inputs())

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from leyden.data.batch import Batch
+from leyden.data.transforms.named import prepared_by
 from leyden.modules.base import SupervisedModule
 
 
@@ -26,7 +27,7 @@ class Untrained(SupervisedModule):
 
     def prepare(self, batch: Batch) -> Batch:
         """The net's input."""
-        return batch.map_inputs(self.frontend)
+        return prepared_by(self.frontend, batch)
 
     def configure_optimizers(self) -> Any:
         """At rate zero from the first step on: a schedule multiplies it."""

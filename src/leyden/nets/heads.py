@@ -126,6 +126,8 @@ def find(net: nn.Module, num_outputs: int) -> str:
         UserError: there is none.
     """
     heads = [n for n, m in net.named_modules() if isinstance(m, nn.Linear) and m.out_features == num_outputs]
+    if getattr(net, "takes_named_inputs", False):  # each encoder has one, which is not the whole net's
+        heads = [name for name in heads if not name.startswith("encoders.")]
     if not heads:
         raise UserError(
             f"{type(net).__name__} has no linear layer with {num_outputs} outputs, so it has no head to replace, "

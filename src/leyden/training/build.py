@@ -33,6 +33,7 @@ from leyden.nets import heads
 from leyden.tasks.base import Task
 from leyden.tasks.evaluator import Evaluator, Metric, names_of
 from leyden.training.impossible_rows import leave_out_impossible
+from leyden.training.nets import frontend_and_net
 from leyden.training.trainer import health_settings, more_is_better
 from leyden.training.transfer import start
 from leyden.utils.errors import UserError
@@ -237,13 +238,8 @@ def module(
     """
     seed_everything(config.seed, workers=True, verbose=False)
     facts = {**spec.facts(), "trivial_outputs": evaluator.task.trivial_outputs(spec)}
-    frontend = (
-        instantiate_with_facts("model.frontend", config.model.frontend, facts)
-        if config.model.frontend
-        else nn.Identity()
-    )
-    facts |= getattr(frontend, "facts", dict)()
-    net = instantiate_with_facts("model.net", config.model.net, facts) if config.model.net else nn.Identity()
+    frontend, net, own = frontend_and_net(config, facts, spec)
+    facts |= own
     if not isinstance(maker := instantiate_with_facts("head", config.head, {}), heads.Plain):
         heads.replace(net, spec.num_outputs, maker)
     facts |= {"epochs": epochs}

@@ -22,7 +22,7 @@ from leyden.utils.files import verify_plain
 from leyden.utils.text import plural
 from leyden.utils.trust import FLAG, is_trusting
 
-_KEY, _SOURCE = "continue", "init.from"
+_KEY, _SOURCE, _ENCODERS = "continue", "init.from", "init.encoders."
 _MAY_DIFFER = (_KEY, *COSMETIC)
 _MAY_DIFFER_NODES = ("trainer", "callbacks", "logger")
 
@@ -30,7 +30,8 @@ _MAY_DIFFER_NODES = ("trainer", "callbacks", "logger")
 def with_parent(arguments: Sequence[str]) -> list[str]:
     """Put the words of the parent's command before the arguments, if these have `continue=RUN`.
 
-    Of `init.from=RUN` the run's folder takes the place, since the configuration is to name what it began with.
+    Of `init.from=RUN` and `init.encoders.NAME=RUN` the run's folder takes the place, since the configuration is to name
+    what it began with.
     A command may name any code and any folder: of a parent that this user has not made, they must have been typed.
 
     Raises:
@@ -38,8 +39,9 @@ def with_parent(arguments: Sequence[str]) -> list[str]:
             its command were not typed.
     """
     given = dict(argument.partition("=")[::2] for argument in arguments if not argument.startswith("-"))
-    if (folder := _source(given)) is not None:
-        arguments = [word(_SOURCE, folder) if a.startswith(f"{_SOURCE}=") else a for a in arguments]
+    for key in (key for key in given if key == _SOURCE or key.startswith(_ENCODERS)):
+        if (folder := _source(given, key)) is not None:
+            arguments = [word(key, folder) if a.startswith(f"{key}=") else a for a in arguments]
     if given.get(_KEY, "null") in ("", "null"):
         return list(arguments)
     parent = find_run(given[_KEY].strip("'\""), Path(given.get("runs", "runs")))
@@ -70,13 +72,13 @@ def compose_with_runs(
     return compose(typed, config_dirs_of(words)), words
 
 
-def _source(given: Mapping[str, str]) -> str | None:
-    """The folder of the one run that `init.from` names by another word than its folder; None: it does not.
+def _source(given: Mapping[str, str], key: str) -> str | None:
+    """The folder of the one run that `key` names by another word than its folder; None: it does not.
 
     Raises:
         UserError: several runs match.
     """
-    value = given.get(_SOURCE, "").strip("'\"")
+    value = given[key].strip("'\"")
     root = Path(given.get("runs", "runs"))
     if not value or Path(value).exists() or not root.is_dir():
         return None

@@ -80,6 +80,8 @@ def start(built: LightningModule, config: Config, num_classes: int) -> None:
         console.print(
             f"init.from: {plural(len(copied), 'tensor')} taken from {path}; not loaded: {', '.join(left) or 'none'}"
         )
+    for name, source in config.init.encoders.items():
+        _start_encoder(built, name, source)
     try:
         frozen = freeze(built, names_of(built, config.init.freeze, head))
     except ValueError as error:
@@ -89,7 +91,25 @@ def start(built: LightningModule, config: Config, num_classes: int) -> None:
         console.print(f"init.freeze: {plural(frozen, 'parameter')} frozen")
 
 
-def weight_file(path: Path) -> Path:
+def _start_encoder(built: LightningModule, name: str, source: str) -> None:
+    """Take over frontend and net of a run with one input as an encoder's."""
+    encoders = getattr(built.net, "encoders", {})
+    key = f"init.encoders.{name}"
+    if name not in encoders:
+        raise UserError(f"{key}: there is no such encoder; {nearest(name, list(encoders))}")
+    path = weight_file(Path(source), key)
+    moved = {}
+    for full, value in weights(path).items():
+        part, _, rest = full.partition(".")
+        moved[f"{part}.encoders.{name}.{rest}" if part == "net" else f"{part}.{name}.{rest}"] = value
+    try:
+        copied, _ = transfer(built, moved)
+    except ValueError as error:
+        raise UserError(f"{key}={source}: {error}") from error
+    console.print(f"{key}: {plural(len(copied), 'tensor')} taken from {path}")
+
+
+def weight_file(path: Path, key: str = "init.from") -> Path:
     """The weights that `path` means: itself, or the best checkpoint of the run whose folder it is."""
     if path.is_file():
         return path.resolve()  # what was typed may be a link, as in a cache of downloaded weights
@@ -97,7 +117,7 @@ def weight_file(path: Path) -> Path:
     if not best.is_file():
         near = (str(p.parents[1]) for p in path.parent.glob("*/checkpoints/best.ckpt"))
         raise UserError(
-            f"init.from={path}: neither a weight file nor a run with a best checkpoint (folder, fingerprint, last); "
+            f"{key}={path}: neither a weight file nor a run with a best checkpoint (folder, fingerprint, last); "
             f"{nearest(str(path), near)}"
         )
     return best
