@@ -90,8 +90,7 @@ def test_the_copy_is_what_the_net_was_given() -> None:
     module, batch = Own(), batch_of(torch.arange(24.0).reshape(6, 4))
     capture = InputCapture(module, 5)
     module.training_step(batch)
-    seen = capture.take(batch)
-    assert seen is not None
+    (seen,) = capture.take(batch).values()
     assert torch.equal(seen.inputs, module.body.seen[:5])
     assert seen.batch.rows.tolist() == [0, 1, 2, 3, 4]
     assert seen.given is None

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from leyden.data.batch import Batch, Input
+from leyden.data.transforms.named import NamedFrontends
 
 _VALUES = 1 << 14  # of a tensor, for a histogram
 
@@ -44,17 +45,22 @@ class InputCapture:
         self._most = most
         self._batch: Batch | None = None
         self._inputs: Tensor | None = None
-        self._given: Input | None = None
+        self._given: dict[str, Input] = {}
         frontend = getattr(module, "frontend", None)
+        self._names = list(frontend) if isinstance(frontend, NamedFrontends) else []
         self._handles = [module.register_forward_pre_hook(self._on_module)]
-        if isinstance(frontend, nn.Module):
-            self._handles.append(frontend.register_forward_pre_hook(self._on_frontend))
+        frontends = [(name, frontend[name]) for name in self._names] or [("", frontend)]  # type: ignore[index]
+        for name, part in frontends:
+            if isinstance(part, nn.Module):
+                self._handles.append(part.register_forward_pre_hook(partial(self._on_frontend, name)))
         for child in module.children():
             if child is not frontend and any(True for _ in child.parameters()):
                 self._handles.append(child.register_forward_pre_hook(self._on_net))
 
-    def take(self, raw: Batch) -> Seen | None:
-        """Remove the hooks and return what was seen; None where nothing that can be shown was.
+    def take(self, raw: Batch) -> dict[str, Seen]:
+        """Remove the hooks and return what was seen of each input, by its name ("" of one alone).
+
+        Nothing where nothing that can be shown was. Of samples that lack an input the others are returned.
 
         Args:
             raw: the batch as the loader gave it, for a module that is never called with one.
@@ -62,19 +68,33 @@ class InputCapture:
         for handle in self._handles:
             handle.remove()
         batch = _first(self._batch or raw, self._most)
+        if self._names:
+            seen = {name: self._of_input(name, batch) for name in self._names}
+            return {name: found for name, found in seen.items() if len(found.batch.rows)}
         inputs = batch.input.values if self._inputs is None else self._inputs
         if len(inputs) != len(batch.rows):
-            return None
-        given, lengths = self._given or (None, None)
-        return Seen(batch, inputs, given, lengths)
+            return {}
+        given, lengths = self._given.get("", (None, None))
+        return {"": Seen(batch, inputs, given, lengths)}
+
+    def _of_input(self, name: str, batch: Batch) -> Seen:
+        x, (given, lengths) = batch.inputs[name], self._given.get(name, (None, None))
+        present = batch.present.get(name, torch.ones_like(batch.rows, dtype=torch.bool))
+
+        def there(tensor: Any) -> Any:
+            return None if tensor is None else tensor[present]
+
+        rows, positions = there(batch.rows), there(batch.positions)
+        own = Batch({name: x.map(there)}, there(batch.targets), rows, positions, batch.epoch)
+        return Seen(own, there(x.values), there(given), there(lengths))
 
     def _on_module(self, module: nn.Module, arguments: tuple[Any, ...]) -> None:
         if arguments and isinstance(arguments[0], Batch):
             self._batch = arguments[0]
 
-    def _on_frontend(self, module: nn.Module, arguments: tuple[Any, ...]) -> None:
-        if self._given is None and arguments and isinstance(arguments[0], Input):
-            self._given = arguments[0].map(self._copy)
+    def _on_frontend(self, name: str, module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        if name not in self._given and arguments and isinstance(arguments[0], Input):
+            self._given[name] = arguments[0].map(self._copy)
 
     def _on_net(self, module: nn.Module, arguments: tuple[Any, ...]) -> None:
         found = next((x for x in _tensors(arguments) if x.ndim > 0), None)
@@ -184,5 +204,9 @@ def _first(batch: Batch, most: int) -> Batch:
     mix = None if batch.mix is None else type(batch.mix)(*map(cut, batch.mix))
     kept = batch.map_inputs(lambda x: x.map(cut))
     return kept._replace(
-        targets=cut(batch.targets), rows=cut(batch.rows), positions=cut(batch.positions), mix=mix
+        targets=cut(batch.targets),
+        rows=cut(batch.rows),
+        positions=cut(batch.positions),
+        mix=mix,
+        present={name: cut(x) for name, x in batch.present.items()},
     )

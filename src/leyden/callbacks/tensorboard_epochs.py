@@ -1,6 +1,6 @@
 """The validation split after an epoch, in TensorBoard: figures, precision-recall curves, samples, histograms."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,13 +69,27 @@ def write_samples(
     rows = found.rows[places]
     said = epoch_views.answers(found.outputs[places], task, data.spec)
     true = epoch_views.truths(found.targets[places], data.kind, data.spec.target_names)
-    tag = f"{EPOCHS}/samples"
-    if data.modality.is_text:
-        texts = [preview.text(data, int(row)) for row in rows]
-        header = ("answer", "true", "text")
-        writer.add_text(tag, markdown.table(header, zip(said, true, texts, strict=True)), step)
+    for name, part, own, there in preview.views(data, rows):
+        words = [(said[i], true[i]) for i in there]
+        tag = f"{EPOCHS}/samples" + (f"/{name}" if name else "")
+        _write_input(writer, tag, part, own, words, title, step)
+
+
+def _write_input(
+    writer: Any,
+    tag: str,
+    data: DataModule,
+    rows: NDArray[np.int64],
+    words: Sequence[tuple[str, str]],
+    title: str,
+    step: int,
+) -> None:
+    """Write samples of one input; words: what is said of each, and what is true."""
+    if data.modality.is_written:
+        lines = [(*said, preview.text(data, int(row))) for said, row in zip(words, rows, strict=True)]
+        writer.add_text(tag, markdown.table(("answer", "true", "text"), lines), step)
         return
-    captions = [f"{answer}\ntrue: {word}" for answer, word in zip(said, true, strict=True)]
+    captions = [f"{answer}\ntrue: {word}" for answer, word in words]
     if data.modality.is_sound:
         figure = sounds_figure(preview.sounds(data, rows, SECONDS), captions, title, data.spec.sample_rate)
     else:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -53,33 +53,44 @@ class ErrorViews:
         """Write the worst of one class, label or number."""
         rows = stored["rows"][group.places]
         names = [PurePath(str(self._data.table.index.names[int(row)])).name for row in rows]
-        tag = f"{self._split}/errors/{part_of_tag(group.name)}"
-        if self._data.modality.is_text:
-            texts = [preview.text(self._data, int(row)) for row in rows]
-            lines = zip(names, group.answers, texts, strict=True)
+        for name, part, own, there in preview.views(self._data, rows):
+            shown = _Shown(name, part, own, [names[i] for i in there], [group.answers[i] for i in there])
+            self._show_input(group, shown, [group.kinds[i] for i in there])
+
+    def _show_input(self, group: ErrorGroup, shown: "_Shown", kinds: Sequence[str]) -> None:
+        under = f"/{shown.name}" if shown.name else ""
+        tag = f"{self._split}/errors{under}/{part_of_tag(group.name)}"
+        if shown.data.modality.is_written:
+            texts = [preview.text(shown.data, int(row)) for row in shown.rows]
+            lines = zip(shown.names, shown.answers, texts, strict=True)
             self._writer.add_text(tag, markdown.table(("row", "answer", "text"), lines), self._step)
             return
-        captions = [f"{name}\n{answer}" for name, answer in zip(names, group.answers, strict=True)]
-        title = f"{self._split}, true: {group.name} ({len(rows)} of {count(group.total)})"
-        if self._data.modality.is_sound:
-            self._sounds(group, rows, names, captions, (tag, title))
+        captions = [f"{name}\n{answer}" for name, answer in zip(shown.names, shown.answers, strict=True)]
+        title = f"{self._split}, true: {group.name} ({len(shown.rows)} of {count(group.total)})"
+        if shown.data.modality.is_sound:
+            self._sounds(shown, kinds, captions, (tag, title))
         else:
-            self._draw(tag, samples_figure(preview.drawings(self._data, rows), captions, title))
+            self._draw(tag, samples_figure(preview.drawings(shown.data, shown.rows), captions, title))
 
     def _sounds(
-        self,
-        group: ErrorGroup,
-        rows: np.ndarray,
-        names: Sequence[str],
-        captions: Sequence[str],
-        heading: tuple[str, str],
+        self, shown: "_Shown", kinds: Sequence[str], captions: Sequence[str], heading: tuple[str, str]
     ) -> None:
-        rate = self._data.spec.sample_rate
-        waves = preview.sounds(self._data, rows, SECONDS)
+        rate = shown.data.spec.sample_rate
+        waves = preview.sounds(shown.data, shown.rows, SECONDS)
         tag, title = heading
         self._draw(tag, sounds_figure(waves, captions, title, rate))
-        for place, (kind, name, wave) in enumerate(zip(group.kinds, names, waves[:_PLAYED], strict=False), 1):
+        for place, (kind, name, wave) in enumerate(zip(kinds, shown.names, waves[:_PLAYED], strict=False), 1):
             played = f"{self._split}/errors/{part_of_tag(kind)}/{place} {name}"
             self._writer.add_audio(
                 played, wave[None].astype(np.float32) / 32768, self._step, sample_rate=rate
             )
+
+
+class _Shown(NamedTuple):
+    """Errors as one input shows them: its name, its data module, rows (n,) of that, their names and answers."""
+
+    name: str
+    data: DataModule
+    rows: np.ndarray
+    names: Sequence[str]
+    answers: Sequence[str]

@@ -5,6 +5,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -29,6 +30,14 @@ def shown_of(data: DataModule) -> int:
     return TEXTS if data.modality.is_text else SOUNDS if data.modality.is_sound else PICTURES
 
 
+def shown_input(name: str, seen: Seen, data: DataModule) -> tuple[Seen, DataModule]:
+    """What was seen of an input, and the data module of its own rows; of data with one input ("") both as they are."""
+    if not name:
+        return seen, data
+    ((_, part, rows, _),) = [v for v in preview.views(data, seen.batch.rows.numpy()) if v[0] == name]
+    return seen._replace(batch=seen.batch._replace(rows=torch.from_numpy(rows))), part
+
+
 def write_inputs(writer: Any, tag: str, seen: Seen, data: DataModule, title: str, step: int) -> None:
     """Write the samples under `tag`: as pictures, with sounds under tags below it, or as a table of texts.
 
@@ -43,6 +52,12 @@ def write_inputs(writer: Any, tag: str, seen: Seen, data: DataModule, title: str
     words = labels(seen, data)
     if data.modality.is_text:
         writer.add_text(tag, _texts(seen, words, data), step)
+        return
+    if data.modality.is_written:
+        said = [preview.text(data, int(row)) for row in seen.batch.rows]
+        writer.add_text(
+            tag, markdown.table(("label", data.modality.name), zip(words, said, strict=True)), step
+        )
         return
     if data.modality.is_sound:
         _write_sounds(writer, tag, seen, words, data, title, step)

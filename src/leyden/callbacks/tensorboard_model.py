@@ -33,6 +33,18 @@ class _OfValues(nn.Module):
         return self.module(self._batch.map_inputs(lambda given: given._replace(values=values)))
 
 
+class _OfNamed(nn.Module):
+    """A net with several inputs as a function of their values."""
+
+    def __init__(self, net: nn.Module, batch: Batch) -> None:
+        super().__init__()
+        self.net, self._batch = net, batch
+
+    def forward(self, *values: Tensor) -> Any:
+        given = zip(self._batch.inputs.items(), values, strict=True)
+        return self.net({name: of._replace(values=x) for (name, of), x in given}, self._batch.present)
+
+
 def write_model(writer: Any, module: LightningModule, data: DataModule, step: int) -> None:
     """Write the graph of the module's net, where it can be traced, and the table of its modules.
 
@@ -55,7 +67,10 @@ def write_model(writer: Any, module: LightningModule, data: DataModule, step: in
 
 
 def _net_and_inputs(module: LightningModule, batch: Batch) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    given, net = batch.input, getattr(module, "net", None)
+    net = getattr(module, "net", None)
+    if isinstance(net, nn.Module) and getattr(net, "takes_named_inputs", False):
+        return _OfNamed(net, batch), tuple(given.values for given in batch.inputs.values())
+    given = batch.input
     if not (isinstance(net, nn.Module) and hasattr(module, "prepare")):
         return _OfValues(module, batch), (given.values,)
     return net, (given.values,) if given.lengths is None else (given.values, given.lengths)

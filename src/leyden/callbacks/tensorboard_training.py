@@ -18,7 +18,7 @@ from leyden.callbacks.tensorboard_epochs import (
     write_histograms,
     write_samples,
 )
-from leyden.callbacks.tensorboard_inputs import shown_of, write_inputs
+from leyden.callbacks.tensorboard_inputs import shown_input, shown_of, write_inputs
 from leyden.callbacks.tensorboard_tags import FIRST_BATCH, layout
 from leyden.data.batch import Batch
 from leyden.data.datamodule import DataModule
@@ -159,10 +159,10 @@ class TrainingViews(Callback):
         capture, self._capture = self._capture, None
         assert capture is not None
         with self._budget.spending(FIRST_BATCH):
-            if (seen := capture.take(raw)) is not None:
-                title = f"{split}, epoch {trainer.current_epoch + 1}"
-                tag = f"{FIRST_BATCH}/{split}"
-                write_inputs(self._logger.experiment, tag, seen, _data(trainer), title, self._step)
+            data, title = _data(trainer), f"{split}, epoch {trainer.current_epoch + 1}"
+            for name, seen in capture.take(raw).items():
+                tag = f"{FIRST_BATCH}/{split}" + (f"/{name}" if name else "")
+                write_inputs(self._logger.experiment, tag, *shown_input(name, seen, data), title, self._step)
 
     def _outputs(self, module: LightningModule) -> ValidationOutputs | None:
         """What the module answered in the validation that has just ended; None: it gives no outputs."""

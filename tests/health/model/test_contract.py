@@ -31,6 +31,7 @@ DATA = {
     "audio": ["data=planted_audio", "data.source.samples=60"],
     "speech": ["data=planted_ctc", "data.source.samples=60", "task=ctc"],
 }
+ONE = ("image", "text", "audio")  # modalities of data with one input
 ALIKE = {"resnet32", "resnet56"}  # deeper ones of resnet20's class
 TASKS = {
     "multilabel-text": ["data=planted_tags", "data.source.samples=120", "task=multilabel", "model=lstm"],
@@ -47,8 +48,10 @@ def pairs() -> Iterator[tuple[str, str]]:
             parts = [nodes[name]["_target_"] for name in ("module", "frontend", "net") if name in nodes]
             targets = [import_target(part, "model") for part in parts if not part.startswith("$")]
             wanted = {getattr(target, "modality", "any") for target in targets} - {"any"}
+            if hasattr(targets[-1], "takes_named_inputs"):
+                continue
             answers_frames = hasattr(targets[-1], "output_lengths")  # the net's
-            fitting = ["speech"] if answers_frames else [m for m in DATA if m != "speech" and wanted <= {m}]
+            fitting = ["speech"] if answers_frames else [m for m in ONE if wanted <= {m}]
             yield from ((modality, path.stem) for modality in fitting)
 
 

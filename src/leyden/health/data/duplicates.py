@@ -26,6 +26,7 @@ from leyden.utils.text import percent
 
 LEAK_WARNING, LEAK_ERROR = 0.001, 0.01  # of validation and test rows
 CONFLICT_WARNING = 0.001  # of all rows
+CONFLICT = "targets of identical inputs"  # the check's name
 _CHUNK = 256
 
 
@@ -130,7 +131,7 @@ def _leakage(data: DataModule, rows: np.ndarray, group: np.ndarray, codes: np.nd
 
 
 def _conflict(data: DataModule, rows: np.ndarray, group: np.ndarray) -> CheckResult:
-    name = "targets of identical inputs"
+    name = CONFLICT
     targets = target_columns(data, rows)
     low, high = (np.full((group.max(initial=-1) + 1, targets.shape[1]), fill) for fill in (np.inf, -np.inf))
     np.minimum.at(low, group, targets)

@@ -85,10 +85,15 @@ def sample_independence(subject: ModelUnderTest) -> CheckResult:
 def padding(subject: ModelUnderTest) -> CheckResult:
     """Longer zero padding after the end of the sequences does not change the outputs."""
     name, batch = "invariance to padding", subject.batch
-    if batch.input.lengths is None:
+    longest = [x.values.shape[1] for x in batch.inputs.values() if x.lengths is not None]
+    if not longest:
         return CheckResult(name, "not applicable: inputs of one shape are not padded")
-    more = max(1, int(_LONGER * batch.input.values.shape[1]))
-    longer = batch.map_inputs(lambda x: x._replace(values=torch.nn.functional.pad(x.values, (0, more))))
+    more = max(1, int(_LONGER * max(longest)))
+
+    def padded_input(x: Input) -> Input:
+        return x if x.lengths is None else x._replace(values=torch.nn.functional.pad(x.values, (0, more)))
+
+    longer = batch.map_inputs(padded_input)
     plain, first = _traced(subject, subject.prepared)
     with preserved_state(subject.module), torch.no_grad():
         prepared = subject.module.prepare(longer)  # type: ignore[operator]
