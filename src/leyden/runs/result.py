@@ -177,6 +177,27 @@ class ClassExposure(Part):
     recall_gap: float | None
 
 
+class InputSubset(Part):
+    """What the net answers by some of its inputs, of the n rows that have one of them."""
+
+    inputs: list[str]
+    n: Number
+    values: dict[str, StoredEstimate]
+
+
+class Inputs(Part):
+    """A net with several inputs by each subset of them.
+
+    `adds`: by how much all are better than the best single one, paired, in `measure`.
+    """
+
+    split: str
+    subsets: list[InputSubset]
+    best_single: str
+    measure: str
+    adds: StoredEstimate
+
+
 class FoundProblem(Part):
     """A finding of the health monitor or of the data checks."""
 
@@ -208,6 +229,7 @@ class Result(Part):
     operating_point: Point = Point()
     classes: list[ClassExposure] = []
     doctor: list[FoundProblem] = []
+    inputs: Inputs | None = None
 
 
 class Hardware(BaseModel):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from leyden.data.loader import Loader
 from leyden.decision.answered_prior import answered_prior
 from leyden.decision.cross_fit import FOLDS, Fit, cross_fitted, rarest
+from leyden.health.findings import Finding
 from leyden.health.output_rules import verify_outputs
 from leyden.imbalance import class_exposure
 from leyden.imbalance.auto import EVEN, ratio
@@ -22,6 +23,7 @@ from leyden.metrics.results import MOST_ROWS
 from leyden.modules.base import SplitOutputs
 from leyden.tasks.base import Decision, Floats
 from leyden.training.build import Experiment
+from leyden.training.input_subsets import input_subsets
 from leyden.utils.errors import UserError
 from leyden.utils.files import atomic_write
 
@@ -148,6 +150,11 @@ class TrainedEvaluation:
                 of_split["values"].pop(name, None)
             found[split] = {**_remarked(of_split, remark), "loss": float(outputs.losses.double().mean())}
         return found
+
+    def by_inputs(self, choice: Choice) -> tuple[dict[str, Any] | None, list[Finding]]:
+        """What is answered by each subset of several inputs, of the test rows (of validation where there are none)."""
+        split = "test" if len(self._made.data.splits.test) else "val"
+        return input_subsets(self._made, self._run, choice.decision, split)
 
     def _groups(self, outputs: SplitOutputs) -> list[str] | None:
         """The group of each sample; None: there are none."""

@@ -67,6 +67,7 @@ def fit(
         "operating_point": trained.decision,
         "classes": list(trained.classes),
         "doctor": [*before, *trained.findings],
+        **({"inputs": trained.inputs} if trained.inputs else {}),
     }
     _log(trained, made, result, plain, place, command)
     return result
@@ -106,6 +107,7 @@ class Trained(NamedTuple):
     classes: Sequence[dict[str, Any]] = ()  # how often each was seen
     findings: Sequence[dict[str, Any]] = ()  # of the training
     answered: np.ndarray | None = None  # class shares that the net was found to answer by
+    inputs: dict[str, Any] | None = None  # what the net answers by some of its inputs
 
 
 def _log(
@@ -164,12 +166,14 @@ def train(
     found = evaluation.metrics(choice, predictions=predictions)
     classes, findings = evaluation.class_exposure(decision, found.get("val", {}))
     noise = _label_noise(made, place, done.margins) if predictions else ()
-    all_findings = (*(finding.to_dict() for finding in (*done.findings, *noise)), *findings)
+    inputs, ignored = evaluation.by_inputs(choice)
+    all_findings = (*(finding.to_dict() for finding in (*done.findings, *noise, *ignored)), *findings)
     return Trained(
         *(trainer, module, found, decision.to_dict(), best, seconds),
         classes=classes,
         findings=all_findings,
         answered=evaluation.answered(prior),
+        inputs=inputs,
     )
 
 

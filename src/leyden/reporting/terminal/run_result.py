@@ -23,6 +23,7 @@ MOST_CLASSES = 30  # with more classes, only the worst are shown
 WORST = 10
 _GROUPS = {"many": "> 100", "medium": "20 - 100", "few": "< 20"}  # training samples
 _SHARES = 5  # class shares listed
+_MEASURES = 2  # of each subset of inputs
 _SPLITS = {"test": "test", "val": "validation"}
 _STATUS_STYLES = {"complete": "bold green", "failed": "bold red"}
 _COST_UNITS = {"samples_per_second": "samples/s", "parameters": "parameters", "flops": "FLOPs/sample"}
@@ -39,6 +40,7 @@ def result_table(result: Mapping[str, Any]) -> RenderableType:
         detailed = next((key for key in splits if splits[key].get(part)), None)
         if detailed:
             parts += list(tables(detailed, splits[detailed][part]))
+    parts += list(_inputs(result.get("inputs")))
     return Group(*parts, _facts(result))
 
 
@@ -149,6 +151,26 @@ def _target_tables(split: str, targets: Sequence[Mapping[str, Any]]) -> Iterator
 
 
 _DETAILS = {"per_class": _class_tables, "per_label": _label_tables, "per_target": _target_tables}
+
+
+def _inputs(found: Mapping[str, Any] | None) -> Iterator[RenderableType]:
+    """Yield the table of subsets of several inputs, and what all add to the best single one."""
+    if not found:
+        return
+    table = plain_table(f"{_SPLITS[found['split']]}, by inputs")
+    table.add_column("inputs", no_wrap=True)
+    table.add_column("n", justify="right", no_wrap=True)
+    shown = list(found["subsets"][-1]["values"])[:_MEASURES]
+    for name in shown:
+        table.add_column(name, no_wrap=True)
+    for subset in found["subsets"]:
+        cells = (text(estimate(subset["values"][name])) for name in shown)
+        table.add_row(text(" + ".join(subset["inputs"])), count(subset["n"]), *cells)
+    yield table
+    yield note(
+        f"All inputs add {estimate(found['adds'])} to {found['best_single']} alone: {found['measure']}, on the same "
+        "rows."
+    )
 
 
 def _facts(result: Mapping[str, Any]) -> Table:
