@@ -4,6 +4,7 @@ leyden predict RUN a.png b.png
 leyden predict RUN messages.txt --format csv     # each line is a text; - reads standard input
 leyden predict RUN messages.csv                  # the column that the run has read; its rows are file:line
 leyden predict RUN *.wav --top 3 --format json
+leyden predict RUN image=a.png text="..."        # of a run with several inputs, those that there are
 """
 
 import json
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
         "files",
         nargs="+",
         help="images, text files (one text per line; - is standard input), audio files, or tables of these "
-        "(.csv, .tsv, .jsonl)",
+        "(.csv, .tsv, .jsonl); of a run with several inputs NAME=VALUE for one sample",
     )
     parser.add_argument(
         "--top", type=int, default=1, metavar="K", help="number of classes to print (default: 1)"

@@ -17,6 +17,7 @@ from leyden.config.schema import Config, Init
 from leyden.config.stored import Stored, check_stored, default_cache
 from leyden.config.validate import check, import_target
 from leyden.data import tokenizers
+from leyden.data.joined import Several
 from leyden.data.modalities import Modality, modality_of
 from leyden.data.spec import DataSpec
 from leyden.data.tokenizers import Tokenizer
@@ -72,6 +73,8 @@ def load(folder: Path, config_dirs: Sequence[str] = ()) -> LoadedRun:
     except RuntimeError as error:
         raise UserError(f"{weights} does not fit the net that the code builds today: {error}") from error
     modality = modality_of(import_target(config.data.source["_target_"], "data.source"))
+    if modality.is_several:
+        modality = Several.of(spec)
     tokenizer = tokenizer_of(folder)
 
     def decision_of(stored: dict[str, Any]) -> Decision:

@@ -5,8 +5,8 @@ model.predict(images)        # one array or several, files, texts
 model.net, model.class_names
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,25 @@ import numpy as np
 from torch import nn
 
 from leyden.data.decode import BadInput
+from leyden.data.modalities import Modality
 from leyden.inference.load import LoadedRun, load
+from leyden.inference.named_inputs import verify_sample
 from leyden.inference.predictor import predict_inputs
 from leyden.runs.lookup import RUNS, find_run
 from leyden.utils.errors import UserError
 from leyden.utils.trust import trusting
 
-Inputs = str | Path | np.ndarray | Sequence[str] | Sequence[Path] | Sequence[np.ndarray]
+Sample = Mapping[str, str | Path | np.ndarray]  # of a run with several inputs, by their names
+Inputs = (
+    str
+    | Path
+    | np.ndarray
+    | Sample
+    | Sequence[str]
+    | Sequence[Path]
+    | Sequence[np.ndarray]
+    | Sequence[Sample]
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,8 @@ class Model:
             inputs: texts (str) for a run on text; else files (str or Path), or decoded inputs as arrays: pictures uint8
                 (C, H, W) or (N, C, H, W), grey ones also (H, W) or (N, H, W); recordings int16 or float in -1 .. 1,
                 (n,), at the run's sample rate. One or several. A Path is a file for every modality: a
-                text a line, or a table, as for `leyden predict`.
+                text a line, or a table, as for `leyden predict`. Of a run with several inputs a sample is a mapping
+                from their names to any of these, without those that it lacks.
             top: how many classes an answer names, the most probable first.
 
         Returns:
@@ -66,7 +79,9 @@ class Model:
         names = [str(place) for place in range(len(decoded))]
         return [found.answer for found in predict_inputs(self.run, names, decoded, top)]
 
-    def _decode(self, item: str | Path | np.ndarray) -> list[np.ndarray]:
+    def _decode(self, item: Any) -> list[Any]:
+        if isinstance(item, Mapping):
+            return [self._sample(item)]
         if isinstance(item, np.ndarray):
             return self._arrays(item)
         run, source = self.run, self.run.config.data.source
@@ -77,6 +92,20 @@ class Model:
         except BadInput as bad:
             raise UserError(str(bad)) from bad
 
+    def _sample(self, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """One sample of several inputs, each a file, a text or an array."""
+        if not self.run.modality.is_several:
+            raise UserError(
+                f"predict: a run on {self.run.modality.name} has one input; give it as it is, not by name"
+            )
+        verify_sample(self.run, given)
+        parts: Mapping[str, Modality] = self.run.modality.parts  # type: ignore[attr-defined]
+        found = {}
+        for name, value in given.items():
+            one = replace(self.run, modality=parts[name], spec=self.run.spec.parts[name])
+            (found[name],) = Model(one)._decode(value)
+        return found
+
     def _arrays(self, values: np.ndarray) -> list[np.ndarray]:
         """One array as the inputs (of the stored dtype) that it holds."""
         modality, spec = self.run.modality, self.run.spec
@@ -85,8 +114,8 @@ class Model:
         return modality.from_array(values, spec)
 
 
-def _several(inputs: Inputs) -> Iterable[str | Path | np.ndarray]:
-    return [inputs] if isinstance(inputs, str | Path | np.ndarray) else inputs
+def _several(inputs: Inputs) -> Iterable[Any]:
+    return [inputs] if isinstance(inputs, str | Path | np.ndarray | Mapping) else inputs
 
 
 def load_model(

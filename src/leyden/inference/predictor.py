@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from leyden.inference.named_inputs import SampleReader, batch_of_samples, column_of
 from leyden.utils.errors import UserError
 from leyden.utils.text import indented_lines, plural
 
@@ -49,9 +48,9 @@ def predict(
 
 
 def predict_inputs(
-    run: "LoadedRun", names: Sequence[str], inputs: Sequence[np.ndarray], top: int = 1, words: bool = False
+    run: "LoadedRun", names: Sequence[str], inputs: Sequence[Any], top: int = 1, words: bool = False
 ) -> Iterator[Prediction]:
-    """Predictions of decoded inputs: uint8 (C, H, W), token ids (n,) or int16 (n,), each with its name.
+    """Predictions of named inputs, decoded: uint8 (C, H, W), token ids (n,), int16 (n,), or several by their names.
 
     With `words` an answer has the task's words, too, with their times.
     """
@@ -113,17 +112,19 @@ def _verify_there(files: Sequence[str], command: str) -> None:
 
 def read_files(
     restored: "LoadedRun", files: Sequence[str], command: str = "predict"
-) -> tuple[list[str], list[np.ndarray]]:
-    """Name and decoded input of each that the files hold; texts as token ids.
+) -> tuple[list[str], list[Any]]:
+    """Name and decoded input of each that the files hold; texts as token ids; of a run with several, samples by name.
 
     Raises:
         UserError: files that are not there or cannot be read, all of them listed.
     """
     from leyden.data.decode import BadInput
 
-    _verify_there(files, command)
+    several = restored.modality.is_several
+    if not several:
+        _verify_there(files, command)
     pieces, bad = [], []
-    for name, decode in _pieces(restored, files):
+    for name, decode in SampleReader(restored).read(files) if several else _pieces(restored, files):
         try:
             pieces.append((name, decode()))
         except BadInput as error:
@@ -139,14 +140,13 @@ def _pieces(run: "LoadedRun", files: Sequence[str]) -> Iterator[tuple[str, Any]]
         yield from run.modality.read(file, run.spec, run.tokenizer, run.config.data.source)
 
 
-def batch_of(run: "LoadedRun", inputs: Sequence[np.ndarray]) -> "Batch":
+def batch_of(run: "LoadedRun", inputs: Sequence[Any]) -> "Batch":
     """Decoded inputs as one batch; their numbers stand for rows and targets."""
     import torch
 
-    from leyden.data.batch import Batch, Input
-    from leyden.data.table import pad
+    from leyden.data.batch import Batch
 
+    if run.modality.is_several:
+        return batch_of_samples(run, inputs)
     rows = torch.arange(len(inputs))
-    dense = not run.modality.is_ragged
-    column = Input(torch.from_numpy(np.stack(inputs))) if dense else pad(inputs, inputs[0].dtype)
-    return Batch({run.modality.name: column}, rows, rows, rows)
+    return Batch({run.modality.name: column_of(run.modality, inputs)}, rows, rows, rows)
