@@ -6,6 +6,7 @@
     OUT/texts/{train,test}.csv                text,label      OUT/texts.csv   text,label,tags,author,split
     OUT/new.txt                               a text a line, without labels
     OUT/audio/{falling,rising}/NN.wav         8 kHz, mono     OUT/audio.csv   path,label,author,split
+    OUT/people.csv                            photo,note,voice,age,site,state: several inputs a row, some cells empty
 
 width is the shape's in pixels, a number to predict; tags are the labels of a text, several in a cell: "bad;lamp".
 
@@ -124,6 +125,26 @@ def write_texts(out: Path, count: int, rng: random.Random) -> None:
     (out / "new.txt").write_text("The kettle works.\nThat lamp is a waste.\n", encoding="utf-8")
 
 
+def write_people(out: Path, count: int, rng: random.Random) -> None:
+    """A table of several inputs, a fifth of its cells empty: picture, text, recording, a number, a category."""
+    meant = {"well": ("circle", "good", "rising"), "ill": ("cross", "bad", "falling")}
+    rows = []
+    for state, (shape, verdict, tone) in meant.items():
+        for number in range(count):
+            row = {
+                "photo": f"images/{shape}/{number:02}.png",
+                "note": f"{rng.choice(OPENINGS)} {rng.choice(THINGS)} {rng.choice(VERDICTS[verdict])}.",
+                "voice": f"audio/{tone}/{number:02}.wav",
+                "age": f"{rng.gauss(60 if state == 'ill' else 45, 10):.1f}",
+                "site": rng.choice(["north", "south"]),
+            }
+            rows.append(
+                {k: "" if rng.random() < 0.2 and k != "site" else v for k, v in row.items()}
+                | {"state": state}
+            )
+    write_csv(out / "people.csv", rows)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Write everything below OUT."""
     parser = argparse.ArgumentParser(
@@ -139,6 +160,7 @@ def main(arguments: list[str] | None = None) -> None:
     write_files(options.out, "images", PICTURES, ".png", options.count, rng)
     write_files(options.out, "audio", SOUNDS, ".wav", options.count, rng)
     write_texts(options.out, options.count, rng)
+    write_people(options.out, options.count, rng)
     print(
         f"{options.out}: images, texts, audio and a manifest of each, {options.count} samples of each class"
     )

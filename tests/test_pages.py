@@ -34,6 +34,7 @@ SHORT = [
     "batch_size=8",
 ]  # two: margins leave the first out
 SMALL = {  # of sources that make their samples: fewer of them
+    "av_digits": ["data.source.samples=60", "data.source.test_samples=30"],
     "fsdd_mixed": ["data.source.mixes=60", "data.source.test_mixes=30"],
     "mnist_angle": ["data.source.samples=150", "data.source.test_samples=30"],
     "mnist_pairs": ["data.source.pairs=60", "data.source.test_pairs=30"],
