@@ -14,6 +14,7 @@ from PIL import Image
 from leyden import load
 from leyden.cli.main import main
 from leyden.inference.evaluate import evaluate
+from leyden.reporting.comparison.compare import compare
 from leyden.training.job import train
 from leyden.utils.errors import UserError
 
@@ -106,6 +107,32 @@ def test_an_encoder_begins_with_the_weights_of_a_run_with_one_input(tmp_path: Pa
     with pytest.raises(UserError, match=r"init.encoders.sound: there is no such encoder; .*image"):
         train([*PLANTED, f"init.encoders.sound={one.folder}"])
     assert alone.result.get("inputs") is None
+
+
+def test_the_report_compares_with_runs_on_each_input_and_their_product(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fused = train([*PLANTED, "trainer.max_epochs=3"])
+    parts = [train([*PLANTED, f"data.source.inputs=[{name}]"]) for name in ("image", "text")]
+    assert main(["report", "runs"]) == 0
+    said = capsys.readouterr().out
+    assert "'data.source.inputs=[audio]'" in said
+    parts.append(train([*PLANTED, "data.source.inputs=[audio]"]))
+    (found,) = compare("runs").fused
+    assert found.record.folder.name == fused.folder.name
+    logs = [np.log(np.load(p.folder / "predictions/test.npz")["probabilities"].astype(float)) for p in parts]
+    labels = np.load(fused.folder / "predictions/test.npz")["labels"]
+    prior = np.array(fused.result["prior"]["training"])
+    product = (sum(logs) - 2 * np.log(prior)).argmax(axis=1)
+    assert found.product == pytest.approx(np.mean(product == labels))
+    assert found.gain is not None
+    assert found.gain.value == pytest.approx(found.whole - found.product)
+    assert list(found.missing()) == []
+    assert found.own("text") == parts[1].result["metrics"]["test"]["values"]["accuracy"]["value"]
+    train(["experiment=planted_fusion", "data.source.samples=360", *QUICK, "model=majority"])
+    capsys.readouterr()
+    assert main(["report", "runs", "--markdown", "report.md", "--html", "report.html"]) == 0
+    assert "## what fusion adds" in Path("report.md").read_text()
 
 
 def own_table(folder: Path) -> None:

@@ -350,7 +350,8 @@ def _verify_modality(config: Config) -> None:
 
 def _verify_encoders(config: Config, modality: str, is_several: bool) -> bool:
     """Whether rows have several inputs, for which the model must have encoders, as it must not for others."""
-    if is_several and not config.model.encoders:
+    net = import_target(config.model.net["_target_"], "model.net") if config.model.net else None
+    if is_several and not config.model.encoders and not getattr(net, "reads_nothing", False):
         raise UserError(
             f"data={config.data.name} has several inputs, but model={config.model.name} takes one: choose model=fusion"
         )

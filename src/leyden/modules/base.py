@@ -167,6 +167,9 @@ class SupervisedModule(FastAttributes, LightningModule):
         if getattr(self.net, "takes_named_inputs", False):
             fused: Tensor = self.net(batch.inputs, batch.present)
             return fused
+        if getattr(self.net, "reads_nothing", False):  # rows stand for the input, or for several
+            constant: Tensor = self.net(batch.rows)
+            return constant
         x, lengths = batch.input
         outputs: Tensor = self.net(x) if lengths is None else self.net(x, lengths)
         return outputs

@@ -88,10 +88,8 @@ class InputSubsets:
             return by_influence(
                 mean, (differences - mean) / len(differences), (-math.inf, math.inf), name="paired"
             )
-        only_all, only_one = (int(np.sum(a > b)) for a, b in ((of_all, of_one), (of_one, of_all)))
-        found = error_difference(only_one, only_all, len(of_one))
-        better, least, most = (None if x is None else 0.0 - x for x in (found.value, found.high, found.low))
-        return Estimate(better, least, most, found.method)
+        wrong_by_all, wrong_by_one = (int(np.sum(a > b)) for a, b in ((of_all, of_one), (of_one, of_all)))
+        return error_difference(wrong_by_all, wrong_by_one, len(of_one))
 
     def _ignored(self, subsets: Sequence[Subset]) -> Iterator[Finding]:
         """Inputs without which the answers stay, and by which alone they are as those of no input."""

@@ -28,7 +28,7 @@ def frontend_and_net(
     Raises:
         UserError: a target refuses its arguments, or an input has no encoder.
     """
-    if not spec.parts:
+    if not spec.parts or not config.model.encoders:  # a net that reads no input
         return _made("model", config.model, facts)
     encoders, frontends = {}, {}
     for name, part in spec.parts.items():

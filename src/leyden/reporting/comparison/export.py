@@ -9,6 +9,7 @@ from leyden.reporting.comparison.distinguishing_keys import heading
 from leyden.reporting.comparison.report import COSTS, Part, Report, Row
 from leyden.reporting.comparison.terminal import (
     COST_HEADS,
+    FUSED_HEADS,
     format_costs,
     format_effect,
     format_fronts,
@@ -17,6 +18,7 @@ from leyden.reporting.comparison.terminal import (
     format_p,
     format_signed,
     format_test,
+    fused_cells,
     share_text,
     validation_cells,
     validation_heads,
@@ -46,6 +48,9 @@ _VALIDATION = ("n", "mean", "sd", "low", "high")  # of a Summary
 def markdown(report: Report) -> str:
     """Return all tables and notes of the report as Markdown."""
     blocks = [block for part in report.parts for block in _part(part)]
+    if report.fused:
+        blocks += ["## what fusion adds", md.table(FUSED_HEADS, map(fused_cells, report.fused))]
+        blocks.append(_list(notes.of_fused(report.fused)))
     return "\n\n".join([*blocks, _list(notes.of_report(report))]) + "\n"
 
 

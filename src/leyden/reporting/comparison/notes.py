@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from leyden.reporting.comparison.distinguishing_keys import heading
+from leyden.reporting.comparison.fusion import FusedRun
 from leyden.reporting.comparison.groups import TRIVIAL, Metric
 from leyden.reporting.comparison.report import Part, Report
 from leyden.reporting.comparison.statistics import LEVEL
@@ -31,6 +32,18 @@ def of_report(report: Report) -> Iterator[str]:
         "Intervals are 95 % t intervals of the mean over what each table names. Over seeds on one split, neither the "
         "draw of the split nor the sampling of its test samples is included. A single replicate has no interval."
     )
+
+
+def of_fused(runs: Sequence[FusedRun]) -> Iterator[str]:
+    """Yield the notes on runs with several inputs, and the commands of runs on one input that there are not."""
+    yield (
+        "Product: of the answers of the runs on one input alone, sum log p - (M - 1) log prior, without joint "
+        "training. The difference is paired, over the rows (Bonett and Price 2012). A run on one input counts if data, "
+        "split and seed are the same; of several the one that validation prefers."
+    )
+    commands = dict.fromkeys(command for run in runs for command in run.missing())
+    for command in list(commands)[:_MAX_NAMES]:
+        yield f"Missing: {command}"
 
 
 def of_part(part: Part) -> Iterator[str]:

@@ -19,6 +19,7 @@ from leyden.metrics.results import METRICS, MULTILABEL_METRICS, Estimate
 from leyden.reporting.comparison import pareto
 from leyden.reporting.comparison.distinguishing_keys import columns_of, heading, labels_of, resolve
 from leyden.reporting.comparison.effects import Effects, effects
+from leyden.reporting.comparison.fusion import FusedRun, fused_runs
 from leyden.reporting.comparison.groups import Cohort, Group, Metric, cohorts, default_metric
 from leyden.reporting.comparison.statistics import (
     LEVEL,
@@ -133,10 +134,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Report:
-    """All parts, and the runs that are excluded: damaged, or without a configuration."""
+    """All parts, the runs that are excluded (damaged, or without a configuration), and those with several inputs."""
 
     parts: tuple[Part, ...]
     left_out: tuple[Record, ...]
+    fused: tuple[FusedRun, ...] = ()
 
     @property
     def metrics(self) -> str:
@@ -178,7 +180,7 @@ def assess(
         first += len(parts[-1].rows)
     if baseline:
         parts = _compare_parts(parts, baseline_folders, " ".join(baseline))
-    return Report(tuple(parts), tuple(r for r in records if not r.config))
+    return Report(tuple(parts), tuple(r for r in records if not r.config), tuple(fused_runs(records)))
 
 
 def _matching_folders(records: Sequence[Record], terms: Sequence[str]) -> set[object]:

@@ -1,15 +1,17 @@
 """A report in the terminal: means, comparisons, effects and Pareto fronts, each a table of at most 80 columns."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 from rich.console import Group, RenderableType
 
 from leyden.reporting.comparison import notes
 from leyden.reporting.comparison.distinguishing_keys import heading
 from leyden.reporting.comparison.effects import Level, Share
+from leyden.reporting.comparison.fusion import FusedRun
 from leyden.reporting.comparison.report import COSTS, Part, Report, Row
 from leyden.reporting.comparison.statistics import Comparison
-from leyden.reporting.format import UNKNOWN, count, duration, number, si_number
+from leyden.reporting.format import UNKNOWN, count, duration, estimate, number, si_number
 from leyden.reporting.terminal.layout import note, plain_table, text
 from leyden.utils.text import plural
 
@@ -26,7 +28,30 @@ _STYLES = {"best": "bold green", "simplest": "green", "baseline": "bold", "trivi
 def report(found: Report) -> RenderableType:
     """Format all parts and the notes."""
     parts = [item for part in found.parts for item in _part(part)]
+    parts += _fused(found.fused)
     return Group(*parts, note("\n".join(notes.of_report(found))))
+
+
+def _fused(runs: Sequence[FusedRun]) -> Iterator[RenderableType]:
+    """Yield the table of runs with several inputs beside runs on each of them, and what to type for those missing."""
+    if not runs:
+        return
+    table = plain_table("what fusion adds", *((name, "left") for name in FUSED_HEADS))
+    for run in runs[:MOST_ROWS]:
+        table.add_row(*map(text, fused_cells(run)))
+    yield table
+    yield note("\n".join(notes.of_fused(runs)))
+
+
+FUSED_HEADS = ("run", "all inputs", "product", "all - product", "each input: by this net / a run of its own")
+
+
+def fused_cells(run: FusedRun) -> tuple[str, ...]:
+    """Format a run with several inputs: its values by all and by each, and those of runs on one input alone."""
+    each = (f"{name} {number(value)} / {number(run.own(name))}" for name, value in run.alone.items())
+    gain = UNKNOWN if run.gain is None else estimate(asdict(run.gain))
+    name = f"{run.record.name.rpartition('-')[2]} seed {run.record.keys.get('seed')}"
+    return name, f"{number(run.whole)} ({run.split}/{run.metric})", number(run.product), gain, "\n".join(each)
 
 
 def _part(part: Part) -> Iterator[RenderableType]:
