@@ -282,6 +282,10 @@ class SupervisedModule(FastAttributes, LightningModule):
                 module.eval()
         return self
 
+    def on_train_start(self) -> None:
+        """Put what is frozen in evaluation mode: Lightning takes the modes as it finds them."""
+        self.train()
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The sums of the unfinished epoch belong to an exact resume: those of every rank."""
         checkpoint["means"] = from_all_ranks(self.means.state()[None], self)

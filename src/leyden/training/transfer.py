@@ -87,7 +87,6 @@ def start(built: LightningModule, config: Config, num_classes: int) -> None:
     except ValueError as error:
         raise UserError(f"init.freeze: {error}") from error
     if frozen:
-        built.train()  # which puts what is frozen in evaluation mode: Lightning takes the modes as it finds them
         console.print(f"init.freeze: {plural(frozen, 'parameter')} frozen")
 
 
