@@ -201,6 +201,14 @@ def test_functions_and_files_can_be_read_at_once() -> None:
                 assert (node.end_lineno or 0) - node.lineno < FUNCTION_LINES, f"{path}: {node.name}"
 
 
+def test_a_percentage_is_written_in_one_way() -> None:
+    """By `percent`, or with a space before the sign as it does: not by Python's format, which writes 6.1%."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FormattedValue) and node.format_spec is not None:
+                assert not ast.unparse(node.format_spec).endswith("%'"), f"{path}: line {node.lineno}"
+
+
 def outside(path: Path) -> set[str]:
     """The packages that a file imports when it is run; not those named for types alone."""
     names = set()

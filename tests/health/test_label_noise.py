@@ -124,7 +124,7 @@ def test_it_is_an_error_with_names() -> None:
     margins, labels, _ = two_groups(0.1)
     (finding,) = found_in(noise_of(margins, labels), margins)
     assert (finding.id, finding.level, finding.where) == ("label_noise", "error", "train")
-    assert "about 9.3% of the training labels" in finding.message
+    assert "about 9.35 % of the training labels" in finding.message
     assert "a.png ('1', else answered '7')" in finding.message
     assert finding.evidence["low"] < finding.evidence["share"] < finding.evidence["high"]
     assert finding.evidence["rows"][0] == int(margins.argmin()) + 100

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from leyden.interpretation.predicted import predicted
 from leyden.interpretation.suspects import Features, suspects
 from leyden.training.job import train
+from leyden.utils.text import percent
 
 WORDS = ("data=digits", "model=mlp", "trainer=cpu", "threads=1", "logger=none", "data.flipped_labels=0.1")
 
@@ -33,7 +34,7 @@ def test_planted_labels_are_found_named_and_counted(tiny: Callable[..., list[str
     flagged = np.array([s.flagged for s in found.rows])
     assert wrong[flagged].mean() > 0.9
     assert flagged.mean() == pytest.approx(0.1, abs=0.02)
-    assert f"about {flagged.mean():.1%} of the training labels are wrong" in found.rate
+    assert f"about {percent(float(flagged.mean()))} of the training labels are wrong" in found.rate
     likely = np.array([int(s.likely) for s in found.rows])
     assert (likely == truth[rows])[wrong].mean() > 0.8
     near = np.array([s.neighbours for s in found.rows])

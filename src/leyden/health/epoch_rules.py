@@ -8,7 +8,7 @@ from leyden.health import fit_rules
 from leyden.health.epoch_stats import EpochStats, ValidationFacts, last_value
 from leyden.health.findings import Finding, Level
 from leyden.health.settings import DiagnosticsSettings
-from leyden.utils.text import and_more
+from leyden.utils.text import and_more, percent
 
 _LISTED = 3  # layers
 _OF_A_HIGH_RATE = ("dead_units", "saturated_gates", "large_updates")  # what a rate far too high leaves behind
@@ -48,7 +48,7 @@ def _findings(
         yield Finding(
             "data_wait",
             "warning",
-            f"{statistics.median(waits):.0%} of the training time is spent waiting for data",
+            f"{percent(statistics.median(waits), 2)} of the training time is spent waiting for data",
             advice=("data.workers=4", "data.limit_gb=32"),
             evidence={"share": statistics.median(waits)},
         )
@@ -98,9 +98,9 @@ def _dead(latest: Sequence[EpochStats], settings: DiagnosticsSettings) -> Iterat
         yield Finding(
             "dead_units",
             level,
-            f"{bad[worst]:.0%} of the channels of {worst} are 0 for every sample of a validation batch"
+            f"{percent(bad[worst], 2)} of the channels of {worst} are 0 for every sample of a validation batch"
             + (
-                f"; more than {settings.dead:.0%} are dead in {len(bad) - 1} other layers"
+                f"; more than {percent(settings.dead, 2)} are dead in {len(bad) - 1} other layers"
                 if len(bad) > 1
                 else ""
             ),
@@ -114,7 +114,7 @@ def _dead(latest: Sequence[EpochStats], settings: DiagnosticsSettings) -> Iterat
         yield Finding(
             "saturated_gates",
             "warning",
-            f"{saturated[worst]:.0%} of the units of {worst} are saturated (at an end of their range)",
+            f"{percent(saturated[worst], 2)} of the units of {worst} are saturated (at an end of their range)",
             where=worst,
             advice=("optimizer.lr={rate/10}", "trainer.gradient_clip_val=1"),
             evidence={"layers": saturated},
@@ -180,7 +180,7 @@ def _calibration(
         yield Finding(
             "miscalibrated",
             "info",
-            f"the probabilities are miscalibrated: expected calibration error {error:.1%} on validation",
+            f"the probabilities are miscalibrated: expected calibration error {percent(error)} on validation",
             advice=("decision=calibrated",) if facts.kind == "classes" else (),
             evidence={"ece": error},
         )

@@ -10,6 +10,7 @@ from typing import Any
 from leyden.health.epoch_stats import EpochStats, ValidationFacts, last_value
 from leyden.health.findings import Finding, Level
 from leyden.health.settings import DiagnosticsSettings
+from leyden.utils.text import percent
 
 _CERTAIN = 3.0  # standard errors
 _NARROW = 0.02  # deviation of predictions over that of the targets, below which all are the same number
@@ -35,8 +36,8 @@ def _one_class(
         yield Finding(
             "collapsed",
             level,
-            f"{predicted[k]:.0%} of the validation samples are predicted as {facts.names[k]!r}, "
-            f"{facts.shares[k]:.0%} belong to it",
+            f"{percent(predicted[k], 2)} of the validation samples are predicted as {facts.names[k]!r}, "
+            f"{percent(facts.shares[k], 2)} belong to it",
             where=str(facts.names[k]),
             advice=("imbalance=auto", "optimizer.lr={rate/10}"),
             evidence={"predicted": predicted},

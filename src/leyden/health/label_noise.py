@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from leyden.health.findings import Finding
 from leyden.health.settings import DiagnosticsSettings
 from leyden.metrics.intervals import wilson
+from leyden.utils.text import percent
 
 FEWEST_DRAWS = (
     2  # of half of the rows at least, after the first epoch: of fewer, the order of the draws tells more
@@ -159,8 +160,8 @@ def label_noise(
     yield Finding(
         "label_noise",
         "error",
-        f"about {found.share:.1%} of the training labels are probably wrong: the net has preferred other classes to "
-        f"{count:,} of them, which stand apart from hard samples; the most suspect: {', '.join(words)}",
+        f"about {percent(found.share)} of the training labels are probably wrong: the net has preferred other classes "
+        f"to {count:,} of them, which stand apart from hard samples; the most suspect: {', '.join(words)}",
         where="train",
         advice=("loss.label_smoothing=0.1",),
         evidence={

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from leyden.health.findings import Finding
 from leyden.health.settings import DiagnosticsSettings
+from leyden.utils.text import percent
 
 _WINDOW = 100  # steps
 _FEWEST = 20  # steps before the mean is used
@@ -123,8 +124,8 @@ class StepSeries:
                 yield Finding(
                     "gradient_clipping",
                     "warning",
-                    f"{share:.0%} of the gradients are clipped, by a factor of {now / self._max_norm:.0f} (median): "
-                    "clipping decides the size of most steps",
+                    f"{percent(share, 2)} of the gradients are clipped, by a factor of {now / self._max_norm:.0f} "
+                    "(median): clipping decides the size of most steps",
                     advice=("optimizer.lr={rate/3}",),
                     evidence={"share": share, "norm": now},
                     step=step,

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from leyden.utils.text import percent
+
 FEWEST = 30  # rows of a slice, and of the rest
 EFFECT = 0.05  # by which its error rate is higher than that of the rest
 LEVEL = 0.05
@@ -53,7 +55,7 @@ class Slice:
 
     def __str__(self) -> str:
         """One line."""
-        rates = f"{self.errors} of {self.n} wrong ({self.rate:.0%}, elsewhere {self.rest_rate:.0%})"
+        rates = f"{self.errors} of {self.n} wrong ({percent(self.rate, 2)}, elsewhere {percent(self.rest_rate, 2)})"
         return f"{' and '.join(self.terms)}: {rates}, p = {self.p:.3g}"
 
 

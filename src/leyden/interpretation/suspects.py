@@ -25,7 +25,7 @@ from leyden.runs.predictions import Stored, checked, read_margins
 from leyden.runs.run import MARGINS
 from leyden.utils.arrays import evenly
 from leyden.utils.errors import UserError
-from leyden.utils.text import plural
+from leyden.utils.text import percent, plural
 
 LISTED = 20  # rows with the lowest margins, where none is flagged
 _NEAREST = 10
@@ -135,8 +135,9 @@ def rate_in_words(noise: Noise) -> str:
     count = int(noise.flagged.sum())
     if count:
         return (
-            f"about {noise.share:.1%} of the training labels are wrong: {plural(count, 'row')} stand apart from all "
-            f"others (margin below {noise.valley:.2f}; 95 % interval of the count {noise.low:.1%} to {noise.high:.1%})"
+            f"about {percent(noise.share)} of the training labels are wrong: {plural(count, 'row')} stand apart from "
+            f"all others (margin below {noise.valley:.2f}; 95 % interval of the count {percent(noise.low)} to "
+            f"{percent(noise.high)})"
         )
     return (
         "no group of training rows stands apart: labels that are wrong, if there are any, cannot be told from hard "

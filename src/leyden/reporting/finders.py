@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from leyden.reporting.format import count, si_number
 from leyden.reporting.plots.style import BLUE, GREEN, GREY, ORANGE, PLAIN, VERMILION, name_axes, new_figure
 from leyden.reporting.terminal.layout import plain_table, text
+from leyden.utils.text import percent
 
 _MARKS = ((ORANGE, "-"), (GREEN, "-."), (VERMILION, "--"), (GREY, ":"))
 
@@ -29,7 +30,7 @@ def batch_table(rows: Sequence[tuple[int, float, int, float, int]], suggestion: 
     )
     best = max(row[1] for row in rows)
     for size, throughput, memory, seconds, steps in rows:
-        comment = "suggested" if size == suggestion else f"{throughput / best:.0%} of the best"
+        comment = "suggested" if size == suggestion else f"{percent(throughput / best, 2)} of the best"
         numbers = (
             count(size),
             count(throughput),

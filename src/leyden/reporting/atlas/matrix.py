@@ -12,6 +12,7 @@ from leyden.reporting.comparison import svg
 from leyden.reporting.comparison.html_style import escape
 from leyden.reporting.format import count, number
 from leyden.tasks.figures import Reliability
+from leyden.utils.text import percent
 
 _FEW = 12  # columns up to which their names stand upright
 
@@ -76,9 +77,7 @@ def reliability(figure: Reliability) -> str:
 def _bars(n: np.ndarray, hits: np.ndarray, mean: np.ndarray, x: svg.Scale, y: svg.Scale) -> Iterator[str]:
     for place in np.flatnonzero(n).tolist():
         low, high, share = x.at(place / BINS), x.at((place + 1) / BINS), hits[place] / n[place]
-        title = (
-            f"{place / BINS:.2f} to {(place + 1) / BINS:.2f}: {count(n[place])} samples, {share:.1%} right"
-        )
+        title = f"{place / BINS:.2f} to {(place + 1) / BINS:.2f}: {count(n[place])} samples, {percent(share)} right"
         yield (
             f'<rect class="right" x="{low + 1}" width="{high - low - 2:.1f}" y="{y.at(share)}" '
             f'height="{y.at(0) - y.at(share):.1f}"><title>{title}</title></rect>'

@@ -11,7 +11,7 @@ from leyden.reporting.atlas.numbering import Numbering
 from leyden.reporting.comparison.html_runs import cell, table
 from leyden.reporting.comparison.html_style import escape
 from leyden.reporting.format import count, number
-from leyden.utils.text import plural
+from leyden.utils.text import percent, plural
 
 MOST_LISTED = 2000  # errors in a table
 _OPEN = 10  # lines of one that is open at first
@@ -81,7 +81,7 @@ def slices(atlas: Atlas) -> str:
         cell(s.terms, "w")
         + "".join(
             cell(v, "n")
-            for v in (count(s.n), count(s.errors), f"{s.rate:.1%}", f"{s.rest_rate:.1%}", f"{s.p:.3f}")
+            for v in (count(s.n), count(s.errors), percent(s.rate), percent(s.rest_rate), f"{s.p:.3f}")
         )
         for s in atlas.slices
     )

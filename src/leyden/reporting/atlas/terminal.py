@@ -10,7 +10,7 @@ from leyden.reporting.atlas.atlas import WORDS, Atlas, Error, Kind
 from leyden.reporting.atlas.commands import commands
 from leyden.reporting.format import count, number, percent_of
 from leyden.reporting.terminal.layout import Heading, Prose, facts, note, plain_table, text
-from leyden.utils.text import plural
+from leyden.utils.text import percent, plural
 
 _GROUPS, _WORST, _SUSPECTS = 20, 10, 20
 
@@ -89,7 +89,7 @@ def _slices(atlas: Atlas) -> Iterator[RenderableType]:
     heads: tuple[Heading, ...] = (("rows with", "left"), ("rows", "right"), ("error", "right"))
     table = plain_table("more errors than elsewhere", *heads, ("elsewhere", "right"), ("p", "right"))
     for s in atlas.slices:
-        table.add_row(text(s.terms), count(s.n), f"{s.rate:.1%}", f"{s.rest_rate:.1%}", f"{s.p:.3f}")
+        table.add_row(text(s.terms), count(s.n), percent(s.rate), percent(s.rest_rate), f"{s.p:.3f}")
     yield table
 
 
@@ -118,7 +118,7 @@ def _suspects(atlas: Atlas) -> Iterator[RenderableType]:
         ("nearest differ", "right"),
     )
     for suspect in atlas.suspects[:_SUSPECTS]:
-        near = "" if suspect.neighbours is None else f"{suspect.neighbours:.0%}"
+        near = "" if suspect.neighbours is None else percent(suspect.neighbours, 2)
         words = (text(suspect.name), text(suspect.given), text(suspect.likely))
         table.add_row(*words, f"{suspect.score:.2f}", near)
     yield table

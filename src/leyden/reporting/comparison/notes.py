@@ -13,7 +13,7 @@ from leyden.reporting.comparison.statistics import LEVEL
 from leyden.reporting.format import number
 from leyden.runs.query import UNSET
 from leyden.runs.records import Record
-from leyden.utils.text import and_more, plural
+from leyden.utils.text import and_more, percent, plural
 
 _OF_DATA = ("experiment", "task", "data", "split", "data_root", "runs", "cache")  # keys of a command
 _MAX_NAMES = 5  # runs listed by name; of the others only the number is given
@@ -90,14 +90,14 @@ def of_effects(part: Part) -> Iterator[str]:
     found, groups = part.effects, [row.group for row in part.scored if not row.group.trivial]
     one = max(Counter(group.unit for group in groups))
     common = f", compared within {plural(found.replicates, 'common ' + one)}" if found.replicates else ""
-    between = f"{found.between:.0%} of it lies between {one}s, " if found.replicates > 1 else ""
+    between = f"{percent(found.between, 2)} of it lies between {one}s, " if found.replicates > 1 else ""
     against = f"the variation from {one} to {one}" if found.replicates > 1 else "the residual"
     wider = "; both allow for overlapping training sets" if any(group.overlap for group in groups) else ""
     yield (
         f"Over {plural(found.n, 'value')}, one for each group and {one}{common}: an effect is a value's difference "
         "from the mean over the key's values, the other keys held constant. A share is of the variance of these "
-        f"values; {between}{found.residual:.0%} is the residual. p is by F tests against {against}, adjusted by Holm "
-        f"over keys and pairs; the intervals are not adjusted{wider}."
+        f"values; {between}{percent(found.residual, 2)} is the residual. p is by F tests against {against}, adjusted "
+        f"by Holm over keys and pairs; the intervals are not adjusted{wider}."
     )
     if found.alone:
         yield f"{plural(found.alone, 'value')} left out of the effects: no other group has the same {one}."

@@ -13,7 +13,7 @@ from leyden.reporting.comparison.report import COSTS, Part, Report, Row
 from leyden.reporting.comparison.statistics import Comparison
 from leyden.reporting.format import UNKNOWN, count, duration, estimate, number, si_number
 from leyden.reporting.terminal.layout import note, plain_table, text
-from leyden.utils.text import plural
+from leyden.utils.text import percent, plural
 
 COST_HEADS = ("parameters", "FLOPs", "time/run")  # headings of COSTS, in the same order
 MOST_ROWS = 20  # rows of a part in the terminal; the baseline and trivial models are always shown
@@ -242,7 +242,7 @@ def _effects(part: Part) -> RenderableType:
 
 def share_text(share: Share) -> str:
     """Of the runs' variance."""
-    return f"{share.share:.1%}"
+    return percent(share.share)
 
 
 def _pareto_fronts(part: Part) -> RenderableType:
