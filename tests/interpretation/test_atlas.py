@@ -9,6 +9,7 @@ import pytest
 
 from leyden.cli.main import main
 from leyden.interpretation.atlas import MOST_SHOWN, Wanted, collect
+from leyden.interpretation.atlas_samples import _RATE, _SHORTEST, NEIGHBOURS
 from leyden.interpretation.predicted import predicted
 from leyden.reporting.atlas.atlas import Atlas, Error
 from leyden.reporting.atlas.page import page
@@ -60,6 +61,9 @@ def test_pictures(made: Callable[..., Path], tmp_path: Path) -> None:
     first = shown(atlas)[0]
     assert first.heat is not None
     assert first.heat.values.shape == (12, 12)
+    assert first.heat.untrained is not None
+    assert first.heat.untrained.shape == (12, 12)
+    assert not np.allclose(first.heat.untrained, first.heat.values)
     assert repr(first.mistake.answer) in first.heat.scalar
     assert first.heat.passes is not None
     assert len(first.neighbours) == 3
@@ -107,7 +111,8 @@ def test_texts_have_heat_over_their_tokens(made: Callable[..., Path], tmp_path: 
         assert error.media is not None
         assert error.media.text
         assert error.heat is not None
-        assert len(error.heat.tokens) == len(error.heat.values)
+        assert error.heat.untrained is not None
+        assert len(error.heat.tokens) == len(error.heat.values) == len(error.heat.untrained)
         assert set(error.heat.tokens) <= set(error.media.text.split())
     assert "<mark" in page(atlas, tmp_path)
     trusted = {error.mistake.answer for error in shown(atlas) if error.heat and error.heat.passes}
@@ -123,8 +128,11 @@ def test_a_net_without_a_gradient_has_heat_by_occlusion(made: Callable[..., Path
     assert not atlas.notes
 
 
-def test_sounds_can_be_played_and_seen(made: Callable[..., Path], tmp_path: Path) -> None:
-    atlas = collect(made(*SOUNDS), Wanted(each=2, heat=1))
+def test_sounds_can_be_played_and_seen(
+    made: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = made(*SOUNDS)
+    atlas = collect(folder, Wanted(each=2, heat=1))
     for error in shown(atlas):
         assert error.media is not None
         assert error.media.wave is not None
@@ -133,7 +141,13 @@ def test_sounds_can_be_played_and_seen(made: Callable[..., Path], tmp_path: Path
     maps = [error.heat.values for error in shown(atlas) if error.heat]
     assert maps
     assert all(values.ndim == 2 for values in maps)
-    assert page(atlas, tmp_path).count("<audio") == len(shown(atlas))
+    assert page(atlas, tmp_path).count("<audio") == (1 + NEIGHBOURS) * len(shown(atlas))
+    own = sum(error.media.seconds for error in shown(atlas) if error.media)
+    room = own + 1.5 * _SHORTEST * len(shown(atlas))  # seconds: for one neighbour of each
+    monkeypatch.setattr("leyden.interpretation.atlas_samples._ALL_SOUNDS", int(2 * _RATE * room))
+    few = collect(folder, Wanted(each=2, heat=0))
+    assert page(few, tmp_path).count("<audio") == 2 * len(shown(atlas))
+    assert all(near.media is None for error in shown(few) for near in error.neighbours[1:])
 
 
 def test_labels_are_missed_or_added(made: Callable[..., Path], tmp_path: Path) -> None:

@@ -154,6 +154,9 @@ def test_explanations_have_the_untrained_net_and_the_truth_beside_them(
         assert one.test.mass == pytest.approx(mass_inside(one.attribution.values, there))
         assert one.test.untrained_similarity is not None
         assert -1 <= one.test.untrained_similarity < 0.95
+        assert one.untrained is not None
+        assert one.test.untrained_similarity == similarity(one.attribution.values, one.untrained)
+        assert one.shown().heat.untrained is one.untrained
         assert one.test.untrained_pointing in (True, False)
 
 

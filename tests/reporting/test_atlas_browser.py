@@ -67,10 +67,9 @@ def test_filters_and_keys(text: str, tmp_path: Path) -> None:
     set('low', '0.515'); found.sure = seen('.error'); document.getElementById('reset').click();
     found.reset = seen('.error'); key('j'); found.first = document.activeElement.id === 'e0';
     key('j'); key('j'); key('k'); found.second = document.activeElement.id === 'e1';
-    key('h'); found.cold = document.body.classList.contains('no-heat');
     set('group', document.querySelectorAll('#group option')[2].value); found.group = seen('.error')"""
     found = after(text, script, tmp_path)
-    assert found == {"sure": 3, "reset": 9, "first": True, "second": True, "cold": True, "group": 3}
+    assert found == {"sure": 3, "reset": 9, "first": True, "second": True, "group": 3}
 
 
 @pytest.mark.parametrize("width", [390, 1300])

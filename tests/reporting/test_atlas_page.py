@@ -7,12 +7,14 @@ import math
 import re
 import wave
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from leyden.reporting.atlas.atlas import (
@@ -109,6 +111,7 @@ def resources(text: str) -> Iterator[str]:
                 yield attributes[name]
         if tag in ("link", "use", "image", "base"):
             yield attributes.get("href", "")
+        yield from re.findall(r"url\(([^)]*)\)", attributes.get("style", ""))
     yield from re.findall(
         r"url\(([^)]*)\)|@import ([^;]*)", "".join(re.findall(r"<style>(.*?)</style>", text, re.S))
     )
@@ -116,9 +119,10 @@ def resources(text: str) -> Iterator[str]:
 
 def test_nothing_is_loaded_from_anywhere(tmp_path: Path) -> None:
     pixels = np.zeros((1, 8, 8), np.uint8)
-    text = page(atlas(media=Media(picture=pixels)), tmp_path)
+    heat = Heat(np.ones((8, 8), np.float32), "m", "s", untrained=np.ones((8, 8), np.float32))
+    text = page(atlas(media=Media(picture=pixels), heat=heat), tmp_path)
     found = list(resources(text))
-    assert len(found) >= 6
+    assert len(found) == 18  # of six errors the picture and two maps
     assert all(address.startswith("data:") for address in found)
     assert "http://" not in text.replace("https://", "http://")
 
@@ -193,7 +197,7 @@ def test_everything_can_be_reached_by_keyboard_and_has_a_name(tmp_path: Path) ->
     assert all("aria-label" in a for a in read.all("audio"))
     named = re.findall(r"<label>[^<]*<(?:select|input) id=\"(\w+)\"|<label><input id=\"(\w+)\"", text)
     controls = {a["id"] for tag in ("select", "input") for a in read.all(tag)}
-    assert controls == {a or b for a, b in named} >= {"group", "answer", "low", "high", "heat"}
+    assert controls == {a or b for a, b in named} >= {"group", "answer", "low", "high"}
     ids = {a["id"] for _, a in read.elements if "id" in a}
     assert all(a["href"][1:] in ids for a in read.all("a") if a["href"].startswith("#"))
 
@@ -203,12 +207,55 @@ def test_heat_says_by_itself_that_it_is_not_to_be_trusted(tmp_path: Path) -> Non
     heat = Heat(np.ones((8, 8), np.float32), "grad cam", "logit", passes=False, verdict="deletion 1.0")
     text = page(atlas(media=pixels, heat=heat), tmp_path)
     assert "not to be trusted" in text
-    assert 'class="layers pixels untrusted"' in text
+    assert '<figure class="heat untrusted">' in text
     assert "deletion 1.0" in text
     passed = page(
         atlas(media=pixels, heat=Heat(np.ones((8, 8), np.float32), "m", "s", passes=True)), tmp_path
     )
     assert 'untrusted"' not in passed
+
+
+def drawn(uri: str) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(content(uri))))
+
+
+def test_the_untrained_nets_map_stands_small_and_named_beside_the_heat(tmp_path: Path) -> None:
+    values, other = np.eye(40, dtype=np.float32), -np.eye(40, dtype=np.float32)
+    pixels = Media(picture=np.zeros((1, 40, 40), np.uint8))
+    text = page(atlas(media=pixels, heat=Heat(values, "m", "s", passes=True, untrained=other)), tmp_path)
+    maps = Page(text).all("img", alt="heat"), Page(text).all("img", alt="untrained net")
+    assert [len(found) for found in maps] == [6, 6]
+    own, untrained = (drawn(found[0]["src"]) for found in maps)
+    assert own.shape == (40, 40, 4)
+    assert own[3, 3, 0] > own[3, 3, 2]
+    assert untrained.shape == (20, 20, 4)  # every second cell
+    assert untrained[3, 3, 2] > untrained[3, 3, 0]
+    assert text.count("<figcaption>untrained net</figcaption>") == 6
+    assert text.count("--sample:url(data:") == 6  # the picture stands there once for all three
+    assert "at random weights" in text
+    alone = page(atlas(media=pixels, heat=Heat(values, "m", "s", passes=True)), tmp_path)
+    assert "untrained net" not in alone
+    assert "at random weights" not in alone
+
+
+def test_a_text_is_marked_by_both_nets(tmp_path: Path) -> None:
+    values, other = np.array([1.0, 0.0], np.float32), np.array([0.0, -1.0], np.float32)
+    heat = Heat(values, "m", "s", tokens=("win", "cash"), passes=True, untrained=other)
+    text = page(atlas(media=Media(text="Win cash"), heat=heat), tmp_path)
+    assert '<p class="text"><mark class="for" style="--h:1.00">win</mark> cash</p>' in text
+    assert 'untrained net:</span> win <mark class="against"' in text
+    assert "as it is written" in text
+
+
+def test_neighbours_can_be_heard_and_suspects_have_their_neighbours_share(tmp_path: Path) -> None:
+    heard = Media(wave=np.zeros(80, np.int16), sample_rate=8000, seconds=0.01)
+    near = (Neighbour("a.wav", "dog", 0.9, False, heard), Neighbour("b.wav", "dog", 0.8, False))
+    (first, *_), doubtful = errors_of("cat", ["dog"], 1), Suspect(1, "x", "cat", "dog", 0.9, 0.35)
+    group = Group("cat", 1, 20, (replace(first, neighbours=near),))
+    text = page(atlas(groups=(group,), suspects=(doubtful, replace(doubtful, neighbours=None))), tmp_path)
+    assert [player["aria-label"] for player in Page(text).all("audio")] == ["a.wav"]
+    assert "nearest differ" in text
+    assert text.count("35 %") == 1
 
 
 def test_no_error_is_a_page_too(tmp_path: Path) -> None:
@@ -221,7 +268,8 @@ def test_ten_classes_of_twenty_large_samples_stay_below_fifteen_megabytes(tmp_pa
     photo = rng.integers(0, 256, (3, 380, 380)).astype(np.uint8)  # noise: nothing compresses worse
     sound = rng.integers(-9999, 9999, 10_000).astype(np.int16)
     media = Media(photo, wave=sound, sample_rate=8000, seconds=10.0)
-    heat = Heat(rng.normal(size=(400, 400)).astype(np.float32), "m", "s", passes=True)
+    maps = rng.normal(size=(2, 400, 400)).astype(np.float32)
+    heat = Heat(maps[0], "m", "s", passes=True, untrained=maps[1])
     names = tuple(f"class {i}" for i in range(10))
     assert len(page(atlas(names, 20, media=media, heat=heat), tmp_path)) < 15_000_000
 

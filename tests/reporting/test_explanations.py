@@ -106,8 +106,12 @@ def test_the_page_is_offline_escapes_names_and_greys_what_failed() -> None:
     assert "a&lt;b&gt;.png" in page
     assert "run&lt;1&gt;" in page
     assert "http" not in page.replace("http-equiv", "")
-    assert page.count('class="heat"') == 2
+    assert page.count('<figure class="heat">') == 2
     assert 'class="text untrusted"' in page
+    assert "at random weights" not in page
+    beside = explanations_page([replace(PICTURE, heat=replace(HEAT, untrained=VALUES))], "run")
+    assert 'alt="untrained net"' in beside
+    assert "at random weights" in beside
     assert '<mark class="for"' in page
     assert '<mark class="against"' in page
     assert "not to be trusted" in page

@@ -17,6 +17,7 @@ from leyden.data.targets import describe_target
 from leyden.inference.load import LoadedRun, load
 from leyden.interpretation.access import Access
 from leyden.interpretation.attribution import Attribution, explain
+from leyden.interpretation.beside import Beside
 from leyden.interpretation.choice import choose_method
 from leyden.interpretation.faithfulness import MapTest, assess_maps
 from leyden.interpretation.heat import heat_of
@@ -34,7 +35,9 @@ _TRIED = 5  # samples by which a method is chosen
 _TOGETHER = 20  # samples of which maps are computed at once
 _TRAINING_ROWS = 20_000  # among which neighbours are looked for, evenly spaced
 _TEXT = 1500  # characters of a text
-_SOUNDS = 4_000_000  # bytes of all recordings together
+_SOUNDS = 4_000_000  # bytes of all errors' recordings together
+_ALL_SOUNDS = 7_000_000  # with those of neighbours
+_SHORTEST = 0.5  # seconds of a neighbour's
 _RATE = 8000  # Hz of a recording that is played in a page
 LONGEST = 10.0  # seconds
 
@@ -68,12 +71,12 @@ class Samples:
 
     def shown(self, groups: Sequence[Group]) -> Iterator[Group]:
         """The groups with the samples of their worst errors."""
-        count = sum(len(group.worst) for group in groups)
+        errors = [error for group in groups for error in group.worst]
         if self._heat != 0 and self._loaded is not None:
             maps = sum(len(group.worst[: self._heat]) for group in groups)
             self._say(f"heat of {plural(maps, 'error')} and its tests; --heat none leaves it out")
-        seconds = min(LONGEST, _SOUNDS / max(1, count) / (2 * _RATE))
-        near = self._neighbours([error for group in groups for error in group.worst])
+        seconds = min(LONGEST, _SOUNDS / max(1, len(errors)) / (2 * _RATE))
+        near = self._neighbours(errors, *self._heard(errors, seconds))
         for group in groups:
             heat = self._heat_of(group.worst[: self._heat])
             worst = [
@@ -121,18 +124,27 @@ class Samples:
     def _access(self) -> Access | None:
         return None if self._loaded is None else Access(self._loaded, self._data)
 
+    @cached_property
+    def _beside(self) -> Beside:
+        assert self._access is not None
+        return Beside(self._access)
+
     def _maps(self, access: Access, errors: Sequence[Error]) -> dict[int, Heat]:
         rows = np.array([error.row for error in errors])
         outputs = [output for error in errors if (output := self._output(error)) is not None]
         outputs = outputs if len(outputs) == len(errors) else []
         if not self._method:
             self._choose(access, rows, outputs)
-        view = access.of_rows(rows, outputs)
+        batch = self._data.batch_of(rows)
+        view = access.of_batch(batch, outputs)
         maps = explain(view, self._method)
         tests = assess_maps(view, [each.values for each in maps])
+        untrained = self._beside.maps(self._method, view, batch)
         return {
-            error.place: self._heat_words(error, one, test, length)
-            for error, one, test, length in zip(errors, maps, tests, view.lengths, strict=True)
+            error.place: self._heat_words(error, one, test, length, other)
+            for error, one, test, length, other in zip(
+                errors, maps, tests, view.lengths, untrained, strict=True
+            )
         }
 
     def _choose(self, access: Access, rows: NDArray[np.int64], outputs: Sequence[int]) -> None:
@@ -142,16 +154,17 @@ class Samples:
         self._method, self.method = choice.method, choice.why
         self._distrust = "" if check is None else check.distrust(choice.method)
 
-    def _heat_words(self, error: Error, one: Attribution, test: MapTest, length: int) -> Heat:
+    def _heat_words(
+        self, error: Error, one: Attribution, test: MapTest, length: int, untrained: NDArray[np.float32]
+    ) -> Heat:
         """length: units of the map's last axis that are no padding."""
         modality, tokens = self._data.modality, list[str]()
-        values = one.values[..., :length]
         if modality.is_text and self._data.tokenizer is not None:
             tokens = self._data.tokenizer.tokens(self._data.inputs.row(error.row).tolist())
         elif modality.is_sound:  # of a long recording, as much as the spectrogram shows
             seconds = len(self._data.table.inputs.row(error.row)) / self._data.spec.sample_rate
-            values = values[..., : max(1, round(length * min(1.0, LONGEST / seconds)))]
-        heat = heat_of(one, test, self._distrust, tokens, values)
+            length = max(1, round(length * min(1.0, LONGEST / seconds)))
+        heat = heat_of(one, test, self._distrust, tokens, one.values[..., :length], untrained[..., :length])
         return replace(heat, passes=bool(heat.passes) and one.is_complete)
 
     def _output(self, error: Error) -> int | None:
@@ -160,8 +173,20 @@ class Samples:
         name = error.mistake.answer if self._of_run.task.kind == "classes" else error.group
         return names.index(name) if name in names else None
 
-    def _neighbours(self, errors: Sequence[Error]) -> dict[int, tuple[Neighbour, ...]]:
-        """The nearest training rows of each error, by its row."""
+    def _heard(self, errors: Sequence[Error], seconds: float) -> tuple[int, float]:
+        """How many neighbours of each error can be played, and for how long, in the bytes that the errors leave."""
+        if not self._data.modality.is_sound or not errors:
+            return 0, 0.0
+        rows, rate = self._data.table.inputs, self._data.spec.sample_rate
+        played = sum(min(seconds, len(rows.row(error.row)) / rate) for error in errors)
+        each = (_ALL_SOUNDS / (2 * _RATE) - played) / len(errors)
+        heard = min(NEIGHBOURS, int(each / _SHORTEST))
+        return heard, min(LONGEST, each / max(1, heard))
+
+    def _neighbours(
+        self, errors: Sequence[Error], heard: int, seconds: float
+    ) -> dict[int, tuple[Neighbour, ...]]:
+        """The nearest training rows of each error, by its row; of the first `heard` recordings some `seconds`."""
         train = evenly(self._data.splits.train, _TRAINING_ROWS)
         rows = np.unique([error.row for error in errors]).astype(np.int64)
         of_train, of_errors = (self.features(each) if errors else None for each in (train, rows))
@@ -172,17 +197,17 @@ class Samples:
         found = nearest(of_train, of_errors, NEIGHBOURS)
         return {
             int(row): tuple(
-                self._neighbour(int(row), int(train[place]), float(cosine))
-                for place, cosine in zip(places, cosines, strict=True)
+                self._neighbour(int(row), int(train[place]), float(cosine), seconds if turn < heard else 0.0)
+                for turn, (place, cosine) in enumerate(zip(places, cosines, strict=True))
             )
             for row, places, cosines in zip(rows, found.places, found.similarities, strict=True)
         }
 
-    def _neighbour(self, row: int, near: int, cosine: float) -> Neighbour:
+    def _neighbour(self, row: int, near: int, cosine: float, seconds: float) -> Neighbour:
         index = self._data.table.index
         label = describe_target(index.targets[near], index.target_names)
         is_same = bool(np.array_equal(index.targets[near], index.targets[row]))
-        return Neighbour(str(index.names[near]), label, cosine, is_same, self._look(near))
+        return Neighbour(str(index.names[near]), label, cosine, is_same, self._look(near, seconds))
 
     def _diagnosis(self, error: Error, near: Sequence[Neighbour]) -> str:
         """What their classes say of the error."""
@@ -192,9 +217,11 @@ class Samples:
         targets = np.array([names.index(each.label) for each in near])
         return diagnosis(targets, names.index(error.mistake.true), names.index(error.mistake.answer))
 
-    def _look(self, row: int) -> Media | None:
-        """A neighbour's picture or text; recordings are named only."""
-        return None if self._data.modality.is_sound else media_of(self._data, row, 0.0)
+    def _look(self, row: int, seconds: float) -> Media | None:
+        """A neighbour's picture or text, or so many seconds of its recording."""
+        if self._data.modality.is_sound:
+            return sound_of(self._data, row, seconds) if seconds else None
+        return media_of(self._data, row, 0.0)
 
 
 def media_of(data: DataModule, row: int, seconds: float) -> Media:
@@ -204,18 +231,18 @@ def media_of(data: DataModule, row: int, seconds: float) -> Media:
         text = bytes(data.table.inputs.row(row)).decode("utf-8", "replace")
         return Media(text=text if len(text) <= _TEXT else f"{text[:_TEXT]}...")
     if modality.is_sound:
-        rate = data.spec.sample_rate
-        (whole,) = preview.sounds(data, rows, LONGEST)
-        mels = preview.spectrograms([whole], rate)
-        played, at = _for_the_page(whole[: int(seconds * rate)], rate)
-        return Media(
-            wave=played,
-            sample_rate=at,
-            seconds=data.table.inputs.row(row).shape[0] / rate,
-            mel=None if mels is None else mels[0],
-        )
+        mels = preview.spectrograms(preview.sounds(data, rows, LONGEST), data.spec.sample_rate)
+        return replace(sound_of(data, row, seconds), mel=None if mels is None else mels[0])
     (drawn,) = preview.drawings(data, rows)
     return Media(picture=drawn) if drawn.ndim == 3 else Media(curve=drawn)
+
+
+def sound_of(data: DataModule, row: int, seconds: float) -> Media:
+    """The first `seconds` of a recording, to be played."""
+    rate = data.spec.sample_rate
+    (wave,) = preview.sounds(data, np.array([row]), seconds)
+    played, at = _for_the_page(wave, rate)
+    return Media(wave=played, sample_rate=at, seconds=len(data.table.inputs.row(row)) / rate)
 
 
 def _for_the_page(wave: NDArray[np.int16], rate: int) -> tuple[NDArray[np.int16], int]:

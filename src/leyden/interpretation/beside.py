@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from leyden.data.batch import Batch
 from leyden.interpretation.access import Access
-from leyden.interpretation.attribution import Attribution, explain
+from leyden.interpretation.attribution import explain
 from leyden.interpretation.faithfulness import MapTest
 from leyden.interpretation.pointing import shares
-from leyden.interpretation.randomised import beside_untrained, untrained
+from leyden.interpretation.randomised import Maps, beside_untrained, untrained
 from leyden.interpretation.truth import truth_of
 from leyden.interpretation.view import View
 from leyden.utils.errors import UserError
@@ -27,38 +27,39 @@ class Beside:
     def __init__(self, access: Access) -> None:
         self._access, self._untrained = access, access.of_run(untrained(access.run))
 
-    def completed(
-        self,
-        tests: Sequence[MapTest],
-        maps: Sequence[Attribution],
-        view: View,
-        batch: Batch,
-        rows: Sequence[int | None],
-        seed: int = 0,
-        window: Sequence[int] = (),
-    ) -> list[MapTest]:
-        """Tests of B maps with the untrained net's map beside each, and pointing and mass where the truth is known.
+    def maps(self, method: str, view: View, batch: Batch, seed: int = 0, window: Sequence[int] = ()) -> Maps:
+        """The untrained net's maps (*units,) of a view's samples, of the same outputs.
 
         Args:
-            tests: of the maps.
-            maps: by one method.
+            method: of all of them.
             view: that is explained.
             batch: of the view.
-            rows: of the table; None: a sample is a file's, of which no truth is known.
             seed: of a method that draws.
             window: of occlusion.
         """
-        own = [one.values for one in maps]
+        untrained_view = self._untrained.of_batch(batch, view.outputs)
+        return [one.values for one in explain(untrained_view, method, seed, window)]
+
+    def completed(
+        self, tests: Sequence[MapTest], maps: Maps, others: Maps, view: View, rows: Sequence[int | None]
+    ) -> list[MapTest]:
+        """Tests of B maps with what the untrained net's maps add, and pointing and mass where the truth is known.
+
+        Args:
+            tests: of the maps.
+            maps: (*units,), by one method.
+            others: of the untrained net.
+            view: that is explained.
+            rows: of the table; None: a sample is a file's, of which no truth is known.
+        """
         inside = self._inside(rows, view)
         if inside:
-            points, masses = shares(own, inside)
+            points, masses = shares(maps, inside)
             tests = [
                 replace(test, pointing=bool(point), mass=float(mass))
                 for test, point, mass in zip(tests, points, masses, strict=True)
             ]
-        beside = self._untrained.of_batch(batch, view.outputs)
-        others = [one.values for one in explain(beside, maps[0].method, seed, window)]
-        return beside_untrained(tests, own, others, inside)
+        return beside_untrained(tests, maps, others, inside)
 
     def _inside(self, rows: Sequence[int | None], view: View) -> list[NDArray[np.bool_]]:
         """The units of the truth of each sample; [] where it is not known of all."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -81,6 +82,7 @@ class Explanation:
         tokens: of a text, as many as the map has values.
         media: the sample as a person looks at it.
         distrust: what `leyden check explain` says against the method for this net; "": nothing.
+        untrained: the same method's map of the net at random weights, without padding; None: maps are not tested.
     """
 
     name: str
@@ -93,11 +95,12 @@ class Explanation:
     tokens: tuple[str, ...]
     media: Media
     distrust: str = ""
+    untrained: NDArray[np.float32] | None = None
 
     def shown(self) -> ExplainedSample:
         """As it is printed and drawn."""
         own = self.attribution
-        heat = heat_of(own, self.test, self.distrust, self.tokens)
+        heat = heat_of(own, self.test, self.distrust, self.tokens, untrained=self.untrained)
         return ExplainedSample(
             *(self.name, self.row, self.truth, self.answer, heat, self.media),
             *(own.score, own.baseline_score, own.completeness),
@@ -223,23 +226,22 @@ def _explained(
     view = access.of_batch(batch, [sample.output for sample in samples])
     maps = explain(view, request.method, request.seed, request.window)
     tests: Sequence[MapTest | None] = [None] * len(maps)
+    untrained: Sequence[NDArray[np.float32] | None] = [None] * len(maps)
     if beside is not None:
-        passed = assess_maps(view, [found.values for found in maps], seed=request.seed)
-        rows = [sample.row for sample in samples]
-        tests = beside.completed(passed, maps, view, batch, rows, request.seed, request.window)
-    lengths = view.lengths
-    for place, (sample, answer) in enumerate(zip(samples, answers, strict=True)):
+        values = [found.values for found in maps]
+        untrained = beside.maps(request.method, view, batch, request.seed, request.window)
+        passed, rows = assess_maps(view, values, seed=request.seed), [sample.row for sample in samples]
+        tests = beside.completed(passed, values, untrained, view, rows)
+    for own, other, test, length, sample, answer in zip(
+        maps, untrained, tests, view.lengths, samples, answers, strict=True
+    ):
         tokens = _tokens(run, sample.values)
         yield Explanation(
             *(sample.name, sample.row, sample.truth, _said(answer)),
-            *(_trimmed(maps[place], lengths[place]), tests[place], access.unit, tokens),
+            *(replace(own, values=own.values[..., :length]), test, access.unit, tokens),  # without padding
             media=_media(run, sample.values, tokens),
+            untrained=None if other is None else other[..., :length],
         )
-
-
-def _trimmed(found: Attribution, length: int) -> Attribution:
-    """A map without its padding, which is at the end of the last axis."""
-    return replace(found, values=found.values[..., :length])
 
 
 def _said(answer: dict[str, Any]) -> str:

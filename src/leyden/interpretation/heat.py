@@ -17,6 +17,7 @@ def heat_of(
     distrust: str,
     tokens: Sequence[str],
     values: NDArray[np.float32] | None = None,
+    untrained: NDArray[np.float32] | None = None,
 ) -> Heat:
     """A map with its verdict: of the planted test of its method, of its own tests, and of its sum.
 
@@ -26,6 +27,7 @@ def heat_of(
         distrust: of the method for this net, see `ExplainCheck.distrust`; a map of such a method does not pass.
         tokens: of a text.
         values: as much of the map as is shown; None: all.
+        untrained: as much of the untrained net's map; None: there is none.
     """
     off = "" if one.is_complete or one.completeness is None else percent(one.completeness, 2)
     verdicts = (distrust, "" if test is None else test.why, off and f"its sum is off by {off}")
@@ -38,4 +40,5 @@ def heat_of(
         tokens=tuple(tokens),
         passes=False if distrust else passes,
         verdict="; ".join(filter(None, verdicts)),
+        untrained=untrained,
     )

@@ -1,10 +1,8 @@
 """Maps of a run's answers as one small offline HTML page: each sample with its map on it, and the map's verdict."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from leyden.reporting.atlas.atlas import Heat
-from leyden.reporting.atlas.cards import sample_html, verdict_html
+from leyden.reporting.atlas.cards import UNTRAINED, sample_html, verdict_html
 from leyden.reporting.atlas.style import CSS
 from leyden.reporting.comparison.html_style import CSS as SHARED_CSS
 from leyden.reporting.comparison.html_style import document, escape
@@ -22,10 +20,11 @@ def explanations_page(samples: Sequence[ExplainedSample], run: str) -> str:
     most = _BYTES // max(1, len(samples))
     cards = "".join(_card(sample, most) for sample in samples)
     texts = " texts" if any(sample.heat.tokens for sample in samples) else ""
+    untrained = f"; {UNTRAINED}" if any(sample.heat.untrained is not None for sample in samples) else ""
     body = (
         f"<h1>{escape(title)}</h1>"
         f'<p class="dim">{plural(len(samples), "sample")}. Red speaks for what is explained, blue against it, '
-        "each map on its own scale; a grey map failed its tests.</p>"
+        f"each map on its own scale; a grey map failed its tests{untrained}.</p>"
         f'<div class="cards{texts}">{cards}</div>\n'
     )
     return document(title, [body], SHARED_CSS + CSS, _POLICY)
@@ -37,14 +36,9 @@ def _card(sample: ExplainedSample, most: int) -> str:
     truth = f"true <b>{escape(sample.truth)}</b>, " if sample.truth else ""
     return (
         f'<article class="error"><h4>{escape(sample.name)}</h4>'
-        f"{sample_html(sample.name, sample.media, _plane(sample.heat), most)}"
+        f"{sample_html(sample.name, sample.media, sample.heat, most)}"
         f'<p class="said">{truth}answered <span class="answer">{escape(sample.answer)}</span></p>'
         f'<p class="small">{row}{escape(sample.heat.scalar)} {number(sample.score)}, baseline '
         f"{number(sample.baseline_score)}{off}; highest at {escape(sample.strongest)}</p>"
         f"{verdict_html(sample.heat)}</article>"
     )
-
-
-def _plane(heat: Heat) -> Heat:
-    """A map along a waveform as one row, which is laid over the whole height."""
-    return heat if heat.tokens or heat.values.ndim == 2 else replace(heat, values=heat.values[None])

@@ -25,6 +25,7 @@ class Heat:
     method, scalar, baseline: in words.
     passes: whether the map is better than a random order; None: it was not tested.
     verdict: the numbers of its tests, in words.
+    untrained: like values, the same method's map of the net at random weights; None: there is none.
     """
 
     values: NDArray[np.float32]
@@ -34,6 +35,7 @@ class Heat:
     tokens: Sequence[str] = ()
     passes: bool | None = None
     verdict: str = ""
+    untrained: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,21 @@
 """One error on the page: the sample with its heat, what was answered, the verdict, the nearest training rows."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from leyden.reporting.atlas.atlas import Atlas, Error, Heat, Media, Neighbour
-from leyden.reporting.atlas.media import heat_uri, mel_uri, picture_uri, scaled_heat, sound_uri, thumbnail_uri
+from leyden.reporting.atlas.media import (
+    HEAT_SIDE,
+    heat_uri,
+    mel_uri,
+    picture_uri,
+    scaled_heat,
+    sound_uri,
+    thumbnail_uri,
+)
 from leyden.reporting.atlas.numbering import Numbering
 from leyden.reporting.comparison.html_style import escape
 from leyden.reporting.format import number
@@ -12,6 +23,11 @@ from leyden.reporting.format import number
 PIXELS = 64  # side of a picture up to which its pixels are shown as squares
 _FLAT = 4  # times as wide as high
 _THUMBNAIL = 64
+_SMALL = 32  # cells of the untrained net's map
+UNTRAINED = (
+    "small, the map of the same net at random weights: where it is the same, the map shows the input and not what was "
+    "learned"
+)
 _SNIPPET = 90  # characters of a neighbour's text
 _LEAST_MARK = 0.04  # of the strongest: a token with less is not marked
 
@@ -68,45 +84,71 @@ def sample_html(name: str, media: Media | None, heat: Heat | None, most: int) ->
     """A sample with its heat on it, if there is one. most: bytes of its picture."""
     if media is None:
         return ""
-    trust = " untrusted" if heat is not None and heat.passes is False else ""
     parts = []
     if media.wave is not None:
-        parts.append(_player(media, name))
+        parts.append(f"{_player(media, name)}{_cut(media)}")
     if media.mel is not None:
-        parts.append(_layers(mel_uri(media.mel), f"log-mel of {name}", heat, f"mel{trust}", flipped=True))
+        parts.append(_views(mel_uri(media.mel), f"log-mel of {name}", heat, "mel", 0.0, flipped=True))
     elif media.picture is not None:
         height, width = media.picture.shape[1:]
         # channels over time are a flat picture, shown as high as a spectrogram
-        kind = "mel" if width > _FLAT * height else "pixels" if max(height, width) <= PIXELS else ""
-        parts.append(_layers(picture_uri(media.picture, most), name, heat, f"{kind}{trust}"))
+        kind = "mel" if width > _FLAT * height else "pixels" if max(height, width) <= PIXELS else "photo"
+        parts.append(_views(picture_uri(media.picture, most), name, heat, kind, width / height))
     if media.curve is not None and media.wave is None:
         parts.append(_curve(media))
     if media.text is not None:
-        parts.append(f'<p class="text{trust}">{_marked(media.text, heat)}</p>')
-        if heat is not None and heat.tokens:
-            parts.append(f"<details><summary>as it is written</summary>{escape(media.text)}</details>")
+        parts.append(_text(media.text, heat))
     return "".join(parts)
 
 
-def _layers(picture: str, name: str, heat: Heat | None, kind: str, flipped: bool = False) -> str:
-    """A picture with its heat on it; `flipped`: the map's first row is the lowest tone."""
-    over = ""
-    if heat is not None and heat.values.ndim == 2:
-        values = heat.values[::-1] if flipped else heat.values
-        over = f'<img class="heat" alt="" src="{heat_uri(values)}">'
-    return f'<div class="layers {kind}"><img alt="{escape(name)}" src="{picture}">{over}</div>'
+def _trust(heat: Heat) -> str:
+    return " untrusted" if heat.passes is False else ""
+
+
+def _views(picture: str, name: str, heat: Heat | None, kind: str, ratio: float, flipped: bool = False) -> str:
+    """A picture; beside it its heat, and small that of the untrained net, each on a grey copy.
+
+    The picture stands in the page once, as a variable of the style.
+
+    Args:
+        picture: its address.
+        name: of the sample.
+        heat: on it.
+        kind: mel, pixels or photo, which is how large they are shown.
+        ratio: width / height of pixels and photos.
+        flipped: whether the maps' first row is the lowest tone.
+    """
+    if heat is None:
+        return f'<div class="views {kind}"><img alt="{escape(name)}" src="{picture}"></div>'
+    shown = f'<figure><div class="view" role="img" aria-label="{escape(name)}"></div></figure>'
+    shown += _heated(heat.values, f"heat{_trust(heat)}", "heat", HEAT_SIDE, flipped)
+    if heat.untrained is not None:
+        shown += _heated(heat.untrained, "heat untrained", "untrained net", _SMALL, flipped)
+    return f'<div class="views {kind}" style="--sample:url({picture});--ratio:{ratio:.4f}">{shown}</div>'
+
+
+def _heated(values: NDArray[np.float32], kind: str, caption: str, side: int, flipped: bool) -> str:
+    """A map on the grey sample; one along a waveform is as high as it."""
+    plane = np.atleast_2d(values)
+    uri = heat_uri(plane[::-1] if flipped else plane, side)
+    return (
+        f'<figure class="{kind}"><div class="view"><img alt="{caption}" src="{uri}"></div>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
 
 
 def _player(media: Media, name: str) -> str:
     assert media.wave is not None
-    played = len(media.wave) / media.sample_rate
-    cut = (
-        f'<p class="small">the first {played:.1f} of {media.seconds:.1f} s</p>'
-        if played + 0.05 < media.seconds
-        else ""
-    )
     uri = sound_uri(media.wave, media.sample_rate)
-    return f'<audio controls preload="none" aria-label="{escape(name)}" src="{uri}"></audio>{cut}'
+    return f'<audio controls preload="none" aria-label="{escape(name)}" src="{uri}"></audio>'
+
+
+def _cut(media: Media) -> str:
+    """How much of a recording is played, where it is not all."""
+    assert media.wave is not None
+    played = len(media.wave) / media.sample_rate
+    is_whole = played + 0.05 >= media.seconds
+    return "" if is_whole else f'<p class="small">the first {played:.1f} of {media.seconds:.1f} s</p>'
 
 
 def _curve(media: Media) -> str:
@@ -122,12 +164,21 @@ def _curve(media: Media) -> str:
     return f'<svg class="c0" viewBox="0 0 300 64" role="img" aria-label="curve">{line}</svg>'
 
 
-def _marked(text: str, heat: Heat | None) -> str:
-    """A text; of one with heat over its tokens, these with their marks."""
+def _text(text: str, heat: Heat | None) -> str:
+    """A text; of one with heat over its tokens, these with their marks, and small with those of the untrained net."""
     if heat is None or not heat.tokens:
-        return escape(text)
+        return f'<p class="text">{escape(text)}</p>'
+    shown = f'<p class="text{_trust(heat)}">{_marked(heat.tokens, heat.values)}</p>'
+    if heat.untrained is not None:
+        marked = _marked(heat.tokens, heat.untrained)
+        shown += f'<p class="text untrained"><span class="dim">untrained net:</span> {marked}</p>'
+    return f"{shown}<details><summary>as it is written</summary>{escape(text)}</details>"
+
+
+def _marked(tokens: Sequence[str], values: NDArray[np.float32]) -> str:
+    """Tokens with their marks."""
     parts = []
-    for token, share in zip(heat.tokens, scaled_heat(heat.values).tolist(), strict=False):
+    for token, share in zip(tokens, scaled_heat(values).tolist(), strict=False):
         if abs(share) < _LEAST_MARK:
             parts.append(escape(token))
         else:
@@ -160,7 +211,9 @@ def _neighbours(found: tuple[Neighbour, ...], diagnosis: str) -> str:
 
 
 def _neighbour(near: Neighbour) -> str:
-    media, thumb, snippet = near.media, "", ""
+    media, thumb, snippet, player = near.media, "", "", ""
+    if media is not None and media.wave is not None:
+        player = _player(media, near.name)
     if media is not None and media.picture is not None:
         thumb = f'<img alt="" src="{thumbnail_uri(media.picture, _THUMBNAIL)}">'
     if media is not None and media.text:
@@ -168,5 +221,5 @@ def _neighbour(near: Neighbour) -> str:
     kind = "same" if near.is_of_true else "warn"
     return (
         f'<li title="{escape(near.name)}">{thumb}<span><span class="{kind}">{escape(near.label)}</span> '
-        f"{near.similarity:.2f}{escape(snippet)}</span></li>"
+        f"{near.similarity:.2f}{escape(snippet)}</span>{player}</li>"
     )

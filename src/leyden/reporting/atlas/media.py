@@ -14,7 +14,7 @@ from PIL import Image
 
 SIDE = 192  # pixels of a picture that is too large as it is
 _NATS = 80 * np.log(10) / 10  # 80 dB of power
-_HEAT_SIDE = 96  # cells of a map
+HEAT_SIDE = 96  # cells of a map
 _STRONGEST = 0.75  # opacity
 _FOR, _AGAINST = (214, 39, 40), (31, 97, 214)  # red speaks for what is explained, blue against it
 
@@ -60,9 +60,12 @@ def sound_uri(samples: NDArray[np.int16], sample_rate: int) -> str:
     return data_uri("audio/wav", file.getvalue())
 
 
-def heat_uri(values: NDArray[np.float32]) -> str:
-    """A map (height, width) as a transparent picture: red where it is above 0, blue below, the opacity its size."""
-    step = max(1, -(-max(values.shape) // _HEAT_SIDE))
+def heat_uri(values: NDArray[np.float32], side: int = HEAT_SIDE) -> str:
+    """A map (height, width) as a transparent picture: red where it is above 0, blue below, the opacity its size.
+
+    side: cells that it has at most; of a larger one every second, third, ... is shown.
+    """
+    step = max(1, -(-max(values.shape) // side))
     small = values[::step, ::step] if step > 1 else values
     scaled = scaled_heat(small)
     pixels = np.zeros((*small.shape, 4), np.uint8)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from leyden.reporting.atlas.atlas import WORDS, Atlas, Group
-from leyden.reporting.atlas.cards import card, verdict_key
+from leyden.reporting.atlas.cards import UNTRAINED, card, verdict_key
 from leyden.reporting.atlas.commands import commands
 from leyden.reporting.atlas.matrix import matrix, reliability
 from leyden.reporting.atlas.media import data_uri
@@ -164,8 +164,8 @@ def _filters(atlas: Atlas, numbering: Numbering) -> str:
         parts.append(_select("verdict", "heat", options))
     legend = ["Keys: j and k go to the next and previous sample"]
     if verdicts != {"none"}:
-        parts.append('<label><input id="heat" type="checkbox" checked> show heat (h)</label>')
         legend.append("red speaks for what is explained, blue against it, grey did not pass its tests")
+        legend += [UNTRAINED] if any(e.heat and e.heat.untrained is not None for e in shown) else []
         legend += [f"heat by {atlas.method}"] if atlas.method else []
     if any(error.neighbours for error in shown):
         legend.append("of training rows, labels in colour are others than the error's")

@@ -124,13 +124,15 @@ def suspects(atlas: Atlas) -> str:
     rate = f"<p>{escape(atlas.noise_rate)}</p>" if atlas.noise_rate else ""
     if not atlas.suspects:
         return f"{rate}<p>No label looks wrong.</p>"
-    heads = [("name", ""), ("row", "n"), ("label", ""), ("more likely", ""), ("score", "n")]
+    numbers = (("score", "n"), ("nearest differ", "n"))
+    heads = [("name", ""), ("row", "n"), ("label", ""), ("more likely", ""), *numbers]
     rows = (
         cell(s.name, "name")
         + cell(str(s.row), "n")
         + cell(s.given)
         + cell(s.likely)
         + cell(number(s.score), "n")
+        + cell("" if s.neighbours is None else percent(s.neighbours, 2), "n")
         for s in atlas.suspects[:MOST_LISTED]
     )
     return f"{rate}{table(heads, rows)}"

@@ -31,13 +31,21 @@ nav { margin: .8rem 0; } nav a { display: inline-block; padding: .15rem 0; }
   scroll-margin-top: 6rem; }
 .error h4 { margin: 0; font-weight: 600; } .said { overflow-wrap: anywhere; }
 .said .answer { color: var(--warn); font-weight: 600; } .small { font-size: .85rem; color: var(--dim); margin: 0; }
-.layers { position: relative; line-height: 0; background: var(--soft); border-radius: 4px; overflow: hidden; }
-.layers img { width: 100%; height: auto; } .layers.pixels { width: 10.5rem; max-width: 100%; }
-.layers.pixels img, .layers .heat, .mel img { image-rendering: pixelated; }
-.mel img { height: 7rem; width: 100%; } .layers .heat { position: absolute; inset: 0; width: 100%; height: 100%; }
-.untrusted .heat, .untrusted mark { filter: grayscale(1); opacity: .45; } .no-heat .heat { display: none; }
-.layers:has(.heat) img:not(.heat) { filter: grayscale(1) contrast(.8); }
-.no-heat .layers img:not(.heat) { filter: none; }
+.views { display: flex; flex-wrap: wrap; gap: .4rem; align-items: flex-start; }
+.views > img { width: 100%; height: auto; border-radius: 4px; background: var(--soft); }
+.views figure { margin: 0; min-width: 0; flex: 2 1 0; } .views .untrained { flex-grow: 1; }
+.views figcaption { font-size: .75rem; line-height: 1.3; margin: 0; }
+.view { position: relative; overflow: hidden; border-radius: 4px; background: var(--soft);
+  aspect-ratio: var(--ratio); }
+.view::before { content: ""; position: absolute; inset: 0; background: var(--sample) 0 0 / 100% 100%;
+  print-color-adjust: exact; }
+.heat .view::before { filter: grayscale(1) contrast(.8); }
+.view img { position: absolute; inset: 0; width: 100%; height: 100%; image-rendering: pixelated; }
+.untrusted img, .untrusted mark { filter: grayscale(1); opacity: .45; }
+.views.pixels > img { width: 10.5rem; max-width: 100%; } .views.photo figure:first-child { flex-basis: 100%; }
+.views:is(.pixels, .mel) .view::before, .views:is(.pixels, .mel) > img { image-rendering: pixelated; }
+.views.mel figure { flex: 1 1 100%; } .views.mel .view { aspect-ratio: auto; height: 5.5rem; }
+.views.mel > img { height: 7rem; } .views.mel .untrained .view { height: 2.5rem; }
 .averages { display: flex; flex-wrap: wrap; gap: 1rem; } .averages img { width: 9rem; min-height: 4rem;
   image-rendering: pixelated; background: var(--soft); border-radius: 4px; display: block; }
 .averages .wide { flex: 1 1 22rem; }
@@ -47,9 +55,10 @@ audio { width: 100%; height: 2.2rem; }
 mark { color: inherit; border-radius: 2px; background: none; }
 mark.for { background: rgb(214 39 40 / calc(var(--h) * .6)); }
 mark.against { background: rgb(31 97 214 / calc(var(--h) * .6)); }
-.no-heat mark { background: none; }
+.text.untrained { font-size: .75rem; max-height: 4rem; padding: .2rem .6rem; }
 .near { list-style: none; margin: 0; padding: 0; display: flex; flex-wrap: wrap; gap: .4rem .7rem; font-size: .85rem; }
 .near li { display: flex; gap: .4rem; align-items: center; max-width: 100%; overflow-wrap: anywhere; }
+.near audio { width: 8.5rem; height: 1.6rem; }
 .near img { width: 2.6rem; image-rendering: pixelated; border-radius: 3px; } .near .same { color: var(--dim); }
 section { scroll-margin-top: 1rem; outline: none; } section:target { box-shadow: none; }
 details { margin: .4rem 0; } .error details { margin: 0; font-size: .85rem; color: var(--dim); }
@@ -96,8 +105,6 @@ for (const cell of all('.matrix button')) cell.addEventListener('click', () => {
   apply(); if (!again) { const first = document.querySelector('.error:not([hidden])') || $('all');
     $('errors').scrollIntoView(); first.focus({ preventScroll: true }); }
 });
-if ($('heat')) $('heat').addEventListener('change', () =>
-  document.body.classList.toggle('no-heat', !$('heat').checked));
 for (const button of all('.command button')) button.addEventListener('click', () => {
   const text = button.previousElementSibling, range = document.createRange();
   range.selectNodeContents(text); getSelection().removeAllRanges(); getSelection().addRange(range);
@@ -108,7 +115,6 @@ for (const button of all('.command button')) button.addEventListener('click', ()
 document.addEventListener('keydown', event => {
   if (event.target.closest('input, select, audio') || event.ctrlKey || event.metaKey || event.altKey) return;
   const step = { j: 1, k: -1 }[event.key], cards = all('.error').filter(card => card.offsetParent);
-  if (event.key === 'h' && $('heat')) $('heat').click();
   if (!step || !cards.length) return;
   const at = cards.indexOf(document.activeElement.closest('.error')) + step;
   const next = cards[Math.min(cards.length - 1, Math.max(0, at))];
