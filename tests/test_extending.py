@@ -71,8 +71,8 @@ def written(*overrides: str) -> Path:
 
 
 def test_the_page_has_enough_to_run() -> None:
-    assert len(pages.files(PAGE)) == 26
-    assert len(pages.commands(PAGE)) == 19
+    assert len(pages.files(PAGE)) == 30
+    assert len(pages.commands(PAGE)) == 20
 
 
 def test_own_values_are_checked_like_ours(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:

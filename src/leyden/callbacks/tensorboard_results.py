@@ -115,6 +115,8 @@ class ResultViews:
         elif "phases" in result["prior"]:
             text = markdown.labels_markdown(spec.target_names, result["prior"])
             self._writer.add_text("labels", text, self._step)
+        if inputs := result.get("inputs"):
+            self._writer.add_text(f"{inputs['split']}/inputs", markdown.inputs_markdown(inputs), self._step)
         for split, found in result["metrics"].items():
             self._writer.add_text(f"{split}/metrics", markdown.metrics_markdown(found), self._step)
 

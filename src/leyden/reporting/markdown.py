@@ -38,6 +38,17 @@ def metrics_markdown(metrics: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def inputs_markdown(found: Mapping[str, Any]) -> str:
+    """Format the metrics by each subset of several inputs, and what all add: `inputs` of result.json."""
+    names = list(found["subsets"][-1]["values"])
+    rows = (
+        (" + ".join(s["inputs"]), count(s["n"]), *(estimate(s["values"][name]) for name in names))
+        for s in found["subsets"]
+    )
+    adds = f"All inputs add {estimate(found['adds'])} to {found['best_single']} alone: {found['measure']}."
+    return f"{table(('inputs', 'n', *names), rows)}\n\n{adds}"
+
+
 def _row(row: Mapping[str, Any], columns: Iterable[str]) -> Sequence[str]:
     return (row["name"], count(row["n"]), *(estimate(row[column]) for column in columns))
 
