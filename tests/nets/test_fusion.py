@@ -124,6 +124,13 @@ def test_a_gradient_reaches_every_parameter(kind: str) -> None:
     assert [name for name, p in net.named_parameters() if p.grad is None or not bool(p.grad.any())] == []
 
 
+def test_every_trained_parameter_has_a_gradient_whatever_a_batch_lacks() -> None:
+    for kind in KINDS:
+        net = net_of(kind).train()
+        net(batch(), {"text": torch.zeros(6, dtype=torch.bool)}).sum().backward()
+        assert [name for name, p in net.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
 def test_single_outputs_are_kept_in_training_alone() -> None:
     net = net_of("concat", auxiliary=0.3).eval()
     net(batch())

@@ -244,6 +244,16 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(model: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("model", ["fusion", "fusion_concat"])
+def test_ranks_train_whatever_inputs_their_samples_lack(model: str) -> None:
+    ranks = ["trainer=ddp_cpu", "trainer.devices=2", "batch_size=4", "data.source.absent=0.6"]
+    outcome = train(
+        [*PLANTED[:-5], f"model={model}", "trainer.max_epochs=1", "threads=1", "logger=none", *ranks]
+    )
+    assert outcome.status == "complete"
+
+
+@pytest.mark.slow
 def test_planted_fusion_needs_any_two_of_its_inputs() -> None:
     outcome = train(["experiment=planted_fusion", "trainer=cpu", "threads=1", "logger=none"])
     accuracy = {

@@ -72,8 +72,8 @@ class Fusion(nn.Module):
     def _features_of(self, encoder: Any, given: Any, there: Tensor) -> Tensor:
         rows = there.nonzero().squeeze(1)
         whole = given.values.new_zeros((len(there), encoder.feature_width), dtype=torch.get_default_dtype())
-        if not len(rows):
-            return whole
+        if not len(rows):  # each parameter still has its part in the step, which other ranks wait for
+            return whole + 0 * sum(p.sum() for p in encoder.parameters()) if self.training else whole
         lengths = None if given.lengths is None else given.lengths[rows]
         found = _features(encoder, given.values[rows], lengths)
         return whole.to(found.dtype).index_copy(0, rows, found)
@@ -153,6 +153,9 @@ class _Projected(Fusion):
         dropout: float,
     ) -> None:
         super().__init__(encoders, num_outputs, auxiliary)
+        if not auxiliary:  # nothing is asked of what each encoder says alone
+            for encoder in encoders.values():
+                encoder.head.requires_grad_(False)
         self.projections = nn.ModuleList(nn.Linear(own, width) for own in self._widths)
         self.dropout = nn.Dropout(dropout)
 
