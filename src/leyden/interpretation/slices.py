@@ -2,9 +2,10 @@
 
 Every fact is cut into terms ("site = north", "brightness > 0.4"); every term and every two together are a candidate.
 Looking at hundreds of candidates finds a bad one in any data, so the best one is held against the best one of the same
-rows with their errors dealt out anew (Westfall, Young 1993): where nothing depends on the facts, a slice is found in at
-most `level` of all runs, however many facts there are and however they overlap. A slice that was found becomes part of
-what is known, and the next one is searched within and without it.
+rows with their errors dealt out anew (Westfall, Young 1993). What is held against it is how far its errors are beyond a
+difference of EFFECT, not how far from none: errors of any net depend a little on what is seen. Where no error rate is
+more than EFFECT higher, a slice is found in at most LEVEL of all runs, however many facts there are and however they
+overlap. A slice that was found becomes part of what is known, and the next one is searched within and without it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -41,7 +42,7 @@ class Slice:
         errors: how many of them are wrong.
         rate: errors / n. Of the best of many candidates: on new rows expect less.
         rest_rate: the same of all other rows.
-        p: how often errors that depend on nothing give a candidate that stands out as much.
+        p: how often the best candidate of errors dealt out anew stands out as much from none as this one from EFFECT.
         places: int64 (n,), where in the facts' rows they stand.
     """
 
@@ -79,10 +80,15 @@ class _Candidates(NamedTuple):
 
 
 class _Expected(NamedTuple):
-    """Errors (P,) of each candidate if they were dealt out within the strata: mean and standard deviation."""
+    """Mean and standard deviation of the errors of each candidate (P,)."""
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
+
+    def scores(self, counts: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Standard deviations (..., P) of errors (..., P) above the mean; -inf where nothing can vary."""
+        can_vary = self.deviation > 0
+        return np.where(can_vary, (counts - self.mean) / np.where(can_vary, self.deviation, 1), -np.inf)
 
 
 def slices(facts: Facts, wrong: Bools, strata: Ints | None = None, seed: int = 0) -> list[Slice]:
@@ -96,8 +102,8 @@ def slices(facts: Facts, wrong: Bools, strata: Ints | None = None, seed: int = 0
         seed: of the dealing.
 
     Returns:
-        At most MOST slices of at least FEWEST rows, each with an error rate at least EFFECT above the rest's, whose
-        p-value is at most LEVEL.
+        At most MOST slices of at least FEWEST rows, whose error rate is more than EFFECT above the rest's with a
+        p-value of at most LEVEL.
     """
     candidates = _candidates(facts, len(wrong))
     if strata is None:
@@ -115,26 +121,23 @@ def slices(facts: Facts, wrong: Bools, strata: Ints | None = None, seed: int = 0
 
 def _best(candidates: _Candidates, wrong: Bools, strata: Ints, rng: np.random.Generator) -> Slice | None:
     """The candidate that stands out most, None where chance explains it."""
-    expected = _expected(candidates, wrong, strata)
     counts = _counts(candidates, np.flatnonzero(wrong)[None])[0]
-    scores = _scores(candidates, counts, int(wrong.sum()), expected)
-    if not np.isfinite(scores.max()):
+    rest_rates = (int(wrong.sum()) - counts) / (len(wrong) - candidates.sizes)
+    is_large = counts / candidates.sizes - rest_rates >= EFFECT
+    scores = np.where(is_large, _expected(candidates, wrong, strata, EFFECT).scores(counts), -np.inf)
+    if scores.max() <= 0:
         return None
-    highest = np.concatenate(
-        [
-            _scores(candidates, _counts(candidates, dealt), int(wrong.sum()), expected).max(axis=1)
-            for dealt in _deals(wrong, strata, len(candidates.sizes), rng)
-        ]
-    )
+    chance = _expected(candidates, wrong, strata, 0.0)
+    deals = _deals(wrong, strata, len(candidates.sizes), rng)
+    highest = np.concatenate([chance.scores(_counts(candidates, dealt)).max(axis=1) for dealt in deals])
     p = (1 + (highest[:, None] >= scores - 1e-9).sum(axis=0)) / (len(highest) + 1)
     place = int(scores.argmax())
     if p[place] > LEVEL:
         return None
     place = _simplest(candidates, place, p, wrong)
-    n, errors = int(candidates.sizes[place]), int(counts[place])
-    rest = (int(wrong.sum()) - errors) / (len(wrong) - n)
+    n, errors, rest_rate = int(candidates.sizes[place]), int(counts[place]), float(rest_rates[place])
     rows = np.flatnonzero(candidates.rows(place))
-    return Slice(candidates.terms(place), n, errors, errors / n, rest, float(p[place]), rows)
+    return Slice(candidates.terms(place), n, errors, errors / n, rest_rate, float(p[place]), rows)
 
 
 def _simplest(candidates: _Candidates, place: int, p: NDArray[np.float64], wrong: Bools) -> int:
@@ -177,29 +180,24 @@ def _counts(candidates: _Candidates, wrong: Ints) -> NDArray[np.float32]:
     return found
 
 
-def _expected(candidates: _Candidates, wrong: Bools, strata: Ints) -> _Expected:
-    """Mean and deviation of the hypergeometric counts, summed over the strata (Mantel, Haenszel 1959)."""
+def _expected(candidates: _Candidates, wrong: Bools, strata: Ints, effect: float) -> _Expected:
+    """Where a candidate's error rate is in every stratum `effect` above that of the stratum's other rows.
+
+    With an effect of 0 the moments of the errors dealt out (Mantel, Haenszel 1959); else those of a test against a
+    difference of rates (Farrington, Manning 1990).
+    """
     mean, variance = np.zeros(len(candidates.sizes)), np.zeros(len(candidates.sizes))
     for stratum in np.unique(strata):
         rows = np.flatnonzero(strata == stratum)
-        size, errors = len(rows), int(wrong[rows].sum())
-        if not 0 < errors < size:
-            mean += errors / size * _counts(candidates, rows[None])[0]
-            continue
+        size, rate = len(rows), float(wrong[rows].mean())
         own = _counts(candidates, rows[None])[0].astype(np.float64)
-        mean += own * errors / size
-        variance += own * (size - own) * errors * (size - errors) / (size**2 * (size - 1))
+        rest = size - own
+        inside = np.minimum(rate + effect * rest / size, 1.0)
+        outside = np.maximum(rate - effect * own / size, 0.0)
+        mean += own * (rate + effect * rest / size)
+        spread = rest * inside * (1 - inside) + own * outside * (1 - outside)
+        variance += own * rest * spread / (size * max(1, size - 1))
     return _Expected(mean, np.sqrt(variance))
-
-
-def _scores(
-    candidates: _Candidates, counts: NDArray[np.float32], errors: int, expected: _Expected
-) -> NDArray[np.float64]:
-    """Standard deviations (..., P) above the expected errors; -inf where the effect is too small to be told."""
-    sizes, total = candidates.sizes, candidates.members.shape[1]
-    effect = counts / sizes - (errors - counts) / (total - sizes)
-    score = (counts - expected.mean) / np.where(expected.deviation > 0, expected.deviation, np.inf)
-    return np.where((effect >= EFFECT) & (score > 0), score, -np.inf)
 
 
 def _candidates(facts: Facts, total: int) -> _Candidates:
