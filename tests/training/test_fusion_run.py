@@ -192,6 +192,32 @@ def test_a_table_of_ones_own_trains_and_predicts(tmp_path: Path, capsys: pytest.
     assert main(["report", "runs"]) == 0
 
 
+def test_categories_of_other_data_are_those_of_the_run_by_name(tmp_path: Path) -> None:
+    def write(name: str, sites: str) -> None:
+        rows = [["site", "x", "label"], *([site, "1", "ab"[site in "nw"]] for site in sites)]
+        with (tmp_path / name).open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
+
+    write("rows.csv", "nswe" * 40)
+    write(
+        "other.csv", "sse"
+    )  # s is the second of these, and the third of the run's, whose second has another label
+    words = ["data=multimodal_table", "data.source.csv=rows.csv", "data.source.numbers=[x]"]
+    words += [
+        "data.source.categories=[site]",
+        "model=fusion",
+        *QUICK,
+        "trainer.max_epochs=15",
+        "optimizer.lr=0.02",
+    ]
+    outcome = train(words)
+    assert outcome.result["metrics"]["test"]["values"]["accuracy"]["value"] == 1.0
+    found = evaluate(Path(outcome.folder), ["data.source.csv=other.csv"], ())
+    assert found["test"]["values"]["accuracy"]["value"] == 1.0
+    with pytest.raises(UserError, match="the run reads the numbers x and the categories site"):
+        evaluate(Path(outcome.folder), ["data.source.csv=other.csv", "data.source.numbers=[]"], ())
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from leyden.data.index import SHOWN, TEST, TRAIN, VAL, Index
 from leyden.data.joined import Joined
 from leyden.data.spec import DataSpec
 from leyden.data.split import Splits
-from leyden.data.table import Table
+from leyden.data.table import Dense, Table
+from leyden.data.tabular import recoded
 from leyden.data.targets import kind_of
 from leyden.data.text_files import composed
 from leyden.data.transcripts import PADDING
@@ -58,8 +60,19 @@ class MeasuredData(DataModule):
 
     def _part(self, name: str, joined: Joined) -> DataModule:
         """As of a training; the facts stay those of the run."""
-        made = super()._part(name, joined)
-        made.spec = self.spec.parts[name]
+        made, trained = super()._part(name, joined), self.spec.parts[name]
+        made.spec = trained
+        there: dict[str, Any] = made.table.facts
+        numbers, categories = tuple(there.get("numbers", ())), tuple(there.get("categories", ()))
+        if (numbers, categories) != (trained.numbers, tuple(trained.categories)):
+            raise UserError(
+                f"{self._where}: the run reads the numbers {', '.join(trained.numbers) or 'none'} and the categories "
+                f"{', '.join(trained.categories) or 'none'}: choose data.source.numbers and categories so"
+            )
+        if trained.categories:
+            values = recoded(made.table.inputs.values, there["categories"], trained)
+            table = replace(made.table, inputs=Dense(values))
+            vars(made).update(table=table, _source_table=table)
         return made
 
     @property

@@ -1,6 +1,6 @@
 """Numbers and categories of a table's row as one input, float32 (D,): numbers, then the places of categories."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,21 @@ class Tabular(Modality):
             UserError: always.
         """
         raise UserError(f"{file}: numbers and categories are read as columns of a table of all inputs")
+
+
+def recoded(
+    values: NDArray[np.float32], given: Mapping[str, Sequence[str]], spec: DataSpec
+) -> NDArray[np.float32]:
+    """Rows (N, D) of other data with the places that categories have in a run; 0 where the run does not know a value.
+
+    given: names of the values of each column of categories in these data.
+    """
+    found = values.copy()
+    for column, names in enumerate(spec.categories, len(spec.numbers)):
+        own = {name: place for place, name in enumerate(spec.categories[names], 1)}
+        places = np.array([0, *(own.get(name, 0) for name in given[names])], dtype=np.float32)
+        found[:, column] = places[values[:, column].astype(np.int64)]
+    return found
 
 
 TABULAR = Tabular()
