@@ -88,11 +88,22 @@ def paired_difference(
         raise ValueError("nothing to compare: there are no utterances")
     said = [text.split() for text in references]
     edits = [edit_counts(said, [text.split() for text in heard]).sum(axis=1) for heard in (first, second)]
-    sizes, off = np.array([len(words) for words in said]), edits[0] - edits[1]
-    if not sizes.sum():
+    sizes, clusters = np.array([len(words) for words in said]), _Clusters(len(said), speakers)
+    return difference_of_rates(clusters.sums(edits[0] - edits[1]), clusters.sums(sizes), clusters.unit)
+
+
+def difference_of_rates(off: Floats, words: Floats, unit: str) -> Estimate:
+    """As `paired_difference`, of what is independent of each other.
+
+    Args:
+        off: by how many errors the first hypotheses have more than the second, of each utterance or speaker (K,).
+        words: of the references of each (K,).
+        unit: what K counts, in words.
+    """
+    if not words.sum():
         return Estimate(None)
-    value = float(off.sum() / sizes.sum())
-    return _over(_Clusters(len(said), speakers), value, (off - value * sizes) / sizes.sum(), ANY)
+    value = float(off.sum() / words.sum())
+    return by_influence(value, (off - value * words) / words.sum(), ANY, name=f"jackknife over {unit}")
 
 
 class _Clusters:

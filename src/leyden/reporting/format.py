@@ -1,6 +1,6 @@
 """Format values, intervals, counts and durations as text, in plain ASCII."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 UNKNOWN = "-"
@@ -29,6 +29,36 @@ def interval(estimate: Mapping[str, Any]) -> str:
 def estimate(stored: Mapping[str, Any]) -> str:
     """Format the value and the interval of a stored Estimate as `value [low, high]`."""
     return f"{number(stored.get('value'))} {interval(stored)}".rstrip()
+
+
+def unit_of(method: str) -> str:
+    """What the method of an interval is over.
+
+    >>> unit_of("jackknife over 4 speakers, Wilson at the edge")
+    'over 4 speakers'
+    """
+    return method.partition(",")[0].removeprefix("jackknife ")
+
+
+def normaliser_note(splits: Iterable[Mapping[str, Any]]) -> str:
+    """How texts were normalised before they were compared, which every error rate depends on; "" where none are.
+
+    splits: metrics as stored, of splits or of runs.
+    """
+    found = sorted({str(split["normaliser"]) for split in splits if split.get("normaliser")})
+    return f"Error rates of texts normalised by task.target.normaliser={', '.join(found)}." if found else ""
+
+
+def confused_words(pair: Mapping[str, Any]) -> str:
+    """Format a stored pair of a transcript's words; "" is none.
+
+    >>> [confused_words({"true": t, "predicted": p}) for t, p in (("two", "ten"), ("two", ""), ("", "oh"))]
+    ["'two' as 'ten'", "'two' left out", "'oh' put in"]
+    """
+    true, predicted = pair["true"], pair["predicted"]
+    if true and predicted:
+        return f"{true!r} as {predicted!r}"
+    return f"{true!r} left out" if true else f"{predicted!r} put in"
 
 
 def count(value: float | None) -> str:

@@ -1,10 +1,10 @@
 """Results as Markdown, for TensorBoard's text tab and for a README."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from leyden.reporting.format import count, estimate, number
+from leyden.reporting.format import confused_words, count, estimate, normaliser_note, number
 from leyden.utils.text import printable
 
 # What Markdown, or a viewer's formulas, interprets: these characters anywhere, an underscore at the edge of a word,
@@ -13,6 +13,7 @@ _MARK = re.compile(
     r"[\\`*~|$]|(?<!\w)_|_(?!\w)|!(?=\[)|\[(?=[^\]]*\]\s*[(\[:])|\](?=\s*[(\[:])|^\s*[#+-](?=\s|$)"
 )
 
+_PAIRS = 20  # of confused words
 _OF_CLASS = {"precision": "precision", "recall": "recall", "f1": "F1"}
 _DETAILS = {
     "per_class": _OF_CLASS,
@@ -35,7 +36,21 @@ def metrics_markdown(metrics: Mapping[str, Any]) -> str:
         if metrics.get(part):
             header = (part.removeprefix("per_"), "n", *columns.values())
             parts.append(table(header, (_row(row, columns) for row in metrics[part])))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *_of_transcripts(metrics)])
+
+
+def _of_transcripts(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how texts were normalised, the words most often confused, and rates by length and speaker."""
+    if normalised := normaliser_note([metrics]):
+        yield escape(normalised)
+    if pairs := metrics.get("confused_words"):
+        yield table(
+            ("confused", "times"), ((confused_words(pair), count(pair["n"])) for pair in pairs[:_PAIRS])
+        )
+    for part, name in (("by_length", "words said"), ("by_speaker", "speaker")):
+        if groups := metrics.get(part):
+            rows = ((g["name"], count(g["n"]), number(g["wer"]), number(g["string_error"])) for g in groups)
+            yield table((name, "n", "WER", "string error"), rows)
 
 
 def inputs_markdown(found: Mapping[str, Any]) -> str:

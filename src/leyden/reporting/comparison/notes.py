@@ -10,7 +10,7 @@ from leyden.reporting.comparison.fusion import FusedRun
 from leyden.reporting.comparison.groups import TRIVIAL, Metric
 from leyden.reporting.comparison.report import Part, Report
 from leyden.reporting.comparison.statistics import LEVEL
-from leyden.reporting.format import number
+from leyden.reporting.format import normaliser_note, number, unit_of
 from leyden.runs.query import UNSET
 from leyden.runs.records import Record
 from leyden.utils.text import and_more, percent, plural
@@ -52,6 +52,8 @@ def of_part(part: Part) -> Iterator[str]:
     yield from _excluded_runs(part)
     yield from _mixed_versions(part)
     yield from _over(part)
+    if normalised := _normaliser(part):
+        yield normalised
     yield from _pooled(part)
     yield from _simplest(part)
     yield from _trivial(part)
@@ -73,6 +75,12 @@ def of_comparison(part: Part) -> Iterator[str]:
         )
     if part.chosen_by != part.metric:
         yield f"The differences are of {part.metric}, which took no part in the choice; a baseline picked by it would."
+    for row in [row for row in part.rows if row.paired is not None and row.paired.value is not None]:
+        found = row.paired
+        assert found is not None
+        limits = "" if found.low is None else f" [{number(found.low)}, {number(found.high)}]"
+        over = unit_of(found.method)
+        yield f"#{row.number}, WER on the same recordings, less the baseline's: {number(found.value)}{limits}, {over}."
     unused = [
         f"#{row.number} {row.comparison.used} of {row.comparison.of}"
         for row in part.rows
@@ -161,6 +169,15 @@ def _over(part: Part) -> Iterator[str]:
         yield f"Intervals{of}: over {over}."
 
 
+def _normaliser(part: Part) -> str:
+    """How transcripts were normalised; "" for other tasks."""
+    return normaliser_note(
+        (run.result.get("metrics") or {}).get(part.metric.split) or {}
+        for row in part.rows
+        for run in row.group.runs.values()
+    )
+
+
 def _pooled(part: Part) -> Iterator[str]:
     """Yield the accuracy of the summed confusion matrices over folds, for the first few rows."""
     for row in [row for row in part.rows if row.pooled][:_MAX_NAMES]:
@@ -181,11 +198,12 @@ def _simplest(part: Part) -> Iterator[str]:
 
 
 def _trivial(part: Part) -> Iterator[str]:
-    missing = [name for name in TRIVIAL if all(row.group.trivial != name for row in part.scored)]
+    wanted = TRIVIAL[:1] if _normaliser(part) else TRIVIAL  # no linear model writes transcripts
+    missing = [name for name in wanted if all(row.group.trivial != name for row in part.scored)]
     if missing:
         multirun = ["-m"] if len(missing) > 1 else []
         words = [*multirun, *_same_data(part), f"model={','.join(missing)}"]
-        none = "No trivial baseline" if len(missing) == len(TRIVIAL) else f"No model={missing[0]}"
+        none = "No trivial baseline" if len(missing) == len(wanted) else f"No model={missing[0]}"
         yield f"{none} to compare with: {shlex.join(['leyden', 'train', *words])}"
 
 

@@ -29,14 +29,15 @@ from leyden.reporting.comparison.statistics import (
     compare_all,
     difference,
 )
+from leyden.reporting.comparison.transcripts import paired_wer
 from leyden.runs.query import UNSET, matching
 from leyden.runs.records import Record
 from leyden.utils.errors import UserError, nearest
 
 COSTS = ("parameters", "flops", "seconds")
-_RANGES = {name: (0.0, 1.0) for name in (*METRICS, *MULTILABEL_METRICS)} | {
+_RANGES = {name: (0.0, 1.0) for name in (*METRICS, *MULTILABEL_METRICS, "string_error")} | {
     **{"mcc": (-1.0, 1.0), "spearman": (-1.0, 1.0), "r2": (-math.inf, 1.0)},
-    **{name: (0.0, math.inf) for name in ("log_loss", "mae", "rmse")},
+    **{name: (0.0, math.inf) for name in ("log_loss", "mae", "rmse", "wer", "cer")},
 }
 
 
@@ -56,6 +57,7 @@ class Row:
         costs: mean of each of COSTS; None if a run does not record it.
         fronts: the costs on whose Pareto front with the metric the row is.
         comparison: against the baseline; None for the baseline itself and if there is none.
+        paired: difference of WER to the baseline on the same recordings; None where there is none.
         marks: best, simplest, baseline, trivial, and the trivial baselines that it is not better than.
     """
 
@@ -69,6 +71,7 @@ class Row:
     fronts: tuple[str, ...] = ()
     comparison: Comparison | None = None
     marks: tuple[str, ...] = ()
+    paired: Estimate | None = None
     validation: Summary | None = None
     choice: Summary | None = None
 
@@ -374,8 +377,15 @@ def _with_baseline(part: Part, folders: set[object], terms: str) -> Part:
     others = [row for row in part.scored if row.number != base.number]
     tests = compare_all([row.group.sample for row in others], base.group.sample)
     of_row = {row.number: test for row, test in zip(others, tests, strict=True)}
+    is_wer = part.metric.name == "wer"
     rows = tuple(
-        base if row.number == base.number else replace(row, comparison=of_row.get(row.number))
+        base
+        if row.number == base.number
+        else replace(
+            row,
+            comparison=of_row.get(row.number),
+            paired=paired_wer(row.group, base.group) if is_wer and row.number in of_row else None,
+        )
         for row in part.rows
     )
     simplest = next((row for row in rows if part.simplest and row.number == part.simplest.number), None)

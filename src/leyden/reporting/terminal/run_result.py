@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from leyden.metrics.results import MOST_ROWS
-from leyden.reporting.format import count, duration, estimate, interval, number
+from leyden.reporting.format import count, duration, estimate, interval, normaliser_note, number
 from leyden.reporting.terminal.findings import findings_lines
 from leyden.reporting.terminal.layout import facts, note, plain_table, text
+from leyden.reporting.terminal.transcripts import confused_table, length_table, speaker_table
 from leyden.runs.run import EVENT_FILES
 from leyden.utils.text import plural
 
@@ -76,6 +77,8 @@ def _notes(splits: Mapping[str, Mapping[str, Any]]) -> Iterator[RenderableType]:
         yield note(
             "95 % intervals for the sampling of the evaluated samples; variation across seeds not included."
         )
+    if normalised := normaliser_note(splits.values()):
+        yield note(normalised)
 
 
 def _groups(splits: Mapping[str, Mapping[str, Any]]) -> Iterator[RenderableType]:
@@ -150,7 +153,14 @@ def _target_tables(split: str, targets: Sequence[Mapping[str, Any]]) -> Iterator
     yield table
 
 
-_DETAILS = {"per_class": _class_tables, "per_label": _label_tables, "per_target": _target_tables}
+_DETAILS = {
+    "per_class": _class_tables,
+    "per_label": _label_tables,
+    "per_target": _target_tables,
+    "confused_words": lambda split, pairs: confused_table(_SPLITS[split], pairs),
+    "by_length": lambda split, groups: length_table(_SPLITS[split], groups),
+    "by_speaker": lambda split, groups: speaker_table(_SPLITS[split], groups),
+}
 
 
 def _inputs(found: Mapping[str, Any] | None) -> Iterator[RenderableType]:
