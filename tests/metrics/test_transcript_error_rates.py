@@ -1,6 +1,7 @@
 """Word and character error rates: hand-computed cases, a plain recursion, jiwer if installed, and their intervals."""
 
 import json
+import re
 from functools import cache
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from leyden.metrics import higher_is_better
-from leyden.metrics.edit_distance import align, edit_counts
+from leyden.metrics.edit_distance import align, edit_counts, marked
 from leyden.metrics.error_rates import evaluate_transcripts, paired_difference
 from leyden.metrics.results import TRANSCRIPT_METRICS, Confusion, Edits, TranscriptMetrics, stored_metrics
 
@@ -48,6 +49,20 @@ def by_recursion(reference: list[str], hypothesis: list[str]) -> tuple[int, int]
         return min(options)
 
     return cost(len(reference), len(hypothesis))
+
+
+@given(texts, texts)
+@settings(max_examples=200, deadline=None)
+def test_marks_hold_both_texts_and_every_edit(said: list[str], heard: list[str]) -> None:
+    text = marked(" ".join(said), " ".join(heard))
+    lost, added = (re.findall(pattern, text) for pattern in (r"\[-(.*?)-\]", r"\{\+(.*?)\+\}"))
+    without = re.sub(r"\[-.*?-\]", " ", text), re.sub(r"\{\+.*?\+\}", " ", text)
+    heard_again = without[0].replace("{+", " ").replace("+}", " ").split()
+    said_again = without[1].replace("[-", " ").replace("-]", " ").split()
+    assert (said_again, heard_again) == (said, heard)
+    substituted, deleted, inserted = edit_counts([said], [heard])[0].tolist()
+    assert sum(len(part.split()) for part in lost) == substituted + deleted
+    assert sum(len(part.split()) for part in added) == substituted + inserted
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,22 @@ def test_stored_answers_and_errors() -> None:
     assert [answer["text"] for answer in task.answers(outputs(), SPEC, decision, 1)] == ["no on", "", "on on"]
     (group,) = task.errors(stored, SPEC, 5)
     assert (group.name, group.total, group.places.tolist()) == ("3 words", 1, [2])
-    assert group.mistakes[0].true == "on on no"
+    (mistake,) = group.mistakes
+    assert (mistake.true, mistake.answer) == ("on on no", "on on")
+    assert mistake.said == "on on [-no-]"
+    assert mistake.loss == pytest.approx(1 / 3)
+
+
+def test_the_worst_errors_of_a_length_are_those_of_the_highest_rate() -> None:
+    targets = padded([[1, 2], [1, 2], [], [2, 2]])
+    predicted = padded([[1, 1], [2, 1, 1, 1], [1], [2, 2]])
+    groups = CTC("words").errors({"targets": targets, "predicted": predicted}, SPEC, 5)
+    assert [(g.name, g.total, g.places.tolist()) for g in groups] == [
+        ("2 words", 2, [1, 0]),
+        ("0 words", 1, [2]),
+    ]
+    assert [m.loss for m in groups[0].mistakes] == [1.5, 0.5]
+    assert [m.said for m in groups[1].mistakes] == ["{+no+}"]
 
 
 def test_scores_are_probabilities_of_each_frame() -> None:

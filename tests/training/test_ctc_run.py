@@ -6,10 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from leyden import load
 from leyden.cli.main import main
+from leyden.data.sources.planted_speech import PlantedSpeech
+from leyden.data.targets import describe_target
 from leyden.inference.evaluate import evaluate
+from leyden.interpretation.atlas import errors_of_run
 from leyden.training.job import train
 from leyden.utils.errors import UserError
 
@@ -45,8 +49,74 @@ def test_a_run_is_evaluated_stored_and_predicts(overrides: list[str], tmp_path: 
     assert main(["predict", str(outcome.folder), "a.wav"]) == 0
     for style in ("table", "csv", "json"):
         assert main(["predict", str(outcome.folder), "a.wav", "--words", "--format", style]) == 0
-    assert main(["errors", str(outcome.folder)]) == 0
     assert main(["report", "runs"]) == 0
+
+
+def test_errors_are_ordered_by_rate_and_have_their_edits_marked(
+    overrides: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = train([*overrides, "trainer.max_epochs=1"])
+    atlas = errors_of_run(outcome.folder, "test")
+    pairs = outcome.result["metrics"]["test"]["confused_words"]
+    assert [times for _, times in atlas.pairs] == [pair["n"] for pair in pairs[:10]]
+    assert "left out" in atlas.pairs[0][0]
+    assert (atlas.confusion, sum(group.rows for group in atlas.groups)) == (None, atlas.rows)
+    for name in dict.fromkeys(error.group for error in atlas.listed):
+        rates = [error.mistake.loss for error in atlas.listed if error.group == name]
+        assert rates == sorted(rates, reverse=True)
+    assert main(["errors", str(outcome.folder), "--split", "test", "--csv", "e.csv", "--html", "e.html"]) == 0
+    assert "WER" in Path("e.csv").read_text().splitlines()[0].split(",")
+    assert "[-" in Path("e.html").read_text()
+    assert main(["errors", str(outcome.folder)]) == 0
+    assert "worst by WER" in capsys.readouterr().out
+
+
+def test_two_runs_are_compared_on_the_same_recordings(overrides: list[str]) -> None:
+    one, two = (train([*overrides, f"trainer.max_epochs={epochs}"]) for epochs in (1, 2))
+    found = errors_of_run(one.folder, "test", against=two.folder).against
+    assert found is not None
+    assert found.wer is not None
+    rates = [run.result["metrics"]["test"]["values"]["wer"]["value"] for run in (two, one)]
+    assert found.wer.value == pytest.approx(rates[0] - rates[1])
+    assert "WER there less WER here" in found.words()[-1]
+
+
+def test_runs_with_other_units_are_compared_by_their_texts(overrides: list[str], tmp_path: Path) -> None:
+    source = PlantedSpeech(samples=60, max_words=2)
+    index, lines = source.index(), ["path,text,split"]
+    for row, target in enumerate(index.targets):
+        soundfile.write(tmp_path / f"{row}.wav", source.decode(row), 8000)
+        said = describe_target(target, index.target_names)
+        lines.append(f"{row}.wav,{said},{('train', 'train', 'train', 'train', 'val', 'test')[row // 10]}")
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    read = ["data=speech_manifest", "data.source.csv=a.csv", "data.source.split_column=split"]
+    rest = [word for word in overrides if not word.startswith("data.source")]
+    words = [*(word for word in rest if "experiment" not in word), "task=ctc", "model=speech_gru", *read]
+    one, two = (
+        train([*words, "trainer.max_epochs=1", f"task.target.units={units}"]).folder
+        for units in ("characters", "words")
+    )
+    found = errors_of_run(one, "test", against=two).against
+    assert found is not None
+    assert found.rows == 10
+
+
+def test_tensorboard_draws_plays_and_marks_transcripts(overrides: list[str]) -> None:
+    words = [*(word for word in overrides if word != "logger=none"), "logger.tensorboard.detail=full"]
+    folder = train(words).folder
+    shown = EventAccumulator(str(folder), size_guidance={"images": 0, "audio": 0, "tensors": 0})
+    shown.Reload()
+    tags = shown.Tags()
+    assert {"8 val by epoch/samples", "7 first batch/train"} <= set(tags["images"])
+    tables = [tag for tag in tags["tensors"] if tag.startswith("test/errors/") and tag.count("/") == 3]
+    assert tables
+    for tag in tables:
+        (event,) = shown.Tensors(tag)
+        text = event.tensor_proto.string_val[0].decode()
+        assert "| row | WER | edits |" in text
+        assert "[-" in text
+        assert tag.removesuffix("/text_summary") in tags["images"]
+    assert any(tag.startswith("test/errors/") and "[-" in tag for tag in tags["audio"])
 
 
 def test_rows_that_cannot_be_spelt_are_named_before_the_first_step(

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from leyden.callbacks.tensorboard_figures import SECONDS, sounds_figure, write_figure
@@ -67,34 +68,37 @@ def write_samples(
     """Write the same validation samples at every epoch, with what is said of them now."""
     places = followed(found.rows, data)
     rows = found.rows[places]
-    said = epoch_views.answers(found.outputs[places], task, data.spec)
+    outputs = found.outputs[places]
+    said = epoch_views.answers(outputs, task, data.spec)
     true = epoch_views.truths(found.targets[places], data.kind, data.spec.target_names)
     for name, part, own, there in preview.views(data, rows):
         words = [(said[i], true[i]) for i in there]
+        captions = [epoch_views.caption(*each, task.kind) for each in words]
         tag = f"{EPOCHS}/samples" + (f"/{name}" if name else "")
-        _write_input(writer, tag, part, own, words, title, step)
+        if part.modality.is_written:
+            lines = [(*each, preview.text(part, int(row))) for each, row in zip(words, own, strict=True)]
+            writer.add_text(tag, markdown.table(("answer", "true", "text"), lines), step)
+        elif part.modality.is_sound:
+            figure = _sounds(outputs[there], own, captions, task, part, title)
+            write_figure(writer, tag, figure, step)
+        else:
+            write_figure(writer, tag, samples_figure(preview.drawings(part, own), captions, title), step)
 
 
-def _write_input(
-    writer: Any,
-    tag: str,
-    data: DataModule,
+def _sounds(
+    outputs: Floats,
     rows: NDArray[np.int64],
-    words: Sequence[tuple[str, str]],
+    captions: Sequence[str],
+    task: Task,
+    data: DataModule,
     title: str,
-    step: int,
-) -> None:
-    """Write samples of one input; words: what is said of each, and what is true."""
-    if data.modality.is_written:
-        lines = [(*said, preview.text(data, int(row))) for said, row in zip(words, rows, strict=True)]
-        writer.add_text(tag, markdown.table(("answer", "true", "text"), lines), step)
-        return
-    captions = [f"{answer}\ntrue: {word}" for answer, word in words]
-    if data.modality.is_sound:
-        figure = sounds_figure(preview.sounds(data, rows, SECONDS), captions, title, data.spec.sample_rate)
-    else:
-        figure = samples_figure(preview.drawings(data, rows), captions, title)
-    write_figure(writer, tag, figure, step)
+) -> Figure:
+    """Log-mel spectrograms, with recognised words where they are heard."""
+    rate = data.spec.sample_rate
+    waves = preview.sounds(data, rows, SECONDS)
+    lengths = [len(data.table.inputs.row(int(row))) for row in rows]
+    words = epoch_views.places(outputs, task, data.spec, [length / rate for length in lengths])
+    return sounds_figure(waves, captions, title, rate, words)
 
 
 def followed(rows: NDArray[np.int64], data: DataModule) -> NDArray[np.int64]:

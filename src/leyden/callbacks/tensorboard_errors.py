@@ -12,7 +12,7 @@ from leyden.callbacks.tensorboard_tags import part_of_tag
 from leyden.data import preview
 from leyden.data.datamodule import DataModule
 from leyden.reporting import markdown
-from leyden.reporting.format import count
+from leyden.reporting.format import count, number
 from leyden.reporting.plots.samples import samples_figure
 from leyden.tasks.base import Task
 from leyden.tasks.errors import ErrorGroup
@@ -43,7 +43,8 @@ class ErrorViews:
         """Write how many errors each has, and for how many samples are shown."""
         by = {"classes": "class", "labels": "label", "values": "target", "sequences": "length"}[task.kind]
         rows = [(g.name, count(g.total), g.kinds[0] if g.kinds else "") for g in groups[:_LISTED]]
-        table = markdown.table((by, "samples" if task.kind == "values" else "errors", "surest"), rows)
+        first = "worst" if task.kind == "sequences" else "surest"
+        table = markdown.table((by, "samples" if task.kind == "values" else "errors", first), rows)
         cut = f"Samples are shown of the {MOST} with the most, of {count(len(groups))}.\n\n"
         self._writer.add_text(
             f"{self._split}/errors", (cut if len(groups) > MOST else "") + table, self._step
@@ -67,6 +68,10 @@ class ErrorViews:
             return
         captions = [f"{name}\n{answer}" for name, answer in zip(shown.names, shown.answers, strict=True)]
         title = f"{self._split}, true: {group.name} ({len(shown.rows)} of {count(group.total)})"
+        if self._data.kind == "sequences":  # a caption has no room for a long one
+            rates = [number(mistake.loss) for mistake in group.mistakes]
+            lines = zip(shown.names, rates, shown.answers, strict=True)
+            self._writer.add_text(tag, markdown.table(("row", "WER", "edits"), lines), self._step)
         if shown.data.modality.is_sound:
             self._sounds(shown, kinds, captions, (tag, title))
         else:

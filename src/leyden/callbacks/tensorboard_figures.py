@@ -21,9 +21,15 @@ def write_figure(writer: Any, tag: str, figure: Figure, step: int) -> None:
     writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
 
-def sounds_figure(waves: Sequence[NDArray[Any]], captions: Sequence[str], title: str, rate: int) -> Figure:
-    """Log-mel spectrograms of recordings (n,) at `rate` Hz; their waves where the rate is too low for one."""
+def sounds_figure(
+    waves: Sequence[NDArray[Any]],
+    captions: Sequence[str],
+    title: str,
+    rate: int,
+    words: Sequence[Sequence[tuple[float, str]]] = (),
+) -> Figure:
+    """Log-mel spectrograms of recordings (n,) at `rate` Hz, with (second, word) on each; waves at too low a rate."""
     mels = preview.spectrograms(waves, rate)
     if mels is None:
         return samples_figure(waves, captions, title, rate)
-    return spectrogram_grid(mels, max(map(len, waves)) / rate, captions, title)
+    return spectrogram_grid(mels, max(map(len, waves)) / rate, captions, title, words)

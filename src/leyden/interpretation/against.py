@@ -5,8 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from leyden.data.targets import describe_target
 from leyden.interpretation.predicted import Predicted
+from leyden.metrics.error_rates import paired_difference
 from leyden.metrics.paired import error_difference, mcnemar
+from leyden.metrics.results import Estimate
 from leyden.reporting.atlas.atlas import Comparison, Error
 from leyden.utils.errors import UserError
 from leyden.utils.text import plural
@@ -47,7 +50,17 @@ def compare(
         low=found.low,
         high=found.high,
         p=mcnemar(len(mended), len(made)),
+        wer=_wer(here, there, place_there) if here.task.kind == "sequences" else None,
     )
+
+
+def _wer(here: Predicted, there: Predicted, place_there: NDArray[np.int64]) -> Estimate:
+    """Word error rate of the other run less that of this one, paired by speaker where they are known."""
+    own, other = (run.task.sample_columns(run.stored, run.spec) for run in (here, there))
+    answered = [other["answered"][place] for place in place_there]
+    index, rows = here.data.table.index, here.stored["rows"]
+    speakers = None if index.group is None else [index.group_names[g] for g in index.group[rows].tolist()]
+    return paired_difference(own["true"], answered, own["answered"], speakers)
 
 
 def _worst_first(errors: Sequence[Error]) -> list[Error]:
@@ -61,6 +74,8 @@ def _verify_task(here: Predicted, there: Predicted) -> None:
             "their metrics"
         )
     names = [sorted(run.spec.target_names) for run in (here, there)]
+    if here.task.kind == "sequences":  # of which units a transcript is made is the runs' own matter
+        names = [[], []]
     if here.task.kind != there.task.kind or names[0] != names[1]:
         raise UserError(f"--against {there.run.folder}: it predicts something else than {here.run.folder}")
 
@@ -88,7 +103,5 @@ def _matched(here: Predicted, there: Predicted) -> NDArray[np.int64]:
 def _named(run: Predicted) -> list[object]:
     """(name, target in words) of each row: a generated set has the same names with other targets."""
     index, rows = run.data.table.index, run.stored["rows"].tolist()
-    if index.targets.ndim == 1:
-        return [(run.name(row), index.target_names[index.targets[row]]) for row in rows]
-    names = np.array(index.target_names)
-    return [(run.name(row), *sorted(names[index.targets[row] > 0].tolist())) for row in rows]
+    said = (describe_target(index.targets[row], index.target_names) for row in rows)
+    return [(run.name(row), *sorted(words.split(", "))) for row, words in zip(rows, said, strict=True)]

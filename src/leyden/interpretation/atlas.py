@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from leyden.data.targets import HAS_CLASS_PRIOR
 from leyden.interpretation.against import compare
 from leyden.interpretation.atlas_samples import Samples
 from leyden.interpretation.averages import mean_maps, mean_tokens
@@ -19,12 +20,13 @@ from leyden.interpretation.facts import facts_of
 from leyden.interpretation.predicted import Predicted, predicted
 from leyden.interpretation.slices import slices
 from leyden.interpretation.suspects import Suspects, features_of_run, suspects
-from leyden.reporting.atlas.atlas import Atlas, Average, Comparison, Confusion, Error, Group, Slice
-from leyden.reporting.format import estimate
+from leyden.reporting.atlas.atlas import Atlas, Average, Comparison, Confusion, Error, Group, Kind, Slice
+from leyden.reporting.format import confused_words, estimate
 from leyden.runs.lookup import RUNS, find_run
 from leyden.tasks.classification import most_confused
 from leyden.tasks.errors import ErrorGroup
 from leyden.utils.arrays import evenly
+from leyden.utils.text import plural
 from leyden.utils.trust import trusting
 
 MOST_SHOWN = 600  # errors on a page, with their samples
@@ -74,7 +76,6 @@ def collect(folder: Path, wanted: Wanted, say: Callable[[str], object] = lambda 
     listed = [error for group in found for error in _errors(of_run, group)]
     against = None if wanted.against is None else _against(of_run, listed, wanted)
     measured = (of_run.result.get("metrics") or {}).get(of_run.split) or {}
-    kinds = Counter(error.mistake.kind for error in listed) if task.kind != "values" else Counter[str]()
     doubtful = _suspects(of_run, wanted) if wanted.suspects else None
     samples = Samples(of_run, wanted.heat, wanted.config_dirs, say)
     groups = list(_groups(of_run, found, listed, wanted.each))
@@ -91,7 +92,7 @@ def collect(folder: Path, wanted: Wanted, say: Callable[[str], object] = lambda 
         wrong=len({error.place for error in listed}),
         groups=tuple(groups),
         more_groups=max(0, len(found) - MOST_GROUPS),
-        pairs=tuple(kinds.most_common(_PAIRS)),
+        pairs=_pairs(task.kind, listed, measured),
         listed=listed,
         confusion=_confusion(of_run, listed),
         figures=of_run.checked(lambda: tuple(task.figures(measured, stored, spec, of_run.split))),
@@ -103,6 +104,17 @@ def collect(folder: Path, wanted: Wanted, say: Callable[[str], object] = lambda 
         method=samples.method,
         notes=tuple(samples.notes),
     )
+
+
+def _pairs(kind: Kind, listed: Sequence[Error], measured: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    """What was most often taken for what, and how often; of transcripts the words."""
+    if kind == "values":
+        return ()
+    if kind == "sequences":
+        return tuple(
+            (confused_words(pair), pair["n"]) for pair in measured.get("confused_words", [])[:_PAIRS]
+        )
+    return tuple(Counter(error.mistake.kind for error in listed).most_common(_PAIRS))
 
 
 def _errors(of_run: Predicted, group: ErrorGroup) -> list[Error]:
@@ -126,7 +138,10 @@ def _groups(
 
 
 def _sizes(of_run: Predicted) -> dict[str, int]:
-    """How many rows each class has; {}: all rows count for each label and number."""
+    """How many rows each class has, or each length of transcripts; {}: all rows count for each label and number."""
+    if of_run.task.kind == "sequences":
+        true = of_run.task.sample_columns(of_run.stored, of_run.spec)["true"]
+        return Counter(plural(len(text.split()), "word") for text in true)
     labels = of_run.stored.get("labels")
     if of_run.task.kind != "classes" or labels is None:
         return {}
@@ -135,8 +150,8 @@ def _sizes(of_run: Predicted) -> dict[str, int]:
 
 
 def _confusion(of_run: Predicted, listed: Sequence[Error]) -> Confusion | None:
-    """Of classes, those with the most errors; of labels, how often each was missed and added."""
-    if of_run.task.kind == "values":
+    """Of classes, those with the most errors; of labels, how often each was missed and added; of others None."""
+    if of_run.task.kind not in HAS_CLASS_PRIOR:
         return None
     if of_run.task.kind == "classes" and {"labels", "predicted"} <= set(of_run.stored):
         names = of_run.spec.target_names

@@ -68,6 +68,9 @@ class Samples:
         self._method, self._distrust = "", ""
         self.method = ""
         self.notes: list[str] = []
+        if self._data.kind == "sequences" and heat != 0:
+            self._heat = 0
+            self.notes.append("without heat: a transcript is many answers, of which a map would explain one")
 
     def shown(self, groups: Sequence[Group]) -> Iterator[Group]:
         """The groups with the samples of their worst errors."""

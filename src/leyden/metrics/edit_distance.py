@@ -1,6 +1,7 @@
 """Edits between two sequences: substitutions, deletions and insertions (Levenshtein 1966); NumPy only."""
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,22 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Pair]:
             j -= 1
             found.append((None, j))
     return found[::-1]
+
+
+def marked(reference: str, hypothesis: str) -> str:
+    """The words of a hypothesis with its edits, as wdiff marks them: [-left out-], {+put in+}, or one after the other.
+
+    >>> marked("no on the line", "no in line now")
+    'no [-on the-]{+in+} line {+now+}'
+    """
+    said, heard = reference.split(), hypothesis.split()
+    steps = [("" if i is None else said[i], "" if j is None else heard[j]) for i, j in align(said, heard)]
+    parts = []
+    for is_right, of_run in groupby(steps, lambda step: step[0] == step[1]):
+        lost, added = (" ".join(filter(None, words)) for words in zip(*of_run, strict=True))
+        edits = (f"[-{lost}-]" if lost else "") + (f"{{+{added}+}}" if added else "")
+        parts.append(added if is_right else edits)
+    return " ".join(parts)
 
 
 def _encoded(tokens: Sequence[str], ids: dict[str, int]) -> Integers:

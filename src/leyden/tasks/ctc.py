@@ -13,13 +13,12 @@ from leyden.data.transcripts import Normaliser, TranscriptReader, Units, padded,
 from leyden.decision.ctc_alignment import align_units, words_of
 from leyden.decision.ctc_rule import BeamDecoding
 from leyden.decision.greedy_ctc import GreedyDecoding
+from leyden.metrics.edit_distance import edit_counts, marked
 from leyden.metrics.error_rates import evaluate_transcripts
 from leyden.metrics.results import TRANSCRIPT_METRICS, TranscriptMetrics
 from leyden.tasks.base import Arrays, Floats, Task
 from leyden.tasks.errors import ErrorGroup, Mistake, group
 from leyden.utils.text import plural
-
-_SHOWN = 60  # characters of a transcript in a caption
 
 
 class CTC(Task):
@@ -28,7 +27,8 @@ class CTC(Task):
     Args:
         units: what texts are cut into: characters or words.
         normaliser: what is done to texts before they are learned and judged: none (spaces joined), lower (case
-            folded), or letters (lower, without punctuation). Every error rate depends on it and names it.
+            folded), letters (lower, without punctuation), or numbers (letters, numbers in digits as English words).
+            Every error rate depends on it and names it.
         vocabulary: characters or words that there are; (): those of the data.
     """
 
@@ -126,22 +126,26 @@ class CTC(Task):
         return {"text": answer["text"]}
 
     def errors(self, stored: Arrays, spec: DataSpec, each: int) -> Sequence[ErrorGroup]:
-        """Wrong transcripts by the number of words that were said, those with the most wrong units first."""
+        """Wrong transcripts by the number of words that were said, those of the highest word error rate first.
+
+        What was answered has its edits marked. The rate of one in which nothing was said is over one word.
+        """
         wrong = np.flatnonzero(self.wrong(stored))
         true, answered = (_texts(stored[name][wrong], spec) for name in ("targets", "predicted"))
-        words = np.array([len(text.split()) for text in true], dtype=np.int64)
+        said, heard = ([text.split() for text in texts] for texts in (true, answered))
+        words = np.array([len(text) for text in said], dtype=np.int64)
+        rates = edit_counts(said, heard).sum(axis=1) / np.maximum(words, 1)
 
-        def said(place: int) -> Mistake:
+        def mistake(place: int) -> Mistake:
             at = int(np.searchsorted(wrong, place))
-            answer = f"{answered[at][:_SHOWN] or '(nothing)'}, true {true[at][:_SHOWN] or '(nothing)'}"
-            return Mistake(answer, answer, true[at], answered[at])
+            edits = marked(true[at], answered[at])
+            return Mistake(edits, edits, true[at], answered[at], loss=float(rates[at]))
 
-        off = np.array([_off(one, other) for one, other in zip(true, answered, strict=True)])
         found = []
         for count, total in Counter(words.tolist()).most_common():
             own = np.flatnonzero(words == count)
-            worst = own[np.argsort(-off[own], kind="stable")[:each]]
-            found.append(group(plural(count, "word"), total, wrong[worst], said))
+            worst = own[np.argsort(-rates[own], kind="stable")[:each]]
+            found.append(group(plural(count, "word"), total, wrong[worst], mistake))
         return found
 
     def wrong(self, stored: Arrays) -> NDArray[np.bool_]:
@@ -171,9 +175,3 @@ def _texts(rows: Sequence[Sequence[int]] | NDArray[Any], spec: DataSpec) -> list
 
 def _widened(ids: NDArray[np.int32], width: int) -> NDArray[np.int32]:
     return np.pad(ids, ((0, 0), (0, width - ids.shape[1])), constant_values=-1)
-
-
-def _off(one: str, other: str) -> int:
-    """How many words of two texts are not in both, whatever their order: by which errors are sorted."""
-    a, b = Counter(one.split()), Counter(other.split())
-    return ((a - b) + (b - a)).total()

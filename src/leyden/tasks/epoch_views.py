@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from leyden.data.spec import DataSpec
 from leyden.data.targets import HAS_CLASS_PRIOR, Kind, describe_target
 from leyden.metrics.confusion import Cells
+from leyden.metrics.edit_distance import marked
 from leyden.tasks.base import Floats, Task
 from leyden.tasks.classification import MOST_DRAWN, most_confused
 from leyden.tasks.figures import ConfusionMatrix, Figure, LabelErrors, PredictedActual
@@ -82,6 +83,21 @@ def truths(targets: NDArray[Any], kind: Kind, names: Sequence[str]) -> list[str]
         describe_target(target, names)
         for target in (targets.astype(np.uint8) if kind == "labels" else targets)
     ]
+
+
+def caption(said: str, true: str, kind: Kind) -> str:
+    """What is said of a sample, and what it is; of a transcript what was recognised, its edits marked."""
+    return marked(true, said) if kind == "sequences" else f"{said}\ntrue: {true}"
+
+
+def places(
+    outputs: Floats, task: Task, spec: DataSpec, seconds: Sequence[float]
+) -> list[list[tuple[float, str]]]:
+    """(second of its onset, word) of what is recognised in each recording of so many seconds; of other answers none."""
+    if task.kind != "sequences":
+        return [[] for _ in outputs]
+    found = task.words(outputs, spec, task.neutral(spec), seconds)
+    return [[(word["onset"], word["word"]) for word in words] for words in found]
 
 
 def _truth(targets: NDArray[Any], kind: Kind, spec: DataSpec) -> Bools:

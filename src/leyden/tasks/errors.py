@@ -19,7 +19,8 @@ class Mistake(NamedTuple):
     said: what was answered, with its probability: "five 0.98".
     true, answer: of each alone: "three", "five".
     probability: of the answer; NaN: answers have none.
-    loss: what the row adds to the log loss, by the probability of the truth; of a number the squared difference.
+    loss: what the row adds to the log loss, by the probability of the truth; of a number the squared difference, of a
+        transcript its word error rate.
     margin: the probability of the truth less that of the most probable other; NaN: there are none.
     """
 

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from leyden.reporting.format import count, percent_of
+from leyden.metrics.results import Estimate
+from leyden.reporting.format import count, interval, number, percent_of, unit_of
 from leyden.tasks.errors import Mistake
 from leyden.tasks.figures import Figure
 from leyden.utils.text import plural
@@ -142,7 +143,8 @@ class Comparison:
     """The same rows under another run.
 
     other: its folder. mended: wrong here, right there; made: the opposite. both: wrong in both. rows: of all.
-    difference: of the error rates, there - here, with its 95 % interval. p: of McNemar's exact test.
+    difference: of the error rates, there - here, with its 95 % interval. p: of McNemar's exact test. wer: the same
+    difference of the word error rates of transcripts.
     """
 
     other: str
@@ -154,18 +156,26 @@ class Comparison:
     low: float
     high: float
     p: float
+    wer: Estimate | None = None
 
     def words(self) -> list[str]:
         """The numbers as sentences."""
         mended, made = plural(len(self.mended), "error"), count(len(self.made))
         difference, low, high = (f"{100 * share:+.2f} %" for share in (self.difference, self.low, self.high))
         word = "fewer" if self.difference < 0 else "more" if self.difference else "as many"
-        return [
+        found = [
             f"{self.other} mends {mended} of this run and makes {made} others; {count(self.both)} rows are wrong in "
             f"both, of {count(self.rows)}.",
             f"Difference of the error rates {difference} (95 % interval {low} to {high}, Bonett and Price): {word} "
             f"errors there; McNemar's exact test p = {self.p:.3g}.",
         ]
+        if self.wer is not None and self.wer.value is not None:
+            limits = interval({"low": self.wer.low, "high": self.wer.high}) or "-"
+            found.append(
+                f"WER there less WER here {number(self.wer.value)} (95 % interval {limits}, "
+                f"{unit_of(self.wer.method)})."
+            )
+        return found
 
 
 @dataclass(frozen=True)
@@ -234,6 +244,11 @@ class Atlas:
     against: Comparison | None = None
     method: str = ""
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def loss(self) -> str:
+        """What a mistake's loss is called: of transcripts it is their word error rate."""
+        return "WER" if self.kind == "sequences" else "loss"
 
     @property
     def summary(self) -> str:

@@ -43,7 +43,7 @@ def card(error: Error, place: int, atlas: Atlas, numbering: Numbering, most: int
         most: bytes of its picture.
     """
     other = {"mended": "the other run is right", "both": "the other run is wrong, too", "": ""}
-    facts = [*_numbers(error), *filter(None, [other[numbering.other(error)]])]
+    facts = [*_numbers(error, atlas), *filter(None, [other[numbering.other(error)]])]
     return (
         f'<article class="error" id="e{place}" tabindex="-1" data-verdict="{verdict_key(error.heat)}" '
         f"{numbering.attributes(error)}><h4>{escape(error.name)}</h4>"
@@ -63,7 +63,7 @@ def verdict_key(heat: Heat | None) -> str:
 def _said(error: Error, atlas: Atlas) -> str:
     """The truth and the answer in words."""
     said = error.mistake
-    if not said.true:
+    if not said.true or atlas.kind == "sequences":
         return escape(said.kind)
     label = f"{escape(error.group)}: " if atlas.kind != "classes" else ""
     return (
@@ -72,10 +72,10 @@ def _said(error: Error, atlas: Atlas) -> str:
     )
 
 
-def _numbers(error: Error) -> Iterator[str]:
+def _numbers(error: Error, atlas: Atlas) -> Iterator[str]:
     said = error.mistake
     yield f"row {error.row}"
-    for name, value in (("loss", said.loss), ("margin", said.margin)):
+    for name, value in ((atlas.loss, said.loss), ("margin", said.margin)):
         if not math.isnan(value):
             yield f"{name} {number(value)}"
 

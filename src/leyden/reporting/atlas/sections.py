@@ -28,7 +28,7 @@ def all_errors(atlas: Atlas, numbering: Numbering) -> str:
         if left
         else ""
     )
-    heads = ["name", "row", WORDS[atlas.kind], "true", "answer", "probability", "loss", "margin"]
+    heads = ["name", "row", WORDS[atlas.kind], "true", "answer", "probability", atlas.loss, "margin"]
     head = "".join(f"<th>{name}</th>" for name in heads)
     body = "\n".join(_listed(error, numbering) for error in rows)
     return (

@@ -9,12 +9,14 @@ from leyden.reporting.csv_text import csv_text
 
 
 def errors_csv(atlas: Atlas) -> str:
-    """Return CSV with the name, true, answer, probability, loss and margin of every error, worst first in its group.
+    """Return CSV with name, true, answer, probability, loss (of transcripts WER) and margin of every error.
+
+    Of each class, label or length the worst is first.
 
     Rows that are right are not among them; of numbers, where none is right or wrong, all are. `row` is the place in
     the data set. A column names the class, label or target; of classes it is the true class.
     """
-    head = ("name", "row", WORDS[atlas.kind], "true", "answer", "probability", "loss", "margin")
+    head = ("name", "row", WORDS[atlas.kind], "true", "answer", "probability", atlas.loss, "margin")
     return csv_text([head, *map(_cells, atlas.listed)])
 
 

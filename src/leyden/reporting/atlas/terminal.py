@@ -61,7 +61,7 @@ def _worst(atlas: Atlas) -> Iterator[RenderableType]:
     worst = sorted(atlas.listed, key=_loss, reverse=True)
     if not worst:
         return
-    yield _error_rows(f"the {min(_WORST, len(worst))} worst by loss", worst[:_WORST], atlas.kind)
+    yield _error_rows(f"the {min(_WORST, len(worst))} worst by {atlas.loss}", worst[:_WORST], atlas.kind)
 
 
 def _loss(error: Error) -> float:
@@ -70,6 +70,8 @@ def _loss(error: Error) -> float:
 
 def _error_rows(title: str, errors: Sequence[Error], kind: Kind) -> RenderableType:
     """Format errors as a table: name, true, answer, probability, loss; of labels and numbers, of which."""
+    if kind == "sequences":
+        return _transcripts(title, errors)
     of: tuple[Heading, ...] = () if kind == "classes" else ((WORDS[kind], "left"),)
     heads: tuple[Heading, ...] = (("name", "left"), *of, ("true", "left"), ("answer", "left"))
     table = plain_table(title, *heads, ("p", "right"), ("loss", "right"))
@@ -79,6 +81,14 @@ def _error_rows(title: str, errors: Sequence[Error], kind: Kind) -> RenderableTy
         loss = "" if math.isnan(said.loss) else number(said.loss)
         words = [error.name, *([error.group] if of else []), error.true, error.answer]
         table.add_row(*map(text, words), p, loss)
+    return table
+
+
+def _transcripts(title: str, errors: Sequence[Error]) -> RenderableType:
+    """Format wrong transcripts with their edits."""
+    table = plain_table(title, ("name", "left"), ("[-said-] {+recognised+}", "left"), ("WER", "right"))
+    for error in errors:
+        table.add_row(text(error.name), text(error.mistake.said), number(error.mistake.loss))
     return table
 
 

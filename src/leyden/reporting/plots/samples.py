@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from leyden.reporting.plots.fast_figure import Margins, Sheet
 from leyden.reporting.plots.lettering import lines_of
-from leyden.reporting.plots.style import BLUE, CARD, GREY, SMALL, short
+from leyden.reporting.plots.style import BLUE, CARD, GREY, SMALL, WHITE, short
 
 _MOST_COLUMNS = 8
 _IN_A_ROW = 4  # images of a card
@@ -59,11 +59,16 @@ def _width(columns: int) -> float:
 
 
 def spectrogram_grid(
-    mels: Sequence[NDArray[np.float32]], seconds: float, captions: Sequence[str], title: str = ""
+    mels: Sequence[NDArray[np.float32]],
+    seconds: float,
+    captions: Sequence[str],
+    title: str = "",
+    words: Sequence[Sequence[tuple[float, str]]] = (),
 ) -> Figure:
     """Plot log-mel spectrograms, each (bins, frames), low tones below, all on the same scale of time and of power.
 
-    seconds: that the longest takes. What is below the loudest by more than 80 dB is black.
+    seconds: that the longest takes. What is below the loudest by more than 80 dB is black. words: of each spectrogram,
+    (second at which it begins, word); those after its end are left out.
     """
     longest = max((mel.shape[1] for mel in mels), default=1)
     top = max((float(mel.max(initial=-np.inf)) for mel in mels), default=0.0)
@@ -78,8 +83,20 @@ def spectrogram_grid(
     for place, picture in enumerate(pictures):
         x, y = grid.corner(place)
         sheet.pixels(picture, (x, y + grid.height), (x + grid.width, y))
+    for place, found in enumerate(words):
+        if shares := [(second / seconds, word) for second, word in found if second < seconds]:
+            _add_words(sheet, grid, place, shares)
     sheet.axis_labels(f"each {seconds:.3g} s wide; mel bands, low tones below", room=(0.02, 0))
     return sheet.picture
+
+
+def _add_words(sheet: Sheet, grid: "_Grid", place: int, words: Sequence[tuple[float, str]]) -> None:
+    """A line where each word begins, as a share of the width, with the word beside it."""
+    left, top = grid.corner(place)
+    x = [left + share * grid.width for share, _ in words]
+    sheet.segments([(at, top) for at in x], [(at, top + grid.height) for at in x], WHITE, 0.6)
+    for at, (_, word) in zip(x, words, strict=True):
+        sheet.text(at + 0.02, top + 0.01, word, colour=WHITE, va="top")
 
 
 def waveform_grid(

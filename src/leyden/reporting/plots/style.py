@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#000000", "#AAAAAA"
+PURPLE, SKY, BLACK, GREY, WHITE = "#CC79A7", "#56B4E9", "#000000", "#AAAAAA", "#FFFFFF"
 DOTS_PER_INCH = 100
 CARD = 3.5  # inches of a figure of every run: at 200 dots twice the 350 pixels at which TensorBoard shows it
 SMALL, PLAIN, LARGE = 8, 9, 10  # points
