@@ -10,7 +10,7 @@ from leyden.data.decode import BadInput
 from leyden.data.index import TEST, TRAIN, VAL
 from leyden.data.sources.connected import ConnectedDigits, ConnectedWords
 from leyden.data.sources.planted_speech import PlantedSpeech
-from leyden.data.sources.speech import SpeechManifest
+from leyden.data.sources.speech import LibriSpeech, SpeechManifest
 from leyden.data.targets import describe_target
 from leyden.data.transcripts import TranscriptReader
 from leyden.utils.errors import UserError
@@ -184,3 +184,61 @@ def test_a_stretch_beyond_the_end_is_a_bad_input(tmp_path: Path) -> None:
 def test_a_missing_text_column_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data\.source\.text_column: .* has no column 'words'.*text"):
         SpeechManifest(manifest(tmp_path, ["path,text", "a.wav,x"]), text_column="words").index()
+
+
+# --- LibriSpeech's layout
+
+
+def library(root: Path, subsets: tuple[str, ...] = ("train-clean-100", "dev-clean", "test-other")) -> Path:
+    """Two speakers of a chapter with two recordings in each subset."""
+    for place, subset in enumerate(subsets):
+        for speaker in (10 * place + 1, 10 * place + 2):
+            folder = root / subset / str(speaker) / "7"
+            folder.mkdir(parents=True)
+            names = [f"{speaker}-7-{number:04}" for number in range(2)]
+            for name in names:
+                soundfile.write(folder / f"{name}.flac", np.full(800, 0.1), 16000)
+            lines = [f"{name} {text}" for name, text in zip(names, ("NO ON", "ON"), strict=True)]
+            (folder / f"{speaker}-7.trans.txt").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def test_librispeech_is_read_with_subsets_and_speakers(tmp_path: Path) -> None:
+    source = LibriSpeech(str(library(tmp_path)))
+    index = source.index()
+    assert said(source) == ["no on", "on"] * 6
+    assert index.split is not None
+    names = [str(name) for name in index.names]
+    assert index.split.tolist() == [
+        {"train": TRAIN, "dev": VAL, "test": TEST}[name.partition("-")[0]] for name in names
+    ]
+    assert [index.group_names[g] for g in index.group.tolist()] == [name.split("/")[1] for name in names]  # type: ignore[union-attr]
+    assert (len(source.decode(0)), source.facts()) == (800, {"sample_rate": 16000})
+    few = LibriSpeech(str(tmp_path), ["dev-clean"])
+    assert len(few.index()) == 4
+    one = source.fingerprint(tmp_path / "cache")
+    assert few.fingerprint(tmp_path / "cache") != one
+    path = tmp_path / "dev-clean" / "11" / "7" / "11-7.trans.txt"
+    path.write_text(path.read_text().replace("NO", "NOW"))
+    assert LibriSpeech(str(tmp_path)).fingerprint(tmp_path / "cache") != one
+
+
+def test_speakers_alone_are_no_split(tmp_path: Path) -> None:
+    source = LibriSpeech(str(library(tmp_path) / "dev-clean"))
+    assert source.index().split is None
+    assert source.index().group_names == ("11", "12")
+
+
+def test_what_is_no_librispeech_is_one_message(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no SUBSET/SPEAKER/CHAPTER/\*\.trans\.txt"):
+        LibriSpeech(str(tmp_path)).index()
+    root = library(tmp_path / "a")
+    with pytest.raises(
+        UserError, match="has no train-other; there are dev-clean, test-other, train-clean-100"
+    ):
+        LibriSpeech(str(root), ["train-other"]).index()
+    (root / "dev-clean" / "11" / "7" / "11-7-0001.flac").unlink()
+    with pytest.raises(UserError, match=r"11-7\.trans\.txt:2: '11-7-0001'"):
+        LibriSpeech(str(root)).index()
+    with pytest.raises(UserError, match="begin with train, dev, test"):
+        LibriSpeech(str(library(tmp_path / "b", ("mine",)))).index()

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from leyden.data.index import Index
+from leyden.data.spoken_numbers import spoken_numbers
 from leyden.data.targets import describe_target, kind_of, make_index, strata, target_facts, verify
 from leyden.data.transcripts import BLANK, TranscriptReader, needed_frames, normalise, padded, spell
 from leyden.losses.ctc import CTC
@@ -29,6 +30,7 @@ def test_normalisers() -> None:
     assert normalise("Thank  you.", "none") == "Thank you."
     assert normalise("Thank you.", "lower") == "thank you."
     assert normalise("Thank you.", "letters") == normalise("THANK, you", "letters") == "thank you"
+    assert normalise("Dial 8500.", "numbers") == "dial eight thousand five hundred"
     assert normalise("it\u2019s 'quoted'", "letters") == "it's quoted"
     assert normalise("e\u0301", "none") == "\u00e9"
     assert normalise("Straße", "lower") == "strasse"
@@ -85,3 +87,20 @@ def test_splits_are_stratified_by_length_and_units_are_counted() -> None:
     assert all(len(set(found[lengths == n])) == 1 for n in range(1, 5))
     assert len(set(found)) == 4
     assert target_facts(targets, (BLANK, "a"))["class_counts"] == (0, 100)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        *(("0", "zero"), ("13", "thirteen"), ("20", "twenty"), ("21", "twenty one"), ("100", "one hundred")),
+        *(("115", "one hundred fifteen"), ("1000", "one thousand"), ("007", "zero zero seven")),
+        ("1,234,567", "one million two hundred thirty four thousand five hundred sixty seven"),
+        *(("3.05", "three point zero five"), ("0.5", "zero point five"), ("2 000", "two zero zero zero")),
+        *(("9" * 12, None), ("1" * 13, " ".join(["one"] * 13)), ("1,2", "one,two"), ("x", "x")),
+    ],
+)
+def test_numbers_are_read_out(written: str, read: str | None) -> None:
+    found = spoken_numbers(written)
+    assert found == read or (
+        read is None and found.startswith("nine hundred ninety nine billion nine hundred")
+    )

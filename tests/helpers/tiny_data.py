@@ -95,6 +95,16 @@ def speech_commands(root: Path) -> None:
     (folder / "testing_list.txt").write_text("\n".join(names[31:120:40]) + "\n")
 
 
+def asterisk(root: Path) -> None:
+    """40 recordings with a few words each."""
+    folder = root / "asterisk"
+    lines = ["path,text"]
+    for i in range(40):
+        _clip(folder / "en" / f"{i}.wav", 8000)
+        lines.append(f"en/{i}.wav,Press {i % 3}.")
+    (folder / "en.csv").write_text("\n".join(lines) + "\n")
+
+
 # By the name of the data option; the generated sets and digits need no file.
 WRITERS: dict[str, Callable[[Path], None]] = {
     "mnist": mnist,
@@ -104,4 +114,5 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "ag_news": ag_news,
     "fsdd": fsdd,
     "speech_commands": speech_commands,
+    "asterisk": asterisk,
 }

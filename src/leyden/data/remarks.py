@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from leyden.data.transcripts import unseen_units
 from leyden.utils.text import and_more, plural
 
 _SHOWN = 5  # inputs that were left out, by name
@@ -20,6 +21,9 @@ class Remarks:
             flipped = int((self.source_targets != self.table.index.targets).sum())
             of = f"{len(self.splits.train):,} training rows"
             yield f"{plural(flipped, 'label')} of {of} made wrong (data.flipped_labels={share:g})"
+        if self.kind == "sequences":
+            index = self.table.index
+            yield from (each.message for each in unseen_units(index.targets, self.splits, index.target_names))
 
     def reading_remarks(self: Any) -> Iterator[str]:
         """Those on files and tables."""

@@ -6,24 +6,25 @@ unit ("words") by the sign of SentencePiece, so that one rule spells both (Kudo 
 """
 
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from leyden.data.index import Kind
+from leyden.data.spoken_numbers import spoken_numbers
 from leyden.data.text_files import composed
 from leyden.decision.unit_models import SPACE
 from leyden.decision.unit_models import spell as spell
 from leyden.utils.errors import UserError
-from leyden.utils.text import and_more
+from leyden.utils.text import and_more, percent, plural
 
 BLANK = "<blank>"
 PADDING = -1
 Units = Literal["characters", "words"]
-Normaliser = Literal["none", "lower", "letters"]
+Normaliser = Literal["none", "lower", "letters", "numbers"]
 Ids = NDArray[np.int32]
 _SHOWN = 8  # characters in a message
 
@@ -32,15 +33,15 @@ def normalise(text: str, normaliser: Normaliser) -> str:
     """A transcript as it is learned and judged; spaces joined, in composed Unicode form.
 
     none: nothing more.   lower: case folded.   letters: lower, and all but letters, digits and apostrophes within words
-    become spaces.
+    become spaces.   numbers: letters, with numbers in digits as English words.
 
     >>> normalise(" Don't  stop, Zoe! ", "letters"), normalise("Thank you.", "lower")
     ("don't stop zoe", 'thank you.')
     """
-    text = composed(text)
+    text = spoken_numbers(composed(text)) if normaliser == "numbers" else composed(text)
     if normaliser != "none":
         text = composed(text.casefold())
-    if normaliser == "letters":
+    if normaliser in ("letters", "numbers"):
         text = "".join(c if _is_spoken(c) else " " for c in text.replace("\u2019", "'"))
         text = " ".join(word.strip("'") for word in text.split())
     return " ".join(text.split())
@@ -143,6 +144,40 @@ class TranscriptReader:
 
 def _quoted(units: Iterable[str]) -> str:
     return and_more([repr(unit.replace(SPACE, " ").strip() or " ") for unit in units], _SHOWN)
+
+
+class Unseen(NamedTuple):
+    """Units of a split that no training transcript has: ids, share of all units there, both in words."""
+
+    split: str
+    ids: list[int]
+    share: float
+    message: str
+
+
+def unseen_units(
+    targets: NDArray[np.integer], splits: Sequence[NDArray[np.integer]], names: Sequence[str]
+) -> Iterator[Unseen]:
+    """Of validation and test, where there are any.
+
+    Args:
+        targets: unit ids (N, L), padded with -1.
+        splits: rows of train, val and test.
+        names: of the units, the blank first.
+    """
+    train, *others = (np.bincount(targets[rows][targets[rows] > 0], minlength=len(names)) for rows in splits)
+    for split, counts in zip(("val", "test"), others, strict=True):
+        ids = np.flatnonzero((counts > 0) & (train == 0)).tolist()
+        if ids:
+            share = float(counts[ids].sum() / counts.sum())
+            listed = _quoted(names[i] for i in ids)
+            yield Unseen(
+                split,
+                ids,
+                share,
+                f"In {split}, {plural(len(ids), 'unit')} ({listed}), {percent(share)} of all, stand in no training "
+                "transcript: they cannot be recognised.",
+            )
 
 
 def refuse_blank(targets: NDArray[np.integer], name: Callable[[int], str], where: str) -> None:

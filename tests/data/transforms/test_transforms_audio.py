@@ -16,6 +16,7 @@ from leyden.data.transforms.audio import (
     SpecAugment,
     Speed,
     TimeShift,
+    TractWarp,
     Waveform,
     mel_filters,
 )
@@ -62,6 +63,21 @@ def test_noise_has_the_asked_ratio_is_white_and_stays_within_the_clip(snr: float
     spectrum = torch.fft.rfft(noise[0]).abs().square()[1:].view(10, -1).mean(1)
     assert spectrum.max() / spectrum.min() < 1.5
     assert abs(torch.corrcoef(noise[:, :3000])[0, 1].item()) < 0.08  # each clip has noise of its own
+
+
+def test_tract_warping_reads_each_bin_from_a_multiple_of_its_place() -> None:
+    ramp = torch.arange(40.0)[:, None] + torch.tensor([0.0, 100.0, 200.0])  # (bins, frames): its own place
+    given = Input(ramp.expand(300, 1, 40, 3), torch.full((300,), 3))
+    out = TractWarp(0.2)(given, draw(given)).values
+    factors = out[:, 0, 10, 0] / 10
+    assert 0.8 <= factors.min() < 0.81
+    assert 1.19 < factors.max() <= 1.2
+    expected = (torch.arange(40) * factors[:, None]).clamp(max=39)
+    assert torch.allclose(out[:, 0, :, 0], expected, atol=1e-4)
+    assert torch.allclose(out[:, 0, :, 2], expected + 200, atol=1e-4)
+    assert torch.equal(TractWarp(0)(given, draw(given)).values, given.values)
+    wave = given._replace(values=given.values[:, 0, :1])
+    assert torch.equal(TractWarp(0.2)(wave, draw(wave)).values, wave.values)
 
 
 @settings(max_examples=20, deadline=None)

@@ -1,4 +1,4 @@
-"""Audio on the device: gain, noise, shift, speed, SpecAugment; and the frontends log-mel and waveform.
+"""Audio on the device: gain, noise, shift, speed, tract warping, SpecAugment; and the frontends log-mel and waveform.
 
 Waveforms come as int16, or as float in -1 .. 1, (B, T) with 0 beyond each clip's length; the transforms and
 the frontends turn int16 into float by 1/32768. Every transform has parameters of its own for each sample,
@@ -142,6 +142,36 @@ class Speed(nn.Module):
         return ((lengths << self.STEP_BITS) // round((1 + self.change) * (1 << self.STEP_BITS))).clamp(min=1)
 
 
+class TractWarp(nn.Module):
+    """Moves all formants up or down, as a longer or shorter vocal tract does (Jaitly and Hinton 2013).
+
+    The axis of mel bins is stretched by a factor uniform in 1 - change .. 1 + change, from the lowest tone on: bin b
+    becomes what was at b times the factor, linear between two bins, and the last bin beyond it.
+    """
+
+    stage: ClassVar[str] = "features"
+    modality: ClassVar[str] = "audio"
+
+    def __init__(self, change: Annotated[float, Interval(ge=0, le=0.5)] = 0.2) -> None:
+        super().__init__()
+        self.change = change
+
+    def forward(self, given: Input, draws: SampleRandom) -> Input:
+        """Log-mel (B, 1, bins, frames) to the same shape; waveforms (B, 1, T) count as one bin."""
+        x = given.values
+        bins = x.shape[-2]
+        factor = 1 + (2 * draws.uniform("tract_warp") - 1) * self.change
+        # (B, bins): the place that each bin is read from
+        place = (torch.arange(bins, device=x.device) * factor).clamp(max=bins - 1)
+        left = place.long()
+        share = (place - left).to(x.dtype)
+        shape = (x.shape[0], *[1] * (x.dim() - 3), bins, 1)
+        low, high = (
+            x.gather(-2, at.view(shape).expand(x.shape)) for at in (left, (left + 1).clamp(max=bins - 1))
+        )
+        return given._replace(values=torch.lerp(low, high, share.view(shape)))
+
+
 class SpecAugment(nn.Module):
     """Sets bands of bins and stretches of frames to the mean (Park et al. 2019, arXiv:1904.08779).
 
@@ -212,15 +242,14 @@ def mel_filters(sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: fl
 class LogMel(nn.Module):
     """Frontend: the natural logarithm of mel power, normalised.
 
-    Hann window of window_ms, centred, zeros outside the clip; FFT of the next power of two; Slaney's
-    filters; power below FLOOR counts as FLOOR (about int16's rounding noise, so digital silence looks like
-    the quietest recording). normalize: "clip" takes each clip's own mean and deviation out (loudness goes),
-    "bin" those of each mel bin over the training set (kept as buffers), "none" nothing. Frames beyond a
-    clip's length are 0. fmax: None is half the sample rate.
+    Hann window of window_ms, centred, zeros outside the clip; FFT of the next power of two; Slaney's filters; power
+    below `floor` counts as it (by default about int16's rounding noise, so digital silence looks like the quietest
+    recording; a higher one leaves sounds more of the range). normalize: "clip" takes each clip's own mean and deviation
+    out (loudness goes), "bin" those of each mel bin over the training set (kept as buffers), "none" nothing. Frames
+    beyond a clip's length are 0. fmax: None is half the sample rate.
     """
 
     modality: ClassVar[str] = "audio"
-    FLOOR = 1e-10
     STD_FLOOR = 1e-2  # nats: a silent clip, or a bin that never sounds, becomes 0 and not noise
 
     mean: Tensor
@@ -237,6 +266,7 @@ class LogMel(nn.Module):
         fmin: Annotated[float, Ge(0)] = 0.0,
         fmax: Annotated[float, Gt(0)] | None = None,
         normalize: Literal["clip", "bin", "none"] = "clip",
+        floor: Annotated[float, Gt(0)] = 1e-10,
     ) -> None:
         super().__init__()
         top = sample_rate / 2 if fmax is None else fmax
@@ -245,7 +275,7 @@ class LogMel(nn.Module):
                 f"LogMel: fmin < fmax <= sample_rate / 2 must hold, but fmin={fmin}, fmax={top}, "
                 f"sample_rate / 2={sample_rate / 2}; leave fmax out for half the sample rate"
             )
-        self.n_mels, self.normalize = n_mels, normalize
+        self.n_mels, self.normalize, self.floor = n_mels, normalize, floor
         samples = max(1, round(sample_rate * window_ms / 1000))
         self.hop = max(1, round(sample_rate * hop_ms / 1000))
         # the next power of two, at least 2
@@ -286,7 +316,7 @@ class LogMel(nn.Module):
                 return_complex=True,
             )
             power = spectrum.real.square() + spectrum.imag.square()
-            return torch.log(torch.matmul(self.filters, power).clamp(min=self.FLOOR)), self.output_lengths(
+            return torch.log(torch.matmul(self.filters, power).clamp(min=self.floor)), self.output_lengths(
                 lengths
             )
 
