@@ -60,15 +60,18 @@ def layer(
     classes: int = 0,
     batch_size: int = 32,
     tokenizer: Word | None = None,
+    names: Sequence[str] = (),
     **reading: Any,
 ) -> DataModule:
-    """The data layer over inputs; targets (N,) classes, (N, L) labels or values; part (N,): 0 train, 1 val, 2 test."""
+    """The data layer over inputs; targets (N,) classes, (N, L) others; part (N,): 0 train, 1 val, 2 test."""
     kind = kind_of(targets)
     count = targets.shape[1] if targets.ndim == 2 else classes or int(targets.max()) + 1
-    names = tuple(f"{'class' if kind == 'classes' else 'target'} {c}" for c in range(count))
+    numbered = (f"{'class' if kind == 'classes' else 'target'} {c}" for c in range(count))
     given = None if part is None else part.astype(np.int8)
     groups = () if group is None else tuple(f"group {g}" for g in range(int(group.max()) + 1))
-    index = Index(targets, names, given, None if group is None else group.astype(np.int32), groups)
+    index = Index(
+        targets, tuple(names or numbered), given, None if group is None else group.astype(np.int32), groups
+    )
     return DataModule(
         source=Held(modality, inputs, index),  # type: ignore[arg-type]
         split=split or Given(),

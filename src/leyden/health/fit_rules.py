@@ -15,6 +15,7 @@ from leyden.utils.text import percent
 _CERTAIN = 3.0  # standard errors
 _NARROW = 0.02  # deviation of predictions over that of the targets, below which all are the same number
 _CONSTANT = 1e-6  # the same, of predictions that do not depend on the inputs at all
+_BETTER = {1: "above", -1: "below"}
 _LEARNED = 0.5  # training loss over validation loss, below which the training samples were learned
 
 
@@ -152,19 +153,21 @@ def _fit_of_classes(
 def _fit_by_losses(
     epochs: Sequence[EpochStats], facts: ValidationFacts, settings: DiagnosticsSettings
 ) -> Iterator[Finding]:
-    """Labels that are not ranked better than by their shares, and values that the mean predicts as well."""
-    name, chance, constant = {
-        "classes": ("", 0.0, ""),
-        "labels": ("average_precision", _mean(facts.shares), "their shares"),
-        "values": ("r2", 0.0, "the mean"),
-        "sequences": ("", 0.0, ""),
+    """Labels that are not ranked better than by their shares; values, transcripts that a constant answer equals."""
+    name, chance, constant, sign = {
+        "classes": ("", 0.0, "", 1),
+        "labels": ("average_precision", _mean(facts.shares), "their shares", 1),
+        "values": ("r2", 0.0, "the mean", 1),
+        "sequences": ("wer", 1.0, "an empty transcript", -1),
     }[facts.kind]
     found = [value for epoch in epochs if (value := epoch.get(f"val/{name}")) is not None]
+    gains = [sign * (value - chance) for value in found]
     is_trained = any(epoch.rate for epoch in epochs)
-    if not is_trained or not found or found[-1] >= chance + settings.underfit:
+    if not is_trained or not found or gains[-1] >= settings.underfit:
         return
     losses = last_value(epochs, "train/loss"), last_value(epochs, "val/loss")
     evidence = {name: found[-1], "constant": chance, "train_loss": losses[0], "val_loss": losses[1]}
+    best = found[gains.index(max(gains))]
     if losses[0] >= _LEARNED * losses[1]:
         yield Finding(
             "underfitting",
@@ -173,13 +176,13 @@ def _fit_by_losses(
             advice=("optimizer.lr={rate*3}", "trainer.max_epochs={epochs*3}"),
             evidence=evidence,
         )
-    elif max(found) < chance + settings.underfit and len(epochs) > 1:
+    elif max(gains) < settings.underfit and len(epochs) > 1:
         yield Finding(
             "validation_mismatch",
             "error",
-            f"the training loss is {losses[0]:.2g}, the validation loss {losses[1]:.2g}, but val/{name} is never above "
-            f"{max(found):.2f}, and always predicting {constant} gives {chance:.2f}: inputs or targets of the splits "
-            "differ in kind, or the model memorises the training samples without generalising",
+            f"the training loss is {losses[0]:.2g}, the validation loss {losses[1]:.2g}, but val/{name} is never "
+            f"{_BETTER[sign]} {best:.2f}, and always predicting {constant} gives {chance:.2f}: inputs or targets of "
+            "the splits differ in kind, or the model memorises the training samples without generalising",
             where="val",
             evidence=evidence,
         )

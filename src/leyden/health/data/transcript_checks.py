@@ -1,12 +1,10 @@
 """Checks of transcripts: units that no training row has, empty ones, lengths of another distribution than in train."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from leyden.data.datamodule import DataModule
-from leyden.data.transcripts import SPACE, lengths_of
-from leyden.health.data.common import SPLITS, examples
+from leyden.data.transcripts import lengths_of, unseen_units
+from leyden.health.data.common import MAX_EVIDENCE, SPLITS
 from leyden.health.findings import CheckResult, Finding
 from leyden.utils.text import percent, plural
 
@@ -16,40 +14,20 @@ LONGER = 1.5  # times the longest training transcript: what a net has never had 
 
 def units(data: DataModule) -> CheckResult:
     """Units of validation and test that no training transcript has; empty transcripts."""
-    names = data.table.index.target_names
-    counts = [_counts(data, rows) for rows in data.splits]
-    used = int((counts[0] > 0).sum())
-    empty = float((lengths_of(data.table.index.targets[data.splits.train]) == 0).mean())
+    index = data.table.index
+    trained = index.targets[data.splits.train]
+    used = len(np.unique(trained[trained > 0]))
+    empty = float((lengths_of(trained) == 0).mean())
     summary = f"{plural(used, 'unit')} in train, {percent(empty)} of its transcripts are empty"
-    findings = [*_unseen(counts, names)]
+    findings = []
+    for found in unseen_units(index.targets, data.splits, index.target_names):
+        evidence = {"units": [index.target_names[u] for u in found.ids[:MAX_EVIDENCE]], "share": found.share}
+        advice = ("task.target.units=characters",)
+        findings.append(Finding("unseen_units", "warning", found.message, found.split, advice, evidence))
     if empty > MANY_EMPTY:
         message = f"{percent(empty)} of the training transcripts are empty: they teach the blank alone."
         findings.append(Finding("empty_transcripts", "warning", message, "train", (), {"share": empty}))
     return CheckResult("targets", summary, tuple(findings))
-
-
-def _counts(data: DataModule, rows: np.ndarray) -> np.ndarray:
-    """int64 (C,): how often each unit is in the transcripts of rows (n,)."""
-    targets = data.table.index.targets[rows]
-    return np.bincount(targets[targets >= 0], minlength=len(data.table.index.target_names))
-
-
-def _unseen(counts: list[np.ndarray], names: tuple[str, ...]) -> Iterator[Finding]:
-    for split, found in zip(SPLITS[1:], counts[1:], strict=True):
-        unseen = np.flatnonzero((found > 0) & (counts[0] == 0)).tolist()
-        if unseen:
-            share = float(found[unseen].sum() / found.sum())
-            listed = examples(
-                [repr(names[u].replace(SPACE, " ").strip() or " ") for u in unseen], len(unseen)
-            )
-            message = (
-                f"In {split}, {plural(len(unseen), 'unit')} ({listed}), {percent(share)} of all, stand in no training "
-                "transcript: they cannot be recognised."
-            )
-            evidence = {"units": [names[u] for u in unseen[:100]], "share": share}
-            yield Finding(
-                "unseen_units", "warning", message, split, ("task.target.units=characters",), evidence
-            )
 
 
 def lengths(data: DataModule) -> CheckResult:

@@ -34,6 +34,12 @@ def shapes(subject: ModelUnderTest) -> CheckResult:
             "num_outputs (or num_classes) from the constructor for its last layer"
         )
         return check_failed(name, "shapes", "error", message, "head")
+    if of_frames and (said := subject.last_frame) > outputs.shape[1]:
+        message = (
+            f"the net returns {outputs.shape[1]} frames, and net.output_lengths says {said}: it must count as the "
+            "net's strides round"
+        )
+        return check_failed(name, "shapes", "error", message, "output_lengths")
     if not outputs.isfinite().all():
         return check_failed(
             name, "shapes", "error", "at its initial weights the net returns NaN or infinite outputs"

@@ -99,6 +99,12 @@ class ModelUnderTest:
         return mean
 
     @property
+    def last_frame(self) -> int:
+        """How many frames the longest sample of the batch has, as the net says; of a task that answers frames."""
+        frames: Any = self.module.frames
+        return int(frames(self.prepared).max())
+
+    @property
     def neutral_loss(self) -> float:
         """The loss of outputs that are all 0: of uniform probabilities, or of the mean of standardised targets."""
         return float(self.loss(torch.zeros(self._shape, device=self.batch.targets.device)))
