@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from leyden.inference.long_recordings import LONG, outputs_in_stretches
 from leyden.inference.named_inputs import SampleReader, batch_of_samples, column_of
 from leyden.utils.errors import UserError
 from leyden.utils.text import indented_lines, plural
@@ -57,16 +60,29 @@ def predict_inputs(
     import torch
 
     for start in range(0, len(inputs), _BATCH):
-        batch = batch_of(run, inputs[start : start + _BATCH])
+        part = inputs[start : start + _BATCH]
         with torch.inference_mode():
-            outputs = outputs_of(run, prepared(run, batch)).numpy()
+            outputs = _outputs(run, part)
         answers = list(run.task.answers(outputs, run.spec, run.decision, top))
         if words:
-            seconds = [len(x) / (run.spec.sample_rate or 1) for x in inputs[start : start + _BATCH]]
+            seconds = [len(x) / (run.spec.sample_rate or 1) for x in part]
             timed = run.task.words(outputs, run.spec, run.decision, seconds)
             answers = [{**a, "words": w} for a, w in zip(answers, timed, strict=True)]
         for name, answer in zip(names[start : start + _BATCH], answers, strict=True):
             yield Prediction(name, answer)
+
+
+def _outputs(run: "LoadedRun", inputs: Sequence[Any]) -> np.ndarray:
+    """float64 (B, ...) of decoded inputs; long recordings of a run that answers frames are read in stretches."""
+
+    def read(part: Sequence[Any]) -> np.ndarray:
+        found: np.ndarray = outputs_of(run, prepared(run, batch_of(run, part))).numpy()
+        return found
+
+    rate = run.spec.sample_rate
+    if hasattr(run.module, "frames") and max(map(len, inputs)) > LONG * rate:
+        return outputs_in_stretches(inputs, rate, lambda wave: read([wave])[0])
+    return read(inputs)
 
 
 def prepared(run: "LoadedRun", batch: "Batch") -> "Batch":
