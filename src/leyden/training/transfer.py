@@ -91,7 +91,7 @@ def start(built: LightningModule, config: Config, num_classes: int) -> None:
 
 
 def _start_encoder(built: LightningModule, name: str, source: str) -> None:
-    """Take over frontend and net of a run with one input as an encoder's."""
+    """Take over frontend and net of a run with one input as an encoder's, or the same encoder of a fused run."""
     encoders = getattr(built.net, "encoders", {})
     key = f"init.encoders.{name}"
     if name not in encoders:
@@ -100,7 +100,8 @@ def _start_encoder(built: LightningModule, name: str, source: str) -> None:
     moved = {}
     for full, value in weights(path).items():
         part, _, rest = full.partition(".")
-        moved[f"{part}.encoders.{name}.{rest}" if part == "net" else f"{part}.{name}.{rest}"] = value
+        own = f"net.encoders.{name}." if part == "net" else f"{part}.{name}."
+        moved[full if full.startswith(own) else f"{own}{rest}"] = value
     try:
         copied, _ = transfer(built, moved)
     except ValueError as error:
