@@ -33,6 +33,8 @@ def identity(config: Config, data_fingerprint: str) -> str:
     if config.data.flipped_labels:
         content["flips"] = [getattr(config.data, key) for key in _FLIP_KEYS]
     content["init"] = [_weights_hash(config.init.source), config.init.redraw, config.init.freeze]
+    if config.init.encoders:
+        content["encoders"] = {name: _weights_hash(path) for name, path in config.init.encoders.items()}
     if config.parent is not None:
         content["continue"] = Path(config.parent).name.rpartition("-")[2]  # the parent's own fingerprint
     if health := _health_arguments(config):
