@@ -204,46 +204,44 @@ class PathColumn:
         return fingerprint(source, {"column": self.column, **arguments}, digests)
 
 
-class ImageColumn(ImageFolder):
+class _OfColumn:
+    """What sources of a column of paths share."""
+
+    given: PathColumn
+
+    def index(self) -> Index:
+        """The rows that have a path."""
+        return self.given.index()
+
+    def fingerprint(self, cache: Path) -> str:
+        """Of the table, the column, the files' content and what changes their decoded values."""
+        return self.given.fingerprint(self, self._arguments(), cache)  # type: ignore[attr-defined]
+
+
+class ImageColumn(_OfColumn, ImageFolder):
     """Pictures that a table's column names."""
 
     def __init__(self, given: PathColumn, size: Size | None, channels: Channels | None) -> None:
         """See the class."""
         super().__init__("", size, channels)
-        self._given = given
+        self.given = given
 
     @cached_property
     def _listing(self) -> Listing:
-        return self._given.listing
-
-    def index(self) -> Index:
-        """The rows that have a picture."""
-        return self._given.index()
-
-    def fingerprint(self, cache: Path) -> str:
-        """Of the table, the column, the files' content, size and channels."""
-        return self._given.fingerprint(self, self._arguments(), cache)
+        return self.given.listing
 
 
-class AudioColumn(AudioFolder):
+class AudioColumn(_OfColumn, AudioFolder):
     """Recordings that a table's column names."""
 
     def __init__(self, given: PathColumn, sample_rate: Rate | None, max_seconds: Seconds | None) -> None:
         """See the class."""
         super().__init__("", sample_rate, max_seconds)
-        self._given = given
+        self.given = given
 
     @cached_property
     def _listing(self) -> Listing:
-        return self._given.listing
-
-    def index(self) -> Index:
-        """The rows that have a recording."""
-        return self._given.index()
-
-    def fingerprint(self, cache: Path) -> str:
-        """Of the table, the column, the files' content, rate and length."""
-        return self._given.fingerprint(self, self._arguments(), cache)
+        return self.given.listing
 
 
 class TextColumn:
