@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from leyden.reporting.markdown import table
+from leyden.runs.predictions import read_predictions
 from leyden.runs.records import survey
 
 LEYDEN = str(Path(sys.executable).with_name("leyden"))
@@ -69,7 +70,7 @@ SHORTCUT = [
     ["experiment=planted_shortcut", "data.source.seed=${seed}", *own]
     for own in (
         ["data.source.agreement=0.9", FIVE],
-        ["data.source.agreement=0.5", FIVE],
+        ["data.source.agreement=0.5", TWENTY],
         ["data.source.covered=true", TWENTY],
     )
 ]
@@ -196,35 +197,40 @@ def shortcut_table(place: str) -> Iterator[str]:
             "corner covered" if is_covered else f"agreement {record.keys.get('data.source.agreement', 0.9)}"
         )
         found[words].append(errors_of(record.folder))
-    heads = ["training set", "test accuracy", "runs with a slice", "the mark in the first"]
+    heads = ["training set", "test accuracy", "runs with a slice: test, validation", "the mark in the first"]
     yield table(
         [*heads, "IG on it", "IG highest there", "Grad-CAM highest there", "nearest row bears it"],
         [
             [
-                *(words, f"{mean(e.accuracy for e in runs):.3f}"),
-                *(
-                    f"{sum(bool(e.first) for e in runs)} of {len(runs)}",
-                    str(sum("mark" in e.first for e in runs)),
-                ),
-                *(f"{mean(shares):.2f}" for shares in zip(*(e.shares for e in runs), strict=True)),
+                *(words, spread(e.accuracy for e in runs)),
+                ", ".join(f"{sum(map(bool, firsts))} of {len(runs)}" for firsts in firsts_of(runs)),
+                ", ".join(str(sum("mark" in first for first in firsts)) for firsts in firsts_of(runs)),
+                *(spread(shares) for shares in zip(*(e.shares for e in runs), strict=True)),
             ]
             for words, runs in sorted(found.items(), reverse=True)
         ],
     )
     for words, runs in sorted(found.items(), reverse=True):
-        yield f"\n{words}: {next((e.first for e in runs if e.first), 'no slice')}"
+        for split, firsts in zip(("test", "val"), firsts_of(runs), strict=True):
+            yield f"\n{words}, {split}: {'; '.join(filter(None, firsts)) or 'no slice'}"
 
 
 class Errors(NamedTuple):
-    """Of a run's test split: the first slice in words ("": none); of its errors that bear the mark four mean shares.
+    """Of a run: its test accuracy, the first slices, and of its test errors that bear the mark four mean shares.
 
+    firsts: of the test split and of validation, in words; "": none.
     shares: of the positive part of integrated gradients on the mark; of errors whose highest place is there, by
     integrated gradients and by Grad-CAM; of errors whose nearest training row bears it. NaN: no such error.
     """
 
     accuracy: float
-    first: str
+    firsts: tuple[str, str]
     shares: tuple[float, ...]
+
+
+def firsts_of(runs: Sequence[Errors]) -> list[tuple[str, ...]]:
+    """The first slices of all runs, of the test split and of validation."""
+    return list(zip(*(errors.firsts for errors in runs), strict=True))
 
 
 def errors_of(folder: Path) -> Errors:
@@ -234,19 +240,17 @@ def errors_of(folder: Path) -> Errors:
     from leyden.inference.load import load
     from leyden.interpretation.access import Access, open_data
     from leyden.interpretation.attribution import explain
-    from leyden.interpretation.facts import facts_of
     from leyden.interpretation.neighbours import nearest
-    from leyden.interpretation.slices import slices
     from leyden.modules.features import features_of
 
     run = load(folder)
-    data, stored = open_data(run), dict(np.load(folder / "predictions" / "test.npz"))
+    data = open_data(run)
+    firsts = first_slice(run, data, "test"), first_slice(run, data, "val")
+    stored, marked = read_predictions(folder, "test"), data.table.index.metadata["mark"] == "yes"
     rows, wrong = stored["rows"], run.task.wrong(stored)
-    known, marked = facts_of(data, rows), data.table.index.metadata["mark"] == "yes"
-    first = next((str(found) for found in slices(known.facts, wrong, known.strata)), "")
     errors, accuracy = rows[wrong & marked[rows]], 1 - float(wrong.mean())
     if not len(errors):
-        return Errors(accuracy, first, (math.nan,) * 4)
+        return Errors(accuracy, firsts, (math.nan,) * 4)
     view = Access(run, data).of_rows(errors)
     heat, coarse = (
         np.stack([a.values for a in explain(view, name)]) for name in ("integrated_gradients", "grad_cam")
@@ -254,9 +258,18 @@ def errors_of(folder: Path) -> Errors:
     train = data.splits.train
     near = nearest(features_of(run.module, data, train), features_of(run.module, data, errors), k=1)
     bears = float(marked[train[near.places[:, 0]]].mean())
-    return Errors(
-        accuracy, first, (on_mark(heat.clip(0)), on_mark(highest(heat)), on_mark(highest(coarse)), bears)
-    )
+    shares = on_mark(heat.clip(0)), on_mark(highest(heat)), on_mark(highest(coarse)), bears
+    return Errors(accuracy, firsts, shares)
+
+
+def first_slice(run: Any, data: Any, split: str) -> str:
+    """The first slice of a loaded run's split in words; "": none."""
+    from leyden.interpretation.facts import facts_of
+    from leyden.interpretation.slices import slices
+
+    stored = read_predictions(run.run.folder, split)
+    known = facts_of(data, stored["rows"])
+    return next((str(found) for found in slices(known.facts, run.task.wrong(stored), known.strata)), "")
 
 
 def highest(maps: Any) -> Any:
@@ -274,10 +287,10 @@ def on_mark(maps: Any) -> float:
     return float((inside / maps.sum((1, 2)).clip(1e-12)).mean())
 
 
-def mean(values: Iterable[float]) -> float:
-    """Of those that are numbers."""
+def spread(values: Iterable[float]) -> str:
+    """The mean of those that are numbers, with the least and the most."""
     known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
+    return f"{sum(known) / len(known):.3f} ({min(known):.3f} to {max(known):.3f})" if known else ""
 
 
 TABLES = {
