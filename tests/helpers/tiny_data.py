@@ -71,9 +71,11 @@ def ag_news(root: Path) -> None:
             writer.writerows([i % 4 + 1, f"title {i} {part}", f"some words {i}"] for i in range(n))
 
 
-def _clip(path: Path, rate: int) -> None:
+def _clip(path: Path, rate: int, seconds: float = 0.2) -> None:
+    """Noise of so many seconds, or up to two thirds more."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    values = RNG.integers(-999, 999, RNG.integers(rate // 5, rate // 3)).astype(np.int16)
+    shortest = int(rate * seconds)
+    values = RNG.integers(-999, 999, RNG.integers(shortest, shortest * 5 // 3)).astype(np.int16)
     soundfile.write(path, values, rate)
 
 
@@ -100,7 +102,7 @@ def asterisk(root: Path) -> None:
     folder = root / "asterisk"
     lines = ["path,text"]
     for i in range(40):
-        _clip(folder / "en" / f"{i}.wav", 8000)
+        _clip(folder / "en" / f"{i}.wav", 8000, 0.8)
         lines.append(f"en/{i}.wav,Press {i % 3}.")
     (folder / "en.csv").write_text("\n".join(lines) + "\n")
 

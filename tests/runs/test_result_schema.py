@@ -104,7 +104,7 @@ def fields(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         for key, inner in value.items():
             here = f"{path}.{key}" if path else key
             yield here, inner
-            if here == "config" or path == "doctor[]":  # evidence is each finding's own
+            if here in ("config", "parts") or path == "doctor[]":  # evidence is each finding's own
                 continue
             yield from fields(inner, here)
     elif isinstance(value, list):
@@ -161,6 +161,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[dict
             "many": train(
                 [*many_classes(), "model=linear", "model.frontend.buckets=32", *QUICK, "logger=none"]
             ),
+            "several": train([*several_inputs(), *QUICK, "logger=none"]),
             "own": train([*DIGITS, *own]),
             "failed": broken(patch, ValueError("broken on purpose")),
             "interrupted": broken(patch, Interrupted()),
@@ -173,6 +174,14 @@ def numbers() -> list[str]:
     Path("table.csv").write_text("\n".join(["text,a,b", *rows]), encoding="utf-8")
     table = ["data=text_table", "data.source.path=table.csv", "data.source.label_column=[a,b]"]
     return [*table, "task=regression", "decision=conformal"]
+
+
+def several_inputs() -> list[str]:
+    """A table with two inputs in a row."""
+    rows = [f"word{i % 9},{i % 7},{'ab'[i % 2]}" for i in range(60)]
+    Path("several.csv").write_text("\n".join(["note,x,label", *rows]), encoding="utf-8")
+    inputs = ["data.source.csv=several.csv", "data.source.text=note", "data.source.numbers=[x]"]
+    return ["data=multimodal_table", *inputs, "model=fusion", "model.encoders.text.net.hidden=8"]
 
 
 def many_classes() -> list[str]:
@@ -288,7 +297,7 @@ def test_manifest_json(runs: dict[str, Outcome]) -> None:
 
 
 def test_spec_json(runs: dict[str, Outcome]) -> None:
-    for kind in (*TASKS, "text"):
+    for kind in (*TASKS, "text", "several"):
         hold_against("spec.json", list(fields(read(runs[kind], "spec.json"))))
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from leyden.cli.main import main
-from leyden.data.datamodule import median_length_batch
+from leyden.data.typical_batch import median_length_batch
 from leyden.training.job import train
 from leyden.training.setup import open_session
 from leyden.tuning import batch_size_finder, lr_finder

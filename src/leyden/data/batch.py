@@ -8,7 +8,6 @@ hence they are the same for any number of workers and ranks, and after a resume.
 import math
 import zlib
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -58,7 +57,7 @@ class Batch(NamedTuple):
     positions: Tensor
     epoch: int = 0
     mix: MixupTargets | None = None
-    present: Mapping[str, Tensor] = MappingProxyType({})
+    present: Mapping[str, Tensor] = {}
 
     @property
     def input(self) -> Input:

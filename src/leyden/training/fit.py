@@ -67,7 +67,7 @@ def fit(
         "operating_point": trained.decision,
         "classes": list(trained.classes),
         "doctor": [*before, *trained.findings],
-        **({"inputs": trained.inputs} if trained.inputs else {}),
+        "inputs": trained.inputs,
     }
     _log(trained, made, result, plain, place, command)
     return result
