@@ -1,5 +1,6 @@
 """The errors of tiny runs of every modality and task, as the page, the CSV and the terminal get them."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,18 @@ def test_pictures(made: Callable[..., Path], tmp_path: Path) -> None:
         assert np.allclose(average.values, np.mean(own, axis=0), atol=1e-6)
     assert atlas.averages
     assert "<audio" not in page(atlas, tmp_path)
+
+
+def test_classes_have_the_names_that_the_run_stored(made: Callable[..., Path]) -> None:
+    """Whoever changes spec.json changes what errors and their neighbours are called, and breaks nothing."""
+    folder = made("data=planted_images", *PICTURES)
+    spec = json.loads((folder / "spec.json").read_text())
+    spec["target_names"] = [f"kind {i}" for i in range(len(spec["target_names"]))]
+    (folder / "spec.json").write_text(json.dumps(spec))
+    errors = shown(collect(folder, Wanted(each=2, heat=0)))
+    labels = {near.label for error in errors for near in error.neighbours}
+    assert labels <= set(spec["target_names"])
+    assert all("nearest training row has" in error.diagnosis for error in errors)
 
 
 def test_heat_by_a_method_that_failed_its_planted_test_is_not_trusted(

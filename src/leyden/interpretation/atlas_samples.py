@@ -208,7 +208,7 @@ class Samples:
 
     def _neighbour(self, row: int, near: int, cosine: float, seconds: float) -> Neighbour:
         index = self._data.table.index
-        label = describe_target(index.targets[near], index.target_names)
+        label = describe_target(index.targets[near], self._of_run.spec.target_names)  # as errors are named
         is_same = bool(np.array_equal(index.targets[near], index.targets[row]))
         return Neighbour(str(index.names[near]), label, cosine, is_same, self._look(near, seconds))
 
