@@ -240,12 +240,21 @@ def test_effects_of_a_balanced_design_equal_the_means() -> None:
         assert by_name[name].share == pytest.approx(square / total)
     assert found.pairs[0].share == pytest.approx(4 * (cell_means**2).sum() / total)
     assert [level.difference for level in by_name["model"].levels] == pytest.approx(list(of_model))
-    within = ((table - table.mean(2, keepdims=True)) ** 2).sum()
-    half = stats.t.isf(0.025, 18) * math.sqrt(within / 18 / 24 * 2)  # of a mean of 8 less the mean of 24
-    assert by_name["model"].levels[0].high - of_model[0] == pytest.approx(half)
-    p = stats.f.sf(squares["model"] / 2 / (within / 18), 2, 18)
+    # every cell has its own variance: Brunner, Dette and Munk's test, with Satterthwaite's degrees of freedom
+    variances = table.var(2, ddof=1)
+    centred = np.eye(3) - 1 / 3
+    covariance = centred * variances.mean(1) @ centred
+    top = np.trace(covariance) ** 2 / (covariance**2).sum()
+    bottom = min(variances.sum() ** 2 / (variances**2 / 3).sum(), 18)
+    p = stats.f.sf(squares["model"] / 2 / variances.mean(), top, bottom)
     assert by_name["model"].p == pytest.approx(3 * p)  # the smallest of three, by Holm
-    assert found.residual == pytest.approx(within / total)
+    parts = (
+        np.array([2 / 3, 1 / 3, 1 / 3])[:, None] ** 2 / 4 * variances / 4
+    )  # of a level's mean less that of all
+    freedom = min(parts.sum() ** 2 / (parts**2 / 3).sum(), 18)
+    half = stats.t.isf(0.025, freedom) * math.sqrt(parts.sum())
+    assert by_name["model"].levels[0].high - of_model[0] == pytest.approx(half)
+    assert found.residual == pytest.approx(9 * 2 * variances.mean() / total)
 
 
 def test_false_positive_effects_are_rare() -> None:
@@ -280,23 +289,35 @@ def test_the_effect_of_a_key_with_two_values_is_the_paired_t_test() -> None:
 
 
 def test_a_key_with_more_values_is_tested_against_its_variation_between_seeds() -> None:
-    """Repeated measures: the mean square of b over that of b by seed, by their textbook formulas; folds widen both."""
+    """Repeated measures: mean square of b over b by seed, with Greenhouse and Geisser's epsilon; folds widen both."""
     rng = np.random.default_rng(5)
     table = 5 * rng.normal(size=4) + rng.normal(size=(2, 3, 4)) + np.array([0.0, 3.0, 6.0])[:, None]
     means = table.mean(0)  # (3, 4)
     of_b = means.mean(1) - means.mean()
     rest = means - means.mean(0) - of_b[:, None]
+    sums = rest @ rest.T
+    epsilon = np.trace(sums) ** 2 / (2 * (sums**2).sum())
+    assert 0.5 < epsilon < 1
+    epsilon -= (epsilon - 1 / 2) / 4  # of four seeds a quarter of the way to its least, 1/2
+    error = np.std(means[0] - means.mean(0), ddof=1)
     for overlap in (0.0, 1 / 3):
         key = next(key for key in effects(*in_blocks(table), overlap).keys if key.names == ("b",))
         f = (4 * (of_b**2).sum() / 2) / ((rest**2).sum() / 6) / ((1 / 4 + overlap) / (1 / 4))
-        assert key.p == pytest.approx(3 * stats.f.sf(f, 2, 6))
-        half = stats.t.isf(0.025, 6) * math.sqrt((rest**2).sum() / 6 * (1 / 4 + overlap) * 2 / 3)
+        assert key.p == pytest.approx(3 * stats.f.sf(f, 2 * epsilon, 6 * epsilon))
+        half = stats.t.isf(0.025, 3) * error * math.sqrt(1 / 4 + overlap)
         assert key.levels[0].high == pytest.approx(of_b[0] + half)
+
+
+def test_a_pair_of_two_values_each_is_the_paired_t_test_of_its_contrast() -> None:
+    table = np.random.default_rng(6).normal(size=(2, 2, 4)) + np.array([[0, 9], [9, 0]])[:, :, None]
+    pair = effects(*in_blocks(table)).pairs[0]
+    contrast = table[0, 0] - table[0, 1] - table[1, 0] + table[1, 1]
+    assert pair.p == pytest.approx(3 * stats.ttest_1samp(contrast, 0).pvalue)  # the smallest of three
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.25])
 def test_effects_within_incomplete_blocks_equal_least_squares(overlap: float) -> None:
-    """Of runs of which some are missing: effects, and the F of a key by explicit columns for every block."""
+    """Of runs of which some are missing: effects, and the F of a key between blocks, by columns for every block."""
     rng = np.random.default_rng(6)
     strong = np.array([4.0, 0.0])[:, None, None]
     settings, values, blocks = in_blocks(strong + 3 * rng.normal(size=5) + rng.normal(size=(2, 3, 5)))
@@ -306,15 +327,15 @@ def test_effects_within_incomplete_blocks_equal_least_squares(overlap: float) ->
     block, y = np.eye(5)[blocks], np.array(values)
     sign = np.where(a == 0, 1.0, -1.0)[:, None]
     of_b = np.vstack([np.eye(2), [-1, -1]])[b]
-
-    def squares(*columns: NDArray[np.float64]) -> tuple[float, int]:
-        fit = np.linalg.lstsq(np.hstack(columns), y, rcond=1e-9)
-        return float(((y - np.hstack(columns) @ fit[0]) ** 2).sum()), int(fit[2])
-
-    main, without = squares(block, sign, of_b), squares(block, of_b)
-    full, each = squares(block, sign, of_b, sign * of_b), squares(block, of_b, sign * of_b, block * sign)
-    freedom = each[1] - full[1]
-    f = (without[0] - main[0]) / ((full[0] - each[0]) / freedom) / (1 + 5 * overlap)
+    full = np.hstack([block, of_b, sign, sign * of_b])
+    residuals = y - full @ np.linalg.lstsq(full, y, rcond=1e-9)[0]
+    others = np.hstack([block, of_b])
+    contrast = sign[:, 0] - others @ np.linalg.lstsq(others, sign[:, 0], rcond=1e-9)[0]
+    of_blocks = np.bincount(
+        blocks, contrast * residuals
+    )  # of each block, how far its contrast is from the mean one
+    f = (contrast @ y) ** 2 / ((of_blocks**2).sum() * 5 / 4) / (1 + 5 * overlap)
+    freedom = 4
     found = effects(settings, values, blocks, overlap)
     key = next(key for key in found.keys if key.names == ("a",))
     assert key.p == pytest.approx(3 * stats.f.sf(f, 1, freedom))  # the smallest of three, by Holm

@@ -5,23 +5,33 @@
 
 The model of the main effects is sum-coded: an effect is a value's difference from the mean over all values of
 its key, the other keys held constant. Runs of one replicate (seed, fold) are a block of a randomised block design:
-what they have in common is subtracted, and effects are differences within blocks. The error of a key is its own
-variation from block to block, as in a paired t test, which the F test of a key with two values equals: seeds may differ
-more between models than between learning rates. The error of a pair is that of its keys and their pair together.
-Without blocks it is the residual of the model with all pairs.
+what they have in common is subtracted, and effects are differences within blocks. The error of a key or a pair is its
+own variation from block to block, as in a paired t test, which the F test of a key with two values equals: seeds may
+differ more between models than between learning rates. Without blocks it is the residual of the model with all pairs.
+Values may vary unequally, as an unstable learning rate does: `variation` says what that costs in degrees of freedom.
 """
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import fdtrc
 
-from leyden.reporting.comparison.least_squares import Codes, Fit, Floats, Runs, fit, is_rounding, within
+from leyden.reporting.comparison.least_squares import (
+    Codes,
+    Fit,
+    Floats,
+    Runs,
+    directions,
+    fit,
+    is_rounding,
+    within,
+)
 from leyden.reporting.comparison.statistics import holm, quantile
+from leyden.reporting.comparison.variation import variation
 
 _MAX_DUMMIES = 60  # in total: a key with a different value in each run is not a factor
 _MAX_COLUMNS = 150  # of the model with all pairs; above it the noise is the variance within cells
@@ -79,7 +89,6 @@ class Effects:
 class _Test(NamedTuple):
     names: tuple[str, ...]
     explained: float  # sum of squares
-    error: Fit
     p: float | None
 
 
@@ -125,7 +134,7 @@ def _blocks(replicates: Sequence[Hashable]) -> tuple[Codes, list[int]]:
 def _runs(y: Floats, codes: Codes, blocks: Codes, overlap: float) -> Runs:
     """Add the inflation of the variance of a mean over b replicates: 1/b + n_test / n_train instead of 1/b."""
     runs = Runs(y, codes, blocks, 1.0)
-    of_cell = np.bincount(runs.together().split(range(codes.shape[1])).blocks)
+    of_cell = np.bincount(runs.together().cells().blocks)
     replicates = max(int(blocks.max()) + 1, 0 if blocks.any() else int(of_cell.max()))
     return runs._replace(inflation=1 + replicates * overlap)
 
@@ -135,11 +144,10 @@ def _estimate(factors: Mapping[str, tuple[Codes, list[str]]], runs: Runs) -> Eff
     reason = _not_estimable(list(dummies.values()), runs)
     if reason:
         return Effects(reason=reason)
-    products = _products(dummies)
-    noise = _noise(runs, dummies, products)
+    noise, products = _noise(runs, dummies, _products(dummies))
     tests = _tests(runs, dummies, products, noise)
     adjusted = holm([test.p for test in tests])
-    levels = _levels(factors, dummies, runs, [test.error for test in tests[: len(dummies)]])
+    levels = _levels(factors, dummies, runs, noise)
     in_blocks, total = fit(runs, ()).squares, fit(runs.together(), ()).squares
     shares = [
         Share(test.names, test.explained / total, p, levels.get(test.names, ()))
@@ -175,7 +183,7 @@ def _not_estimable(dummies: Sequence[Floats], runs: Runs) -> str:
     columns = sum(d.shape[1] for d in dummies)
     if columns > _MAX_DUMMIES:
         return "the keys have too many values"
-    if is_rounding(fit(runs, ()), runs):
+    if is_rounding(fit(runs, ()).squares, runs):
         return "all runs have equal values"
     together, in_blocks = (fit(of, dummies) for of in (runs.together(), runs))
     if together.rank < columns:
@@ -198,91 +206,71 @@ def _products(dummies: Mapping[str, Floats]) -> dict[tuple[str, ...], Floats]:
     }
 
 
-def _noise(runs: Runs, dummies: Mapping[str, Floats], products: Mapping[Any, Floats]) -> Fit:
-    """Return the residual of the model with all pairs (of very many: within cells), or else of the main effects."""
+def _noise(
+    runs: Runs, dummies: Mapping[str, Floats], products: Mapping[tuple[str, ...], Floats]
+) -> tuple[Fit, Mapping[tuple[str, ...], Floats]]:
+    """Return the residual of the model with all pairs (of very many: within cells), and the pairs.
+
+    Where these leave no residual it is that of the main effects, and there are no pairs.
+    """
     columns = [*dummies.values(), *products.values()]
-    if _are_few(columns):
+    if sum(c.shape[1] for c in columns) <= _MAX_COLUMNS:
         full = fit(runs, columns)
     else:
-        full = fit(
-            runs.together().split(range(len(dummies))), [np.eye(int(runs.blocks.max()) + 1)[runs.blocks]]
-        )
-    return full if full.freedom >= 1 else fit(runs, dummies.values())
-
-
-def _are_few(columns: Sequence[Floats]) -> bool:
-    return sum(c.shape[1] for c in columns) <= _MAX_COLUMNS
+        full = fit(runs.together().cells(), [np.eye(int(runs.blocks.max()) + 1)[runs.blocks]])
+    return (full, products) if full.freedom >= 1 else (fit(runs, dummies.values()), {})
 
 
 def _tests(
     runs: Runs, dummies: Mapping[str, Floats], products: Mapping[tuple[str, ...], Floats], noise: Fit
 ) -> list[_Test]:
     """Test each key beyond the other keys, and then each pair beyond all keys."""
+    main = fit(runs, dummies.values())
+    others = {name: fit(runs, [d for n, d in dummies.items() if n != name]) for name in dummies}
+    tested: list[tuple[tuple[str, ...], Floats]]
+    tested = [((name,), directions(runs, dummies[name], others[name])) for name in dummies]
+    tested += [(names, directions(runs, columns, main)) for names, columns in products.items()]
     place = {name: index for index, name in enumerate(dummies)}
-    main = list(dummies.values())
-    every = [*main, *products.values()]
-    models: list[tuple[tuple[str, ...], list[Floats], list[Floats]]] = [
-        ((name,), [d for n, d in dummies.items() if n != name], main) for name in dummies
-    ]
-    models += [(names, main, [*main, columns]) for names, columns in products.items()]
-    fits = [(fit(runs, without), fit(runs, fitted)) for _, without, fitted in models]
-    whole = fit(runs, every) if _are_few(every) else None
-    errors = [
-        _error(runs, every if whole else columns, whole or own, [place[name] for name in names]) or noise
-        for (names, _, columns), (_, own) in zip(models, fits, strict=True)
-    ]
     return [
-        _f_test(names, of_names, error, runs)
-        for (names, _, _), of_names, error in zip(models, fits, errors, strict=True)
+        _f_test(names, contrasts, [place[name] for name in names], noise, runs) for names, contrasts in tested
     ]
 
 
-def _error(runs: Runs, columns: Sequence[Floats], fitted: Fit, factors: Sequence[int]) -> Fit | None:
-    """Return the variation of factors' effects from block to block beyond a model; None if there is one block only.
-
-    fitted: the model's columns.
-    """
-    if not runs.blocks.any():
-        return None
-    of_each = fit(runs.split(factors), columns)
-    own = Fit(fitted.squares - of_each.squares, fitted.freedom - of_each.freedom, 0)
-    return own if own.freedom >= 1 else None
-
-
-def _f_test(names: tuple[str, ...], fits: tuple[Fit, Fit], error: Fit, runs: Runs) -> _Test:
-    """Return the sum of squares that the columns explain beyond the fit without them, and its F test."""
-    without, fitted = fits
-    explained, freedom = max(without.squares - fitted.squares, 0.0), fitted.rank - without.rank
-    if freedom < 1 or is_rounding(error, runs):
-        return _Test(names, explained, error, None)
-    ratio = (explained / freedom) / (error.squares / error.freedom * runs.inflation)
-    return _Test(names, explained, error, float(fdtrc(freedom, error.freedom, ratio)))
+def _f_test(
+    names: tuple[str, ...], contrasts: Floats, factors: Sequence[int], noise: Fit, runs: Runs
+) -> _Test:
+    """Return the sum of squares of orthonormal contrasts (runs, k) of factors, and its F test."""
+    explained = float(((contrasts.T @ runs.y) ** 2).sum())
+    found = variation(contrasts, factors, noise, runs)
+    if not found.bottom or is_rounding(found.total, runs):
+        return _Test(names, explained, None)
+    ratio = explained / (found.total * runs.inflation)
+    return _Test(names, explained, float(fdtrc(found.top, found.bottom, ratio)))
 
 
 def _levels(
-    factors: Mapping[str, tuple[Codes, list[str]]],
-    dummies: Mapping[str, Floats],
-    runs: Runs,
-    errors: Sequence[Fit],
+    factors: Mapping[str, tuple[Codes, list[str]]], dummies: Mapping[str, Floats], runs: Runs, noise: Fit
 ) -> dict[tuple[str, ...], tuple[Level, ...]]:
-    """Return the effect of each value of each key, with its t interval."""
+    """Return the effect of each value of each key, with the t interval of its own variation."""
     design = within(np.hstack(list(dummies.values())), runs.blocks)
-    inverse = np.linalg.inv(design.T @ design)
-    coefficients, start = inverse @ (design.T @ runs.y), 0
+    weights, start = design @ np.linalg.inv(design.T @ design), 0
     found: dict[tuple[str, ...], tuple[Level, ...]] = {}
-    for (name, (codes, levels)), error in zip(factors.items(), errors, strict=True):
-        contrasts, part = _contrasts(len(levels)), slice(start, start + len(levels) - 1)
-        start = part.stop
-        variances = np.einsum("li,ij,lj->l", contrasts, inverse[part, part], contrasts)
-        halves = quantile(error.freedom) * np.sqrt(variances * runs.inflation * error.squares / error.freedom)
+    for place, (name, (codes, levels)) in enumerate(factors.items()):
+        part = slice(start, start := start + len(levels) - 1)
+        of_levels = weights[:, part] @ _contrasts(len(levels)).T  # (runs, levels)
+        counts = np.bincount(codes).tolist()
         found[(name,)] = tuple(
-            Level(value, int(n), d, *((None, None) if is_rounding(error, runs) else (d - half, d + half)))
-            for value, n, d, half in zip(
-                levels,
-                np.bincount(codes),
-                (contrasts @ coefficients[part]).tolist(),
-                halves.tolist(),
-                strict=True,
-            )
+            _level(value, n, own, place, noise, runs)
+            for value, n, own in zip(levels, counts, of_levels.T, strict=True)
         )
     return found
+
+
+def _level(value: str, n: int, weights: Floats, factor: int, noise: Fit, runs: Runs) -> Level:
+    """Return the effect of a factor's level, which weights (runs,) make of the values."""
+    effect, size = float(weights @ runs.y), float(np.linalg.norm(weights))
+    own = variation(weights[:, None] / size, [factor], noise, runs)
+    if not own.bottom or is_rounding(own.total, runs):
+        return Level(value, n, effect, None, None)
+    half = quantile(own.bottom) * size * float(np.sqrt(own.total * runs.inflation))
+    return Level(value, n, effect, effect - half, effect + half)

@@ -23,10 +23,10 @@ class Runs(NamedTuple):
         """All in one block."""
         return self._replace(blocks=np.zeros_like(self.blocks))
 
-    def split(self, factors: Sequence[int]) -> "Runs":
-        """A block for each combination of their levels within each block."""
+    def cells(self, factors: Sequence[int] = ()) -> "Runs":
+        """A block for each combination of levels, of all factors or of these, within each block."""
         blocks = self.blocks
-        for codes in self.codes[:, factors].T:
+        for codes in (self.codes[:, factors] if factors else self.codes).T:
             blocks = np.unique(blocks * (codes.max() + 1) + codes, return_inverse=True)[1]
         return self._replace(blocks=blocks)
 
@@ -34,17 +34,37 @@ class Runs(NamedTuple):
 class Fit(NamedTuple):
     """What a fit leaves."""
 
-    squares: float  # residual sum of squares
-    freedom: float  # residual degrees of freedom
-    rank: int  # of the columns within blocks
+    residuals: Floats  # (runs,)
+    leverage: Floats  # (runs,): of each run on its own fitted value
+    basis: Floats  # (runs, rank): orthonormal, of the columns within blocks
+
+    @property
+    def squares(self) -> float:
+        """Residual sum of squares."""
+        return float(self.residuals @ self.residuals)
+
+    @property
+    def freedom(self) -> float:
+        """Residual degrees of freedom."""
+        return round(float((1 - self.leverage).sum()))
+
+    @property
+    def rank(self) -> int:
+        """Of the columns within blocks."""
+        return self.basis.shape[1]
 
 
 def within(columns: Floats, groups: Codes) -> Floats:
     """Subtract from columns (runs, k) their means over the runs of each group; groups are 0, 1, ..., none empty."""
+    return columns - (sums(columns, groups) / np.bincount(groups)[:, None])[groups]
+
+
+def sums(columns: Floats, groups: Codes) -> Floats:
+    """Sum columns (runs, k) over the runs of each group: (groups, k)."""
     order = np.argsort(groups, kind="stable")
-    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
-    means = np.add.reduceat(columns[order], starts, axis=0) / np.bincount(groups)[:, None]
-    return columns - means[groups]
+    starts = np.searchsorted(groups[order], np.arange(groups.max() + 1))
+    found: Floats = np.add.reduceat(columns[order], starts, axis=0)
+    return found
 
 
 def fit(runs: Runs, columns: Iterable[Floats]) -> Fit:
@@ -53,17 +73,29 @@ def fit(runs: Runs, columns: Iterable[Floats]) -> Fit:
     Subtracting each block's means fits a constant for each block (Frisch and Waugh 1933). With dummies of -1, 0 and 1
     the equations are well conditioned, and for thousands of runs far cheaper than an SVD.
     """
-    n, blocks = len(runs.y), int(runs.blocks.max()) + 1
-    design = within(np.hstack([np.empty((n, 0)), *columns]), runs.blocks)
-    target = within(runs.y[:, None], runs.blocks)[:, 0]
-    sizes, axes = np.linalg.eigh(design.T @ design)
-    kept = sizes > 1e-10 * n
-    axes = axes[:, kept]
-    coefficients = axes @ ((axes.T @ (design.T @ target)) / sizes[kept])
-    rank = int(kept.sum())
-    return Fit(float(((target - design @ coefficients) ** 2).sum()), float(n - blocks - rank), rank)
+    design = np.hstack([np.empty((len(runs.y), 0)), *columns])
+    basis = _basis(within(design, runs.blocks))
+    leverage = 1 / np.bincount(runs.blocks)[runs.blocks] + (basis**2).sum(1)
+    target = within(runs.y[:, None], runs.blocks)
+    return Fit(_beyond(target, basis)[:, 0], leverage, basis)
 
 
-def is_rounding(fitted: Fit, runs: Runs) -> bool:
-    """Whether what a fit leaves is no more than the error of computing it."""
-    return fitted.squares <= len(runs.y) * (_ROUNDING * float(np.abs(runs.y).max())) ** 2
+def directions(runs: Runs, columns: Floats, others: Fit) -> Floats:
+    """Orthonormal contrasts (runs, k) of columns (runs, at least k) beyond the columns of another fit."""
+    return _basis(_beyond(within(columns, runs.blocks), others.basis))
+
+
+def _beyond(columns: Floats, basis: Floats) -> Floats:
+    return columns - basis @ (basis.T @ columns)
+
+
+def _basis(columns: Floats) -> Floats:
+    sizes, axes = np.linalg.eigh(columns.T @ columns)
+    kept = sizes > 1e-10 * len(columns)
+    found: Floats = columns @ axes[:, kept] / np.sqrt(sizes[kept])
+    return found
+
+
+def is_rounding(squares: float, runs: Runs) -> bool:
+    """Whether a sum of squares is no more than the error of computing it."""
+    return squares <= len(runs.y) * (_ROUNDING * float(np.abs(runs.y).max())) ** 2

@@ -104,8 +104,8 @@ def of_effects(part: Part) -> Iterator[str]:
     yield (
         f"Over {plural(found.n, 'value')}, one for each group and {one}{common}: an effect is a value's difference "
         "from the mean over the key's values, the other keys held constant. A share is of the variance of these "
-        f"values; {between}{percent(found.residual, 2)} is the residual. p is by F tests against {against}, adjusted "
-        f"by Holm over keys and pairs; the intervals are not adjusted{wider}."
+        f"values; {between}{percent(found.residual, 2)} is the residual. p is by F tests against {against}, which may "
+        f"differ between values, adjusted by Holm over keys and pairs; the intervals are not adjusted{wider}."
     )
     if found.alone:
         yield f"{plural(found.alone, 'value')} left out of the effects: no other group has the same {one}."
