@@ -13,8 +13,9 @@ from leyden.config.instantiate import instantiate_with_facts
 from leyden.config.validate import PROVIDED, bind
 from loss_options import loss_options
 
-TASKS = ("classification", "multilabel", "regression", "ctc")
-OPTIONS = [(task, path) for task in TASKS for path in loss_options(task)]
+TASKS = ("classification", "multilabel", "regression", "ctc", "contrastive")
+OPTIONS = [(task, path) for task in TASKS[:-1] for path in loss_options(task)]
+OF_BATCHES = {path.stem for path in loss_options("contrastive")}  # see test_losses_contrastive.py
 FACTS = {
     "num_outputs": 5,
     "num_classes": 5,
@@ -29,7 +30,7 @@ def test_the_scan_finds_every_loss() -> None:
     names = {path.stem for _, path in OPTIONS}
     assert {"cross_entropy", "focal", "focal_sigmoid", "bce", "asymmetric", "mse", "huber"} <= names
     assert {path.stem for path in loss_options("regression")} == {"mse", "mae", "huber"}
-    assert {path.stem for path in (conf_dir() / "loss").glob("*.yaml")} - names == {"auto"}
+    assert {path.stem for path in (conf_dir() / "loss").glob("*.yaml")} - names == {"auto", *OF_BATCHES}
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -12,6 +12,7 @@ from leyden.callbacks.tensorboard_tags import part_of_tag
 from leyden.data import preview
 from leyden.data.datamodule import DataModule
 from leyden.reporting import markdown
+from leyden.reporting.atlas.atlas import WORDS
 from leyden.reporting.format import count, number
 from leyden.reporting.plots.samples import samples_figure
 from leyden.tasks.base import Task
@@ -41,7 +42,7 @@ class ErrorViews:
 
     def summary(self, groups: Sequence[ErrorGroup], task: Task) -> None:
         """Write how many errors each has, and for how many samples are shown."""
-        by = {"classes": "class", "labels": "label", "values": "target", "sequences": "length"}[task.kind]
+        by = WORDS[task.kind]
         rows = [(g.name, count(g.total), g.kinds[0] if g.kinds else "") for g in groups[:_LISTED]]
         first = "worst" if task.kind == "sequences" else "surest"
         table = markdown.table((by, "samples" if task.kind == "values" else "errors", first), rows)

@@ -175,7 +175,7 @@ class DataModule(Remarks, LightningDataModule):
     def verify_kind(self, table: Table) -> None:
         """Refuse targets of another kind than the task predicts."""
         there = kind_of(table.index.targets)
-        if there != self.kind:
+        if there != ("classes" if self.kind == "pairs" else self.kind):
             raise UserError(
                 f"the task predicts {WORDS[self.kind]}, the data have {WORDS[there]}: "
                 "choose another task=... or data=..."
@@ -195,7 +195,7 @@ class DataModule(Remarks, LightningDataModule):
     def splits(self) -> Splits:
         """Rows of the table in train, val and test."""
         found, index = self._parts(self.kept_rows), self._source_table.index
-        if self.kind in HAS_CLASS_PRIOR:
+        if kind_of(index.targets) in HAS_CLASS_PRIOR:
             verify_trained(index.targets, found, index.target_names)
         return self._thinned(found)
 
@@ -218,9 +218,9 @@ class DataModule(Remarks, LightningDataModule):
         return Splits(*(rows[part] for part in found))
 
     def _thinned(self, found: Splits) -> Splits:
-        if self.kind != "classes":
-            return found
         index = self._source_table.index
+        if kind_of(index.targets) != "classes":
+            return found
         return found._replace(
             train=found.train[self.long_tail(index.targets[found.train], index.target_names)]
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from leyden.utils.errors import UserError, nearest
 
-Kind = Literal["classes", "labels", "values", "sequences"]  # of targets
+Kind = Literal["classes", "labels", "values", "sequences", "pairs"]  # of targets
 TRAIN, VAL, TEST = 0, 1, 2
 SPLIT_NAMES = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "dev": VAL, "test": TEST}
 SHOWN = 20  # how many classes a message lists

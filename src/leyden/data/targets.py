@@ -28,6 +28,7 @@ WORDS = {
     "labels": "any number of labels a row",
     "values": "numbers",
     "sequences": "a transcript a row",
+    "pairs": "one class a row of two inputs",
 }
 HAS_CLASS_PRIOR = ("classes", "labels")  # kinds whose shares a loss may correct
 

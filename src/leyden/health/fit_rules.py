@@ -16,6 +16,7 @@ _CERTAIN = 3.0  # standard errors
 _NARROW = 0.02  # deviation of predictions over that of the targets, below which all are the same number
 _CONSTANT = 1e-6  # the same, of predictions that do not depend on the inputs at all
 _BETTER = {1: "above", -1: "below"}
+_SAME_EMBEDDING = 0.999  # length of the mean of embeddings of length 1, above which all are nearly the same
 _LEARNED = 0.5  # training loss over validation loss, below which the training samples were learned
 
 
@@ -97,7 +98,26 @@ def _all_blank(
     )
 
 
-_COLLAPSE = {"classes": _one_class, "labels": _no_label, "values": _one_value, "sequences": _all_blank}
+def _one_embedding(
+    epochs: Sequence[EpochStats], facts: ValidationFacts, settings: DiagnosticsSettings
+) -> Iterator[Finding]:
+    """All rows have nearly the same embedding by an input: their mean is as long as each of them."""
+    length = epochs[-1].predicted[0]
+    if length > _SAME_EMBEDDING:
+        yield Finding(
+            "collapsed",
+            "error",
+            "by one of the inputs all validation samples have nearly the same embedding: the mean of these vectors of "
+            f"length 1 has length {length:.4f}",
+            advice=("optimizer.lr={rate/10}", "optimizer.lr={rate*3}"),
+            evidence={"length": length},
+        )
+
+
+_COLLAPSE = {
+    **{"classes": _one_class, "labels": _no_label, "values": _one_value, "sequences": _all_blank},
+    "pairs": _one_embedding,
+}
 
 
 def fit(
@@ -159,6 +179,7 @@ def _fit_by_losses(
         "labels": ("average_precision", _mean(facts.shares), "their shares", 1),
         "values": ("r2", 0.0, "the mean", 1),
         "sequences": ("wer", 1.0, "an empty transcript", -1),
+        "pairs": ("", 0.0, "", 1),
     }[facts.kind]
     found = [value for epoch in epochs if (value := epoch.get(f"val/{name}")) is not None]
     gains = [sign * (value - chance) for value in found]

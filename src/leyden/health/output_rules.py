@@ -24,7 +24,7 @@ def _bad_frames(outputs: Tensor) -> Tensor:
     return ~(finite | is_after).all(1) | is_after.all(1)
 
 
-_SPLITS = {"val": "validation", "test": "test"}
+_SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def verify_outputs(outputs: Tensor, split: str, config: Config) -> None:
@@ -32,7 +32,7 @@ def verify_outputs(outputs: Tensor, split: str, config: Config) -> None:
 
     Args:
         outputs: (N,) or (N, ...), of the samples of a split; of frames (N, T, C), NaN after a sample's last.
-        split: "val" or "test".
+        split: "train", "val" or "test".
         config: of the run, for the suggestions.
 
     Raises:

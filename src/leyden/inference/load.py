@@ -79,7 +79,7 @@ def load(folder: Path, config_dirs: Sequence[str] = ()) -> LoadedRun:
 
     def decision_of(stored: dict[str, Any]) -> Decision:
         found = task.load_decision(stored)
-        list(task.answers(task.any_outputs(1, spec), spec, found, 1))  # as many numbers as outputs
+        list(task.answers(task.any_outputs(1, spec, found), spec, found, 1))  # as many numbers as outputs
         return found
 
     decision = _restored(folder / "operating_point.json", decision_of)

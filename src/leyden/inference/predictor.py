@@ -101,7 +101,7 @@ def outputs_of(run: "LoadedRun", batch: "Batch") -> "Tensor":
         UserError: it has no forward, or gives something else.
     """
     module: Any = run.module
-    shape = (len(batch.rows), *run.task.any_outputs(1, run.spec).shape[1:])
+    shape = (len(batch.rows), *run.task.any_outputs(1, run.spec, run.decision).shape[1:])
     letters = ("B", "T", shape[-1]) if len(shape) > 2 else ("B", shape[-1])
     wanted = f"{type(module).__name__}.forward(batch) must give ({', '.join(map(str, letters))})"
     try:

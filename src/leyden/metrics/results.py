@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-# Of classification, multi-label classification, regression and transcripts, each in the order in which they are shown.
+# Of classification, multi-label classification, regression, transcripts and retrieval, in the order shown.
 # `monitor: val/<name>` takes these, and val/loss.
 METRICS = (
     "accuracy",
@@ -30,7 +30,16 @@ MULTILABEL_METRICS = (
 )
 REGRESSION_METRICS = ("mae", "rmse", "r2", "spearman")
 TRANSCRIPT_METRICS = ("wer", "cer", "string_error")
-_LOWER_IS_BETTER = frozenset({"loss", "log_loss", "ece", "hamming_loss", "mae", "rmse", *TRANSCRIPT_METRICS})
+RECALLED_AT = (1, 5, 10)  # rows that are retrieved
+RETRIEVAL_METRICS = (
+    *(f"class_recall_at_{k}" for k in RECALLED_AT),
+    *(f"recall_at_{k}" for k in RECALLED_AT),
+    "median_rank",
+    "zero_shot_accuracy",
+)
+_LOWER_IS_BETTER = frozenset(
+    {"loss", "log_loss", "ece", "hamming_loss", "mae", "rmse", "median_rank", *TRANSCRIPT_METRICS}
+)
 
 
 # Of many classes a result keeps what grows with samples and classes, and not with the square of the classes.
@@ -312,6 +321,47 @@ class TranscriptMetrics:
         )
 
 
+@dataclass(frozen=True)
+class RetrievalDirection:
+    """Rows found among the other input's rows. query, gallery: names of the inputs; n: queries that are pairs.
+
+    values: by the names of RETRIEVAL_METRICS.
+    """
+
+    query: str
+    gallery: str
+    n: int
+    values: dict[str, Estimate]
+
+
+@dataclass(frozen=True)
+class RetrievalMetrics:
+    """Everything known of one evaluation of pairs. n: rows with both inputs.
+
+    values: by the names of RETRIEVAL_METRICS, over the queries of both directions; retrieval: of each direction.
+    """
+
+    n: int
+    values: dict[str, Estimate]
+    retrieval: list[RetrievalDirection]
+
+    def scalars(self) -> dict[str, float]:
+        """The defined values alone, by name: what a logger or a monitor takes."""
+        return _defined(self.values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Dictionaries, lists, numbers and None: never NaN, so that strict JSON takes it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "RetrievalMetrics":
+        """The metrics as they were before `to_dict`."""
+        ways = [
+            RetrievalDirection(**{**way, "values": _estimates(way["values"])}) for way in stored["retrieval"]
+        ]
+        return cls(stored["n"], _estimates(stored["values"]), ways)
+
+
 def _defined(values: Mapping[str, Estimate]) -> dict[str, float]:
     return {name: e.value for name, e in values.items() if e.value is not None}
 
@@ -320,7 +370,7 @@ def _estimates(stored: Mapping[str, Mapping[str, Any]]) -> dict[str, Estimate]:
     return {name: Estimate(**e) for name, e in stored.items()}
 
 
-StoredMetrics = Metrics | MultilabelMetrics | RegressionMetrics | TranscriptMetrics
+StoredMetrics = Metrics | MultilabelMetrics | RegressionMetrics | TranscriptMetrics | RetrievalMetrics
 
 
 def stored_metrics(stored: dict[str, Any]) -> StoredMetrics:
@@ -329,6 +379,7 @@ def stored_metrics(stored: dict[str, Any]) -> StoredMetrics:
         ("per_label", MultilabelMetrics),
         ("per_target", RegressionMetrics),
         ("words", TranscriptMetrics),
+        ("retrieval", RetrievalMetrics),
     ):
         if part in stored:
             return kind.from_dict(stored)

@@ -1,6 +1,6 @@
 """What shared code asks of a task, and what a user's own task implements (derive from `Task`)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -76,13 +76,27 @@ class Task:
         """As `evaluate` with intervals; groups (N,), such as speakers, or None: here they play no part."""
         return self.evaluate(outputs, targets, spec, decision, intervals=True)
 
-    def any_outputs(self, samples: int, spec: DataSpec) -> Floats:
-        """Outputs as a module of this task may keep them, at random: (samples, num_outputs)."""
+    def any_outputs(self, samples: int, spec: DataSpec, decision: Decision | None = None) -> Floats:
+        """Outputs as a module of this task may keep them, at random: (samples, num_outputs).
+
+        decision: of a run, where the shape follows from it.
+        """
         return np.random.default_rng(0).normal(size=(samples, spec.num_outputs))
 
     def neutral(self, spec: DataSpec) -> Decision:
         """The decision that changes nothing."""
         raise NotImplementedError
+
+    def without_rule(
+        self, spec: DataSpec, outputs: Callable[[str], tuple[Floats, NDArray[Any]] | None]
+    ) -> Decision:
+        """The decision of a trained net for which no rule is chosen: that which changes nothing.
+
+        Args:
+            spec: facts of the data.
+            outputs: split -> its outputs and targets, train as well, where a task needs them; None: there are none.
+        """
+        return self.neutral(spec)
 
     def load_decision(self, stored: Mapping[str, Any]) -> Decision:
         """A decision as it was before `to_dict` and JSON."""

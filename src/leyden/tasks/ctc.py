@@ -86,7 +86,7 @@ class CTC(Task):
         kind = BeamDecoding if stored.get("criterion") == "beam" else GreedyDecoding
         return kind.from_dict(stored)
 
-    def any_outputs(self, samples: int, spec: DataSpec) -> Floats:
+    def any_outputs(self, samples: int, spec: DataSpec, decision: Any = None) -> Floats:
         """Random logits (samples, 4, C)."""
         return np.random.default_rng(0).normal(size=(samples, 4, spec.num_outputs))
 

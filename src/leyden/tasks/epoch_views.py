@@ -15,6 +15,7 @@ from leyden.metrics.confusion import Cells
 from leyden.metrics.edit_distance import marked
 from leyden.tasks.base import Floats, Task
 from leyden.tasks.classification import MOST_DRAWN, most_confused
+from leyden.tasks.contrastive import class_similarity
 from leyden.tasks.figures import ConfusionMatrix, Figure, LabelErrors, PredictedActual
 
 MOST = 20  # classes or labels with curves of their own: of more those with the fewest samples
@@ -22,7 +23,7 @@ Bools = NDArray[np.bool_]
 
 
 def recalls(outputs: Floats, targets: NDArray[Any], kind: Kind, spec: DataSpec) -> dict[str, float]:
-    """Recall by class or label, of those that occur; {} of values and transcripts."""
+    """Recall by class or label, of those that occur; {} of other kinds."""
     if kind not in HAS_CLASS_PRIOR:
         return {}
     truth = _truth(targets, kind, spec)
@@ -47,11 +48,13 @@ def one_vs_rest(
 def figures(
     outputs: Floats, targets: NDArray[Any], kind: Kind, spec: DataSpec, title: str
 ) -> Iterator[tuple[str, Figure]]:
-    """(name, figure): confusion of classes, errors by pairs of labels, or predicted against actual values."""
+    """(name, figure): confusion of classes, errors by pairs of labels, predicted against actual values, or cosines."""
     names = spec.target_names
     if kind == "sequences":
         return
-    if kind == "labels":
+    if kind == "pairs":
+        yield "similarity", class_similarity(outputs, targets, spec, title)
+    elif kind == "labels":
         yield "errors by label", LabelErrors(targets, outputs > 0, names, f"{title}: errors by label")
     elif kind == "values":
         for column, name in enumerate(names):
@@ -65,10 +68,12 @@ def figures(
 
 
 def answers(outputs: Floats, task: Task, spec: DataSpec) -> list[str]:
-    """What is said of each sample: a class with its probability, the labels, the values, or the transcript."""
+    """What is said of each sample: a class and its probability, the labels, the values, the transcript, the cosine."""
     names = spec.target_names
     if task.kind == "sequences":
         return [answer["text"] for answer in task.answers(outputs, spec, task.neutral(spec), 1)]
+    if task.kind == "pairs":
+        return [f"cosine {value:.2f}" for value in task.scores(outputs, task.neutral(spec))]
     if task.kind == "values":
         return [describe_target(row, names) for row in outputs]
     if task.kind == "labels":

@@ -82,6 +82,16 @@ class Residuals:
     title: str
 
 
+@dataclass(frozen=True)
+class ClassSimilarity:
+    """cosines (C, C) of the classes of one input, in rows, with those of another; inputs: their names."""
+
+    cosines: Sequence[Sequence[float]]
+    names: Sequence[str]
+    inputs: tuple[str, str]
+    title: str
+
+
 Figure = (
     ConfusionMatrix
     | RecallBars
@@ -91,4 +101,5 @@ Figure = (
     | LabelErrors
     | PredictedActual
     | Residuals
+    | ClassSimilarity
 )

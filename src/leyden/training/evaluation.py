@@ -99,7 +99,7 @@ class TrainedEvaluation:
         spec = self._made.data.spec
         rule = rule or self._made.rule
         if rule.neutral:
-            return Choice(self._made.task.neutral(spec))
+            return Choice(decision or self._made.task.without_rule(spec, self._arrays_of))
         if hasattr(rule, "of_training"):  # a language model is of the training transcripts
             rule = rule.of_training(self._made.data.table.index.targets[self._made.data.splits.train])
         none = np.zeros(0)
@@ -120,6 +120,12 @@ class TrainedEvaluation:
                 z, y = _arrays(found)
             decision = fit(z, y)
         return Choice(decision, fit if reads else None, getattr(rule, "chooses_by_class", True))
+
+    def _arrays_of(self, split: str) -> tuple[Floats, NDArray[Any]] | None:
+        """Outputs and targets of a split, of train, too; None: it has no rows, or the module keeps nothing."""
+        rows = getattr(self._made.data.splits, split)
+        found = self.outputs(split) if len(rows) else None
+        return None if found is None else _arrays(found)
 
     def metrics(
         self,

@@ -150,7 +150,7 @@ def input_subsets(
     made: Experiment, evaluate: Any, decision: Decision, split: str
 ) -> tuple[dict[str, Any] | None, list[Finding]]:
     """`inputs` of result.json and findings; nothing where rows have one input, or the module keeps no outputs."""
-    if len(made.data.parts) < 2 or not len(getattr(made.data.splits, split)):
+    if len(made.data.parts) < 2 or made.task.kind == "pairs" or not len(getattr(made.data.splits, split)):
         return None, []
     of = InputSubsets(made, evaluate, decision, split)
     found = of.measured()

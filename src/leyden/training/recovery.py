@@ -20,7 +20,6 @@ from leyden.callbacks.loggers import log_findings
 from leyden.callbacks.margins import Margins
 from leyden.callbacks.pruning import Pruned
 from leyden.callbacks.tensorboard import truncate_events
-from leyden.data.targets import kind_of
 from leyden.health import replay, step_snapshot
 from leyden.health.epoch_stats import ValidationFacts
 from leyden.health.findings import Finding, NonFinite
@@ -201,7 +200,7 @@ def _facts(made: Experiment) -> ValidationFacts:
     """What the validation split holds."""
     data, names = made.data, made.data.spec.target_names
     targets = data.table.index.targets[data.splits.val]
-    kind = kind_of(targets)
+    kind = made.task.kind
     shares: list[float] = []
     if kind == "labels" and len(targets):
         shares = targets.mean(axis=0).tolist()

@@ -61,8 +61,7 @@ def model_under_test(session: Session) -> ModelUnderTest:
         return other.module().to(session.device)
 
     batch = data.batch_of(rows).to(session.device)
-    kind = kind_of(data.table.index.targets)
-    return ModelUnderTest(module, batch, kind, data.spec.num_outputs, health_settings(config), rebuild)
+    return ModelUnderTest(module, batch, data.kind, data.spec.num_outputs, health_settings(config), rebuild)
 
 
 def _samples(data: DataModule) -> NDArray[np.int64]:

@@ -15,20 +15,23 @@ _CLOSE = 1e-3  # of the largest output: tolerance for rounding
 
 
 def shapes(subject: ModelUnderTest) -> CheckResult:
-    """The forward pass returns finite floating-point outputs (B, K), of transcripts (B, T, K)."""
+    """The forward pass returns finite floating-point outputs (B, K), of transcripts (B, T, K), of pairs (B, 2, D)."""
     name, expected = "shapes", (len(subject.batch.targets), subject.num_outputs)
     try:
         outputs = subject.outputs()
     except Exception as error:  # a custom net raises anything
-        where = f"inputs {tuple(subject.prepared.input.values.shape)}"
-        return check_failed(
-            name, "shapes", "error", f"the forward pass fails for {where}: {type(error).__name__}: {error}"
-        )
-    summary = f"outputs {tuple(outputs.shape)} of inputs {tuple(subject.prepared.input.values.shape)}"
+        message = f"the forward pass fails for {_inputs(subject)}: {type(error).__name__}: {error}"
+        return check_failed(name, "shapes", "error", message)
+    summary = f"outputs {tuple(outputs.shape)} of {_inputs(subject)}"
     of_frames = subject.kind == "sequences"
     there = (*outputs.shape[:1], *outputs.shape[2:]) if of_frames else tuple(outputs.shape)
+    if subject.kind == "pairs":
+        expected, there = (*expected[:1], 2), there[:2] if len(there) == 3 else there
     if there != expected or not outputs.is_floating_point():
-        words = "(samples, outputs), with the frames between them" if of_frames else "(samples, outputs)"
+        words = {
+            "sequences": "(samples, outputs), with the frames between them",
+            "pairs": "(samples, inputs), with the embedding after them",
+        }.get(subject.kind, "(samples, outputs)")
         message = (
             f"the net returns {tuple(outputs.shape)} {outputs.dtype}, expected are {expected} {words}: take "
             "num_outputs (or num_classes) from the constructor for its last layer"
@@ -45,6 +48,11 @@ def shapes(subject: ModelUnderTest) -> CheckResult:
             name, "shapes", "error", "at its initial weights the net returns NaN or infinite outputs"
         )
     return CheckResult(name, summary)
+
+
+def _inputs(subject: ModelUnderTest) -> str:
+    """The shapes of the net's inputs, in words."""
+    return f"inputs {', '.join(str(tuple(x.values.shape)) for x in subject.prepared.inputs.values())}"
 
 
 def determinism(subject: ModelUnderTest) -> CheckResult:

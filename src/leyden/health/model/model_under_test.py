@@ -86,7 +86,7 @@ class ModelUnderTest:
             return prepared
 
     def outputs(self, batch: Batch | None = None, module: LightningModule | None = None) -> Tensor:
-        """Outputs (B, K) or (B, T, K) of a prepared batch in evaluation mode; by default of `prepared` and `module`."""
+        """Outputs of a prepared batch in evaluation mode, as the task has them; by default of `prepared`, `module`."""
         module = module or self.module
         with preserved_state(module), torch.no_grad():
             outputs: Tensor = module(self.prepared if batch is None else batch)
@@ -107,7 +107,7 @@ class ModelUnderTest:
     @property
     def neutral_loss(self) -> float:
         """The loss of outputs that are all 0: of uniform probabilities, or of the mean of standardised targets."""
-        return float(self.loss(torch.zeros(self._shape, device=self.batch.targets.device)))
+        return float(self.loss(torch.zeros(self._shape, device=self.batch.targets.device)).detach())
 
     @cached_property
     def least_loss(self) -> float:
@@ -118,11 +118,11 @@ class ModelUnderTest:
             optimizer.param_groups[0]["lr"] = _FREE_RATE * (1 - step / _FREE_STEPS)
             (free.grad,) = torch.autograd.grad(self.loss(free), free)
             optimizer.step()
-        return min(self.neutral_loss, float(self.loss(free.detach())))
+        return min(self.neutral_loss, float(self.loss(free).detach()))
 
     @cached_property
     def _shape(self) -> tuple[int, ...]:
-        if self.kind != "sequences":
+        if self.kind not in ("sequences", "pairs"):
             return len(self.batch.targets), self.num_outputs
         return tuple(self.outputs().shape)
 
@@ -140,7 +140,7 @@ class ModelUnderTest:
         module = copy.deepcopy(self.module)
         parameters = [p for p in module.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(parameters, lr=rate)
-        before = after = float(self.loss(self.train_outputs(module).detach(), module))
+        before = after = float(self.loss(self.train_outputs(module), module).detach())
         goal = self.least_loss + OVERFITTED * (before - self.least_loss)
         steps = 0
         while steps < STEPS and after >= goal:

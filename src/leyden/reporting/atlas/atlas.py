@@ -13,8 +13,10 @@ from leyden.tasks.errors import Mistake
 from leyden.tasks.figures import Figure
 from leyden.utils.text import plural
 
-Kind = Literal["classes", "labels", "values", "sequences"]
-WORDS: Mapping[Kind, str] = {"classes": "class", "labels": "label", "values": "target", "sequences": "length"}
+Kind = Literal["classes", "labels", "values", "sequences", "pairs"]
+WORDS: Mapping[Kind, str] = {
+    **{"classes": "class", "labels": "label", "values": "target", "sequences": "length", "pairs": "class"}
+}
 
 
 @dataclass(frozen=True)

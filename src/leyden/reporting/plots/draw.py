@@ -6,6 +6,7 @@ from matplotlib.figure import Figure as Drawn
 
 from leyden.reporting.plots import evaluation, multilabel, regression
 from leyden.tasks.figures import (
+    ClassSimilarity,
     ConfusionMatrix,
     Figure,
     LabelErrors,
@@ -64,3 +65,8 @@ def _(figure: Residuals) -> Drawn:
     return regression.residuals_against_predicted(
         figure.predictions, figure.targets, figure.name, figure.title
     )
+
+
+@draw.register
+def _(figure: ClassSimilarity) -> Drawn:
+    return evaluation.class_similarity(figure.cosines, figure.names, figure.inputs, figure.title)

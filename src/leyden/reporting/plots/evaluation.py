@@ -43,6 +43,17 @@ def confusion_matrix(confusion: ArrayLike, class_names: Sequence[str], title: st
     return count_matrix(counts, shares, class_names, ("predicted", "true"), title)
 
 
+def class_similarity(
+    cosines: ArrayLike, class_names: Sequence[str], inputs: tuple[str, str], title: str = ""
+) -> Figure:
+    """Plot mean cosines (C, C) between classes of two inputs, the first in rows, in hundredths; below 0 is white."""
+    values = np.asarray(cosines, dtype=np.float64)
+    hundredths = np.rint(100 * values).astype(np.int64)
+    return count_matrix(
+        hundredths, np.clip(values, 0, 1), class_names, inputs[::-1], f"{title}, in hundredths"
+    )
+
+
 def reliability(confidence: ArrayLike, correct: ArrayLike, title: str = "") -> Figure:
     """Plot a reliability diagram: accuracy, and number of samples, in 15 bins of equal width. Both inputs (N,).
 

@@ -153,6 +153,15 @@ def _target_tables(split: str, targets: Sequence[Mapping[str, Any]]) -> Iterator
     yield table
 
 
+def _direction_tables(split: str, ways: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
+    table = plain_table(f"{_SPLITS[split]}, by direction", ("metric", "left"))
+    for way in ways:
+        table.add_column(f"{way['query']} finds {way['gallery']}", no_wrap=True)
+    for name in ways[0]["values"]:
+        table.add_row(text(name), *(text(estimate(way["values"][name])) for way in ways))
+    yield table
+
+
 _DETAILS = {
     "per_class": _class_tables,
     "per_label": _label_tables,
@@ -160,6 +169,7 @@ _DETAILS = {
     "confused_words": lambda split, pairs: confused_table(_SPLITS[split], pairs),
     "by_length": lambda split, groups: length_table(_SPLITS[split], groups),
     "by_speaker": lambda split, groups: speaker_table(_SPLITS[split], groups),
+    "retrieval": _direction_tables,
 }
 
 

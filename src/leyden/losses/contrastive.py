@@ -1,0 +1,53 @@
+"""Contrastive loss of pairs: embeddings (B, 2, D) of unit length and the pairs' classes -> float32 losses (B,)."""
+
+import math
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from annotated_types import Gt, Le
+from torch import Tensor, nn
+
+MOST = 100.0  # of the scale, as in CLIP: above it a batch's hardest pair alone has a gradient
+
+
+class InfoNCE(nn.Module):
+    """Cross-entropy of finding a sample's partner in the batch, in both directions (Radford et al. 2021, CLIP).
+
+    Logits are cosines times a scale (1 / temperature), which is learned as its logarithm and never above 100. A loss is
+    the mean of the two directions. positives=class: all partners of the sample's class are right, each with an equal
+    share (L_out of Khosla et al. 2020, arXiv 2004.11362), since of 10 classes a tenth of a batch would be taken for
+    wrong otherwise; pair: only its own.
+
+    A loss depends on the other samples of the batch, and its least value on their number; with several devices on those
+    of its own device.
+
+    Args:
+        positives: which partners are right.
+        scale: at the beginning.
+    """
+
+    task: ClassVar[str] = "contrastive"
+
+    def __init__(
+        self,
+        positives: Literal["class", "pair"] = "class",
+        scale: Annotated[float, Gt(0), Le(MOST)] = 10.0,
+    ) -> None:
+        super().__init__()
+        self.positives = positives
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
+
+    def forward(self, embeddings: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each pair; targets int64 (B,)."""
+        with (
+            torch.no_grad()
+        ):  # not in the graph: clipped there, a scale that is too large would have no gradient
+            self.log_scale.clamp_(max=math.log(MOST))
+        one, other = embeddings.float().unbind(1)
+        logits = self.log_scale.exp() * one @ other.T
+        right = torch.eye(len(one), device=one.device)
+        if self.positives == "class":
+            right = (targets[:, None] == targets).float()
+        share = right / right.sum(1, keepdim=True)
+        found: Tensor = -(share * (logits.log_softmax(1) + logits.T.log_softmax(1))).sum(1) / 2
+        return found

@@ -1,0 +1,212 @@
+"""`task=contrastive`: two inputs of each row embedded into one space."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leyden.data.spec import DataSpec
+from leyden.data.targets import ClassReader, Kind, TargetReader
+from leyden.decision.prototypes import Prototypes
+from leyden.metrics.results import RETRIEVAL_METRICS, RetrievalMetrics
+from leyden.metrics.retrieval import evaluate_pairs, rank
+from leyden.tasks.base import Arrays, Floats, Task
+from leyden.tasks.errors import ErrorGroup, Mistake, group, worst_by_class
+from leyden.tasks.figures import ClassSimilarity, Figure
+from leyden.utils.errors import UserError
+
+_ANY_WIDTH = 4  # of embeddings where no decision tells it
+
+
+class Contrastive(Task):
+    """Pairs of inputs, each of a class; outputs are embeddings (N, 2, D), zeros of an absent one, targets int64 (N,).
+
+    Args:
+        na_is_empty: as in classification.
+    """
+
+    name: ClassVar[str] = "contrastive"
+    kind: ClassVar[Kind] = "pairs"
+    metrics: ClassVar[tuple[str, ...]] = RETRIEVAL_METRICS
+
+    def __init__(self, na_is_empty: bool = False) -> None:
+        self.na_is_empty = na_is_empty
+
+    def reader(self) -> TargetReader:
+        """One column with the name of the class."""
+        return ClassReader(self.na_is_empty)
+
+    def evaluate(
+        self, outputs: Floats, targets: NDArray[Any], spec: DataSpec, decision: Any, intervals: bool
+    ) -> RetrievalMetrics:
+        """Retrieval in both directions, and zero-shot accuracy where prototypes are known."""
+        return self._evaluated(outputs, targets, spec, decision, None, intervals)
+
+    def evaluate_groups(
+        self,
+        outputs: Floats,
+        targets: NDArray[Any],
+        spec: DataSpec,
+        decision: Any,
+        groups: Sequence[str] | None,
+    ) -> RetrievalMetrics:
+        """The same with intervals, in which a group counts once."""
+        return self._evaluated(outputs, targets, spec, decision, groups, True)
+
+    def _evaluated(
+        self,
+        outputs: Floats,
+        targets: NDArray[Any],
+        spec: DataSpec,
+        decision: Prototypes,
+        groups: Sequence[str] | None,
+        intervals: bool,
+    ) -> RetrievalMetrics:
+        predicted = decision.classes(outputs) if decision.is_known else None
+        return evaluate_pairs(
+            outputs, targets, _names(spec), zero_shot=predicted, groups=groups, intervals=intervals
+        )
+
+    def neutral(self, spec: DataSpec) -> Prototypes:
+        """Without prototypes."""
+        return Prototypes.unknown()
+
+    def without_rule(self, spec: DataSpec, outputs: Callable[[str], Any]) -> Prototypes:
+        """Prototypes of the training rows, scaled on validation."""
+        train, val = outputs("train"), outputs("val")
+        return Prototypes.unknown() if train is None else Prototypes.of(*train, spec.num_outputs, val)
+
+    def load_decision(self, stored: Mapping[str, Any]) -> Prototypes:
+        """Prototypes."""
+        return Prototypes.from_dict(stored)
+
+    def any_outputs(self, samples: int, spec: DataSpec, decision: Any = None) -> Floats:
+        """Random embeddings (samples, 2, D), as wide as the prototypes are."""
+        width = decision.means.shape[2] if decision is not None and decision.is_known else _ANY_WIDTH
+        found = np.random.default_rng(0).normal(size=(samples, 2, width))
+        return np.asarray(found / np.linalg.norm(found, axis=2, keepdims=True))
+
+    def scores(self, outputs: Floats, decision: Any) -> Floats:
+        """Cosines (N,) of the two inputs of each row."""
+        return np.asarray((outputs[:, 0] * outputs[:, 1]).sum(1))
+
+    def predictions(self, outputs: Floats, targets: NDArray[Any], decision: Any) -> Arrays:
+        """targets (N,), embeddings float32 (N, 2, D), retrieved and zero_shot int64 (N, 2).
+
+        retrieved: the class of the nearest row of the other input, for each of the two; zero_shot: that predicted by
+        each alone; -1 where there is none.
+        """
+        pairs = np.flatnonzero(outputs.any(axis=2).all(axis=1))
+        retrieved, zero_shot = (np.full((len(outputs), 2), -1, dtype=np.int64) for _ in range(2))
+        for way in (0, 1) if len(pairs) else ():
+            nearest = rank(outputs[pairs, way], outputs[pairs, 1 - way], targets[pairs]).nearest
+            retrieved[pairs, way] = targets[pairs][nearest]
+        if decision.is_known:
+            zero_shot = decision.classes(outputs)
+        embeddings = outputs.astype(np.float32)
+        return {"targets": targets, "embeddings": embeddings, "retrieved": retrieved, "zero_shot": zero_shot}
+
+    def answers(self, outputs: Floats, spec: DataSpec, decision: Any, top: int) -> Iterator[dict[str, Any]]:
+        """{inputs: {name: {classes, probabilities}}, similarity}: by each input alone, and the cosine of the two.
+
+        What needs an input that is absent is None.
+        """
+        there, cosines = outputs.any(axis=2), self.scores(outputs, decision)
+        p = (
+            np.exp(decision.log_probabilities(outputs))
+            if decision.is_known
+            else np.zeros((len(outputs), 2, 0))
+        )
+        for row, present in enumerate(there):
+            said: dict[str, Any] = dict.fromkeys(_names(spec))
+            for way in np.flatnonzero(present):
+                best = np.argsort(-p[row, way], kind="stable")[:top]
+                said[_names(spec)[way]] = {
+                    "classes": [spec.target_names[c] for c in best],
+                    "probabilities": p[row, way, best].tolist(),
+                }
+            yield {"inputs": said, "similarity": float(cosines[row]) if present.all() else None}
+
+    def columns(self, answer: Mapping[str, Any]) -> dict[str, str | float]:
+        """image_class_1, image_probability_1, ... of each input, and similarity; "" where an input is absent."""
+        found: dict[str, str | float] = {}
+        places = range(max(len(said["classes"]) for said in answer["inputs"].values() if said))
+        for name, said in answer["inputs"].items():
+            for k in places:
+                found[f"{name}_class_{k + 1}"] = said["classes"][k] if said else ""
+                found[f"{name}_probability_{k + 1}"] = said["probabilities"][k] if said else ""
+        similarity = answer["similarity"]
+        return {**found, "similarity": "" if similarity is None else similarity}
+
+    def figures(
+        self, found: Mapping[str, Any], stored: Arrays, spec: DataSpec, title: str
+    ) -> Iterator[tuple[str, Figure]]:
+        """Mean cosines between the classes of the two inputs."""
+        yield "similarity", class_similarity(stored["embeddings"], stored["targets"], spec, title)
+
+    def errors(self, stored: Arrays, spec: DataSpec, each: int) -> Sequence[ErrorGroup]:
+        """Rows whose nearest row of the other input has another class, by true class, the least similar pairs first."""
+        names, targets, retrieved = spec.target_names, stored["targets"], stored["retrieved"]
+        wrong = np.flatnonzero(self.wrong(stored))
+        cosines = self.scores(stored["embeddings"].astype(np.float64), None)
+
+        def said(place: int) -> Mistake:
+            true = names[targets[place]]
+            answer = " and ".join(
+                f"{query}: {names[found]}"
+                for query, found in zip(_names(spec), retrieved[place], strict=True)
+                if found != targets[place]
+            )
+            return Mistake(f"{true}, found by {answer}", f"{answer} ({cosines[place]:.2f})", true, answer)
+
+        worst = worst_by_class(wrong, targets[wrong], -cosines[wrong], each)
+        return [group(names[c], total, places, said) for c, total, places in worst]
+
+    def wrong(self, stored: Arrays) -> NDArray[np.bool_]:
+        """By one of its inputs a row of another class is found first."""
+        found: NDArray[np.bool_] = (
+            (stored["retrieved"] != stored["targets"][:, None]) & (stored["retrieved"] >= 0)
+        ).any(axis=1)
+        return found
+
+    def sample_columns(self, stored: Arrays, spec: DataSpec) -> Mapping[str, Sequence[str]]:
+        """true, and the class of the row found by each input."""
+        names = (*spec.target_names, "")  # -1: none
+        found = {
+            f"found by {query}": [names[c] for c in stored["retrieved"][:, way]]
+            for way, query in enumerate(_names(spec))
+        }
+        return {"true": [names[c] for c in stored["targets"]], **found}
+
+    def trivial_outputs(self, spec: DataSpec) -> tuple[float, ...]:
+        """None: no constant is an embedding of two inputs."""
+        return ()
+
+
+def _names(spec: DataSpec) -> tuple[str, str]:
+    """The two inputs.
+
+    Raises:
+        UserError: there are fewer or more.
+    """
+    names = tuple(spec.parts)
+    if len(names) != 2:
+        there = names or (spec.modality,)
+        raise UserError(
+            f"task=contrastive: pairs have two inputs, the data have {len(there)} ({', '.join(there)}); choose two of "
+            "several by data.source.inputs=[...], or data with two"
+        )
+    return names[0], names[1]
+
+
+def class_similarity(
+    embeddings: NDArray[Any], targets: NDArray[Any], spec: DataSpec, title: str
+) -> ClassSimilarity:
+    """The mean cosine of each class of one input (rows) with each class of the other, of embeddings (N, 2, D)."""
+    classes = np.unique(targets)
+    means = np.stack([embeddings[targets == c].mean(0) for c in classes]).astype(np.float64)
+    names = [spec.target_names[c] for c in classes]
+    return ClassSimilarity(
+        (means[:, 0] @ means[:, 1].T).tolist(), names, _names(spec), f"{title}: mean cosine"
+    )

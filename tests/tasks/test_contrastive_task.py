@@ -1,0 +1,76 @@
+"""task=contrastive: embeddings to metrics, stored predictions, errors, answers and their columns."""
+
+import numpy as np
+import pytest
+
+from leyden.data.spec import DataSpec
+from leyden.decision.prototypes import Prototypes
+from leyden.tasks.contrastive import Contrastive, class_similarity
+from leyden.tasks.figures import ClassSimilarity
+
+PARTS = {"image": DataSpec("image", ("a", "b")), "audio": DataSpec("audio", ("a", "b"))}
+SPEC = DataSpec("several", ("a", "b"), sizes=(4, 4, 4), parts=PARTS)
+A, B, NONE = [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]
+OUTPUTS = np.array([[A, A], [B, B], [A, [0.6, 0.8]], [B, NONE]])
+TARGETS = np.array([0, 1, 1, 1])
+TASK = Contrastive()
+
+
+def known() -> Prototypes:
+    return TASK.without_rule(SPEC, lambda split: (OUTPUTS[:2], TARGETS[:2]) if split == "train" else None)
+
+
+def test_prototypes_are_those_of_the_training_rows() -> None:
+    assert known().means.tolist() == [[A, B], [A, B]]
+    assert not TASK.without_rule(SPEC, lambda split: None).is_known
+    found = TASK.evaluate(OUTPUTS, TARGETS, SPEC, known(), intervals=False)
+    assert found.n == 3
+    assert found.values["zero_shot_accuracy"].value == pytest.approx(6 / 7)
+    assert (
+        TASK.evaluate(OUTPUTS, TARGETS, SPEC, TASK.neutral(SPEC), False).values["zero_shot_accuracy"].value
+        is None
+    )
+
+
+def test_groups_count_once() -> None:
+    z = np.random.default_rng(0).normal(size=(8, 2, 2))
+    z /= np.linalg.norm(z, axis=2, keepdims=True)
+    found = TASK.evaluate_groups(z, np.arange(8) % 2, SPEC, known(), list("xxxyyyzz"))
+    assert "3 independent rows" in found.values["class_recall_at_1"].method
+
+
+def test_stored_predictions_and_errors() -> None:
+    stored = {"rows": np.arange(4), **TASK.predictions(OUTPUTS, TARGETS, known())}
+    assert stored["retrieved"].tolist() == [[0, 0], [1, 1], [0, 1], [-1, -1]]
+    assert stored["zero_shot"].tolist() == [[0, 0], [1, 1], [0, 1], [1, -1]]
+    assert TASK.wrong(stored).tolist() == [False, False, True, False]
+    (group,) = TASK.errors(stored, SPEC, 5)
+    assert (group.name, group.total, group.places.tolist()) == ("b", 1, [2])
+    assert group.mistakes[0].said == "image: a (0.60)"
+    assert TASK.sample_columns(stored, SPEC)["found by image"] == ["a", "b", "a", ""]
+    ((name, figure),) = TASK.figures({}, stored, SPEC, "test")
+    assert (name, isinstance(figure, ClassSimilarity)) == ("similarity", True)
+
+
+def test_answers_of_each_input_and_of_the_pair() -> None:
+    both, single = list(TASK.answers(OUTPUTS[2:], SPEC, known(), top=2))
+    assert both["similarity"] == pytest.approx(0.6)
+    assert both["inputs"]["image"]["classes"] == ["a", "b"]
+    assert sum(both["inputs"]["audio"]["probabilities"]) == pytest.approx(1)
+    assert single["inputs"]["audio"] is None
+    assert single["similarity"] is None
+    columns = [TASK.columns(answer) for answer in (both, single)]
+    assert columns[0].keys() == columns[1].keys()
+    assert (columns[1]["image_class_1"], columns[1]["audio_class_1"], columns[1]["similarity"]) == (
+        "b",
+        "",
+        "",
+    )
+    (plain,) = TASK.answers(OUTPUTS[:1], SPEC, TASK.neutral(SPEC), 1)
+    assert TASK.columns(plain) == {"similarity": 1.0}
+
+
+def test_the_figure_has_mean_cosines_by_class() -> None:
+    found = class_similarity(OUTPUTS[:3], TARGETS[:3], SPEC, "val")
+    assert np.array(found.cosines) == pytest.approx(np.array([[1, 0.3], [0.5, 0.6]]))
+    assert found.inputs == ("image", "audio")
