@@ -114,7 +114,7 @@ def evaluate_pairs(
         groups: of each row, such as speakers; None: not known.
         intervals: whether to compute them.
     """
-    there = embeddings.any(axis=2)
+    there = np.asarray(embeddings.any(axis=2))
     pairs = np.flatnonzero(there.all(axis=1))
     clusters = independent_parts(embeddings, groups) if intervals else None
     found = [_Queries.of(embeddings, classes, zero_shot, there, way, pairs) for way in (0, 1)]
@@ -219,5 +219,5 @@ def _median(ranks: Floats, clusters: Integers | None) -> Estimate:
 def _summed(influence: Floats, clusters: Integers) -> tuple[Floats, str]:
     """Influences (n,) by cluster (m,), and what these are, in words."""
     of = np.unique(clusters, return_inverse=True)[1]
-    found = np.bincount(of, influence)
+    found = np.asarray(np.bincount(of, influence), dtype=np.float64)
     return found, plural(len(found), "independent row")

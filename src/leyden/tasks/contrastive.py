@@ -75,7 +75,10 @@ class Contrastive(Task):
     def without_rule(self, spec: DataSpec, outputs: Callable[[str], Any]) -> Prototypes:
         """Prototypes of the training rows, scaled on validation."""
         train, val = outputs("train"), outputs("val")
-        return Prototypes.unknown() if train is None else Prototypes.of(*train, spec.num_outputs, val)
+        if train is None:
+            return Prototypes.unknown()
+        embeddings, classes = train
+        return Prototypes.of(embeddings, classes, spec.num_outputs, val)
 
     def load_decision(self, stored: Mapping[str, Any]) -> Prototypes:
         """Prototypes."""
@@ -97,7 +100,7 @@ class Contrastive(Task):
         retrieved: the class of the nearest row of the other input, for each of the two; zero_shot: that predicted by
         each alone; -1 where there is none.
         """
-        pairs = np.flatnonzero(outputs.any(axis=2).all(axis=1))
+        pairs = np.flatnonzero(np.asarray(outputs.any(axis=2)).all(axis=1))
         retrieved, zero_shot = (np.full((len(outputs), 2), -1, dtype=np.int64) for _ in range(2))
         for way in (0, 1) if len(pairs) else ():
             nearest = rank(outputs[pairs, way], outputs[pairs, 1 - way], targets[pairs]).nearest
@@ -112,7 +115,7 @@ class Contrastive(Task):
 
         What needs an input that is absent is None.
         """
-        there, cosines = outputs.any(axis=2), self.scores(outputs, decision)
+        there, cosines = np.asarray(outputs.any(axis=2)), self.scores(outputs, decision)
         p = (
             np.exp(decision.log_probabilities(outputs))
             if decision.is_known

@@ -240,11 +240,6 @@ def module(
     facts = {**spec.facts(), "trivial_outputs": evaluator.task.trivial_outputs(spec)}
     frontend, net, own = frontend_and_net(config, facts, spec)
     facts |= own
-    if (wanted := getattr(net, "task", config.task.name)) != config.task.name:
-        raise UserError(
-            f"model.net: {type(net).__name__} is for task={wanted}, this run has task={config.task.name}: choose "
-            f"task={wanted}, or another model"
-        )
     if not isinstance(maker := instantiate_with_facts("head", config.head, {}), heads.Plain):
         heads.replace(net, spec.num_outputs, maker)
     facts |= {"epochs": epochs}

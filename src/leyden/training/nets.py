@@ -26,8 +26,21 @@ def frontend_and_net(
         spec: of the data.
 
     Raises:
-        UserError: a target refuses its arguments, or an input has no encoder.
+        UserError: a target refuses its arguments, an input has no encoder, or the net is for another task.
     """
+    frontend, net, added = _frontend_and_net(config, facts, spec)
+    task = config.task.name
+    if (wanted := getattr(net, "task", task)) != task:
+        raise UserError(
+            f"model.net: {type(net).__name__} is for task={wanted}, this run has task={task}: choose task={wanted}, "
+            "or another model"
+        )
+    return frontend, net, added
+
+
+def _frontend_and_net(
+    config: Config, facts: Facts, spec: DataSpec
+) -> tuple[nn.Module, nn.Module, dict[str, Any]]:
     if not spec.parts or not config.model.encoders:  # a net that reads no input
         return _made("model", config.model, facts)
     encoders, frontends = {}, {}
