@@ -35,6 +35,8 @@ SHORT = [
 ]  # two: margins leave the first out
 SMALL = {  # of sources that make their samples: fewer of them
     "av_digits": ["data.source.samples=60", "data.source.test_samples=30"],
+    "digits_ctc": ["data.source.strings=60", "data.source.test_strings=30"],
+    "digits_ctc_speakers": ["data.source.strings=60", "data.source.test_strings=30"],
     "fsdd_mixed": ["data.source.mixes=60", "data.source.test_mixes=30"],
     "mnist_angle": ["data.source.samples=150", "data.source.test_samples=30"],
     "mnist_pairs": ["data.source.pairs=60", "data.source.test_pairs=30"],
