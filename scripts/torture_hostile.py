@@ -446,12 +446,16 @@ def changed_own_code(cell: Cell) -> None:
 # --- the table ---
 
 SHOW = ("runs", "json", "show", "diff", "report", "doctor")
-LOAD = ("evaluate", "predict", "load")
+WORK = ("evaluate", "predict", "load", "errors", "explain")  # what a run is loaded for
+LOAD = (*WORK, "check-explain")
 TOUCH = {"_target_": "pathlib.Path", "_args_": ["MARK"]}
 TABLE: dict[str, tuple[Callable[[Cell], object], tuple[str, ...]]] = {
     "pickles-checkpoints": (pickled_checkpoints, (*LOAD, "show", "resume", "init", "init-file", "init-ckpt")),
     "pickles-snapshot": (pickled_snapshot, ("replay", "show", "doctor")),
-    "pickles-arrays": (pickled_arrays, ("show", "report", "evaluate", "data", "train")),
+    "pickles-arrays": (
+        pickled_arrays,
+        ("show", "report", "evaluate", "data", "train", "errors", "against", "explain"),
+    ),
     "pickles-data": (pickled_data, ("data-cifar", "check-cifar")),
     "targets-net": (
         partial(target, "model.net", {"_target_": "os.system", "command": "touch MARK"}),
@@ -463,7 +467,7 @@ TABLE: dict[str, tuple[Callable[[Cell], object], tuple[str, ...]]] = {
     ),
     "targets-source": (
         partial(target, "data.source", {"_target_": "subprocess.run", "args": ["touch", "MARK"]}),
-        LOAD,
+        (*LOAD, "against"),
     ),
     "targets-frontend": (
         partial(target, "model.frontend", {"_target_": "builtins.open", "file": "MARK", "mode": "w"}),
@@ -479,17 +483,23 @@ TABLE: dict[str, tuple[Callable[[Cell], object], tuple[str, ...]]] = {
     ),
     "interpolations": (interpolations, (*LOAD, "show", "runs", "report")),
     "stored-paths": (stored_paths, (*LOAD, "replay")),
-    "links-files": (links, (*SHOW, "evaluate", "resume", "rm")),
+    "links-files": (links, (*SHOW, "evaluate", "errors", "explain", "resume", "rm")),
     "links-failed": (links_of_failed, ("resume",)),
-    "links-folders": (linked_folders, (*SHOW, "resume", "rm")),
+    "links-folders": (linked_folders, (*SHOW, "errors", "explain", "resume", "rm")),
     "links-result": (partial(linked_secret, "result.json"), SHOW),
     "links-config": (partial(linked_secret, "config.yaml"), ("show", "doctor", *LOAD)),
     "links-manifest": (partial(linked_secret, "manifest.json"), ("show", "diff", *LOAD)),
     "links-signature": (partial(linked_secret, "signature"), (*LOAD, "resume")),
+    "links-predictions": (partial(linked_secret, "predictions/val.npz"), ("errors", "against", "explain")),
+    "links-margins": (partial(linked_secret, "predictions/margins.npz"), ("suspects",)),
+    "links-explain-check": (partial(linked_secret, "explain_check.json"), ("errors", "explain")),
     "links-metrics": (partial(linked_secret, "metrics.csv"), ("report", "show")),
     "fifos-result": (partial(fifo, "result.json"), (*SHOW, "rm")),
     "fifos-config": (partial(fifo, "config.yaml"), ("doctor", "show", *LOAD)),
     "fifos-checkpoint": (partial(fifo, "checkpoints/best.ckpt"), (*LOAD, "init")),
+    "fifos-predictions": (partial(fifo, "predictions/val.npz"), ("errors", "against", "explain")),
+    "fifos-margins": (partial(fifo, "predictions/margins.npz"), ("suspects",)),
+    "fifos-explain-check": (partial(fifo, "explain_check.json"), ("errors", "explain")),
     "fifos-lock": (partial(fifo, ".lock"), ("runs", "evaluate", "rm")),
     "fifos-spec": (partial(fifo, "spec.json"), LOAD),
     "fifos-signature": (partial(fifo, "signature"), (*LOAD, "show", "continue")),
@@ -499,21 +509,25 @@ TABLE: dict[str, tuple[Callable[[Cell], object], tuple[str, ...]]] = {
     "archives": (archives, ("data-tar", "check-tar", "data-mnist")),
     "yaml-laughs": (laughs, ("show", "doctor", *LOAD)),
     "yaml-objects": (yaml_objects, ("show", "doctor", *LOAD)),
-    "yaml-nested": (nested, ("runs", "report", "show", "evaluate")),
+    "yaml-nested": (nested, ("runs", "report", "show", "evaluate", "errors", "explain")),
     "studies": (studies, ("runs", "report")),
-    "terminals": (partial(everywhere, ESCAPES), (*SHOW, "evaluate", "predict", "predict-csv", "predict-json")),
-    "html": (partial(everywhere, HTML), ("report", "show")),
-    "csv": (partial(everywhere, FORMULA), ("report", "predict-csv")),
+    "terminals": (
+        partial(everywhere, ESCAPES),
+        (*SHOW, *LOAD, "predict-csv", "predict-json", "against", "explain-json"),
+    ),
+    "html": (partial(everywhere, HTML), ("report", "show", "errors", "explain")),
+    "csv": (partial(everywhere, FORMULA), ("report", "predict-csv", "errors")),
     "markdown": (partial(everywhere, MARKDOWN), ("report",)),
     "copied-runs": (code_beside, (*LOAD, "replay", "show", "resume")),
     "working-folders": (working_folder, ("process-runs", "process-list", "process-train")),
-    "own-run": (own_run, (*LOAD, "predict-csv", "process-evaluate", "continue")),
+    "own-run": (own_run, (*WORK, "predict-csv", "process-evaluate", "continue")),
     "own-interrupted": (interrupted_own_run, ("resume-own",)),
-    "own-moved": (moved_own_run, (*LOAD, "continue")),
+    "own-moved": (moved_own_run, (*WORK, "continue")),
     "unpacked-run": (unpacked_own_run, (*LOAD, "continue")),
     "changed-run": (changed_own_run, (*LOAD, "continue")),
     "changed-code": (changed_own_code, LOAD),
 }  # fmt: skip
+EXPORTS = ("r.html", "a.csv", "b.csv", "m.md", "e.html", "e.csv", "x.html")
 REPORT = ["report", "--html", "r.html", "--csv", "a.csv", "--csv-runs", "b.csv", "--markdown", "m.md"]
 
 
@@ -539,6 +553,12 @@ def words_of(verb: str, cell: Cell) -> list[str]:
         "data-tar": ["data", "data=cifar10_jpeg", "data.source.path=bomb.tar.gz"],
         "check-tar": ["check", "data", "data=cifar10_jpeg", "data.source.path=bomb.tar.gz"],
         "data-mnist": ["data", "data=mnist", "data.source.download=false"],
+        "errors": ["errors", run, "--split=val", "--each=2", "--html=e.html", "--csv=e.csv"],
+        "against": ["errors", "runs/default/good-0123456789", "--against", run],
+        "suspects": ["errors", run, "--suspects"],
+        "explain": ["explain", run, "--rows=3,4", "--html=x.html"],
+        "explain-json": ["explain", run, "--rows=3", "--json"],
+        "check-explain": ["check", "explain", run, "--rows=4", "--epochs=1"],
         "resume-own": ["train", *OWN], "continue": ["train", f"continue={run}", "trainer.max_epochs=2"],
         "process-evaluate": ["evaluate", run, "--split", "val"],
         "process-runs": ["runs"], "process-list": ["list", "model"], "process-train": [*resume, "seed=9"],
@@ -712,7 +732,7 @@ def fingerprints(cell: Cell) -> dict[str, str]:
             name for name in folders if Path(parent, name) not in may and name not in (".git", "__pycache__")
         ]
         for path in (Path(parent, name) for name in names):
-            if path not in may and path.is_file() and path.name not in ("r.html", "a.csv", "b.csv", "m.md"):
+            if path not in may and path.is_file() and path.name not in EXPORTS:
                 found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
@@ -749,19 +769,22 @@ def wrong(cell: Cell, kind: str, status: int | None, before: dict[str, str]) -> 
 
 
 def wrong_exports(cell: Cell) -> Iterator[str]:
-    """What is wrong in the files that a report wrote, and in the CSV that was printed."""
+    """What is wrong in the files that a command wrote, and in the CSV that was printed."""
     import csv
 
-    page, text = (cell.work / name for name in ("r.html", "m.md"))
-    if page.exists() and any(mark in page.read_text() for mark in ("<script>alert", "<img src=x")):
-        yield "the page holds a script"
+    written, text = [path for path in cell.work.iterdir() if path.name in EXPORTS], cell.work / "m.md"
+    for page in written:
+        marks = ("<script>alert", "<img src=x")
+        if page.suffix == ".html" and any(mark in page.read_text() for mark in marks):
+            yield f"the page {page.name} holds a script"
     if text.exists() and any(
         mark in text.read_text() for mark in ("<script>", "<b>", "![x](", "[l](", "\n# h")
     ):
         yield "the Markdown holds markup"
     printed = cell.place / "out"
-    for path in (cell.work / "a.csv", cell.work / "b.csv", *([printed] if printed.exists() else [])):
-        for row in csv.reader(io.StringIO(path.read_text(errors="replace"))) if path.exists() else ():
+    tables = [path for path in written if path.suffix == ".csv"]
+    for path in (*tables, *([printed] if printed.exists() else [])):
+        for row in csv.reader(io.StringIO(path.read_text(errors="replace"))):
             bad = [cell_ for cell_ in row if cell_.startswith(("=", "@", "+"))]
             if bad and (path != printed or row[0].endswith("picture.png")):
                 yield f"a formula in {path.name}: {bad[0][:60]}"
