@@ -21,6 +21,7 @@ from leyden.metrics.intervals import (
     f1,
     mean_loss,
     newcombe,
+    wilson,
 )
 from leyden.metrics.matrix_intervals import f1_influences, macro_f1, mean_recall, of_cells
 from leyden.metrics.multilabel import evaluate_multilabel
@@ -198,6 +199,35 @@ def test_intervals_of_values_are_as_wide_as_the_jackknifes() -> None:
     assert middle == pytest.approx(rho - 3 * (tau - rho) / (n - 2), abs=1e-6)
 
 
+def coverages(n: int, share: float) -> tuple[float, list[float]]:
+    """How often the interval of a share holds it, exactly; and how often any can that holds it for a run of counts."""
+    counts = np.arange(n + 1)
+    chances = stats.binom.pmf(counts, n, share)
+    likely = counts[chances > 1e-9]
+    ends = [wilson(int(count), n) for count in likely]
+    held = [e.low - 1e-9 <= share <= e.high + 1e-9 for e in ends]  # type: ignore[operator]
+    below = np.concatenate([[0.0], np.cumsum(chances[likely])])
+    return float(chances[likely][held].sum()), sorted(set(np.subtract.outer(below, below).ravel()))
+
+
+@pytest.mark.parametrize("n", [100, 300, 1000, 5000])
+@pytest.mark.parametrize("share", [0.6, 0.9, 0.98, 0.998])
+def test_a_share_is_covered_in_93_to_97_percent_where_whole_counts_allow_it(n: int, share: float) -> None:
+    covered, possible = coverages(n, share)
+    if any(0.93 <= one <= 0.97 for one in possible):
+        assert 0.93 <= covered <= 0.97
+    else:  # less than one error is expected: the least possible above
+        assert n * (1 - share) < 1
+        assert covered == pytest.approx(next(one for one in possible if one > 0.97))
+
+
+def test_less_than_an_error_leaves_no_coverage_between_93_and_97_percent() -> None:
+    """The figures of docs/result.md."""
+    for n, wanted in ((100, (0.819, 0.983)), (300, (0.878, 0.977))):
+        covered, possible = coverages(n, 0.998)
+        assert (possible[np.searchsorted(possible, 0.95) - 1], covered) == pytest.approx(wanted, abs=5e-4)
+
+
 def test_newcombe_is_the_sum_of_squares_of_wilsons_distances() -> None:
     found = newcombe(np.array([9, 40]), np.array([10, 100]))
     ends = [stats.binomtest(k, n).proportion_ci(method="wilson") for k, n in ((9, 10), (40, 100))]
@@ -273,9 +303,27 @@ def test_no_interval_of_a_mean_where_a_rarer_class_has_no_errors() -> None:
     assert all(e.low is not None for e in found)
 
 
+@pytest.mark.parametrize("expected", [1, 2, 6])
+def test_the_mean_loss_of_few_errors_is_covered(expected: int) -> None:
+    """Of splits with three errors or more. With a lower end of 0 below ten errors all of 1 and 2 expected hold it."""
+    rng, held, loose = np.random.default_rng(expected), [], 0
+    truth = 0.01 + expected / 300 * 1.5  # an error costs 1.5 in the mean
+    for _ in range(3000):
+        wrong = rng.random(300) < expected / 300
+        found = mean_loss(0.01 + wrong * (0.5 + rng.exponential(size=300)), int(wrong.sum()))
+        if found.low is not None and found.high is not None:
+            held.append(found.low <= truth <= found.high)
+            loose += found.low == 0
+            assert (found.low == 0) == (wrong.sum() < 5)
+    assert fewest(len(held)) <= sum(held)
+    if expected > 1:  # of one, most of those that are shown have three or four errors
+        assert np.mean(held) < 0.99
+    assert loose
+
+
 def test_no_interval_and_why() -> None:
     assert mean_loss(np.array([1.0, 0.1, 0.1]), 1).method == "none: only 1 error"
-    assert mean_loss(np.linspace(0.1, 3, 50), 5).low == 0.0
+    assert mean_loss(np.linspace(0.1, 3, 50), 4).low == 0.0
     assert mean_loss(np.linspace(0.1, 3, 50), 10).low > 0.0
     labels = np.array([0] * 40 + [1] * 2)
     logits = np.random.default_rng(0).normal(size=(42, 2))

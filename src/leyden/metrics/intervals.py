@@ -17,7 +17,7 @@ Z = 1.959963984540054  # the 97.5 % point of the standard normal
 _TAILS = (2.5, 97.5)
 _MIN_FOR_PERCENTILES = 100  # below it a 2.5 % point rests on two resamples: the standard error is used
 _LARGEST = 700.0  # exponent
-_FEWEST, _FEW = 3, 10  # errors, for an interval of a mean loss, and for a lower end
+_FEWEST, _FEW = 3, 5  # errors, for an interval of a mean loss, and for a lower end
 _FREEDOM = 4.0  # least degrees of freedom: with 1 or 2 intervals are several times as wide and hold no more
 SHARE, CORRELATION, POSITIVE, AT_MOST_ONE = (0.0, 1.0), (-1.0, 1.0), (0.0, math.inf), (-math.inf, 1.0)
 ANY = (-math.inf, math.inf)
@@ -166,7 +166,7 @@ def mean_loss(losses: NDArray[np.float64], errors: int) -> Estimate:
     """Mean of losses (N,) >= 0, with an interval where there are three errors or more.
 
     An error costs far more than another sample. A split with fewer says next to nothing of what errors cost: in
-    simulations of nearly perfect nets every method covered .3 to .9. Below ten the lower end is 0: three may be many
+    simulations of nearly perfect nets every method covered .3 to .9. Below five the lower end is 0: three may be many
     for the net, as splits with fewer are not shown.
     """
     value = float(losses.mean())
