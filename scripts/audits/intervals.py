@@ -26,6 +26,7 @@ Ints = NDArray[np.int64]
 
 SIZES, CLASSES, RATIOS, ACCURACIES = (100, 300, 1000, 5000), (2, 10, 50), (1, 20), (0.6, 0.9, 0.98, 0.998)
 BAND = (0.93, 0.97)
+_DOUBLED = ", logits x 2"
 
 
 @dataclass
@@ -54,12 +55,23 @@ class Cell:
         """Of these, those whose interval holds the truth."""
         return self.held / self.shown
 
+    @property
+    def surely_below(self) -> bool:
+        """Whether a coverage of .93 itself has so few hits in less than 1 % of cases."""
+        return bool(self.held < binom.ppf(0.01, self.shown, BAND[0]))
+
+    @property
+    def surely_above(self) -> bool:
+        """Whether a coverage of .97 itself has so many hits in less than 1 % of cases."""
+        return bool(self.held > binom.ppf(0.99, self.shown, BAND[1]))
+
 
 @dataclass
 class Table:
-    """Cells by metric and description of the population."""
+    """Cells by metric and description of the population; `scarce`: those in which less than one error is expected."""
 
     cells: dict[str, dict[str, Cell]] = field(default_factory=dict)
+    scarce: set[str] = field(default_factory=set)
 
     def add(self, metric: str, place: str, estimate: Estimate, truth: float | None) -> None:
         """Count one split."""
@@ -142,11 +154,11 @@ def classification(table: Table, sizes: Sequence[int], classes: Sequence[int], s
                 rng = np.random.default_rng([c, int(ratio), int(accuracy * 1000), n, split])
                 logits, labels = draw(n, shares, signal, rng)
                 place = f"n {n}, {c} classes, {ratio}:1, {accuracy}"
+                if n * (1 - accuracy) < 1:
+                    table.scarce |= {place, place + _DOUBLED}
                 one_split(table, place, logits, labels, truths[0])
                 if c == 2:
-                    one_split(
-                        table, place + ", logits x 2", 2 * logits, labels, truths[1], ("log_loss", "ece")
-                    )
+                    one_split(table, place + _DOUBLED, 2 * logits, labels, truths[1], ("log_loss", "ece"))
 
 
 def _most(n: int, splits: int) -> int:
@@ -192,7 +204,10 @@ def multilabel(table: Table, sizes: Sequence[int], classes: Sequence[int], split
             if split < _most(n, splits):
                 rng = np.random.default_rng([c, int(ratio), int(accuracy * 1000), n, split])
                 found = evaluate_multilabel(*draw_labels(n, shares, signal, rng), names)
-                count_labels(table, f"n {n}, {c} labels, {ratio}:1, {accuracy}", found, truth)
+                place = f"n {n}, {c} labels, {ratio}:1, {accuracy}"
+                if n * (1 - accuracy) < 1:
+                    table.scarce.add(place)
+                count_labels(table, place, found, truth)
 
 
 def count_labels(table: Table, place: str, found: Any, truth: Any) -> None:
@@ -242,26 +257,30 @@ def regression(table: Table, sizes: Sequence[int], splits: int) -> None:
                         )
 
 
-def rows(table: Table) -> Iterator[str]:
-    """A Markdown table: of each metric the cells, coverage and where it misses, surely or by chance.
+def rows(table: Table, least: int) -> Iterator[str]:
+    """A Markdown table: of each metric the cells of `least` intervals or more, coverage and where it misses.
 
-    Surely: .93 itself has so few hits in 1 % of cells.
+    In brackets those in which an error or more is expected: with less, counts leave no coverage between .93 and .97.
     """
-    yield "| metric | cells | shown | coverage: least | median | most | .93 to .97 | above | below | surely below |"
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    yield (
+        "| metric | cells | shown | coverage: least | median | most | .93 to .97 | above | surely above (with errors) "
+        "| below | surely below |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|---|"
     for metric, places in table.cells.items():
-        there = [cell for cell in places.values() if cell.shown >= 100]
+        there = {place: cell for place, cell in places.items() if cell.shown >= least}
         if not there:
-            yield f"| `{metric}` | {len(places)} | 0 | | | | | | | |"
+            yield f"| `{metric}` | {len(places)} | 0 | | | | | | | | |"
             continue
-        covered = np.array([cell.coverage for cell in there])
+        covered = np.array([cell.coverage for cell in there.values()])
         shown = np.mean([cell.share for cell in places.values()])
         above, below = (covered > BAND[1]).sum(), (covered < BAND[0]).sum()
-        surely = sum(cell.held < binom.ppf(0.01, cell.shown, BAND[0]) for cell in there)
+        over = {place for place, cell in there.items() if cell.surely_above}
+        under = sum(cell.surely_below for cell in there.values())
         numbers = [f"{v:.3f}".lstrip("0") for v in (covered.min(), np.median(covered), covered.max())]
         yield (
             f"| `{metric}` | {len(places)} | {100 * shown:.0f} % | {' | '.join(numbers)} "
-            f"| {len(there) - above - below} | {above} | {below} | {surely} |"
+            f"| {len(there) - above - below} | {above} | {len(over)} ({len(over - table.scarce)}) | {below} | {under} |"
         )
 
 
@@ -276,6 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--splits", type=int, default=400, help="per cell; of 5,000 samples at most 200, but of regression"
     )
+    parser.add_argument("--least", type=int, default=60, help="intervals of a cell that counts")
     parser.add_argument("--cells", action="store_true", help="print every cell, not the table alone")
     given = parser.parse_args(arguments)
     for task in given.tasks:
@@ -290,5 +310,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for metric, places in table.cells.items() if given.cells else ():
             for place, cell in places.items():
                 held = f"{cell.coverage:.3f}" if cell.shown else "-"
-                print(f"{metric:24} {place:44} shown {cell.share:.3f}  coverage {held}")
-        print("\n".join(rows(table)))
+                sure = " surely above" * cell.surely_above + " surely below" * cell.surely_below
+                print(f"{metric:24} {place:44} shown {cell.share:.3f}  coverage {held}{sure}")
+        print("\n".join(rows(table, given.least)))
