@@ -23,7 +23,7 @@ from leyden.utils.version import __version__
 if TYPE_CHECKING:
     from leyden.inference.model import load_model as load
     from leyden.interpretation.atlas import errors_of_run as errors
-    from leyden.interpretation.explained import explain_run as explain
+    from leyden.interpretation.explained_inputs import explain_run as explain
     from leyden.reporting.comparison.compare import compare as report
     from leyden.runs.query import find_matching as runs
     from leyden.training.job import train
@@ -34,7 +34,7 @@ _LAZY = {
     "train": ("leyden.training.job", "train"),
     "load": ("leyden.inference.model", "load_model"),
     "errors": ("leyden.interpretation.atlas", "errors_of_run"),
-    "explain": ("leyden.interpretation.explained", "explain_run"),
+    "explain": ("leyden.interpretation.explained_inputs", "explain_run"),
     "report": ("leyden.reporting.comparison.compare", "compare"),
 }
 

@@ -18,6 +18,11 @@ WORDS = {
     "ngrams": [*TEXTS, "model=ngram_lstm"],
     "sound": [*SOUNDS, "model=logmel_cnn", "model.net.widths=[8,16]"],
     "wave": [*SOUNDS, "model=m5", "model.net.width=8"],
+    "several": [
+        *("data=planted_fusion", "data.source.samples=270", "data.source.absent=0.2", "model=fusion"),
+        *("model.encoders.image.net.widths=[8,16]", "model.encoders.text.net.hidden=16"),
+        *("model.encoders.audio.net.widths=[8,16]", "augment=modality_dropout"),
+    ],
     "values": [*REGRESSION, "model=linear"],
     "tags": ["experiment=planted_tags", "data.source.samples=240", "model.net.hidden=16"],
 }

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from leyden.data.batch import Batch
 from leyden.decision.operating_point import OperatingPoint
 from leyden.inference.predictor import outputs_of, prepared
-from leyden.interpretation.access import Access
+from leyden.interpretation.access import Access, output_of
 from leyden.interpretation.attribution import explain
 from leyden.interpretation.view import View
 from leyden.utils.errors import UserError
@@ -189,6 +189,6 @@ def test_what_there_is_not_is_named(opened: Open) -> None:
     with pytest.raises(UserError, match=r"row 240: the table has rows 0 to 239"):
         access.of_rows(np.array([240]))
     with pytest.raises(UserError, match=r"--target patern 1: did you mean 'pattern 1'"):
-        access.output("patern 1")
+        output_of(run, "patern 1")
     with pytest.raises(UserError, match=r"--baseline padding: there is none .* blur"):
         Access(run, data, baseline="padding").of_rows(ROWS)

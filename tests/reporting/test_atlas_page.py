@@ -25,8 +25,10 @@ from leyden.reporting.atlas.atlas import (
     Error,
     Group,
     Heat,
+    InputShown,
     Media,
     Neighbour,
+    SharesShown,
     Slice,
     Suspect,
 )
@@ -142,6 +144,8 @@ def test_what_a_stranger_named_is_text(tmp_path: Path) -> None:
     heat = Heat(np.ones(2, np.float32), HOSTILE, HOSTILE, HOSTILE, (HOSTILE, HOSTILE), False, HOSTILE)
     near = Neighbour(HOSTILE, HOSTILE, 0.9, False, Media(text=HOSTILE))
     error = Error(0, 1, HOSTILE, HOSTILE, mistake(HOSTILE, "b"), Media(text=HOSTILE), heat, (near,), HOSTILE)
+    several = (InputShown(HOSTILE, Media(text=HOSTILE), heat),)
+    error = replace(error, inputs=several, shares=SharesShown(HOSTILE, {HOSTILE: 1.0, f"{HOSTILE}2": None}))
     found = atlas(
         (HOSTILE, "b"),
         folder=f"runs/{HOSTILE}",

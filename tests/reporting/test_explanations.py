@@ -1,18 +1,20 @@
 """Maps as they are printed, drawn and put on a page."""
 
 import io
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from leyden.reporting.atlas.atlas import Heat, Media
+from leyden.reporting.explained_inputs import ExplainedInputs
 from leyden.reporting.explained_sample import ExplainedSample
 from leyden.reporting.explanations_page import explanations_page
 from leyden.reporting.plots.attribution import attribution_figure
-from leyden.reporting.terminal.explanations import explanations_table
+from leyden.reporting.terminal.explanations import explanations_table, inputs_table
 from leyden.utils.errors import UserError
 
 VALUES = np.zeros((4, 5), np.float32)
@@ -38,8 +40,12 @@ SOUND = replace(
 
 
 def printed(*samples: ExplainedSample) -> str:
+    return in_terminal(explanations_table(samples))
+
+
+def in_terminal(shown: RenderableType) -> str:
     console = Console(file=io.StringIO(), width=100)
-    console.print(explanations_table(samples))
+    console.print(shown)
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
@@ -115,3 +121,25 @@ def test_the_page_is_offline_escapes_names_and_greys_what_failed() -> None:
     assert '<mark class="for"' in page
     assert '<mark class="against"' in page
     assert "not to be trusted" in page
+
+
+def test_a_sample_of_several_inputs_has_bars_and_a_map_for_each() -> None:
+    shares = {"image": 0.5, "text": -1.0, "audio": None}
+    sample = ExplainedInputs(
+        *("row 3", 3, "a", "b 0.70", "log probability of 'b'", -0.35, "log share of the training rows", -0.7),
+        *(shares, {"image": PICTURE}, {"text": "its <net> allows none"}),
+    )
+    lines = in_terminal(inputs_table([sample]))
+    assert re.search(r"row 3 +a +b 0.70 +-0.7 +\+0.5 +-1 +absent +-0.35", lines)
+    assert "text: no map: its <net> allows none" in lines
+    html = explanations_page([sample], "run")
+    assert html.count("<h5>") == 2
+    assert "its &lt;net&gt; allows none" in html
+    assert '<rect class="for" x="50.00" y="1" width="25.00"' in html
+    assert '<rect class="against" x="0.00" y="1" width="50.00"' in html
+    assert "<dt>audio</dt><dd>absent</dd>" in html
+
+
+def test_texts_and_pictures_stand_in_one_figure() -> None:
+    figure = attribution_figure([PICTURE, TEXT, PICTURE])
+    assert len(figure.axes) == 7  # two axes and a colour bar of each picture, one of the text

@@ -3,6 +3,7 @@
 leyden explain last                                  # the five most confident errors of the validation split
 leyden explain last --rows 3,17 --target spam --picture maps.png
 leyden explain last a.png b.png --method occlusion --html maps.html
+leyden explain last image=a.png text="..."           # of several inputs: what each adds, maps within them
 """
 
 import json
@@ -23,6 +24,7 @@ from leyden.utils.text import printable_json
 
 if TYPE_CHECKING:
     from leyden.interpretation.explained import Explanation
+    from leyden.interpretation.explained_inputs import InputsExplanation
 
 METHODS = ("integrated_gradients", "occlusion", "grad_cam", "gradient_shap", "rise")
 BASELINES = ("mean", "blur", "black", "unknown", "padding", "noise")
@@ -37,17 +39,19 @@ def main(arguments: Sequence[str]) -> int:
     if given.html:
         verify_writable(given.html)
     found = _explanations(given)
-    shown = [each.shown() for each in found]
+    shown: Any = [each.shown() for each in found]
+    several = hasattr(shown[0], "shares")
     if given.json:
-        print(printable_json(json.dumps([_plain(each) for each in found], ensure_ascii=False)))
+        plain = [_plain_inputs(each) if several else _plain(each) for each in found]
+        print(printable_json(json.dumps(plain, ensure_ascii=False)))
     else:
-        from leyden.reporting.terminal.explanations import explanations_table
+        from leyden.reporting.terminal.explanations import explanations_table, inputs_table
 
-        console.print(explanations_table(shown))
+        console.print((inputs_table if several else explanations_table)(shown))
     if save is not None:
         from leyden.reporting.plots.attribution import attribution_figure
 
-        save(attribution_figure(shown))
+        save(attribution_figure([one for each in shown for one in each.maps.values()] if several else shown))
         console.print(f"written: {given.picture}")
     if given.html:
         from leyden.reporting.explanations_page import explanations_page
@@ -108,7 +112,7 @@ def _parser() -> Arguments:
     return parser
 
 
-def _explanations(given: Namespace) -> "list[Explanation]":
+def _explanations(given: Namespace) -> Any:
     overrides = [word for word in given.words if "=" in word and not Path(word).exists()]
     files = [word for word in given.words if word not in overrides]
     rows = _numbers("--rows", given.rows)
@@ -121,11 +125,18 @@ def _explanations(given: Namespace) -> "list[Explanation]":
 
     load_torch()
     from leyden.inference.load import load
+    from leyden.inference.named_inputs import SampleReader
     from leyden.interpretation.access import open_data
-    from leyden.interpretation.explained import Request, explain_samples
+    from leyden.interpretation.explained import Request
+    from leyden.interpretation.explained_inputs import explanations
 
     run = load(folder, given.config_dir)
     prepare(run.config.threads)
+    if run.modality.is_several:  # image=a.png is no key of the configuration
+        names = SampleReader(run).names()
+        files += [word for word in overrides if word.partition("=")[0] in names]
+        overrides = [word for word in overrides if word not in files]
+        _verify_one_kind(files, rows, given)
     request = Request(
         files=files,
         rows=rows,
@@ -139,7 +150,7 @@ def _explanations(given: Namespace) -> "list[Explanation]":
         window=window,
         tests=not given.no_test,
     )
-    return explain_samples(run, open_data(run, given.config_dir, overrides), request, console.print)
+    return explanations(run, open_data(run, given.config_dir, overrides), request, console.print)
 
 
 def _numbers(flag: str, words: str | None) -> tuple[int, ...]:
@@ -162,6 +173,13 @@ def _verify_one_kind(files: Sequence[str], rows: Sequence[int], given: Namespace
         )
     if given.worst is not None and given.worst < 1:
         raise UserError(f"--worst {given.worst}: must be at least 1")
+
+
+def _plain_inputs(found: "InputsExplanation") -> dict[str, Any]:
+    """An explanation of several inputs as JSON holds it."""
+    facts = {"name": found.name, "row": found.row, "truth": found.truth, "answer": found.answer}
+    maps = {name: _plain(one) for name, one in found.maps.items()}
+    return {**facts, **asdict(found.shares), "maps": maps, "without_map": found.without}
 
 
 def _plain(found: "Explanation") -> dict[str, Any]:

@@ -39,7 +39,8 @@ class Modality:
         is_discrete: whether values are ids, which cannot be averaged (mixup).
         needs_tokenizer: whether a tokenizer makes the net's inputs of the decoded ones.
         may_stay_files: whether inputs too large for memory may be decoded when a batch asks for them.
-        attribute_to: what explanations are spread over: the net's "inputs", its "embedding", or frontend "features".
+        attribute_to: what explanations are spread over: the net's "inputs", its "embedding", frontend "features", or
+            "cells" of a table, which can be emptied.
         is_text, is_sound: how samples are shown: as text, or drawn and played.
         is_written: whether samples are shown as words, which `written` gives.
         may_repeat: whether equal inputs of different samples are usual, and no sign of copies.
@@ -52,7 +53,7 @@ class Modality:
     is_discrete: ClassVar[bool] = False
     needs_tokenizer: ClassVar[bool] = False
     may_stay_files: ClassVar[bool] = True
-    attribute_to: ClassVar[Literal["inputs", "embedding", "features"]] = "inputs"
+    attribute_to: ClassVar[Literal["inputs", "embedding", "features", "cells"]] = "inputs"
     is_text: ClassVar[bool] = False
     is_sound: ClassVar[bool] = False
     is_written: ClassVar[bool] = False
@@ -107,6 +108,10 @@ class Modality:
     def written(self, values: Values, spec: DataSpec) -> str:
         """A sample in words, where `is_written`."""
         raise NotImplementedError
+
+    def cells(self, values: Values, spec: DataSpec) -> tuple[str, ...]:
+        """What each value is of, in words; of most inputs a value has no name, and there are none."""
+        return ()
 
     def side_by_side(self, one: Values, other: Values) -> Values:
         """Two drawings in one."""

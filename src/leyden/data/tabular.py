@@ -16,6 +16,7 @@ class Tabular(Modality):
     """Rows of numbers (NaN where a cell is empty) and of categories by their place (0 where empty or unknown)."""
 
     name = "table"
+    attribute_to = "cells"
     may_stay_files = False
     is_written = True
     may_repeat = True
@@ -38,11 +39,19 @@ class Tabular(Modality):
 
     def written(self, values: Values, spec: DataSpec) -> str:
         """The columns that have a value, as "age=40, site=north"."""
-        given = zip(spec.numbers, values.tolist(), strict=False)
-        cells = [f"{name}={value:.6g}" for name, value in given if not np.isnan(value)]
+        return ", ".join(f"{name}={cell}" for name, cell in self._cells(values, spec) if cell)
+
+    def cells(self, values: Values, spec: DataSpec) -> tuple[str, ...]:
+        """Every column as "age=40", an empty one as "age="."""
+        return tuple(f"{name}={cell}" for name, cell in self._cells(values, spec))
+
+    def _cells(self, values: Values, spec: DataSpec) -> Iterator[tuple[str, str]]:
+        """Yield the name of every column with what it holds, "" where it is empty."""
+        for name, value in zip(spec.numbers, values.tolist(), strict=False):
+            yield name, "" if np.isnan(value) else f"{value:.6g}"
         places = values[len(spec.numbers) :].astype(int).tolist()
-        named = zip(spec.categories.items(), places, strict=True)
-        return ", ".join([*cells, *(f"{name}={of[place - 1]}" for (name, of), place in named if place)])
+        for (name, of), place in zip(spec.categories.items(), places, strict=True):
+            yield name, of[place - 1] if place else ""
 
     def from_array(self, values: Values, spec: DataSpec) -> list[Values]:
         """(D,) or (N, D) in the order of the run's columns."""

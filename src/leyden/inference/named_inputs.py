@@ -37,7 +37,7 @@ class SampleReader:
         Raises:
             UserError: a word is neither, names no input, or a table lacks every column of an input.
         """
-        known = self._names()
+        known = self.names()
         if all("=" in word and not Path(word).exists() for word in words):
             cells = dict(word.split("=", 1) for word in words)
             for name in cells:
@@ -48,7 +48,7 @@ class SampleReader:
         for word in words:
             yield from self._rows(word)
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
         """What a word may begin with: the inputs by name; of numbers and categories the columns."""
         columns = [*self._numbers, *self._categories]
         return [name for name, m in self._modalities.items() if not m.may_repeat] + columns
@@ -60,12 +60,12 @@ class SampleReader:
         if not is_table(Path(file)):
             raise UserError(
                 f"{file}: this run has the inputs {', '.join(self._modalities)}: give one sample as "
-                f"{' '.join(f'{name}=...' for name in self._names())} (those that there are), or a table (.csv, .tsv, "
+                f"{' '.join(f'{name}=...' for name in self.names())} (those that there are), or a table (.csv, .tsv, "
                 ".jsonl) with a row for each"
             )
         path = file_at(file, "predict")
         table = read_table(path, TableFormat(self._source.get("delimiter"), self._source.get("encoding")))
-        columns = {name: str(self._source.get(name) or name) for name in self._names()}
+        columns = {name: str(self._source.get(name) or name) for name in self.names()}
         there = {name: column for name, column in columns.items() if column in table.header}
         if not there:
             raise UserError(

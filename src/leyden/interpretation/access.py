@@ -19,7 +19,8 @@ from leyden.inference.load import LoadedRun, config_of
 from leyden.inference.predictor import batch_of, outputs_of, prepared
 from leyden.interpretation.baselines import TrainingRows, baseline, fill
 from leyden.interpretation.predicted import verify_data
-from leyden.interpretation.sights import Inputs, Waveform, tokens
+from leyden.interpretation.randomised import untrained
+from leyden.interpretation.sights import Cells, Inputs, Waveform, tokens
 from leyden.interpretation.view import View
 from leyden.training import build
 from leyden.utils.errors import UserError, nearest
@@ -67,9 +68,22 @@ class Access:
         kept = {"features": 2, "embedding": 2}.get(run.modality.attribute_to, 1)
         self.rows = TrainingRows(run, data, lambda batch: self._see(batch), kept)
 
-    def of_run(self, run: LoadedRun) -> "Access":
-        """The same to another net of these data, such as an untrained one."""
-        return Access(run, self.data, self.is_waveform, self._baseline, self._seed)
+    def untrained(self) -> "Access":
+        """The same to the net at random weights."""
+        return Access(untrained(self.run), self.data, self.is_waveform, self._baseline, self._seed)
+
+    def own(self, values: Any) -> NDArray[Any]:
+        """What is explained of a decoded sample: of one input itself."""
+        found: NDArray[Any] = values
+        return found
+
+    def row(self, row: int) -> int:
+        """The row of `data` that a row of the run's table has."""
+        return row
+
+    def batch(self, inputs: Sequence[Any]) -> Batch:
+        """Decoded samples as the loader would give them."""
+        return batch_of(self.run, inputs)
 
     def _features_are_waves(self) -> bool:
         return prepared(self.run, self._probe).input.values.ndim < 4
@@ -82,7 +96,10 @@ class Access:
     def _see(self) -> Callable[[Batch], Inputs]:
         if self.is_waveform:
             return lambda batch: Waveform(self.run, batch)
-        by_kind: dict[str, Callable[[], Inputs]] = {"embedding": lambda: tokens(self.run, self._probe)}
+        by_kind: dict[str, Callable[[], Inputs]] = {
+            "embedding": lambda: tokens(self.run, self._probe),
+            "cells": lambda: Cells(self.run, self._probe),
+        }
         kind = by_kind.get(self.run.modality.attribute_to, lambda: Inputs(self.run, self._probe))()
         return kind.of
 
@@ -90,17 +107,6 @@ class Access:
     def unit(self) -> str:
         """What a map has one number for, in words."""
         return self._see(self._probe).unit
-
-    def output(self, name: str) -> int:
-        """The place of a class, label or value among the outputs.
-
-        Raises:
-            UserError: there is none of that name.
-        """
-        names = self.run.spec.target_names
-        if name not in names:
-            raise UserError(f"--target {name}: {nearest(name, names)}")
-        return names.index(name)
 
     def of_rows(self, rows: Rows, outputs: Sequence[int] = ()) -> View:
         """Rows (B,) of the table.
@@ -121,20 +127,20 @@ class Access:
 
     def of_inputs(self, inputs: Sequence[NDArray[Any]], outputs: Sequence[int] = ()) -> View:
         """Decoded inputs, as `leyden.inference.predictor.read_files` gives them; `outputs` as in `of_rows`."""
-        return self.of_batch(batch_of(self.run, inputs), outputs)
+        return self.of_batch(self.batch(inputs), outputs)
 
     def of_batch(self, batch: Batch, outputs: Sequence[int] = ()) -> View:
         """A batch as the loader gives it; `outputs` as in `of_rows`."""
         seen = self._see(batch)
         given = list(outputs)
         if not given or min(given) < 0:
-            answers = self._answers(batch)
+            answers = answered(self.run, batch)
             given = [
                 answer if wanted < 0 else wanted
                 for answer, wanted in zip(answers, given or answers, strict=True)
             ]
         explained = torch.tensor(given)
-        scale, shift = _correction(self.run)
+        scale, shift = correction(self.run)
 
         def score(values: Tensor, at: Tensor) -> Tensor:
             chosen = explained[at]
@@ -156,26 +162,13 @@ class Access:
             net=self.run.module,
         )
 
-    def _answers(self, batch: Batch) -> list[int]:
-        """The output of each sample that stands for the run's answer."""
-        with torch.no_grad():
-            outputs = outputs_of(self.run, prepared(self.run, batch)).numpy()
-        decision: Any = self.run.decision
-        if self.run.task.kind == "values":
-            return [0] * len(outputs)
-        if hasattr(decision, "log_probabilities"):
-            found: list[int] = decision.decide(decision.log_probabilities(outputs)).tolist()
-            return found
-        scores: list[int] = self.run.task.scores(outputs, decision).argmax(1).tolist()
-        return scores
-
     def scalar(self, output: int | None = None) -> str:
         """What is explained, in words: of one output, or of whatever is answered."""
         names = self.run.spec.target_names
         name = "the answer" if output is None else repr(names[output])
         if self.run.task.kind == "values":
             return f"value of {name}"
-        scale, shift = _correction(self.run)
+        scale, shift = correction(self.run)
         changed = [
             *(["temperature"] if scale != 1 else []),
             *(["prior correction"] if bool(shift.any()) else []),
@@ -183,7 +176,33 @@ class Access:
         return f"logit of {name}" + (f" after the run's {' and '.join(changed)}" if changed else "")
 
 
-def _correction(run: LoadedRun) -> tuple[float, Tensor]:
+def answered(run: LoadedRun, batch: Batch) -> list[int]:
+    """The output of each sample of a raw batch that stands for the run's answer."""
+    with torch.no_grad():
+        outputs = outputs_of(run, prepared(run, batch)).numpy()
+    decision: Any = run.decision
+    if run.task.kind == "values":
+        return [0] * len(outputs)
+    if hasattr(decision, "log_probabilities"):
+        found: list[int] = decision.decide(decision.log_probabilities(outputs)).tolist()
+        return found
+    scores: list[int] = run.task.scores(outputs, decision).argmax(1).tolist()
+    return scores
+
+
+def output_of(run: LoadedRun, name: str) -> int:
+    """The place of a class, label or value among the outputs.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    names = run.spec.target_names
+    if name not in names:
+        raise UserError(f"--target {name}: {nearest(name, names)}")
+    return names.index(name)
+
+
+def correction(run: LoadedRun) -> tuple[float, Tensor]:
     """(1 / temperature, shift float64 (K,)) by which the run makes probabilities of logits."""
     decision: Any = run.decision
     shift = getattr(decision, "shift", ()) or (0.0,) * run.spec.num_outputs

@@ -54,6 +54,12 @@ class Attribution:
     is_complete: bool
 
 
+def verify_method(method: str) -> None:
+    """Refuse a name of no method; "" is none yet."""
+    if method and method not in METHODS:
+        raise UserError(f"--method {method}: {nearest(method, METHODS)}")
+
+
 def explain(
     view: View, method: str = "integrated_gradients", seed: int = 0, window: Sequence[int] = ()
 ) -> list[Attribution]:
@@ -68,8 +74,7 @@ def explain(
     Raises:
         UserError: no such method, or one that this net does not allow.
     """
-    if method not in METHODS:
-        raise UserError(f"--method {method}: {nearest(method, METHODS)}")
+    verify_method(method)
     with methods.differentiable_recurrence(view.net):
         found = METHODS[method](view, seed, window)
         present = methods.scores(view, view.values)

@@ -19,7 +19,7 @@ from leyden.data.transforms.audio import lengths_of
 from leyden.data.transforms.text import TokenDropout
 from leyden.inference.load import LoadedRun
 from leyden.inference.predictor import outputs_of, prepared
-from leyden.interpretation.sights import Embedded, Inputs, Tokens, Waveform, masked_tokens, with_values
+from leyden.interpretation.sights import Cells, Embedded, Inputs, Tokens, Waveform, masked_tokens, with_values
 from leyden.utils.arrays import evenly
 from leyden.utils.errors import UserError, nearest
 
@@ -145,6 +145,8 @@ def _makers(seen: Inputs, raw: Batch, rows: TrainingRows, seed: int) -> dict[str
         if isinstance(seen, Embedded):  # measured: docs/explain.md, scripts/explain_planted
             return {"mean": lambda: (rows.mean, "mean embedding of the data's tokens"), **by_token}
         return by_token
+    if isinstance(seen, Cells):
+        return {"empty": lambda: (seen.emptied, "empty cells")}
     if isinstance(seen, Waveform):
         return {
             "noise": lambda: (_noise(seen.values, rows.spectrum, seed), "noise of the data's mean spectrum")

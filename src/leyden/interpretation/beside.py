@@ -11,7 +11,7 @@ from leyden.interpretation.access import Access
 from leyden.interpretation.attribution import explain
 from leyden.interpretation.faithfulness import MapTest
 from leyden.interpretation.pointing import shares
-from leyden.interpretation.randomised import Maps, beside_untrained, untrained
+from leyden.interpretation.randomised import Maps, beside_untrained
 from leyden.interpretation.truth import truth_of
 from leyden.interpretation.view import View
 from leyden.utils.errors import UserError
@@ -25,7 +25,7 @@ class Beside:
     """
 
     def __init__(self, access: Access) -> None:
-        self._access, self._untrained = access, access.of_run(untrained(access.run))
+        self._access, self._untrained = access, access.untrained()
 
     def maps(self, method: str, view: View, batch: Batch, seed: int = 0, window: Sequence[int] = ()) -> Maps:
         """The untrained net's maps (*units,) of a view's samples, of the same outputs.

@@ -5,7 +5,6 @@ found = explain_samples(run, open_data(run), Request(rows=(3, 17)))
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 
 from leyden.data import preview
 from leyden.data.datamodule import DataModule
+from leyden.data.joined import Joined
 from leyden.data.targets import describe_target, sampling_classes
-from leyden.inference.load import LoadedRun, load
-from leyden.inference.predictor import batch_of, outputs_of, prepared, read_files
-from leyden.interpretation.access import Access, open_data
+from leyden.inference.load import LoadedRun
+from leyden.inference.predictor import outputs_of, prepared, read_files
+from leyden.interpretation.access import Access, output_of
 from leyden.interpretation.attribution import Attribution, explain
 from leyden.interpretation.beside import Beside
 from leyden.interpretation.choice import choose_method
@@ -26,11 +26,9 @@ from leyden.interpretation.heat import heat_of
 from leyden.reporting.atlas.atlas import Media
 from leyden.reporting.explained_sample import ExplainedSample
 from leyden.runs.explain_check import read_check
-from leyden.runs.lookup import RUNS, find_run
 from leyden.runs.predictions import Stored, checked, path_of, read_predictions, stored_splits
 from leyden.tasks.errors import ErrorGroup
 from leyden.utils.errors import UserError
-from leyden.utils.trust import trusting
 
 WORST = 5
 _TOGETHER = 32  # samples of a view
@@ -107,11 +105,11 @@ class Explanation:
         )
 
 
-class _Sample(NamedTuple):
-    """A decoded input, its name, row and truth, and which output is explained; -1: that of the answer."""
+class Sample(NamedTuple):
+    """A decoded input (of several: by name), its name, row, truth, and which output is explained; -1: the answer's."""
 
     name: str
-    values: NDArray[Any]
+    values: Any
     row: int | None = None
     truth: str = ""
     output: int = -1
@@ -132,21 +130,29 @@ def explain_samples(
         UserError: a file, row, class, method or baseline that there is not.
     """
     access = Access(run, data, request.waveform, request.baseline, request.seed)
-    samples = list(_samples(run, data, request, say))
+    samples = list(samples_of(run, data, request, say))
     if request.target:
-        samples = [sample._replace(output=access.output(request.target)) for sample in samples]
+        output = output_of(run, request.target)
+        samples = [sample._replace(output=output) for sample in samples]
+    return explained(access, samples, request, say)
+
+
+def explained(
+    access: Access, samples: Sequence[Sample], request: Request, say: Callable[[str], object]
+) -> list[Explanation]:
+    """The explanation of each sample, of which none or several may be asked for one output; see `explain_samples`."""
     method, distrust = _method(access, samples, request, say)
     request = replace(request, method=method)
     beside = Beside(access) if request.tests else None
     found: dict[int, Explanation] = {}
-    for places in _together([sample.values for sample in samples]):
-        explained = _explained(access, [samples[place] for place in places], request, beside)
-        found.update(zip(places, (replace(each, distrust=distrust) for each in explained), strict=True))
+    for places in _together([access.own(sample.values) for sample in samples]):
+        made = _explained(access, [samples[place] for place in places], request, beside)
+        found.update(zip(places, (replace(each, distrust=distrust) for each in made), strict=True))
     return [found[place] for place in range(len(samples))]
 
 
 def _method(
-    access: Access, samples: Sequence[_Sample], request: Request, say: Callable[[str], object]
+    access: Access, samples: Sequence[Sample], request: Request, say: Callable[[str], object]
 ) -> tuple[str, str]:
     """The method that is asked for, or chosen by the run's planted test or by a few samples; and what is against it."""
     check, method = read_check(access.run.run.folder), request.method
@@ -159,12 +165,13 @@ def _method(
     return method, "" if check is None else check.distrust(method)
 
 
-def _samples(
+def samples_of(
     run: LoadedRun, data: DataModule, request: Request, say: Callable[[str], object]
-) -> Iterator[_Sample]:
+) -> Iterator[Sample]:
+    """Yield the decoded samples that are asked for; arguments as of `explain_samples`."""
     if request.files:
         names, inputs = read_files(run, request.files, "explain")
-        yield from (_Sample(name, values) for name, values in zip(names, inputs, strict=True))
+        yield from (Sample(name, values) for name, values in zip(names, inputs, strict=True))
         return
     chosen = [(row, -1) for row in request.rows] or _errors(run, request)
     if not chosen:
@@ -175,7 +182,16 @@ def _samples(
         if not 0 <= row < len(index):
             raise UserError(f"row {row}: the table has rows 0 to {len(index) - 1:,}")
         truth = describe_target(index.targets[row], index.target_names)
-        yield _Sample(str(index.names[row]), data.inputs.row(row), row, truth, output)
+        yield Sample(str(index.names[row]), net_inputs(data, row), row, truth, output)
+
+
+def net_inputs(data: DataModule, row: int) -> Any:
+    """A row's input as batches are made of it, texts as token ids; of several inputs those that it has, by name."""
+    joined = data.table.inputs
+    if not isinstance(joined, Joined):
+        return data.inputs.row(row)
+    places = {name: int(of[row]) for name, of in joined.places.items()}
+    return {name: data.parts[name].inputs.row(place) for name, place in places.items() if place >= 0}
 
 
 def _errors(run: LoadedRun, request: Request) -> list[tuple[int, int]]:
@@ -216,10 +232,10 @@ def _together(inputs: Sequence[NDArray[Any]]) -> Iterator[list[int]]:
 
 
 def _explained(
-    access: Access, samples: Sequence[_Sample], request: Request, beside: Beside | None
+    access: Access, samples: Sequence[Sample], request: Request, beside: Beside | None
 ) -> Iterator[Explanation]:
     run = access.run
-    batch = batch_of(run, [sample.values for sample in samples])
+    batch = access.batch([sample.values for sample in samples])
     with torch.no_grad():
         outputs = outputs_of(run, prepared(run, batch)).numpy()
     answers = run.task.answers(outputs, run.spec, run.decision, 1)
@@ -230,21 +246,23 @@ def _explained(
     if beside is not None:
         values = [found.values for found in maps]
         untrained = beside.maps(request.method, view, batch, request.seed, request.window)
-        passed, rows = assess_maps(view, values, seed=request.seed), [sample.row for sample in samples]
+        passed = assess_maps(view, values, seed=request.seed)
+        rows = [None if sample.row is None else access.row(sample.row) for sample in samples]
         tests = beside.completed(passed, values, untrained, view, rows)
     for own, other, test, length, sample, answer in zip(
         maps, untrained, tests, view.lengths, samples, answers, strict=True
     ):
-        tokens = _tokens(run, sample.values)
+        given = access.own(sample.values)
+        tokens = tokens_of(run, given)
         yield Explanation(
-            *(sample.name, sample.row, sample.truth, _said(answer)),
+            *(sample.name, sample.row, sample.truth, said(answer)),
             *(replace(own, values=own.values[..., :length]), test, access.unit, tokens),  # without padding
-            media=_media(run, sample.values, tokens),
+            media=media_of(run, given, tokens),
             untrained=None if other is None else other[..., :length],
         )
 
 
-def _said(answer: dict[str, Any]) -> str:
+def said(answer: dict[str, Any]) -> str:
     """What `Task.answers` gives of a sample, in a few words."""
     if "classes" in answer:
         return f"{answer['classes'][0]} {answer['probabilities'][0]:.2f}"
@@ -253,11 +271,14 @@ def _said(answer: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in answer["values"].items())
 
 
-def _tokens(run: LoadedRun, values: NDArray[Any]) -> tuple[str, ...]:
-    return tuple(run.tokenizer.tokens(values.tolist())) if run.tokenizer is not None else ()
+def tokens_of(run: LoadedRun, values: NDArray[Any]) -> tuple[str, ...]:
+    """Of a text, and the cells of a table: what a map along them has values of."""
+    if run.tokenizer is not None:
+        return tuple(run.tokenizer.tokens(values.tolist()))
+    return run.modality.cells(values, run.spec)
 
 
-def _media(run: LoadedRun, values: NDArray[Any], tokens: Sequence[str]) -> Media:
+def media_of(run: LoadedRun, values: NDArray[Any], tokens: Sequence[str]) -> Media:
     """A decoded input as a person looks at it."""
     if tokens:
         return Media(text=" ".join(tokens))
@@ -268,35 +289,3 @@ def _media(run: LoadedRun, values: NDArray[Any], tokens: Sequence[str]) -> Media
         return Media(wave=values, sample_rate=rate, seconds=len(values) / rate, mel=mel)
     drawn = run.modality.drawing(values)
     return Media(picture=drawn) if drawn.ndim == 3 else Media(curve=drawn)
-
-
-def explain_run(
-    run: str | Path,
-    files: Sequence[str] = (),
-    rows: Sequence[int] = (),
-    worst: int = WORST,
-    split: str = "",
-    method: str = "",
-    target: str = "",
-    baseline: str = "",
-    tests: bool = True,
-    runs: str | Path = RUNS,
-    config_dirs: Sequence[str] = (),
-    trust: bool = False,
-) -> list[Explanation]:
-    """What `leyden explain` shows: the worst errors, or files, or rows of a finished run.
-
-    Args:
-        run: its folder, or a word that means it, looked up in `runs`.
-        files, rows, worst, split, method, target, baseline, tests: as of `Request`.
-        runs: where a word for the run is looked up.
-        config_dirs: folders of options, beside which code lies that a run made by somebody else needs.
-        trust: use whatever code, paths and pickled objects the folder names, whoever made it.
-
-    Raises:
-        UserError: as the command.
-    """
-    request = Request(files, rows, worst, split, method, target, baseline, tests=tests)
-    with trusting(trust):
-        loaded = load(find_run(str(run), Path(runs)).folder, config_dirs)
-        return explain_samples(loaded, open_data(loaded, config_dirs), request)

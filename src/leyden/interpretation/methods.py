@@ -264,8 +264,8 @@ def _verify_differentiable(view: View) -> None:
         score = view.score(values, torch.zeros(1, dtype=torch.int64))
     if not score.requires_grad or torch.autograd.grad(score.sum(), values, allow_unused=True)[0] is None:
         raise UserError(
-            "the net's answer has no gradient by its input (it reads token ids without an embedding of their own, or "
-            "does not depend on them): choose --method occlusion"
+            "the net's answer has no gradient by its input (token ids without an embedding of their own, cells of a "
+            "table, or it does not depend on them): choose --method occlusion"
         )
 
 

@@ -176,6 +176,10 @@ def train_planted(plain: Mapping[str, Any], spec: DataSpec, folder: Path, epochs
 
 def _data_words(spec: DataSpec) -> list[str]:
     """The words that choose the generated set of a modality, of pictures and recordings like the data's."""
+    if spec.parts:
+        raise UserError(
+            "rows with several inputs: no set is generated to test methods by; `leyden explain RUN` tests each map"
+        )
     size = min(_LARGEST, *spec.image_size)
     sets = {
         PlantedImages.modality: ("planted_images", [f"size={size}", f"channels={spec.in_channels}"]),

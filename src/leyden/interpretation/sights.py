@@ -141,6 +141,31 @@ class Tokens(Inputs):
         return outputs_of(self.run, prepared(self.run, with_values(batch, ids)))
 
 
+class Cells(Inputs):
+    """Numbers and categories of a table's row (B, D) as they are stored: they can be emptied, not differentiated."""
+
+    unit: ClassVar[str] = "column"
+
+    @property
+    def window(self) -> tuple[int, ...]:
+        """One column."""
+        return (1,)
+
+    @property
+    def emptied(self) -> Tensor:
+        """Like values: no cell has one."""
+        numbers = len(self.run.spec.numbers)
+        found = torch.zeros_like(self.values)
+        found[:, :numbers] = float("nan")
+        return found
+
+    def _ready(self, batch: Batch) -> Batch:
+        return batch
+
+    def _outputs(self, batch: Batch, values: Tensor) -> Tensor:
+        return outputs_of(self.run, prepared(self.run, with_values(batch, values.detach())))
+
+
 class Waveform(Inputs):
     """The recording itself as float (B, n) in -1 .. 1; units are stretches of 10 ms."""
 

@@ -59,6 +59,23 @@ class Media:
 
 
 @dataclass(frozen=True)
+class InputShown:
+    """One of several inputs of a sample: its name, itself, and its heat."""
+
+    name: str
+    media: Media
+    heat: Heat | None = None
+
+
+@dataclass(frozen=True)
+class SharesShown:
+    """What each of several inputs adds to `scalar`, by name; None: the sample has it not."""
+
+    scalar: str
+    shares: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
 class Neighbour:
     """A training row near an error in the net's features. label: in words; is_of_true: whether it is the error's."""
 
@@ -74,7 +91,7 @@ class Error:
     """One wrong row.
 
     place: in the stored predictions. row: in the data set. group: its true class, label or number. diagnosis: what the
-    nearest training rows say, in words.
+    nearest training rows say, in words. inputs, shares: of a row with several inputs, in place of media and heat.
     """
 
     place: int
@@ -86,6 +103,20 @@ class Error:
     heat: Heat | None = None
     neighbours: tuple[Neighbour, ...] = ()
     diagnosis: str = ""
+    inputs: tuple[InputShown, ...] = ()
+    shares: SharesShown | None = None
+
+    @property
+    def verdict(self) -> bool | None:
+        """Whether all its heat passed its tests; None: it has none, or one was not tested."""
+        found = [heat.passes for heat in self.heats]
+        return None if None in found or not found else all(found)
+
+    @property
+    def heats(self) -> tuple[Heat, ...]:
+        """Of its input, or of those of several that have heat."""
+        every = (self.heat, *(one.heat for one in self.inputs))
+        return tuple(heat for heat in every if heat is not None)
 
     @property
     def true(self) -> str:

@@ -1,7 +1,7 @@
 """One error on the page: the sample with its heat, what was answered, the verdict, the nearest training rows."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,19 +45,34 @@ def card(error: Error, place: int, atlas: Atlas, numbering: Numbering, most: int
     other = {"mended": "the other run is right", "both": "the other run is wrong, too", "": ""}
     facts = [*_numbers(error, atlas), *filter(None, [other[numbering.other(error)]])]
     return (
-        f'<article class="error" id="e{place}" tabindex="-1" data-verdict="{verdict_key(error.heat)}" '
+        f'<article class="error" id="e{place}" tabindex="-1" data-verdict="{verdict_key(error)}" '
         f"{numbering.attributes(error)}><h4>{escape(error.name)}</h4>"
-        f"{sample_html(error.name, error.media, error.heat, most)}"
+        f"{sample_html(error.name, error.media, error.heat, most)}{_inputs_html(error, most)}"
         f'<p class="said">{_said(error, atlas)}</p><p class="small">{escape(", ".join(facts))}</p>'
         f"{verdict_html(error.heat)}{_neighbours(error.neighbours, error.diagnosis)}</article>"
     )
 
 
-def verdict_key(heat: Heat | None) -> str:
+def verdict_key(error: Error) -> str:
     """By which the filter of verdicts compares."""
-    if heat is None:
+    if not error.heats:
         return "none"
-    return "untested" if heat.passes is None else "passed" if heat.passes else "failed"
+    return {None: "untested", True: "passed", False: "failed"}[error.verdict]
+
+
+def _inputs_html(error: Error, most: int) -> str:
+    """Several inputs, each under its name with its heat and its verdict; before them what each adds."""
+    shares = error.shares
+    bars = (
+        ""
+        if shares is None
+        else f'<p class="small">{escape(shares.scalar)}, by input:</p>{shares_html(shares.shares)}'
+    )
+    return bars + "".join(
+        f"<h5>{escape(one.name)}</h5>{sample_html(f'{one.name} of {error.name}', one.media, one.heat, most)}"
+        f"{verdict_html(one.heat)}"
+        for one in error.inputs
+    )
 
 
 def _said(error: Error, atlas: Atlas) -> str:
@@ -185,6 +200,24 @@ def _marked(tokens: Sequence[str], values: NDArray[np.float32]) -> str:
             kind = "for" if share > 0 else "against"
             parts.append(f'<mark class="{kind}" style="--h:{abs(share):.2f}">{escape(token)}</mark>')
     return " ".join(parts)
+
+
+def shares_html(shares: Mapping[str, float | None]) -> str:
+    """What each input adds to an answer, as bars on one scale: for it to the right of the middle."""
+    most = max((abs(share) for share in shares.values() if share is not None), default=0.0) or 1.0
+    lines = []
+    for name, share in shares.items():
+        if share is None:
+            lines.append(f"<dt>{escape(name)}</dt><dd>absent</dd>")
+            continue
+        width, kind = 50 * abs(share) / most, "for" if share > 0 else "against"
+        left = 50.0 if share > 0 else 50 - width
+        bar = f'<rect class="{kind}" x="{left:.2f}" y="1" width="{width:.2f}" height="8"/>'
+        lines.append(
+            f'<dt>{escape(name)}</dt><dd><svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">{bar}'
+            f'<path d="M50 0V10"/></svg> {share:+.3g}</dd>'
+        )
+    return f'<dl class="shares">{"".join(lines)}</dl>'
 
 
 def verdict_html(heat: Heat | None) -> str:

@@ -158,7 +158,7 @@ def _filters(atlas: Atlas, numbering: Numbering) -> str:
         parts.append(_select("slice", "slice", [(found.terms, i) for i, found in enumerate(atlas.slices)]))
     if atlas.against is not None:
         parts.append(_select("other", "other run", [("right", "mended"), ("wrong, too", "both")]))
-    verdicts = {verdict_key(error.heat) for error in shown}
+    verdicts = {verdict_key(error) for error in shown}
     if len(verdicts) > 1:
         options = [(words, key) for key, words in _VERDICTS.items() if key in verdicts]
         parts.append(_select("verdict", "heat", options))

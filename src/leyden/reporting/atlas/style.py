@@ -53,6 +53,13 @@ audio { width: 100%; height: 2.2rem; }
 .text { margin: 0; padding: .5rem .6rem; background: var(--soft); border-radius: 4px; white-space: pre-wrap;
   overflow-wrap: anywhere; max-height: 14rem; overflow: auto; font-size: .92rem; }
 mark { color: inherit; border-radius: 2px; background: none; }
+dl.shares { display: grid; grid-template-columns: max-content 1fr; gap: 0 .6em; margin: .3em 0; font-size: .85em; }
+dl.shares dd { margin: 0; white-space: nowrap; }
+dl.shares svg { width: 60%; height: .8em; vertical-align: middle; }
+dl.shares rect.for { fill: rgb(214 39 40 / .6); }
+dl.shares rect.against { fill: rgb(31 97 214 / .6); }
+dl.shares path { stroke: currentColor; stroke-width: .4; }
+article h5 { margin: .5em 0 .2em; }
 mark.for { background: rgb(214 39 40 / calc(var(--h) * .6)); }
 mark.against { background: rgb(31 97 214 / calc(var(--h) * .6)); }
 .text.untrained { font-size: .75rem; max-height: 4rem; padding: .2rem .6rem; }

@@ -4,7 +4,6 @@ Red speaks for the scalar that is explained, blue against it (matplotlib's RdBu,
 blindness), on one scale for each map, which is symmetric about 0 and named. A map that did not pass its tests is grey.
 """
 
-import math
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -33,21 +32,23 @@ def attribution_figure(samples: Sequence[ExplainedSample]) -> Figure:
     """
     if len(samples) > MOST:
         raise UserError(f"--picture: draws at most {MOST} maps, not {len(samples)}; choose fewer, or --html")
-    is_text = any(sample.heat.tokens for sample in samples)
-    across = 1 if is_text else min(_ACROSS, len(samples))
-    down = math.ceil(len(samples) / across)
-    figure = new_figure(9.0 if is_text else 4.6 * across, (1.3 if is_text else 2.5) * down)
-    grid = figure.subplots(down, across if is_text else 2 * across, squeeze=False).ravel()
-    for axes in grid:
-        axes.set_axis_off()
+    has_text = any(sample.heat.tokens for sample in samples)
+    across = 1 if has_text else min(_ACROSS, len(samples))
+    heights = [1.3 if sample.heat.tokens else 2.5 for sample in samples[::across]]
+    figure = new_figure(9.0 if has_text else 4.6 * across, sum(heights))
+    grid = figure.add_gridspec(len(heights), 2 * across, height_ratios=heights)
     for place, sample in enumerate(samples):
-        own = grid[place : place + 1] if is_text else grid[2 * place : 2 * place + 2]
-        _title(own[0], sample)
+        row, column = place // across, 2 * (place % across)
+        first = figure.add_subplot(grid[row, :] if sample.heat.tokens else grid[row, column])
+        first.set_axis_off()
+        _title(first, sample)
         if sample.heat.tokens:
-            _tokens(own[0], sample)
+            _tokens(first, sample)
         else:
-            _media(own[0], sample)
-            _map(own[1], sample)
+            second = figure.add_subplot(grid[row, column + 1])
+            second.set_axis_off()
+            _media(first, sample)
+            _map(second, sample)
     return figure
 
 
