@@ -4,7 +4,7 @@ What a run does not allow (no checkpoint left, a net without features, a method 
 note; the page is complete without it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -15,31 +15,28 @@ from leyden.data import preview
 from leyden.data.datamodule import DataModule
 from leyden.data.targets import describe_target
 from leyden.inference.load import LoadedRun, load
-from leyden.interpretation.access import Access
-from leyden.interpretation.attribution import Attribution, explain
-from leyden.interpretation.beside import Beside
-from leyden.interpretation.choice import choose_method
-from leyden.interpretation.faithfulness import MapTest, assess_maps
-from leyden.interpretation.heat import heat_of
+from leyden.inference.predictor import batch_of
+from leyden.interpretation.access import Access, answered
+from leyden.interpretation.atlas_heat import LONGEST, HeatMaker
+from leyden.interpretation.explained import net_inputs
+from leyden.interpretation.input_shares import input_shares
 from leyden.interpretation.neighbours import diagnosis, nearest
+from leyden.interpretation.one_input import InputAccess
 from leyden.interpretation.predicted import Predicted
 from leyden.modules.features import features_of, has_features
-from leyden.reporting.atlas.atlas import Error, Group, Heat, Media, Neighbour
+from leyden.reporting.atlas.atlas import Error, Group, Heat, InputShown, Media, Neighbour, SharesShown
 from leyden.runs.explain_check import read_check
 from leyden.utils.arrays import evenly
 from leyden.utils.errors import UserError, first_line
 from leyden.utils.text import plural
 
 NEIGHBOURS = 3
-_TRIED = 5  # samples by which a method is chosen
-_TOGETHER = 20  # samples of which maps are computed at once
 _TRAINING_ROWS = 20_000  # among which neighbours are looked for, evenly spaced
 _TEXT = 1500  # characters of a text
 _SOUNDS = 4_000_000  # bytes of all errors' recordings together
 _ALL_SOUNDS = 7_000_000  # with those of neighbours
 _SHORTEST = 0.5  # seconds of a neighbour's
 _RATE = 8000  # Hz of a recording that is played in a page
-LONGEST = 10.0  # seconds
 
 
 class Samples:
@@ -53,7 +50,6 @@ class Samples:
 
     Attributes:
         notes: what was left out, and why.
-        method: of the maps, and why it was chosen, in words.
     """
 
     def __init__(
@@ -65,8 +61,6 @@ class Samples:
     ) -> None:
         self._of_run, self._heat, self._config_dirs, self._say = of_run, heat, config_dirs, say
         self._data = of_run.data
-        self._method, self._distrust = "", ""
-        self.method = ""
         self.notes: list[str] = []
         if self._data.kind == "sequences" and heat != 0:
             self._heat = 0
@@ -82,17 +76,45 @@ class Samples:
         near = self._neighbours(errors, *self._heard(errors, seconds))
         for group in groups:
             heat = self._heat_of(group.worst[: self._heat])
+            shares = self._shares(group.worst)
             worst = [
                 replace(
                     error,
-                    media=media_of(self._data, error.row, seconds),
-                    heat=heat.get(error.place),
+                    media=None if self._several else media_of(self._data, error.row, seconds),
+                    heat=heat.get((error.place, "")),
+                    inputs=tuple(self._inputs(error, heat, seconds)),
+                    shares=shares.get(error.place),
                     neighbours=near.get(error.row, ()),
                     diagnosis=self._diagnosis(error, near.get(error.row, ())),
                 )
                 for error in group.worst
             ]
             yield replace(group, worst=tuple(worst))
+
+    @property
+    def method(self) -> str:
+        """Of the maps, and why it was chosen, in words."""
+        found = {name: maker.why for name, maker in (self._makers or {}).items() if maker.why}
+        return "; ".join(f"{name}: {why}" if name else why for name, why in found.items())
+
+    def _inputs(
+        self, error: Error, heat: Mapping[tuple[int, str], Heat], seconds: float
+    ) -> Iterator[InputShown]:
+        """What an error of several inputs shows of each that it has."""
+        if self._several:
+            for name, part, (row,), _ in preview.views(self._data, np.array([error.row])):
+                yield InputShown(name, media_of(part, int(row), seconds), heat.get((error.place, name)))
+
+    def _shares(self, errors: Sequence[Error]) -> dict[int, SharesShown]:
+        """What each of several inputs adds to the answer, by the errors' place in the predictions."""
+        if not self._several or self._loaded is None or not errors:
+            return {}
+        batch = batch_of(self._loaded, [net_inputs(self._data, error.row) for error in errors])
+        outputs = self._outputs(errors) or answered(self._loaded, batch)
+        return {
+            error.place: SharesShown(found.scalar, found.shares)
+            for error, found in zip(errors, input_shares(self._loaded, batch, outputs), strict=True)
+        }
 
     def features(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
         """Of rows (n,) of the data set, (n, D); None: the run gives none."""
@@ -109,66 +131,49 @@ class Samples:
             self.notes.append(f"without heat and nearest training rows: {first_line(error)}")
             return None
 
-    def _heat_of(self, errors: Sequence[Error]) -> dict[int, Heat]:
-        """Heat of errors of one group, by their place in the predictions."""
-        found: dict[int, Heat] = {}
-        for start in range(0, len(errors), _TOGETHER):
-            if self._access is None:
-                break
+    def _heat_of(self, errors: Sequence[Error]) -> dict[tuple[int, str], Heat]:
+        """Heat of errors of one group, by their place in the predictions and the input's name; "" of the only one."""
+        found: dict[tuple[int, str], Heat] = {}
+        if not errors or not self._makers:
+            return found
+        samples = [net_inputs(self._data, error.row) for error in errors]
+        outputs = self._outputs(errors)
+        for name, maker in list(self._makers.items()):
+            chosen = [place for place, sample in enumerate(samples) if not name or name in sample]
             try:
-                found |= self._maps(self._access, errors[start : start + _TOGETHER])
+                own = maker.heat(
+                    [samples[i] for i in chosen], [outputs[i] for i in chosen] if outputs else []
+                )
             except (UserError, NotImplementedError) as error:
-                self.notes.append(f"without heat: {first_line(error)}")
-                self._heat = 0
-                break
+                self.notes.append(f"{name}: without heat: {first_line(error)}".removeprefix(": "))
+                del self._makers[name]
+            else:
+                found |= {(errors[i].place, name): heat for i, heat in zip(chosen, own, strict=True)}
         return found
 
     @cached_property
-    def _access(self) -> Access | None:
-        return None if self._loaded is None else Access(self._loaded, self._data)
-
-    @cached_property
-    def _beside(self) -> Beside:
-        assert self._access is not None
-        return Beside(self._access)
-
-    def _maps(self, access: Access, errors: Sequence[Error]) -> dict[int, Heat]:
-        rows = np.array([error.row for error in errors])
-        outputs = [output for error in errors if (output := self._output(error)) is not None]
-        outputs = outputs if len(outputs) == len(errors) else []
-        if not self._method:
-            self._choose(access, rows, outputs)
-        batch = self._data.batch_of(rows)
-        view = access.of_batch(batch, outputs)
-        maps = explain(view, self._method)
-        tests = assess_maps(view, [each.values for each in maps])
-        untrained = self._beside.maps(self._method, view, batch)
-        return {
-            error.place: self._heat_words(error, one, test, length, other)
-            for error, one, test, length, other in zip(
-                errors, maps, tests, view.lengths, untrained, strict=True
-            )
-        }
-
-    def _choose(self, access: Access, rows: NDArray[np.int64], outputs: Sequence[int]) -> None:
-        """The method of all maps, by the run's planted test or by a few samples."""
+    def _makers(self) -> dict[str, HeatMaker]:
+        """By input; none where the run's weights are gone."""
+        run = self._loaded
+        if run is None:
+            return {}
         check = read_check(self._of_run.run.folder)
-        choice = choose_method(access.of_rows(rows[:_TRIED], outputs[:_TRIED]), check)
-        self._method, self.method = choice.method, choice.why
-        self._distrust = "" if check is None else check.distrust(choice.method)
+        if not self._several:
+            return {"": HeatMaker(Access(run, self._data), check)}
+        try:
+            return {name: HeatMaker(InputAccess(run, self._data, name), check) for name in self._data.parts}
+        except UserError as error:
+            self.notes.append(f"without heat: {first_line(error)}")
+            return {}
 
-    def _heat_words(
-        self, error: Error, one: Attribution, test: MapTest, length: int, untrained: NDArray[np.float32]
-    ) -> Heat:
-        """length: units of the map's last axis that are no padding."""
-        modality, tokens = self._data.modality, list[str]()
-        if modality.is_text and self._data.tokenizer is not None:
-            tokens = self._data.tokenizer.tokens(self._data.inputs.row(error.row).tolist())
-        elif modality.is_sound:  # of a long recording, as much as the spectrogram shows
-            seconds = len(self._data.table.inputs.row(error.row)) / self._data.spec.sample_rate
-            length = max(1, round(length * min(1.0, LONGEST / seconds)))
-        heat = heat_of(one, test, self._distrust, tokens, one.values[..., :length], untrained[..., :length])
-        return replace(heat, passes=bool(heat.passes) and one.is_complete)
+    @property
+    def _several(self) -> bool:
+        return self._data.modality.is_several
+
+    def _outputs(self, errors: Sequence[Error]) -> list[int]:
+        """The output of each error that is explained; []: one is not named."""
+        found = [output for error in errors if (output := self._output(error)) is not None]
+        return found if len(found) == len(errors) else []
 
     def _output(self, error: Error) -> int | None:
         """The output that is explained: of a class the answer, of a label or number itself; None: it is not named."""
@@ -221,10 +226,12 @@ class Samples:
         return diagnosis(targets, names.index(error.mistake.true), names.index(error.mistake.answer))
 
     def _look(self, row: int, seconds: float) -> Media | None:
-        """A neighbour's picture or text, or so many seconds of its recording."""
-        if self._data.modality.is_sound:
-            return sound_of(self._data, row, seconds) if seconds else None
-        return media_of(self._data, row, 0.0)
+        """A neighbour's picture or text, or so many seconds of its recording; of several inputs of the first it has."""
+        seen = ((part, int(own[0])) for _, part, own, _ in preview.views(self._data, np.array([row])))
+        part, at = next(seen)
+        if part.modality.is_sound:
+            return sound_of(part, at, seconds) if seconds else None
+        return media_of(part, at, 0.0)
 
 
 def media_of(data: DataModule, row: int, seconds: float) -> Media:
@@ -233,6 +240,8 @@ def media_of(data: DataModule, row: int, seconds: float) -> Media:
     if modality.is_text:
         text = bytes(data.table.inputs.row(row)).decode("utf-8", "replace")
         return Media(text=text if len(text) <= _TEXT else f"{text[:_TEXT]}...")
+    if modality.is_written:
+        return Media(text=modality.written(data.table.inputs.row(row), data.spec))
     if modality.is_sound:
         mels = preview.spectrograms(preview.sounds(data, rows, LONGEST), data.spec.sample_rate)
         return replace(sound_of(data, row, seconds), mel=None if mels is None else mels[0])

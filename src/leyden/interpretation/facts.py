@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leyden.data import preview
 from leyden.data.datamodule import DataModule
 from leyden.data.targets import kind_of
 from leyden.data.transcripts import lengths_of
@@ -39,17 +40,41 @@ def facts_of(data: DataModule, rows: NDArray[np.int64]) -> RowFacts:
         data: the data layer; what its modality measures is computed of each decoded input.
         rows: int64 (N,) of the table.
     """
-    index, rate = data.table.index, int(data.table.facts.get("sample_rate", 0))
+    index = data.table.index
     found, strata = _of_targets(index.targets[rows], index.target_names)
     found |= {name: values[rows] for name, values in index.metadata.items()}
     if index.group is not None:
         found["group"] = np.array(index.group_names)[index.group[rows]]
+    for name, values in _of_inputs(data, rows).items():
+        found.setdefault(name, values)
+    return RowFacts(found, strata)
+
+
+def _of_inputs(data: DataModule, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """What is measured of the inputs and their cluster; of several which there are, then the same of each."""
+    if not data.modality.is_several:
+        return _of_input(data, rows)
+    found: dict[str, NDArray[Any]] = {}
+    for name, part, own, there in preview.views(data, rows):
+        if len(there) < len(rows):
+            found[f"has {name}"] = np.full(len(rows), "no", dtype="<U3")
+            found[f"has {name}"][there] = "yes"
+        for of, values in _of_input(part, own).items():
+            whole = np.full(len(rows), "" if values.dtype.kind == "U" else np.nan, dtype=values.dtype)
+            whole[there] = values
+            found[f"{name}: {of}"] = whole
+    return found
+
+
+def _of_input(data: DataModule, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    rate = int(data.table.facts.get("sample_rate", 0))
     inputs = [data.table.inputs.row(row) for row in rows.tolist()]
     measured = [data.modality.measures(values, rate) for values in inputs]
-    for name in dict.fromkeys(name for each in measured for name in each):
-        found.setdefault(name, np.array([each.get(name, np.nan) for each in measured]))
-    found.setdefault("cluster", clusters(np.array([data.modality.sketch(values) for values in inputs])))
-    return RowFacts(found, strata)
+    names = dict.fromkeys(name for each in measured for name in each)
+    found: dict[str, NDArray[Any]] = {
+        name: np.array([each.get(name, np.nan) for each in measured]) for name in names
+    }
+    return {**found, "cluster": clusters(np.array([data.modality.sketch(values) for values in inputs]))}
 
 
 def _of_targets(
