@@ -54,12 +54,13 @@ class Fusion(nn.Module):
     ) -> tuple[list[Tensor], Tensor]:
         """Features (B, F_m) of each of M inputs, zero where it is absent, and which are present: bool (B, M)."""
         first = next(iter(inputs.values())).values
-        everywhere = torch.ones(len(first), dtype=torch.bool, device=first.device)
+        samples = first.shape[0]  # len() would make it a constant of an exported program
+        everywhere = torch.ones(samples, dtype=torch.bool, device=first.device)
         features, there = [], []
         for name, encoder in self.encoders.items():
             given, own = inputs.get(name), (present or {}).get(name)
             if given is None:
-                features.append(torch.zeros(len(first), int(encoder.feature_width), device=first.device))  # type: ignore[arg-type]
+                features.append(torch.zeros(samples, int(encoder.feature_width), device=first.device))  # type: ignore[arg-type]
                 there.append(~everywhere)
             elif own is None:
                 features.append(_features(encoder, given.values, given.lengths))
