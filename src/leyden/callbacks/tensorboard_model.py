@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from leyden.data.batch import Batch
 from leyden.data.datamodule import DataModule
+from leyden.modules.flattened import flattened
 from leyden.modules.standalone import preserved_state
 from leyden.reporting import markdown
 from leyden.reporting.format import count
@@ -31,18 +32,6 @@ class _OfValues(nn.Module):
 
     def forward(self, values: Tensor) -> Any:
         return self.module(self._batch.map_inputs(lambda given: given._replace(values=values)))
-
-
-class _OfNamed(nn.Module):
-    """A net with several inputs as a function of their values."""
-
-    def __init__(self, net: nn.Module, batch: Batch) -> None:
-        super().__init__()
-        self.net, self._batch = net, batch
-
-    def forward(self, *values: Tensor) -> Any:
-        given = zip(self._batch.inputs.items(), values, strict=True)
-        return self.net({name: of._replace(values=x) for (name, of), x in given}, self._batch.present)
 
 
 def write_model(writer: Any, module: LightningModule, data: DataModule, step: int) -> None:
@@ -68,12 +57,9 @@ def write_model(writer: Any, module: LightningModule, data: DataModule, step: in
 
 def _net_and_inputs(module: LightningModule, batch: Batch) -> tuple[nn.Module, tuple[Tensor, ...]]:
     net = getattr(module, "net", None)
-    if isinstance(net, nn.Module) and getattr(net, "takes_named_inputs", False):
-        return _OfNamed(net, batch), tuple(given.values for given in batch.inputs.values())
-    given = batch.input
-    if not (isinstance(net, nn.Module) and hasattr(module, "prepare")):
-        return _OfValues(module, batch), (given.values,)
-    return net, (given.values,) if given.lengths is None else (given.values, given.lengths)
+    if isinstance(net, nn.Module) and hasattr(module, "prepare"):
+        return flattened(net, batch)
+    return _OfValues(module, batch), (batch.input.values,)
 
 
 def _modules(net: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Rows, str]:

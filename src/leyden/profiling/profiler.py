@@ -7,6 +7,8 @@ from leyden.data.typical_batch import median_length_batch
 from leyden.modules import standalone
 
 if TYPE_CHECKING:
+    from leyden.data.batch import Batch
+    from leyden.data.datamodule import DataModule
     from leyden.modules.session import Session
 
 
@@ -31,7 +33,7 @@ def profile(session: "Session") -> dict[str, Any]:
     )
     return {
         "model": session.config.model.name,
-        "input": session.data.modality.describe(session.data.spec, _length(one)),
+        "input": _described(data, one),
         "device": str(session.device),
         "precision": str(session.trainer.strategy.precision_plugin.precision),
         "parameters": sum(p.numel() for p in module.parameters()),
@@ -45,10 +47,14 @@ def profile(session: "Session") -> dict[str, Any]:
     }
 
 
-def _length(batch: Any) -> int | None:
-    """Length of the first sample of a batch; None where all inputs have one shape."""
-    lengths = [x.lengths for x in batch.inputs.values()]
-    return int(lengths[0][0]) if len(lengths) == 1 and lengths[0] is not None else None
+def _described(data: "DataModule", batch: "Batch") -> str:
+    """The first sample of a batch in words; of several inputs each after its name."""
+    parts = data.parts or {"": data}
+    said = []
+    for (name, part), given in zip(parts.items(), batch.inputs.values(), strict=True):
+        words = part.modality.describe(part.spec, None if given.lengths is None else int(given.lengths[0]))
+        said.append(f"{name}: {words}" if name else words)
+    return "; ".join(said)
 
 
 def _layers(module: Any, flops: dict[str, int]) -> list[dict[str, Any]]:

@@ -61,6 +61,7 @@ def _of_part(name: str, part: DataModule, result: CheckResult) -> CheckResult:
         replace(
             finding,
             message=f"input {name}: {finding.message}",
+            evidence={**finding.evidence, "input": name},
             level="warning" if finding.id == "split_leak" else finding.level,
             advice=() if finding.id in _COPIES else finding.advice,
         )

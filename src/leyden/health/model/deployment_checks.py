@@ -10,6 +10,7 @@ from torch.export import export as torch_export
 
 from leyden.health.findings import CheckResult, check_failed
 from leyden.health.model.model_under_test import ModelUnderTest
+from leyden.modules.flattened import Flattened, flattened
 from leyden.modules.standalone import preserved_state
 from leyden.utils.text import percent, plural
 
@@ -94,13 +95,14 @@ def export(subject: ModelUnderTest) -> CheckResult:
 
 def _export_gap(subject: ModelUnderTest) -> float:
     """Difference between exported net and net, on a batch of another size than it was exported with."""
-    batch, net = subject.prepared, subject.net
-    inputs = [x for x in batch.input if x is not None]
+    net, inputs = flattened(subject.net, subject.prepared)
     size = {0: Dim("batch", min=1, max=4096)}
     half = tuple(x[: max(2, len(x) // 2)] for x in inputs)
     with preserved_state(subject.module), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # raised by torch's tracing
-        program = torch_export(net, tuple(inputs), dynamic_shapes=tuple(size for _ in inputs), strict=False)
+        shapes: tuple[object, ...] = tuple(size for _ in inputs)
+        shapes = (shapes,) if isinstance(net, Flattened) else shapes  # torch takes *tensors as one argument
+        program = torch_export(net, inputs, dynamic_shapes=shapes, strict=False)
         return _distance(program.module()(*half), net(*half))
 
 

@@ -20,9 +20,11 @@ def shapes(subject: ModelUnderTest) -> CheckResult:
     try:
         outputs = subject.outputs()
     except Exception as error:  # a custom net raises anything
-        message = f"the forward pass fails for {_inputs(subject)}: {type(error).__name__}: {error}"
+        message = (
+            f"the forward pass fails for inputs {_said(subject.prepared)}: {type(error).__name__}: {error}"
+        )
         return check_failed(name, "shapes", "error", message)
-    summary = f"outputs {tuple(outputs.shape)} of {_inputs(subject)}"
+    summary = f"outputs {tuple(outputs.shape)} of inputs {_said(subject.prepared)}"
     of_frames = subject.kind == "sequences"
     there = (*outputs.shape[:1], *outputs.shape[2:]) if of_frames else tuple(outputs.shape)
     if subject.kind == "pairs":
@@ -50,9 +52,10 @@ def shapes(subject: ModelUnderTest) -> CheckResult:
     return CheckResult(name, summary)
 
 
-def _inputs(subject: ModelUnderTest) -> str:
-    """The shapes of the net's inputs, in words."""
-    return f"inputs {', '.join(str(tuple(x.values.shape)) for x in subject.prepared.inputs.values())}"
+def _said(batch: Batch) -> str:
+    """The shape of the input, or of each by its name."""
+    shapes = {name: tuple(given.values.shape) for name, given in batch.inputs.items()}
+    return ", ".join(str(x) if len(shapes) == 1 else f"{name} {x}" for name, x in shapes.items())
 
 
 def determinism(subject: ModelUnderTest) -> CheckResult:
@@ -138,10 +141,18 @@ def _tolerance(outputs: Tensor) -> float:
 
 
 def _perturb_others(batch: Batch, kept: int) -> Batch:
-    """Change every sample but `kept`: numbers are scaled and shifted, token ids become the largest id."""
+    """Change every sample but `kept`: numbers are scaled and shifted, token ids become the largest id.
+
+    Of several inputs, which may hold places of categories, the others take each other's values.
+    """
+    others = [place for place in range(len(batch.rows)) if place != kept]
 
     def change(given: Input) -> Input:
         x = given.values
+        if len(batch.inputs) > 1:
+            moved = x.clone()
+            moved[others] = x[others[1:] + others[:1]]
+            return given._replace(values=moved)
         changed = 1.5 * x + 0.3 if x.is_floating_point() else torch.where(x > 0, x.max(), x)
         changed[kept] = x[kept]
         return given._replace(values=changed)

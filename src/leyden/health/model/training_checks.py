@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 
+from leyden.data.batch import Batch
 from leyden.health import step_rules
 from leyden.health.data.common import examples
 from leyden.health.findings import CheckResult, Finding, check_failed
@@ -30,7 +31,7 @@ def gradients(subject: ModelUnderTest) -> CheckResult:
     """Every trainable parameter receives a gradient that is not all zero."""
     name, module = "gradients reach every parameter", copy.deepcopy(subject.module)
     with preserved_state(module, training=True):
-        loss = subject.loss(module(subject.prepared), module)
+        loss = subject.loss(module(_with_absences(subject)), module)
         if not loss.requires_grad:
             message = (
                 "the loss depends on no trainable parameter: all are frozen, or forward runs under no_grad"
@@ -55,6 +56,19 @@ def gradients(subject: ModelUnderTest) -> CheckResult:
         )
         found.append(Finding("zero_gradient", "warning", message, zero[0]))
     return CheckResult(name, f"{len(trained)} parameters" if not found else "see below", tuple(found))
+
+
+def _with_absences(subject: ModelUnderTest) -> Batch:
+    """The prepared batch; of several inputs, the m-th is absent from the m-th sample, so that its embedding learns."""
+    batch = subject.prepared
+    if len(batch.inputs) < 2 or subject.kind == "pairs":  # a pair has both
+        return batch
+    everywhere = torch.ones_like(batch.rows, dtype=torch.bool)
+    there = torch.stack([batch.present.get(name, everywhere) for name in batch.inputs])
+    fewer = there.clone()
+    fewer.diagonal().fill_(False)
+    kept = torch.where(fewer.any(0), fewer, there)
+    return batch._replace(present=dict(zip(batch.inputs, kept, strict=True)))
 
 
 def overfitting(subject: ModelUnderTest) -> CheckResult:
