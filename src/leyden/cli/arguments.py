@@ -89,8 +89,13 @@ def confirm(question: str, yes: bool) -> bool:
         return False
 
 
-def figure_saver(path: Path | None) -> Callable[[Any], None] | None:
-    """Return a function that saves a matplotlib figure to the path of --picture; None if `path` is None.
+def of_input(path: Path, name: str) -> Path:
+    """The file of one of several inputs beside that of --picture: maps.png -> maps-image.png; "": the file itself."""
+    return path.with_stem(f"{path.stem}-{name}") if name else path
+
+
+def figure_saver(path: Path | None) -> Callable[..., None] | None:
+    """Return save(figure[, file]), for the path of --picture or another file; None if `path` is None.
 
     Raises:
         UserError: the file's extension is not supported; when called: the file cannot be written.
@@ -102,11 +107,11 @@ def figure_saver(path: Path | None) -> Callable[[Any], None] | None:
             f"--picture {path}: the name must end in {', '.join(PICTURES[:-1])} or {PICTURES[-1]}"
         )
 
-    def save(figure: Any) -> None:
+    def save(figure: Any, file: Path = path) -> None:
         try:
-            figure.savefig(path)
+            figure.savefig(file)
         except OSError as error:
-            raise UserError(f"--picture {path}: {error.strerror}") from error
+            raise UserError(f"--picture {file}: {error.strerror}") from error
 
     return save
 

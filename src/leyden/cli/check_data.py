@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leyden.cli.arguments import config_parser, figure_saver, train_command
+from leyden.cli.arguments import config_parser, figure_saver, of_input, train_command
 from leyden.cli.check_output import print_results
 from leyden.training.continuation import compose_with_runs
 from leyden.utils.console import console
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     results = _run_checks(data, stops)
     findings = print_results(results, train_command(given), given.json)
     if save is not None:
-        message = _save_figure(data, findings, save, given.picture)
+        message = _save_figures(data, findings, save, given.picture)
         if not given.json:
             console.print(message)
     return int(any(finding["level"] == "error" for finding in findings))
@@ -70,20 +70,28 @@ def _run_checks(data: "DataModule", stops: bool) -> list["CheckResult"]:
     return list(run_checks(data, stops))
 
 
-def _save_figure(
-    data: "DataModule", findings: Sequence[dict[str, Any]], save: Callable[["Figure"], None], path: Path
+def _save_figures(
+    data: "DataModule", findings: Sequence[dict[str, Any]], save: Callable[..., None], path: Path
 ) -> str:
-    """Save a figure of pairs of near duplicates, one of validation or test and one of train; returns a message."""
-    found = [pair for f in findings if f["id"] == "near_duplicates" for pair in f["evidence"]["rows"]][
-        :_MAX_PAIRS
-    ]
-    if not found:
-        return "no near duplicates to plot"
-    index = data.table.index
-    save(
-        _figure(data, found, [f"{index.names[tested]}\n{index.names[trained]}" for tested, trained in found])
-    )
-    return f"figure of {plural(len(found), 'pair')} of near duplicates written to {path}"
+    """Save a figure of pairs of near duplicates, one of validation or test and one of train; returns a message.
+
+    Of several inputs one for each that can be drawn.
+    """
+    said = []
+    for name, part in data.parts.items() or [("", data)]:
+        pairs = [
+            pair
+            for finding in findings
+            if finding["id"] == "near_duplicates" and finding["evidence"].get("input", "") == name
+            for pair in finding["evidence"]["rows"]
+        ][:_MAX_PAIRS]
+        if pairs and not part.modality.is_written:
+            names = part.table.index.names
+            captions = [f"{names[tested]}\n{names[trained]}" for tested, trained in pairs]
+            written = of_input(path, name)
+            save(_figure(part, pairs, captions), written)
+            said.append(f"figure of {plural(len(pairs), 'pair')} of near duplicates written to {written}")
+    return "\n".join(said) or "no near duplicates to plot"
 
 
 def _figure(data: "DataModule", pairs: Sequence[Sequence[int]], captions: Sequence[str]) -> "Figure":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leyden.cli.arguments import config_parser, figure_saver
+from leyden.cli.arguments import config_parser, figure_saver, of_input
 from leyden.data.targets import describe_target, kind_of, sampling_classes
 from leyden.imbalance.auto import describe_imbalance
 from leyden.training.continuation import compose_with_runs
@@ -40,8 +40,10 @@ def main(arguments: Sequence[str]) -> int:
         console.print(line)
     console.print(_TARGETS[kind_of(data.table.index.targets)](data))
     if save is not None:
-        save(_figure(data, given.picture))
-        console.print(f"figure of {_SAMPLES} training samples written to {given.picture}")
+        for name, figure in _figures(data, given.picture):
+            written = of_input(given.picture, name)
+            save(figure, written)
+            console.print(f"figure of {_SAMPLES} training samples written to {written}")
     elif data.modality.is_text:
         _print_texts(data)
     return 0
@@ -107,13 +109,16 @@ def _facts(data: "DataModule") -> Iterator[str]:
     """Yield one line per property of the data besides the counts."""
     spec, index = data.spec, data.table.index
     kind = kind_of(index.targets)
-    yield f"{plural(len(data.table), 'input')} of modality {spec.modality}, {plural(spec.num_outputs, *_OUTPUTS[kind])}"
-    if data.lengths is None:
-        yield data.modality.describe(spec)
+    rows = len(data.table)
+    outputs = plural(spec.num_outputs, *_OUTPUTS[kind])
+    if data.parts:
+        yield f"{plural(rows, 'row')} with {plural(len(data.parts), 'input')}, {outputs}"
+        for name, part in data.parts.items():
+            there = int((data.table.inputs.places[name] >= 0).sum())
+            yield f"{name} of {there:,} rows: {', '.join(_described_inputs(part))}"
     else:
-        yield data.modality.describe_lengths(spec, data.lengths)
-    if spec.vocab_size:
-        yield f"vocabulary size {spec.vocab_size:,}"
+        yield f"{plural(rows, 'input')} of modality {spec.modality}, {outputs}"
+        yield from _described_inputs(data)
     if kind == "classes":
         yield from describe_imbalance(spec.class_counts, spec.target_names)
     if index.group_names:
@@ -125,6 +130,14 @@ def _facts(data: "DataModule") -> Iterator[str]:
         from leyden.health.data import name_checks  # imports torch
 
         yield from (finding.message for finding in name_checks.names(spec.target_names, spec.class_counts))
+
+
+def _described_inputs(data: "DataModule") -> Iterator[str]:
+    """Yield what the inputs of one modality are."""
+    spec, lengths = data.spec, data.lengths
+    yield data.modality.describe(spec) if lengths is None else data.modality.describe_lengths(spec, lengths)
+    if spec.vocab_size:
+        yield f"vocabulary size {spec.vocab_size:,}"
 
 
 def _described(name: str, values: np.ndarray) -> str:
@@ -152,11 +165,16 @@ def _print_texts(data: "DataModule") -> None:
         console.print(Text.assemble((f"{name}: ", "bold"), text(data, int(row))))
 
 
-def _figure(data: "DataModule", path: Path) -> "Figure":
-    from leyden.data.preview import drawings
+def _figures(data: "DataModule", path: Path) -> "Iterator[tuple[str, Figure]]":
+    """Yield the picture of the samples, of several inputs one for each that can be drawn, with its name."""
+    from leyden.data.preview import drawings, views
     from leyden.reporting.plots.samples import samples_figure
 
     if data.modality.is_text:
         raise UserError(f"--picture {path}: texts are printed, not plotted; leave --picture out")
     rows, names = _example_rows(data)
-    return samples_figure(drawings(data, rows), names, "training samples", data.spec.sample_rate)
+    for name, part, own, there in views(data, rows):
+        if not part.modality.is_written:
+            title = f"training samples: {name}" if name else "training samples"
+            captions = [names[i] for i in there]
+            yield name, samples_figure(drawings(part, own), captions, title, part.spec.sample_rate)

@@ -61,10 +61,6 @@ class Several(Modality):
         """Which parts a row has: 1 or 0 by name. values: by name."""
         return {f"has {name}": float(name in values) for name in self.parts}
 
-    def describe(self, spec: DataSpec, length: int | None = None) -> str:
-        """Every part, after its name."""
-        return "; ".join(f"{name}: {part.describe(spec.parts[name])}" for name, part in self.parts.items())
-
 
 class MultimodalSource(Protocol):
     """A source whose rows have several inputs, each from a source of its own."""

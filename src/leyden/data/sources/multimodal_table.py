@@ -87,6 +87,10 @@ class MultimodalTable(Multimodal):
                 raise UserError(
                     f"data.source.inputs: there is no input {name!r}; there are {', '.join(there)}"
                 )
+        if inputs is not None and not inputs:
+            raise UserError(
+                f"data.source.inputs=[]: name at least one of {', '.join(there)}, or leave it out"
+            )
         return tuple(there if inputs is None else inputs)
 
     @cached_property
@@ -95,7 +99,10 @@ class MultimodalTable(Multimodal):
 
     @cached_property
     def _table(self) -> TextTable:
-        return read_table(self._file, self._written)
+        found = read_table(self._file, self._written)
+        if not found.rows:
+            raise UserError(f"{self._file} has no rows: expected one for each sample below the header")
+        return found
 
     @cached_property
     def _index(self) -> Index:
