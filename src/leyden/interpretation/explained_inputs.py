@@ -93,6 +93,11 @@ def explain_inputs(
         UserError: a row, class or method that there is not.
     """
     verify_method(request.method)
+    if run.task.kind not in ("classes", "labels", "values"):
+        raise UserError(
+            "explain: a run with several inputs is explained where it answers classes, labels or values, "
+            f"not {run.task.kind}"
+        )
     samples = list(samples_of(run, data, request, say))
     if request.target:
         output = output_of(run, request.target)

@@ -30,7 +30,9 @@ def test_all_checks_pass(model: str) -> None:
 def test_what_is_learned_for_absence_has_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     subject = subject_of("fusion_concat")
     assert gradients(subject).findings == ()
-    monkeypatch.setattr("leyden.health.model.training_checks._with_absences", lambda subject: subject.prepared)
+    monkeypatch.setattr(
+        "leyden.health.model.training_checks._with_absences", lambda subject: subject.prepared
+    )
     (finding,) = gradients(subject).findings
     assert finding.where == "net.absent"
 
