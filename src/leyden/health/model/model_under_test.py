@@ -112,7 +112,10 @@ class ModelUnderTest:
     @cached_property
     def least_loss(self) -> float:
         """The least loss that any outputs have: above 0 with label smoothing."""
-        free = torch.zeros(self._shape, device=self.batch.targets.device, requires_grad=True)
+        start = torch.zeros(self._shape, device=self.batch.targets.device)
+        if self.kind == "pairs":  # two embeddings of 0 have no gradient
+            start = self.outputs().float()
+        free = start.clone().requires_grad_()
         optimizer = torch.optim.Adam([free], lr=_FREE_RATE)
         for step in range(_FREE_STEPS):
             optimizer.param_groups[0]["lr"] = _FREE_RATE * (1 - step / _FREE_STEPS)
