@@ -35,6 +35,7 @@ SHORT = [
 ]  # two: margins leave the first out
 SMALL = {  # of sources that make their samples: fewer of them
     "av_digits": ["data.source.samples=60", "data.source.test_samples=30"],
+    "av_digits_contrastive": ["data.source.samples=60", "data.source.test_samples=30"],
     "digits_ctc": ["data.source.strings=60", "data.source.test_strings=30"],
     "digits_ctc_speakers": ["data.source.strings=60", "data.source.test_strings=30"],
     "fsdd_mixed": ["data.source.mixes=60", "data.source.test_mixes=30"],

@@ -170,6 +170,7 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Of sources that make their samples of another data set: fewer of them.
 SMALL = {
     "av_digits": ["data.source.samples=60", "data.source.test_samples=30"],
+    "av_digits_contrastive": ["data.source.samples=60", "data.source.test_samples=30"],
     "fsdd_mixed": ["data.source.mixes=60", "data.source.test_mixes=30"],
     "mnist_angle": ["data.source.samples=150", "data.source.test_samples=30"],
     "mnist_pairs": ["data.source.pairs=60", "data.source.test_pairs=30"],
