@@ -27,7 +27,7 @@ FACTS = {
 MODELS = sorted(
     path.stem
     for path in (conf_dir() / "model").glob("*.yaml")
-    if path.stem not in ("majority", "torchvision") and not path.stem.startswith("fusion")
+    if path.stem not in ("majority", "torchvision", "dual_encoder") and not path.stem.startswith("fusion")
 )
 
 
