@@ -53,13 +53,13 @@ def folders(names: str = "xy", rows: int = 12, prefix: str = "b") -> None:
 def own_net() -> None:
     """A net of the user's own without features."""
     Path("conf/model").mkdir(parents=True)
-    Path("my_nets.py").write_text(
+    Path("nets_without_features.py").write_text(
         "from torch import nn\n\n\nclass Flat(nn.Module):\n    def __init__(self, num_outputs: int) -> None:\n"
         "        super().__init__()\n        self.last = nn.LazyLinear(num_outputs)\n\n"
         "    def forward(self, x):\n        return self.last(x.flatten(1))\n"
     )
     Path("conf/model/flat.yaml").write_text(
-        "name: flat\nmodule:\n  _target_: ${task.module}\nnet:\n  _target_: my_nets.Flat\n"
+        "name: flat\nmodule:\n  _target_: ${task.module}\nnet:\n  _target_: nets_without_features.Flat\n"
     )
 
 
