@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from leyden.reporting.plots.fast_figure import Margins, Sheet, bars, png
-from leyden.reporting.plots.lettering import width_of
+from leyden.reporting.plots.lettering import outline_of, width_of
 
 DOTS = 200  # an inch
 MARGINS = Margins(1.0, 1.0, 1.0, 1.0)
@@ -153,3 +153,12 @@ def test_letters_are_evenly_spaced() -> None:
     )
     np.testing.assert_allclose(np.diff(middles), pitch, atol=0.15)
     assert pitch % 1 > 0.1  # whole pixels would be seen
+
+
+def test_letters_that_the_font_has_not_got_are_boxes() -> None:
+    """Names of classes may be in any script; a figure must not end the run whose it is."""
+    assert width_of("日本", 10) > 0
+    box, letter = outline_of("日"), outline_of("a")
+    assert len(box.vertices) > 4
+    assert np.array_equal(box.vertices, outline_of("本").vertices)
+    assert not np.array_equal(box.vertices[:4], letter.vertices[:4])

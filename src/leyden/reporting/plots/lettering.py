@@ -35,11 +35,13 @@ def _glyph(letter: str) -> tuple[NDArray[np.float64], NDArray[Any], float]:
     """The outline (n, 2) of a letter of matplotlib's default font, its path codes (n,) and its advance, in ems.
 
     Outlines are neither hinted nor moved to whole pixels, so that letters are evenly spaced at any size. Laying out and
-    rendering each text by matplotlib is most of what a figure of its artists costs.
+    rendering each text by matplotlib is most of what a figure of its artists costs. A letter that the font has not got
+    is its box for such letters.
     """
     font = get_font(findfont(FontProperties()))
     font.set_size(_EM, 72)
-    advance = font.load_char(ord(letter), flags=LoadFlags.NO_HINTING).linearHoriAdvance / 65536
+    glyph = font.load_glyph(font.get_char_index(ord(letter)), flags=LoadFlags.NO_HINTING)
+    advance = glyph.linearHoriAdvance / 65536
     outline, codes = font.get_path()
     return outline / _EM, codes, advance / _EM
 
