@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from leyden.callbacks import tensorboard_training
 from leyden.callbacks.captures import InputCapture, Seen
 from leyden.callbacks.tensorboard_inputs import pictures, tokens_shown
+from leyden.callbacks.tensorboard_tags import part_of_tag, tag
 from leyden.callbacks.tensorboard_training import augmentation_of
 from leyden.data.batch import Batch, Input
 from leyden.data.tokenizers import Word
@@ -237,3 +238,9 @@ def test_one_scale_for_the_batch_from_its_lowest_to_its_highest_value() -> None:
     (coloured,) = pictures(rising, is_spectrogram=True)[0]
     assert coloured[0].flatten().tolist()[0] > 200  # yellow: the highest band is on top
     assert coloured.shape == (3, 4, 1)
+
+
+def test_tags_can_be_written_whatever_the_encoding_of_names() -> None:
+    """A class of a folder is held as surrogates where the locale is C; protobuf takes none."""
+    for made in (tag("recall/acht-\udcc3\udcbc", "val/accuracy"), part_of_tag("a/acht-\udcc3\udcbc")):
+        assert made.encode("utf-8").decode().endswith("acht-ü")

@@ -17,6 +17,7 @@ from leyden.reporting.format import count, number
 from leyden.reporting.plots.samples import samples_figure
 from leyden.tasks.base import Task
 from leyden.tasks.errors import ErrorGroup
+from leyden.utils.text import printable
 
 EACH = 6  # errors of a class, the most confident first
 _PLAYED = 3  # of them
@@ -54,7 +55,7 @@ class ErrorViews:
     def show(self, group: ErrorGroup, stored: Mapping[str, np.ndarray]) -> None:
         """Write the worst of one class, label or number."""
         rows = stored["rows"][group.places]
-        names = [PurePath(str(self._data.table.index.names[int(row)])).name for row in rows]
+        names = [printable(PurePath(str(self._data.table.index.names[int(row)])).name) for row in rows]
         for name, part, own, there in preview.views(self._data, rows):
             shown = _Shown(name, part, own, [names[i] for i in there], [group.answers[i] for i in there])
             self._show_input(group, shown, [group.kinds[i] for i in there])

@@ -7,6 +7,8 @@ name gets a numbered group: `val/loss` becomes `1 loss/val`. metrics.csv, result
 import re
 from collections.abc import Iterable
 
+from leyden.utils.text import printable
+
 LOSS, WATCHED, RATE, METRICS = "1 loss", "2 watched", "3 learning rate", "4 metrics"
 RECALL, HEALTH, FIRST_BATCH, EPOCHS = "5 recall", "6 health", "7 first batch", "8 val by epoch"
 
@@ -27,6 +29,7 @@ def tag(name: str, monitor: str) -> str:
     >>> [tag(name, "val/accuracy") for name in ("val/loss", "train/loss_step", "val/accuracy", "lr", "own/x")]
     ['1 loss/val', '1 loss/train_step', '2 watched/val/accuracy', '3 learning rate/lr', 'own/x']
     """
+    name = printable(name)  # protobuf takes no surrogates, as a class of a folder has where the locale is C
     if name == "lr" or name.startswith("lr-"):  # the second: of Lightning's LearningRateMonitor
         return f"{RATE}/{name}"
     for group in (RECALL, HEALTH):
@@ -43,7 +46,7 @@ def tag(name: str, monitor: str) -> str:
 
 def part_of_tag(name: str) -> str:
     """A name as a part of a tag, in which a slash would start another part."""
-    return name.replace("/", "_")
+    return printable(name).replace("/", "_")
 
 
 def layout(tags: Iterable[str]) -> Layout:

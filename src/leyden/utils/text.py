@@ -22,11 +22,17 @@ def printable(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return _CONTROL.sub("", _decoded(text) if _SURROGATE.search(text) else text)
+    return _CONTROL.sub("", decoded(text))
 
 
-def _decoded(text: str) -> str:
-    """Decode bytes that Python holds as surrogates: of a file's name where the system's encoding is not UTF-8."""
+def decoded(text: str) -> str:
+    r"""Decode bytes that Python holds as surrogates: of a file's name where the system's encoding is not UTF-8.
+
+    >>> decoded("acht-\udcc3\udcbc"), decoded("acht-\udcff")
+    ('acht-ü', 'acht-�')
+    """
+    if not _SURROGATE.search(text):
+        return text
     escaped = _NO_BYTE.sub("\ufffd", text)
     return escaped.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 

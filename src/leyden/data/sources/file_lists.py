@@ -14,7 +14,7 @@ from leyden.data.sources.tables import TableFormat, TextTable, read_table
 from leyden.data.targets import ClassReader, Columns, TargetReader, make_index
 from leyden.utils.errors import UserError, nearest
 from leyden.utils.parallel import parallel_map
-from leyden.utils.text import indented_lines, plural
+from leyden.utils.text import decoded, indented_lines, plural
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def scan(
         for folder in _folders(parent, passed):
             below = _chosen(files_below(folder, path, passed), endings, reads, passed)
             files += [os.path.relpath(file, path).replace(os.sep, "/") for file in below]
-            labels += [folder.name] * len(below)
+            labels += [decoded(folder.name)] * len(below)
             split += [code] * len(below)
             if not below and code <= 0 and not obstacle:
                 obstacle = f"{folder}: a class folder without a file ({' '.join(endings)}){passed.after()}"
