@@ -23,7 +23,7 @@ from leyden.metrics.results import MOST_ROWS
 from leyden.modules.base import SplitOutputs
 from leyden.tasks.base import Decision, Floats
 from leyden.training.build import Experiment
-from leyden.training.input_subsets import input_subsets
+from leyden.training.input_subsets import InputSubsets, has_subsets
 from leyden.utils.errors import UserError
 from leyden.utils.files import atomic_write
 
@@ -160,7 +160,11 @@ class TrainedEvaluation:
     def by_inputs(self, choice: Choice) -> tuple[dict[str, Any] | None, list[Finding]]:
         """What is answered by each subset of several inputs, of the test rows (of validation where there are none)."""
         split = "test" if len(self._made.data.splits.test) else "val"
-        return input_subsets(self._made, self._run, choice.decision, split)
+        whole = self.outputs(split) if has_subsets(self._made, split) else None
+        if whole is None:  # rows have one input, or the module is the user's own and keeps no outputs
+            return None, []
+        of = InputSubsets(self._made, self._run, whole, choice.decision, split)
+        return of.compared(of.measured())
 
     def _groups(self, outputs: SplitOutputs) -> list[str] | None:
         """The group of each sample; None: there are none."""

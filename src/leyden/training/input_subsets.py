@@ -1,7 +1,7 @@
 """What a net answers by some of its inputs alone: the table of subsets, what fusion adds, and inputs it ignores."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leyden.data.joined import restricted
+from leyden.data.loader import Loader
 from leyden.health.findings import Finding
 from leyden.metrics.intervals import by_influence
 from leyden.metrics.paired import error_difference
@@ -23,12 +24,16 @@ MOST = 4  # inputs of which all subsets are measured; of more each alone, all bu
 IGNORED = 0.01  # of the answers: an input without which fewer change may be ignored
 
 
+Evaluate = Callable[[Loader], SplitOutputs | None]
+
+
 class Subset(NamedTuple):
     """What the net answers by some inputs, of the rows that have one of them."""
 
     inputs: tuple[str, ...]
     outputs: SplitOutputs
     values: dict[str, Any]
+    mistakes: NDArray[np.float64]  # (N,): 1 where a row is answered wrongly, of values the loss
 
 
 class InputSubsets:
@@ -36,13 +41,17 @@ class InputSubsets:
 
     Args:
         made: the experiment.
-        evaluate: (rows of a loader, loader) -> outputs, as `TrainedEvaluation.run` gives them.
+        evaluate: a loader -> what the net says of its rows.
+        whole: what it says of the rows of the split by all inputs.
         decision: what is done to outputs.
         split: of the rows.
     """
 
-    def __init__(self, made: Experiment, evaluate: Any, decision: Decision, split: str) -> None:
-        self._made, self._evaluate, self._decision, self._split = made, evaluate, decision, split
+    def __init__(
+        self, made: Experiment, evaluate: Evaluate, whole: SplitOutputs, decision: Decision, split: str
+    ) -> None:
+        self._made, self._evaluate, self._whole = made, evaluate, whole
+        self._decision, self._split = decision, split
 
     def measured(self) -> list[Subset]:
         """Each input alone, then more of them, all at last."""
@@ -50,24 +59,33 @@ class InputSubsets:
         return [found for inputs in subsets_of(names) if (found := self._subset(inputs)) is not None]
 
     def _subset(self, inputs: tuple[str, ...]) -> Subset | None:
+        outputs = self._whole if inputs == tuple(self._made.data.parts) else self._outputs(inputs)
+        if outputs is None:
+            return None
+        found = self._made.evaluator.evaluate(outputs.outputs, outputs.targets, self._decision)
+        return Subset(inputs, outputs, found["values"], self._mistakes(outputs))
+
+    def _outputs(self, inputs: tuple[str, ...]) -> SplitOutputs | None:
         data = self._made.data
         columns, there = restricted(data.columns, inputs)
         rows = getattr(data.splits, self._split)
         rows = rows[there[rows]]
-        if not len(rows):
-            return None
-        outputs = self._evaluate(data.rows_loader(rows, columns))
-        if outputs is None:
-            return None
-        found = self._made.evaluator.evaluate(outputs.outputs, outputs.targets, self._decision)
-        return Subset(inputs, outputs, found["values"])
+        return self._evaluate(data.rows_loader(rows, columns)) if len(rows) else None
+
+    def _mistakes(self, outputs: SplitOutputs) -> NDArray[np.float64]:
+        task = self._made.task
+        if task.kind == "values":
+            return np.asarray(outputs.losses.double().numpy())
+        z, y = outputs.outputs.double().numpy(), outputs.targets.numpy()
+        arrays: Mapping[str, Any] = task.predictions(z, y, self._decision)
+        return task.wrong({"rows": outputs.rows.numpy(), **arrays}).astype(np.float64)
 
     def compared(self, subsets: Sequence[Subset]) -> tuple[dict[str, Any], list[Finding]]:
         """`inputs` of result.json, and a finding for each input that the net ignores."""
         whole = subsets[-1]
         table = [{"inputs": list(s.inputs), "n": len(s.outputs.rows), "values": s.values} for s in subsets]
         singles = [s for s in subsets if len(s.inputs) == 1]
-        best = min(singles, key=lambda s: float(_mistakes(self._made, s, self._decision).mean()))
+        best = min(singles, key=lambda s: float(s.mistakes.mean()))
         measure = "loss" if self._made.task.kind == "values" else "share of rows answered right"
         return {
             "split": self._split,
@@ -80,8 +98,7 @@ class InputSubsets:
     def _gain(self, whole: Subset, single: Subset) -> Estimate:
         """How much better all inputs are than one on the rows that have it: of right answers, or of the loss."""
         rows = np.isin(whole.outputs.rows.numpy(), single.outputs.rows.numpy())
-        of_all = _mistakes(self._made, whole, self._decision)[rows]
-        of_one = _mistakes(self._made, single, self._decision)
+        of_all, of_one = whole.mistakes[rows], single.mistakes
         if self._made.task.kind == "values":
             differences = of_one - of_all
             mean = float(differences.mean())
@@ -135,23 +152,7 @@ def subsets_of(names: Sequence[str]) -> list[tuple[str, ...]]:
     return [chosen for size in sizes for chosen in combinations(names, size)]
 
 
-def _mistakes(made: Experiment, subset: Subset, decision: Decision) -> NDArray[np.float64]:
-    """(N,): 1 where a row is answered wrongly, of values the loss."""
-    outputs = subset.outputs
-    if made.task.kind == "values":
-        return np.asarray(outputs.losses.double().numpy())
-    arrays: Mapping[str, Any] = made.task.predictions(
-        outputs.outputs.double().numpy(), outputs.targets.numpy(), decision
-    )
-    return made.task.wrong({"rows": outputs.rows.numpy(), **arrays}).astype(np.float64)
-
-
-def input_subsets(
-    made: Experiment, evaluate: Any, decision: Decision, split: str
-) -> tuple[dict[str, Any] | None, list[Finding]]:
-    """`inputs` of result.json and findings; nothing where rows have one input, or the module keeps no outputs."""
-    if len(made.data.parts) < 2 or made.task.kind == "pairs" or not len(getattr(made.data.splits, split)):
-        return None, []
-    of = InputSubsets(made, evaluate, decision, split)
-    found = of.measured()
-    return of.compared(found) if found else (None, [])
+def has_subsets(made: Experiment, split: str) -> bool:
+    """Whether rows of a split have several inputs, of which each may answer alone."""
+    is_fused = len(made.data.parts) > 1 and made.task.kind != "pairs"
+    return is_fused and len(getattr(made.data.splits, split)) > 0
