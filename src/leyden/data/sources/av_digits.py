@@ -44,8 +44,8 @@ class ReducedMNIST(MNIST):
         self._components = components
 
     @cached_property
-    def _images(self) -> np.ndarray:
-        whole = super()._images
+    def _reduced(self) -> np.ndarray:
+        whole = self._images
         flat = whole.reshape(len(whole), -1).astype(np.float32)
         split = self.index().split
         train = flat if split is None else flat[split == TRAIN]
@@ -54,6 +54,11 @@ class ReducedMNIST(MNIST):
         basis = vectors[:, ::-1][:, : self._components].astype(np.float32)
         reduced = (flat - mean) @ basis @ basis.T + mean
         return np.clip(np.rint(reduced), 0, 255).astype(np.uint8).reshape(whole.shape)
+
+    def decode(self, row: int) -> np.ndarray:
+        """uint8 (1, 28, 28)."""
+        found: np.ndarray = self._reduced[row]
+        return found
 
     def fingerprint(self, cache: Path) -> str:
         """Of the files and the number of components."""
