@@ -72,9 +72,10 @@ class Task:
         spec: DataSpec,
         decision: Decision,
         groups: Sequence[str] | None,
+        intervals: bool = True,
     ) -> Evaluation:
-        """As `evaluate` with intervals; groups (N,), such as speakers, or None: here they play no part."""
-        return self.evaluate(outputs, targets, spec, decision, intervals=True)
+        """As `evaluate`; groups (N,), such as speakers, or None: here they play no part."""
+        return self.evaluate(outputs, targets, spec, decision, intervals)
 
     def any_outputs(self, samples: int, spec: DataSpec, decision: Decision | None = None) -> Floats:
         """Outputs as a module of this task may keep them, at random: (samples, num_outputs).
@@ -177,3 +178,13 @@ class Task:
     def trivial_outputs(self, spec: DataSpec) -> tuple[float, ...]:
         """Outputs (num_outputs,) of the best constant prediction: what `model=majority` gives for every input."""
         raise NotImplementedError
+
+
+class GroupedTask(Task):
+    """A task whose intervals depend on the groups of samples, such as speakers; it gives `evaluate_groups`."""
+
+    def evaluate(
+        self, outputs: Floats, targets: NDArray[Any], spec: DataSpec, decision: Decision, intervals: bool
+    ) -> Evaluation:
+        """As `evaluate_groups`, of samples without groups."""
+        return self.evaluate_groups(outputs, targets, spec, decision, None, intervals)

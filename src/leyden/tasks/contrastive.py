@@ -11,7 +11,7 @@ from leyden.data.targets import ClassReader, Kind, TargetReader
 from leyden.decision.prototypes import Prototypes
 from leyden.metrics.results import RETRIEVAL_METRICS, RetrievalMetrics
 from leyden.metrics.retrieval import evaluate_pairs, rank
-from leyden.tasks.base import Arrays, Floats, Task
+from leyden.tasks.base import Arrays, Floats, GroupedTask
 from leyden.tasks.errors import ErrorGroup, Mistake, group, worst_by_class
 from leyden.tasks.figures import ClassSimilarity, Figure
 from leyden.utils.errors import UserError
@@ -19,7 +19,7 @@ from leyden.utils.errors import UserError
 _ANY_WIDTH = 4  # of embeddings where no decision tells it
 
 
-class Contrastive(Task):
+class Contrastive(GroupedTask):
     """Pairs of inputs, each of a class; outputs are embeddings (N, 2, D), zeros of an absent one, targets int64 (N,).
 
     Args:
@@ -37,12 +37,6 @@ class Contrastive(Task):
         """One column with the name of the class."""
         return ClassReader(self.na_is_empty)
 
-    def evaluate(
-        self, outputs: Floats, targets: NDArray[Any], spec: DataSpec, decision: Any, intervals: bool
-    ) -> RetrievalMetrics:
-        """Retrieval in both directions, and zero-shot accuracy where prototypes are known."""
-        return self._evaluated(outputs, targets, spec, decision, None, intervals)
-
     def evaluate_groups(
         self,
         outputs: Floats,
@@ -50,19 +44,9 @@ class Contrastive(Task):
         spec: DataSpec,
         decision: Any,
         groups: Sequence[str] | None,
+        intervals: bool = True,
     ) -> RetrievalMetrics:
-        """The same with intervals, in which a group counts once."""
-        return self._evaluated(outputs, targets, spec, decision, groups, True)
-
-    def _evaluated(
-        self,
-        outputs: Floats,
-        targets: NDArray[Any],
-        spec: DataSpec,
-        decision: Prototypes,
-        groups: Sequence[str] | None,
-        intervals: bool,
-    ) -> RetrievalMetrics:
+        """Retrieval in both directions, and zero-shot accuracy where prototypes are known; a group counts once."""
         predicted = decision.classes(outputs) if decision.is_known else None
         return evaluate_pairs(
             outputs, targets, _names(spec), zero_shot=predicted, groups=groups, intervals=intervals

@@ -16,12 +16,12 @@ from leyden.decision.greedy_ctc import GreedyDecoding
 from leyden.metrics.edit_distance import edit_counts, marked
 from leyden.metrics.error_rates import evaluate_transcripts
 from leyden.metrics.results import TRANSCRIPT_METRICS, TranscriptMetrics
-from leyden.tasks.base import Arrays, Floats, Task
+from leyden.tasks.base import Arrays, Floats, GroupedTask
 from leyden.tasks.errors import ErrorGroup, Mistake, group
 from leyden.utils.text import plural
 
 
-class CTC(Task):
+class CTC(GroupedTask):
     """A transcript for each row; outputs are logits of frames (N, T', C), NaN after a row's last, targets ids (N, L).
 
     Args:
@@ -45,12 +45,6 @@ class CTC(Task):
         """One column of texts."""
         return TranscriptReader(self.units, self.normaliser, self.vocabulary)
 
-    def evaluate(
-        self, outputs: Floats, targets: NDArray[Any], spec: DataSpec, decision: Any, intervals: bool
-    ) -> TranscriptMetrics:
-        """Error rates over the corpus."""
-        return self._rates(outputs, targets, spec, decision, None, intervals)
-
     def evaluate_groups(
         self,
         outputs: Floats,
@@ -58,23 +52,13 @@ class CTC(Task):
         spec: DataSpec,
         decision: Any,
         groups: Sequence[str] | None,
+        intervals: bool = True,
     ) -> TranscriptMetrics:
-        """The same with intervals over speakers, where they are known."""
-        return self._rates(outputs, targets, spec, decision, groups, True)
-
-    def _rates(
-        self,
-        outputs: Floats,
-        targets: NDArray[Any],
-        spec: DataSpec,
-        decision: Any,
-        speakers: Sequence[str] | None,
-        intervals: bool,
-    ) -> TranscriptMetrics:
+        """Error rates over the corpus, with intervals over speakers where they are known."""
         decoded = decision.decode(_frames(outputs))
         references, hypotheses = (_texts(ids, spec) for ids in (targets, decoded))
         return evaluate_transcripts(
-            references, hypotheses, normaliser=self.normaliser, speakers=speakers, intervals=intervals
+            references, hypotheses, normaliser=self.normaliser, speakers=groups, intervals=intervals
         )
 
     def neutral(self, spec: DataSpec) -> GreedyDecoding:
