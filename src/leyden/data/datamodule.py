@@ -384,7 +384,7 @@ class DataModule(Remarks, LightningDataModule):
             accumulate=accumulate,
             rank=trainer.global_rank if trainer else 0,
             world=trainer.world_size if trainer else 1,
-            workers=self.reading.workers if getattr(self.table.inputs, "stays_files", False) else 0,
+            workers=self.reading.workers if self.table.inputs.stays_files else 0,
             pin=trainer is not None and trainer.strategy.root_device.type == "cuda",
         )
 

@@ -16,7 +16,7 @@ from leyden.data.batch import Input
 from leyden.data.cache import OnBad, bad_files, load
 from leyden.data.index import Index
 from leyden.data.loader import Column
-from leyden.data.modalities import MODALITIES, Modality, modality_of
+from leyden.data.modalities import MODALITIES, Modality
 from leyden.data.spec import DataSpec
 from leyden.data.table import FileColumn, Rows, SkippedInputs, Source, Table
 from leyden.data.tabular import TABULAR
@@ -150,7 +150,6 @@ class PartColumn:
             return self.column.gather(torch.from_numpy(places))
         wanted = places[places >= 0]
         there = self.column.gather(torch.from_numpy(wanted if len(wanted) else np.zeros(1, dtype=np.int64)))
-
         return spread(there, torch.from_numpy(places >= 0))
 
 
@@ -197,10 +196,7 @@ def load_joined(source: MultimodalSource, cache: Path, on_bad: OnBad, limit_gb: 
             raise UserError(f"{type(source).__name__}: no row has the input {name!r}: leave it out")
     tables = {name: load(part, cache, on_bad, limit_gb, trains=False) for name, part in source.parts.items()}
     index, places = source.join(indices)
-    there = {
-        name: _decoded(places[name], indices[name], tables[name].skipped, modality_of(part))
-        for name, part in source.parts.items()
-    }
+    there = {name: _decoded(places[name], indices[name], tables[name].skipped) for name in source.parts}
     rows, skipped = _usable(index, there)
     if on_bad == "stop" and len(skipped):
         raise bad_files(source, skipped)  # type: ignore[arg-type]
@@ -217,15 +213,17 @@ def load_joined(source: MultimodalSource, cache: Path, on_bad: OnBad, limit_gb: 
     return Table(index, Joined(tables, there).take(rows), facts, source.fingerprint(cache), whole)
 
 
-def _decoded(
-    places: NDArray[np.int64], index: Index, skipped: SkippedInputs, modality: Modality
-) -> NDArray[np.int64]:
+def rows_where(there: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """int64 (N,): numbers 0, 1, ... of the rows that are there, -1 of the others."""
+    return np.where(there, np.cumsum(there) - 1, -1)
+
+
+def _decoded(places: NDArray[np.int64], index: Index, skipped: SkippedInputs) -> NDArray[np.int64]:
     """Places (N,) in a part's table, of places in its index: those that could not be decoded are absent."""
     if not len(skipped):
         return places
     lost = set(skipped.names)
-    kept = np.array([name not in lost for name in index.names])
-    moved = np.where(kept, np.cumsum(kept) - 1, -1)
+    moved = rows_where(np.array([name not in lost for name in index.names]))
     return np.where(places >= 0, moved[places], -1)
 
 

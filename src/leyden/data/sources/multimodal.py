@@ -162,8 +162,3 @@ def _verify_same(
 def digest_of(file: Path, cache: Path) -> str:
     """Of a file's content."""
     return digest_files([file], file.parent, cache)[file.name]
-
-
-def rows_where(there: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """int64 (N,): numbers 0, 1, ... of the rows that are there, -1 of the others."""
-    return np.where(there, np.cumsum(there) - 1, -1)

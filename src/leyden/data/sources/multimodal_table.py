@@ -14,11 +14,11 @@ from leyden.data.class_names import is_missing_value, number
 from leyden.data.decode import decode_text
 from leyden.data.fingerprint import fingerprint
 from leyden.data.index import Index, Source
-from leyden.data.joined import KNOWN, Places, Several
+from leyden.data.joined import KNOWN, Places, Several, rows_where
 from leyden.data.sources.audio import AudioFolder, Rate, Seconds
 from leyden.data.sources.file_lists import Listing, file_at, folder_at, listed_files
 from leyden.data.sources.image import Channels, ImageFolder, Size
-from leyden.data.sources.multimodal import Multimodal, digest_of, rows_where
+from leyden.data.sources.multimodal import Multimodal, digest_of
 from leyden.data.sources.tables import TableFormat, TextTable, read_table
 from leyden.data.tabular import TABULAR
 from leyden.data.targets import ClassReader, TargetReader, make_index
