@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from leyden.callbacks.checkpoint import link
-from leyden.callbacks.tensorboard import truncate_events
+from leyden.callbacks.tensorboard import tensorboard_logger, truncate_events
 from leyden.training import resume
 from leyden.utils.errors import UserError
 from leyden.utils.files import atomic_write, write_text
@@ -123,6 +124,19 @@ def test_event_files_are_cut_to_the_state(tmp_path: Path) -> None:
     truncate_events(tmp_path, {"events.out.tfevents.1": 4, "events.out.tfevents.2": 5})
     left = {p.name[-1]: p.read_text() for p in tmp_path.iterdir()}
     assert left == {"1": "kept", "2": "whole"}
+
+
+def test_event_files_sort_in_the_order_in_which_they_were_made(tmp_path: Path) -> None:
+    """Two of one second differ in a process id and a count, of which ".10" sorts before ".9"."""
+    made = [
+        tmp_path / f"events.out.tfevents.{int(time.time())}.zz.9.9",
+        tmp_path / "events.out.tfevents.mine",
+    ]
+    for path in made:
+        path.touch()
+    tensorboard_logger(tmp_path, "val/accuracy").experiment.flush()
+    (new,) = set(tmp_path.iterdir()) - set(made)
+    assert new.name > made[0].name
 
 
 def test_only_leftovers_of_interrupted_writes_are_removed(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ TEXT: findings. HPARAMS: the run's settings and its result. What the result look
 """
 
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +38,7 @@ class RunLogger(TensorBoardLogger):
 
     def __init__(self, folder: Path, resumed_step: int | None, monitor: str, detail: Detail) -> None:
         super().__init__(str(folder), name="", version="", default_hp_metric=False, purge_step=resumed_step)
+        _wait_for_next_second(folder)
         self.detail, self.budget = detail, CpuBudget(is_limited=detail != "full")
         self.tags: set[str] = set()  # of scalars logged by this process
         self._monitor = monitor
@@ -51,6 +53,17 @@ class RunLogger(TensorBoardLogger):
     def save(self) -> None:
         """Write what is queued; Lightning's own also writes hparams.yaml."""
         super(TensorBoardLogger, self).save()
+
+
+def _wait_for_next_second(folder: Path) -> None:
+    """Wait until the name of a new event file sorts after those in `folder`, which TensorBoard reads in that order.
+
+    A name begins with the second in which the file was made; within one, ".10" would sort before ".9".
+    """
+    seconds = [path.name.split(".")[3] for path in folder.glob(EVENT_FILES)]
+    newest = max((int(second) for second in seconds if second.isdecimal()), default=0)
+    if 0 < (wait := newest + 1 - time.time()) <= 1:
+        time.sleep(wait)
 
 
 def tensorboard_logger(
