@@ -52,6 +52,21 @@ def test_a_run_is_evaluated_stored_and_predicts(overrides: list[str], tmp_path: 
     assert main(["report", "runs"]) == 0
 
 
+def test_pieces_of_words_are_learned_decoded_and_evaluated_on_other_data(overrides: list[str]) -> None:
+    words = ["task.target.units=bpe", "task.target.pieces=30"]
+    outcome = train([*overrides, *words])
+    names = json.loads((Path(outcome.folder) / "spec.json").read_text())["target_names"]
+    assert len(names) == 31
+    assert any(len(name) > 2 for name in names)
+    assert np.isfinite(outcome.result["metrics"]["test"]["loss"])
+    own = evaluate(Path(outcome.folder), [], ())["test"]
+    assert own["values"] == outcome.result["metrics"]["test"]["values"]
+    other = evaluate(Path(outcome.folder), ["data.source.seed=7", "data.source.samples=30"], ())["test"]
+    assert (other["n"], other["words"]["n"] > 0) == (30, True)
+    with pytest.raises(UserError, match=r"task\.target\.pieces=3: fewer than"):
+        train([*overrides, "task.target.units=bpe", "task.target.pieces=3"])
+
+
 def test_errors_are_ordered_by_rate_and_have_their_edits_marked(
     overrides: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

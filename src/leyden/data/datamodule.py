@@ -19,6 +19,7 @@ from leyden.data.joined import Joined, PartColumn, load_joined
 from leyden.data.loader import Column, Loader
 from leyden.data.long_tail import TrainSubsampler
 from leyden.data.modalities import Modality, modality_of
+from leyden.data.pieces import in_pieces, learn_pieces
 from leyden.data.reading import ReadingOptions
 from leyden.data.remarks import Remarks
 from leyden.data.sampler import BucketedOrder, EpochSampler, Order, Sequential
@@ -57,6 +58,7 @@ class DataModule(Remarks, LightningDataModule):
         seed: of the order of samples.
         reading: how the data are read.
         kind: of targets that the task predicts.
+        pieces: how many pieces of words transcripts are cut into, learned on the training rows; 0: as they are read.
     """
 
     def __init__(
@@ -71,12 +73,13 @@ class DataModule(Remarks, LightningDataModule):
         seed: int,
         reading: ReadingOptions,
         kind: Kind = "classes",
+        pieces: int = 0,
     ) -> None:
         super().__init__()
         self.source, self.split, self.long_tail = source, split, long_tail
         self.policy, self._tokenizer = policy, tokenizer
         self.cache, self.batch_size, self.seed, self.reading = cache.expanduser(), batch_size, seed, reading
-        self.kind = kind
+        self.kind, self.pieces = kind, pieces
         self._plan: EpochSampler | None = None
         self._left_out: list[str] = []
 
@@ -94,21 +97,19 @@ class DataModule(Remarks, LightningDataModule):
     def table(self) -> Table:
         """Every row of the source, decoded (texts still as bytes); with the wrong labels of data.flipped_labels.
 
+        Transcripts are in pieces of words where these are asked for.
+
         Raises:
             UserError: whatever is wrong with the data.
         """
         found, reading = self._source_table, self.reading
-        if not reading.flipped_labels:
+        if not reading.flipped_labels and not self.pieces:
             return found
         index, train = found.index, self.splits.train
-        targets = with_flips(
-            index.targets,
-            train,
-            len(index.target_names),
-            reading.flipped_labels,
-            reading.flips,
-            reading.flip_seed,
-        )
+        if self.pieces:
+            return replace(found, index=in_pieces(index, learn_pieces(index, train, self.pieces)))
+        flips = (reading.flipped_labels, reading.flips, reading.flip_seed)
+        targets = with_flips(index.targets, train, len(index.target_names), *flips)
         return replace(found, index=replace(index, targets=targets))
 
     @cached_property

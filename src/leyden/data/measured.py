@@ -11,6 +11,7 @@ from leyden.data.datamodule import DataModule
 from leyden.data.distinct_rows import rows_of
 from leyden.data.index import SHOWN, TEST, TRAIN, VAL, Index
 from leyden.data.joined import Joined
+from leyden.data.pieces import in_pieces
 from leyden.data.spec import DataSpec
 from leyden.data.split import Splits
 from leyden.data.table import Dense, Table
@@ -34,19 +35,19 @@ class MeasuredData(DataModule):
     def __init__(self, data: DataModule, trained: DataSpec, whole: bool) -> None:
         super().__init__(
             *(data.source, data.split, data.long_tail, data.policy, data._tokenizer, data.cache),
-            *(data.batch_size, data.seed, data.reading, data.kind),
+            *(data.batch_size, data.seed, data.reading, data.kind, data.pieces),
         )
         self.spec, self._whole = trained, whole
 
     @cached_property
     def _read(self) -> tuple[Table, np.ndarray]:
         """The table with the run's targets, and whether the run knows the target of each row, bool (N,)."""
-        found = self._load(trains=False)
-        self.verify_kind(found)
-        targets, known = matched(found.index, self.spec.target_names)
+        found, names = self._source_table, self.spec.target_names
+        read = in_pieces(found.index, names) if self.pieces else found.index
+        targets, known = matched(read, names)
         if not known.all() and self.reading.on_bad == "stop":
-            raise self._unknown(found.index, known)
-        index = replace(found.index, targets=targets, target_names=self.spec.target_names)
+            raise self._unknown(read, known)
+        index = replace(read, targets=targets, target_names=names)
         return replace(found, index=index), known
 
     def _unknown(self, index: Index, known: np.ndarray) -> UserError:
@@ -84,10 +85,12 @@ class MeasuredData(DataModule):
         """Every row, with the targets in the run's order."""
         return self._read[0]
 
-    @property
+    @cached_property
     def _source_table(self) -> Table:
-        """The same: no label is flipped where nothing is trained."""
-        return self._read[0]
+        """With the targets that the data have, of which a training would make its splits."""
+        found = self._load(trains=False)
+        self.verify_kind(found)
+        return found
 
     @cached_property
     def kept_rows(self) -> np.ndarray:

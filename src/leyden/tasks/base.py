@@ -48,12 +48,14 @@ class Task:
         metrics: names that `evaluate` gives, in the order in which they are shown.
         has_class_prior: whether rows have one class each, so that samplers, long tails, prior corrections and
             label-noise checks apply.
+        pieces: how many pieces of words transcripts are cut into; 0: units as they are read.
     """
 
     name: ClassVar[str]
     kind: ClassVar[Kind]
     metrics: ClassVar[tuple[str, ...]]
     has_class_prior: ClassVar[bool] = False
+    pieces: int = 0
 
     def reader(self) -> TargetReader:
         """What makes targets of a table's label columns."""

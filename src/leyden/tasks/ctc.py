@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from annotated_types import Ge
 from numpy.typing import NDArray
 
 from leyden.data.spec import DataSpec
@@ -25,11 +26,12 @@ class CTC(GroupedTask):
     """A transcript for each row; outputs are logits of frames (N, T', C), NaN after a row's last, targets ids (N, L).
 
     Args:
-        units: what texts are cut into: characters or words.
+        units: what texts are cut into: characters, words, or bpe: pieces of words, learned on the training transcripts.
         normaliser: what is done to texts before they are learned and judged: none (spaces joined), lower (case
             folded), letters (lower, without punctuation), or numbers (letters, numbers in digits as English words).
             Every error rate depends on it and names it.
         vocabulary: characters or words that there are; (): those of the data.
+        pieces: of units=bpe, how many there are at most, single characters included.
     """
 
     name: ClassVar[str] = "ctc"
@@ -37,9 +39,15 @@ class CTC(GroupedTask):
     metrics: ClassVar[tuple[str, ...]] = TRANSCRIPT_METRICS
 
     def __init__(
-        self, units: Units = "characters", normaliser: Normaliser = "lower", vocabulary: Sequence[str] = ()
+        self,
+        units: Units | Literal["bpe"] = "characters",
+        normaliser: Normaliser = "lower",
+        vocabulary: Sequence[str] = (),
+        pieces: Annotated[int, Ge(2)] = 100,
     ) -> None:
-        self.units, self.normaliser, self.vocabulary = units, normaliser, tuple(vocabulary)
+        self.normaliser, self.vocabulary = normaliser, tuple(vocabulary)
+        self.units: Units = "characters" if units == "bpe" else units  # as they are read
+        self.pieces = pieces if units == "bpe" else 0
 
     def reader(self) -> TargetReader:
         """One column of texts."""

@@ -207,6 +207,7 @@ def data(config: Config, task: Task, tokenizer: Tokenizer | None = None) -> Data
         seed=config.seed,
         reading=reading_options(config.data),
         kind=task.kind,
+        pieces=task.pieces,
     )
 
 
