@@ -37,6 +37,10 @@ _SOUNDS = 4_000_000  # bytes of all errors' recordings together
 _ALL_SOUNDS = 7_000_000  # with those of neighbours
 _SHORTEST = 0.5  # seconds of a neighbour's
 _RATE = 8000  # Hz of a recording that is played in a page
+_WITHOUT_HEAT = {  # by the kind of targets
+    "sequences": "a transcript is many answers, of which a map would explain one",
+    "pairs": "the answer is a cosine of two inputs, not a class or a value",
+}
 
 
 class Samples:
@@ -62,9 +66,9 @@ class Samples:
         self._of_run, self._heat, self._config_dirs, self._say = of_run, heat, config_dirs, say
         self._data = of_run.data
         self.notes: list[str] = []
-        if self._data.kind == "sequences" and heat != 0:
+        if heat != 0 and (why := _WITHOUT_HEAT.get(self._data.kind)):
             self._heat = 0
-            self.notes.append("without heat: a transcript is many answers, of which a map would explain one")
+            self.notes.append(f"without heat: {why}")
 
     def shown(self, groups: Sequence[Group]) -> Iterator[Group]:
         """The groups with the samples of their worst errors."""
@@ -107,7 +111,8 @@ class Samples:
 
     def _shares(self, errors: Sequence[Error]) -> dict[int, SharesShown]:
         """What each of several inputs adds to the answer, by the errors' place in the predictions."""
-        if not self._several or self._loaded is None or not errors:
+        without = not self._several or self._data.kind in _WITHOUT_HEAT
+        if without or self._loaded is None or not errors:
             return {}
         batch = batch_of(self._loaded, [net_inputs(self._data, error.row) for error in errors])
         outputs = self._outputs(errors) or answered(self._loaded, batch)
