@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from leyden.data.spec import DataSpec
+from leyden.data.targets import WITHOUT_CLASS
 from leyden.decision.prototypes import Prototypes
 from leyden.tasks.contrastive import Contrastive, class_similarity
 from leyden.tasks.figures import ClassSimilarity
@@ -74,3 +75,24 @@ def test_the_figure_has_mean_cosines_by_class() -> None:
     found = class_similarity(OUTPUTS[:3], TARGETS[:3], SPEC, "val")
     assert np.array(found.cosines) == pytest.approx(np.array([[1, 0.3], [0.5, 0.6]]))
     assert found.inputs == ("image", "audio")
+
+
+def test_pairs_without_classes_are_right_where_their_partner_is_found() -> None:
+    spec = DataSpec("several", (WITHOUT_CLASS,), sizes=(4, 4, 4), parts=PARTS)
+    targets = np.zeros(4, dtype=np.int64)
+    point = TASK.without_rule(spec, lambda split: (OUTPUTS, targets))
+    assert (point.is_known, Prototypes.from_dict(point.to_dict()).means.shape) == (False, (2, 0, 2))
+    assert TASK.any_outputs(3, spec, point).shape == (3, 2, 2)
+    found = TASK.evaluate(OUTPUTS, targets, spec, point, intervals=False).values
+    assert found["class_recall_at_1"].value is None
+    assert found["zero_shot_accuracy"].value is None
+    assert found["recall_at_1"].value == pytest.approx(
+        3.5 / 6
+    )  # the third is not found, the first by its sound as likely as not
+    stored = {"rows": np.array([7, 5, 3, 1]), **TASK.predictions(OUTPUTS, targets, point)}
+    assert TASK.wrong(stored).tolist() == [False, False, True, False]
+    (group,) = TASK.errors(stored, spec, 5)
+    assert (group.total, group.places.tolist()) == (1, [2])
+    assert group.mistakes[0].kind == "row 3, found by image: row 7 and audio: row 5"
+    assert TASK.sample_columns(stored, spec)["found by image"] == ["row 7", "row 5", "row 7", ""]
+    assert not list(TASK.figures({}, stored, spec, "test"))

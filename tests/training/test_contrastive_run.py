@@ -113,3 +113,29 @@ def test_what_does_not_fit_is_refused_in_one_line(overrides: list[str], bad: str
 @pytest.mark.slow
 def test_a_killed_run_ends_as_an_uninterrupted_one(overrides: list[str]) -> None:
     assert main(["check", "resume", *overrides, "trainer.max_epochs=2"]) == 0
+
+
+def test_pairs_without_a_label_column(overrides: list[str], tmp_path: Path) -> None:
+    """Only the own partner counts, in the loss and in what is measured; pages and predictions do without classes."""
+    words = [*overrides, "data.source.label_column=null", "trainer.max_epochs=2"]
+    with pytest.raises(UserError, match=r"monitor=val/class_recall_at_1 is undefined.*val/recall_at_1"):
+        train(words)
+    with pytest.raises(UserError, match=r"loss\.positives=class: the pairs have no classes"):
+        train([*words, "monitor=val/recall_at_1", "loss.positives=class"])
+    outcome = train([*words, "monitor=val/recall_at_1"])
+    values = outcome.result["metrics"]["test"]["values"]
+    assert values["class_recall_at_1"]["value"] is None
+    assert values["recall_at_10"]["value"] > 0
+    assert evaluate(Path(outcome.folder), [], ("test",))["test"]["values"] == values
+    (answer,) = load(outcome.folder).predict([{"image": str(tmp_path / "1.png"), "text": "dark"}])
+    assert -1 <= answer["similarity"] <= 1
+    assert main(["errors", str(outcome.folder), "--html", "e.html", "--csv", "e.csv"]) == 0
+    assert "without heat" in Path("e.html").read_text()
+    with pytest.raises(UserError, match=r"label_column=null: .*only task=contrastive does without"):
+        train([*(w for w in words if not w.startswith(("task", "model"))), "model=fusion"])
+
+
+def test_a_page_of_errors_of_pairs_has_no_heat(overrides: list[str]) -> None:
+    folder = train([*overrides, "trainer.max_epochs=1"]).folder
+    assert main(["errors", str(folder), "--html", "e.html"]) == 0
+    assert "without heat: the answer is a cosine of two inputs" in Path("e.html").read_text()

@@ -30,6 +30,7 @@ WORDS = {
     "sequences": "a transcript a row",
     "pairs": "one class a row of two inputs",
 }
+WITHOUT_CLASS = "<pair>"  # what every row is where pairs have no label column
 HAS_CLASS_PRIOR = ("classes", "labels")  # kinds whose shares a loss may correct
 
 
@@ -56,10 +57,12 @@ class TargetReader(Protocol):
 class ClassReader:
     """One column with the name of each row's class: int64 (N,), places in the sorted names.
 
-    na_is_empty: whether NaN, null, None, N/A, NA and the like count as empty cells.
+    na_is_empty: whether NaN, null, None, N/A, NA and the like count as empty cells. is_needed: whether there must be a
+    column; all rows are of one class without.
     """
 
     na_is_empty: bool = False
+    is_needed: bool = True
     kind: ClassVar[Kind] = "classes"
 
     def problems(self, columns: Columns) -> dict[int, str]:
@@ -258,6 +261,8 @@ def verify(index: Index, where: str) -> None:
 
 
 def _verify_classes(index: Index, where: str) -> None:
+    if index.target_names == (WITHOUT_CLASS,):
+        return
     counts = np.bincount(index.targets, minlength=len(index.target_names))
     if len(index.target_names) < 2:
         raise UserError(

@@ -21,8 +21,8 @@ class Prototypes:
     """A class is predicted by the cosines of an input's embedding with the classes' prototypes in the other input.
 
     Attributes:
-        means: (2, C, D), of unit length, of the training rows of each input and class; zeros without any. (2, 0, 0):
-            prototypes are not known, as during training.
+        means: (2, C, D), of unit length, of the training rows of each input and class; zeros without any. (2, 0, D):
+            prototypes are not known, as during training, D being 0, and of pairs without classes.
         scales: of the cosines of each input's queries, so that their softmax gives probabilities.
     """
 
@@ -32,9 +32,9 @@ class Prototypes:
     is_neutral: ClassVar[bool] = True  # outputs stay as they are
 
     @classmethod
-    def unknown(cls) -> "Prototypes":
-        """Those of a net in training."""
-        return cls(np.zeros((2, 0, 0)))
+    def unknown(cls, width: int = 0) -> "Prototypes":
+        """Those of a net in training, or of pairs without classes, whose embeddings have a width."""
+        return cls(np.zeros((2, 0, width)))
 
     @classmethod
     def of(
@@ -81,6 +81,7 @@ class Prototypes:
         """Plain numbers, rounded to 6 digits."""
         return {
             "criterion": "prototypes",
+            "width": self.means.shape[2],
             "means": np.round(self.means, _DIGITS).tolist(),
             "scales": list(self.scales),
         }
@@ -92,7 +93,7 @@ class Prototypes:
             raise ValueError(f"expected criterion prototypes, got {stored.get('criterion')!r}")
         means = np.array(stored["means"], dtype=np.float64)
         if means.size == 0:
-            return cls.unknown()
+            return cls.unknown(int(stored.get("width", 0)))
         one, other = map(float, stored["scales"])
         if means.ndim != 3 or len(means) != 2 or not np.isfinite(means).all():
             raise ValueError("expected means (2, C, D)")

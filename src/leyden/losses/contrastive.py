@@ -7,6 +7,8 @@ import torch
 from annotated_types import Gt, Le
 from torch import Tensor, nn
 
+from leyden.utils.errors import UserError
+
 MOST = 100.0  # of the scale, as in CLIP: above it a batch's hardest pair alone has a gradient
 
 
@@ -16,13 +18,14 @@ class InfoNCE(nn.Module):
     Logits are cosines times a scale (1 / temperature), which is learned as its logarithm and never above 100. A loss is
     the mean of the two directions. positives=class: all partners of the sample's class are right, each with an equal
     share (L_out of Khosla et al. 2020, arXiv 2004.11362), since of 10 classes a tenth of a batch would be taken for
-    wrong otherwise; pair: only its own.
+    wrong otherwise; pair: only its own; None: class where there are classes.
 
     A loss depends on the other samples of the batch, and its least value on their number; with several devices on those
     of its own device.
 
     Args:
         positives: which partners are right.
+        num_outputs: classes of the data.
         scale: at the beginning.
     """
 
@@ -30,11 +33,14 @@ class InfoNCE(nn.Module):
 
     def __init__(
         self,
-        positives: Literal["class", "pair"] = "class",
+        positives: Literal["class", "pair"] | None = None,
+        num_outputs: int = 2,
         scale: Annotated[float, Gt(0), Le(MOST)] = 10.0,
     ) -> None:
         super().__init__()
-        self.positives = positives
+        self.positives = positives or ("class" if num_outputs > 1 else "pair")
+        if self.positives == "class" and num_outputs < 2:
+            raise UserError("loss.positives=class: the pairs have no classes; type loss.positives=pair")
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
 
     def forward(self, embeddings: Tensor, targets: Tensor) -> Tensor:

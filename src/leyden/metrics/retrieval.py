@@ -92,6 +92,7 @@ def evaluate_pairs(
     classes: Integers,
     names: tuple[str, str],
     *,
+    has_classes: bool = True,
     zero_shot: NDArray[np.integer] | None = None,
     groups: Sequence[str] | None = None,
     intervals: bool = True,
@@ -110,6 +111,7 @@ def evaluate_pairs(
         embeddings: (N, 2, D) of unit length, zeros where an input is absent.
         classes: (N,).
         names: of the two inputs.
+        has_classes: whether rows differ in class; what is of classes is undefined where they do not.
         zero_shot: (N, 2), the class that each input predicts; None: not known.
         groups: of each row, such as speakers; None: not known.
         intervals: whether to compute them.
@@ -117,7 +119,10 @@ def evaluate_pairs(
     there = np.asarray(embeddings.any(axis=2))
     pairs = np.flatnonzero(there.all(axis=1))
     clusters = independent_parts(embeddings, groups) if intervals else None
-    found = [_Queries.of(embeddings, classes, zero_shot, there, way, pairs) for way in (0, 1)]
+    found = [
+        _Queries.of(embeddings, classes if has_classes else None, zero_shot, there, way, pairs)
+        for way in (0, 1)
+    ]
     return RetrievalMetrics(
         len(pairs),
         _estimates(found, clusters),
@@ -139,7 +144,7 @@ class _Queries:
     def of(
         cls,
         embeddings: Floats,
-        classes: Integers,
+        classes: Integers | None,
         zero_shot: NDArray[np.integer] | None,
         there: NDArray[np.bool_],
         way: int,
@@ -149,13 +154,15 @@ class _Queries:
         hits: dict[str, tuple[Floats, Integers]] = {}
         ranks = np.zeros(0)
         if len(pairs):
-            found = rank(embeddings[pairs, way], embeddings[pairs, 1 - way], classes[pairs])
+            own = pairs if classes is None else classes[pairs]
+            found = rank(embeddings[pairs, way], embeddings[pairs, 1 - way], own)
             for place, k in enumerate(RECALLED_AT):
                 hits[f"recall_at_{k}"] = found.own[:, place], pairs
-                hits[f"class_recall_at_{k}"] = found.same_class[:, place], pairs
+                if classes is not None:
+                    hits[f"class_recall_at_{k}"] = found.same_class[:, place], pairs
             ranks = found.rank
         rows = np.flatnonzero(there[:, way])
-        if zero_shot is not None and len(rows):
+        if classes is not None and zero_shot is not None and len(rows):
             hits["zero_shot_accuracy"] = (zero_shot[rows, way] == classes[rows]).astype(np.float64), rows
         return cls(hits, (ranks, pairs))
 

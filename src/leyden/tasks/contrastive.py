@@ -1,7 +1,7 @@
 """`task=contrastive`: two inputs of each row embedded into one space."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,8 @@ class Contrastive(GroupedTask):
         self.na_is_empty = na_is_empty
 
     def reader(self) -> TargetReader:
-        """One column with the name of the class."""
-        return ClassReader(self.na_is_empty)
+        """One column with the name of the class, or none."""
+        return ClassReader(self.na_is_empty, is_needed=False)
 
     def evaluate_groups(
         self,
@@ -49,7 +49,11 @@ class Contrastive(GroupedTask):
         """Retrieval in both directions, and zero-shot accuracy where prototypes are known; a group counts once."""
         predicted = decision.classes(outputs) if decision.is_known else None
         return evaluate_pairs(
-            outputs, targets, _names(spec), zero_shot=predicted, groups=groups, intervals=intervals
+            *(outputs, targets, _names(spec)),
+            has_classes=_has_classes(spec),
+            zero_shot=predicted,
+            groups=groups,
+            intervals=intervals,
         )
 
     def neutral(self, spec: DataSpec) -> Prototypes:
@@ -57,10 +61,12 @@ class Contrastive(GroupedTask):
         return Prototypes.unknown()
 
     def without_rule(self, spec: DataSpec, outputs: Callable[[str], Any]) -> Prototypes:
-        """Prototypes of the training rows, scaled on validation."""
+        """Prototypes of the training rows, scaled on validation; none of pairs without classes."""
         train, val = outputs("train"), outputs("val")
         if train is None:
             return Prototypes.unknown()
+        if not _has_classes(spec):
+            return Prototypes.unknown(train[0].shape[2])
         embeddings, classes = train
         return Prototypes.of(embeddings, classes, spec.num_outputs, val)
 
@@ -70,7 +76,7 @@ class Contrastive(GroupedTask):
 
     def any_outputs(self, samples: int, spec: DataSpec, decision: Any = None) -> Floats:
         """Random embeddings (samples, 2, D), as wide as the prototypes are."""
-        width = decision.means.shape[2] if decision is not None and decision.is_known else _ANY_WIDTH
+        width = (decision.means.shape[2] if decision is not None else 0) or _ANY_WIDTH
         found = np.random.default_rng(0).normal(size=(samples, 2, width))
         return np.asarray(found / np.linalg.norm(found, axis=2, keepdims=True))
 
@@ -79,20 +85,20 @@ class Contrastive(GroupedTask):
         return np.asarray((outputs[:, 0] * outputs[:, 1]).sum(1))
 
     def predictions(self, outputs: Floats, targets: NDArray[Any], decision: Any) -> Arrays:
-        """targets (N,), embeddings float32 (N, 2, D), retrieved and zero_shot int64 (N, 2).
+        """targets (N,), embeddings float32 (N, 2, D), nearest, retrieved and zero_shot int64 (N, 2).
 
-        retrieved: the class of the nearest row of the other input, for each of the two; zero_shot: that predicted by
-        each alone; -1 where there is none.
+        nearest: the place of the nearest row of the other input, for each of the two; retrieved: its class; zero_shot:
+        the class predicted by each alone; -1 where there is none.
         """
         pairs = np.flatnonzero(np.asarray(outputs.any(axis=2)).all(axis=1))
-        retrieved, zero_shot = (np.full((len(outputs), 2), -1, dtype=np.int64) for _ in range(2))
+        places, retrieved, zero_shot = (np.full((len(outputs), 2), -1, dtype=np.int64) for _ in range(3))
         for way in (0, 1) if len(pairs) else ():
-            nearest = rank(outputs[pairs, way], outputs[pairs, 1 - way], targets[pairs]).nearest
-            retrieved[pairs, way] = targets[pairs][nearest]
+            nearest = pairs[rank(outputs[pairs, way], outputs[pairs, 1 - way], targets[pairs]).nearest]
+            places[pairs, way], retrieved[pairs, way] = nearest, targets[nearest]
         if decision.is_known:
             zero_shot = decision.classes(outputs)
-        embeddings = outputs.astype(np.float32)
-        return {"targets": targets, "embeddings": embeddings, "retrieved": retrieved, "zero_shot": zero_shot}
+        said = {"nearest": places, "retrieved": retrieved, "zero_shot": zero_shot}
+        return {"targets": targets, "embeddings": outputs.astype(np.float32), **said}
 
     def answers(self, outputs: Floats, spec: DataSpec, decision: Any, top: int) -> Iterator[dict[str, Any]]:
         """{inputs: {name: {classes, probabilities}}, similarity}: by each input alone, and the cosine of the two.
@@ -130,45 +136,75 @@ class Contrastive(GroupedTask):
         self, found: Mapping[str, Any], stored: Arrays, spec: DataSpec, title: str
     ) -> Iterator[tuple[str, Figure]]:
         """Mean cosines between the classes of the two inputs."""
-        yield "similarity", class_similarity(stored["embeddings"], stored["targets"], spec, title)
+        if _has_classes(spec):
+            yield "similarity", class_similarity(stored["embeddings"], stored["targets"], spec, title)
 
     def errors(self, stored: Arrays, spec: DataSpec, each: int) -> Sequence[ErrorGroup]:
-        """Rows whose nearest row of the other input has another class, by true class, the least similar pairs first."""
-        names, targets, retrieved = spec.target_names, stored["targets"], stored["retrieved"]
+        """Rows whose nearest row of the other input has another class (or is another, without classes), by true class.
+
+        The least similar pairs come first.
+        """
+        targets, named = stored["targets"], self._found(stored, spec)
         wrong = np.flatnonzero(self.wrong(stored))
         cosines = self.scores(stored["embeddings"].astype(np.float64), None)
 
         def said(place: int) -> Mistake:
-            true = names[targets[place]]
+            true = named.true[place]
             answer = " and ".join(
-                f"{query}: {names[found]}"
-                for query, found in zip(_names(spec), retrieved[place], strict=True)
-                if found != targets[place]
+                f"{query}: {names[place]}"
+                for query, names in zip(_names(spec), named.found, strict=True)
+                if names[place] not in (true, "")
             )
             return Mistake(f"{true}, found by {answer}", f"{answer} ({cosines[place]:.2f})", true, answer)
 
         worst = worst_by_class(wrong, targets[wrong], -cosines[wrong], each)
-        return [group(names[c], total, places, said) for c, total, places in worst]
+        return [group(spec.target_names[c], total, places, said) for c, total, places in worst]
 
     def wrong(self, stored: Arrays) -> NDArray[np.bool_]:
-        """By one of its inputs a row of another class is found first."""
-        found: NDArray[np.bool_] = (
-            (stored["retrieved"] != stored["targets"][:, None]) & (stored["retrieved"] >= 0)
-        ).any(axis=1)
-        return found
+        """By one of its inputs a row of another class is found first; without classes, another row."""
+        found, true = stored["retrieved"], stored["targets"]
+        if _are_without(stored):
+            found, true = stored["nearest"], np.arange(len(true))
+        missed: NDArray[np.bool_] = ((found != true[:, None]) & (found >= 0)).any(axis=1)
+        return missed
+
+    def _found(self, stored: Arrays, spec: DataSpec) -> "_Named":
+        """Names of the classes of all rows and of what each input finds; without classes, numbers of the rows."""
+        if _are_without(stored):
+            rows = [*(f"row {row}" for row in stored["rows"]), ""]
+            return _Named(rows[:-1], [[rows[place] for place in column] for column in stored["nearest"].T])
+        names = (*spec.target_names, "")  # -1: none
+        found = [[names[c] for c in column] for column in stored["retrieved"].T]
+        return _Named([names[c] for c in stored["targets"]], found)
 
     def sample_columns(self, stored: Arrays, spec: DataSpec) -> Mapping[str, Sequence[str]]:
-        """true, and the class of the row found by each input."""
-        names = (*spec.target_names, "")  # -1: none
-        found = {
-            f"found by {query}": [names[c] for c in stored["retrieved"][:, way]]
-            for way, query in enumerate(_names(spec))
-        }
-        return {"true": [names[c] for c in stored["targets"]], **found}
+        """true, and the class of the row found by each input, or the row."""
+        named = self._found(stored, spec)
+        columns = zip(_names(spec), named.found, strict=True)
+        return {"true": named.true, **{f"found by {query}": found for query, found in columns}}
 
     def trivial_outputs(self, spec: DataSpec) -> tuple[float, ...]:
         """None: no constant is an embedding of two inputs."""
         return ()
+
+
+class _Named(NamedTuple):
+    """What each row is (N,), and what is found first by each of its inputs, "" where there is none."""
+
+    true: Sequence[str]
+    found: Sequence[Sequence[str]]
+
+
+def _are_without(stored: Arrays) -> bool:
+    """Whether stored pairs have no classes: all are of the first, as are those they find, and prototypes of none."""
+    return not (
+        stored["targets"].any() or (stored["retrieved"] > 0).any() or (stored["zero_shot"] >= 0).any()
+    )
+
+
+def _has_classes(spec: DataSpec) -> bool:
+    """Whether pairs differ in class; those of a table without a label column do not."""
+    return len(spec.target_names) > 1
 
 
 def _names(spec: DataSpec) -> tuple[str, str]:

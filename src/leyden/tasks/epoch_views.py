@@ -50,7 +50,7 @@ def figures(
 ) -> Iterator[tuple[str, Figure]]:
     """(name, figure): confusion of classes, errors by pairs of labels, predicted against actual values, or cosines."""
     names = spec.target_names
-    if kind == "sequences":
+    if kind == "sequences" or (kind == "pairs" and len(names) < 2):
         return
     if kind == "pairs":
         yield "similarity", class_similarity(outputs, targets, spec, title)

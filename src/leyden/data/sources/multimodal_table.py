@@ -21,7 +21,7 @@ from leyden.data.sources.image import Channels, ImageFolder, Size
 from leyden.data.sources.multimodal import Multimodal, digest_of
 from leyden.data.sources.tables import TableFormat, TextTable, read_table
 from leyden.data.tabular import TABULAR
-from leyden.data.targets import ClassReader, TargetReader, make_index
+from leyden.data.targets import WITHOUT_CLASS, ClassReader, TargetReader, make_index
 from leyden.utils.errors import UserError
 
 
@@ -33,7 +33,7 @@ class MultimodalTable(Multimodal):
         root: the folder that paths in it are relative to; None: the file's own.
         image, text, audio: the columns of pictures (paths), texts and recordings (paths); None: there is none.
         numbers, categories: columns that together are one more input, `table`.
-        label_column, split_column, group_column: as in ImageManifest.
+        label_column, split_column, group_column: as in ImageManifest; label_column=None: pairs without classes.
         size, channels: of pictures, as in ImageFolder.
         sample_rate, max_seconds: of recordings, as in AudioFolder.
         inputs: which of the inputs are used; None: all.
@@ -52,7 +52,7 @@ class MultimodalTable(Multimodal):
         audio: str | None = None,
         numbers: Sequence[str] = (),
         categories: Sequence[str] = (),
-        label_column: str | list[str] = "label",
+        label_column: str | list[str] | None = "label",
         split_column: str | None = None,
         group_column: str | None = None,
         size: Size | None = None,
@@ -108,14 +108,25 @@ class MultimodalTable(Multimodal):
     def _index(self) -> Index:
         """All rows."""
         table, labels = self._table, self._labels
-        given = [labels] if isinstance(labels, str) else labels
+        given = [labels] if labels is None or isinstance(labels, str) else labels
         used = [*self._columns.values(), *self._numbers, *self._categories, *given, self._split, self._group]
         groups = None if self._group is None else table.column(self._group, "data.source.group_column")
         found = make_index(
-            *(str(self._file), table.labels(labels), table.places(), table.split(self._split), groups),
+            *(str(self._file), self._targets, table.places(), table.split(self._split), groups),
             *(self._reader, table.others(used)),
         )
         return replace(found, notes=(*table.notes, *found.notes))
+
+    @property
+    def _targets(self) -> Mapping[str, Sequence[str]]:
+        """The label columns; without one, all rows are of the same class."""
+        if self._labels is not None:
+            return self._table.labels(self._labels)
+        if getattr(self._reader, "is_needed", True):
+            raise UserError(
+                "data.source.label_column=null: name the column of the targets; only task=contrastive does without"
+            )
+        return {"": [WITHOUT_CLASS] * len(self._table.rows)}
 
     def _cells(self, column: str, field: str) -> list[str]:
         return [cell.strip() for cell in self._table.column(column, f"data.source.{field}", empty=True)]
