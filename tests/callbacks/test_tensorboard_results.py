@@ -16,6 +16,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 from leyden.callbacks import cpu_budget, tensorboard_projector, tensorboard_results
+from leyden.callbacks.cpu_budget import CpuBudget
 from leyden.tasks.classification import Classification
 from leyden.training.job import train
 
@@ -258,8 +259,11 @@ def test_hparams_have_the_watched_metric_beside_the_test_metrics(shown: Callable
 
 
 def test_what_the_budget_leaves_out_is_named(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted, spending = set(), CpuBudget.spending
     monkeypatch.setattr(cpu_budget, "SECONDS", 0.0)
+    monkeypatch.setattr(CpuBudget, "spending", lambda self, view: counted.add(view) or spending(self, view))
     run = Shown(train(tiny("logger=tensorboard", "trainer.max_epochs=1")).folder)
+    assert counted >= {"curves", "charts", "tables"}, "what is always written counts, too"
     assert not {tag for tag in run.tags("images") if tag.startswith(("test/", "val/"))}
     left = run.text("left out")
     assert left.startswith("Not drawn, to stay within the budget: test/errors/")

@@ -48,7 +48,8 @@ class RunLogger(TensorBoardLogger):
         """Log values by name, without the epoch, which Lightning adds to every one."""
         named = {tag(name, self._monitor): value for name, value in metrics.items() if name != "epoch"}
         self.tags.update(named)
-        super().log_metrics(named, step)
+        with self.budget.spending("curves"):
+            super().log_metrics(named, step)
 
     def save(self) -> None:
         """Write what is queued; Lightning's own also writes hparams.yaml."""

@@ -78,8 +78,9 @@ class ResultViews:
                 gc.enable()
 
     def _write(self) -> None:
-        self._tables()
-        stored = {split: self._stored(split) for split in self._run.result["metrics"]}
+        with self._budget.spending("tables"):
+            self._tables()
+            stored = {split: self._stored(split) for split in self._run.result["metrics"]}
         test, val = stored.get("test", {}), stored.get("val", {})
         self._errors("test", test, _KEPT)
         self._figures("test", test)
@@ -135,11 +136,11 @@ class ResultViews:
 
     def _errors(self, split: str, stored: Mapping[str, NDArray[Any]], keep: float) -> None:
         run = self._run
-        groups = run.task.errors(stored, run.data.spec, EACH) if stored else ()
-        if not groups:
-            return
         views = ErrorViews(self._writer, run.data, split, self._step, self._draw)
-        views.summary(groups, run.task)
+        with self._budget.spending("tables"):
+            groups = run.task.errors(stored, run.data.spec, EACH) if stored else ()
+            if groups:
+                views.summary(groups, run.task)
         for group in groups[:MOST] if not self._is_light else ():
             if self._allows("errors", f"{split}/errors/{group.name}", keep):
                 with self._budget.spending("errors"):

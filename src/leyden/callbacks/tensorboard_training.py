@@ -119,8 +119,8 @@ class TrainingViews(Callback):
         data = _data(trainer)
         with self._budget.spending("recall"):
             recalls = epoch_views.recalls(found.outputs, found.targets, data.kind, data.spec)
-            values = {f"recall/{name}": value for name, value in recalls.items()}
-            self._logger.log_metrics(values, trainer.global_step)
+        values = {f"recall/{name}": value for name, value in recalls.items()}
+        self._logger.log_metrics(values, trainer.global_step)
 
     def on_epoch_done(self, trainer: Trainer) -> None:
         """Write what is due of this epoch; the charts when the first one has logged every tag."""
@@ -133,7 +133,8 @@ class TrainingViews(Callback):
         elif layers is not None:
             self._write_histograms(layers, None, trainer.global_step)
         if not self._has_layout:
-            self._logger.experiment.add_custom_scalars(layout(self._logger.tags))
+            with self._budget.spending("charts"):
+                self._logger.experiment.add_custom_scalars(layout(self._logger.tags))
             self._has_layout = True
 
     def on_save_checkpoint(
