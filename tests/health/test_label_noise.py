@@ -62,6 +62,17 @@ def test_the_flagged_are_wrong_and_their_share_is_the_rate(share: float) -> None
         assert found.low < found.share < found.high
 
 
+def test_hard_samples_do_not_widen_the_lower_group_until_it_is_none() -> None:
+    """Margins as on recordings: right labels with heavy tails, wrong ones spread more widely."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        wrong = np.arange(N) < N // 10
+        x = np.where(wrong, -1.5 + 0.8 * rng.standard_normal(N), 0.45 + 0.34 * rng.standard_t(6, N))
+        found = noise_of(np.tanh(x).astype(np.float32), rng.integers(0, 10, N))
+        assert found.share == pytest.approx(0.1, abs=0.03)
+        assert wrong[found.flagged].mean() > 0.9
+
+
 def test_one_group_has_no_suspects() -> None:
     for seed in range(30):
         margins, labels, _ = two_groups(0.0, seed)

@@ -3,9 +3,10 @@
 The mean margin of a training row (`leyden.callbacks.margins`) is low where its label is wrong, and where the sample is
 hard. Hard samples are a tail of all the others; labels that are wrong at random are a group of their own, since the
 net prefers their true class as surely as it prefers a right label. So a mixture of two normal distributions is fitted
-to atanh(margin), which makes both groups about normal and equally wide, and rows are flagged below the valley between
-its two modes. Without a valley nothing is flagged: wrong labels, if there are any, cannot be told from hard samples.
-At the valley about as many wrong labels are missed as right ones are flagged, so the flagged share is the estimate.
+to atanh(margin), which makes both groups about normal, the lower one up to twice as wide, and rows are flagged below
+the valley between its two modes. Without a valley nothing is flagged: wrong labels, if there are any, cannot be told
+from hard samples. At the valley about as many wrong labels are missed as right ones are flagged, so the flagged share
+is the estimate.
 
 A class that the net has not learned has low margins, too: one of which most rows are below the valley is left out.
 NumPy only.
@@ -29,6 +30,7 @@ _FEWEST_ROWS = 50
 _FEWEST = 8  # wrong labels that are a finding
 _UNLEARNED = 0.6  # of a class's rows below the valley: more are no wrong labels
 _DEPTH = 0.95  # density in the valley over that of the lower mode: more is no valley
+_WIDEST = 2.0  # deviations of the main mode: a lower one that were wider would be the tail of hard samples
 _BOUND = 0.9999  # of margins, whose atanh must be finite
 _BINS, _STEPS, _GRID = 500, 500, 1001
 LISTED = 5  # suspects that are named
@@ -78,7 +80,8 @@ class Noise(NamedTuple):
 def fit_modes(x: Floats) -> Modes:
     """The mixture of two normal distributions with the greatest likelihood, found from the median and a low quantile.
 
-    x (n,) is counted in 500 bins, so that a million values cost what a thousand do.
+    The lower one is at most twice as wide as the main one. x (n,) is counted in 500 bins, so that a million values cost
+    what a thousand do.
     """
     median = float(np.median(x))
     spread = 1.4826 * float(np.median(np.abs(x - median))) + 1e-3
@@ -94,7 +97,9 @@ def fit_modes(x: Floats) -> Modes:
         means = (own * centres[:, None]).sum(0) / sizes
         variances = (own * (centres[:, None] - means) ** 2).sum(0) / sizes
         # a part must not shrink to a single value, where the likelihood is infinite
-        found = Modes(means, np.sqrt(variances + (0.1 * spread) ** 2), sizes / len(x))
+        deviations = np.sqrt(variances + (0.1 * spread) ** 2)
+        deviations[1] = min(deviations[1], _WIDEST * deviations[0])
+        found = Modes(means, deviations, sizes / len(x))
         is_settled = np.abs(found.means - modes.means).max() < 1e-6
         modes = found
         if is_settled:
