@@ -1,12 +1,15 @@
 """Image transforms: what each does to a batch, and the frontend's numbers against NumPy."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from torchvision import transforms
 
 from leyden.data.batch import Input, SampleRandom
 from leyden.data.transforms.image import Affine, Erasing, HorizontalFlip, Normalize, RandomCrop
@@ -55,6 +58,38 @@ def test_flip_mirrors_about_p_of_the_images_and_leaves_the_rest(dtype: torch.dty
     assert out.dtype == dtype
     assert bool((mirrored | same).all())
     assert mirrored.float().mean().item() == pytest.approx(0.3, abs=0.07)
+
+
+def test_a_recipe_gives_the_pictures_of_torchvision_as_often() -> None:
+    """Crop, flip and normalise against its pipeline for single samples: the same 18 pictures, equally often."""
+    one, n, mean, std = images((1, 3, 6, 6)), 3000, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+    ours = Normalize(3)
+    ours.scale.copy_(1 / (255 * torch.tensor(std)).view(3, 1, 1))
+    ours.shift.copy_(-(torch.tensor(mean) / torch.tensor(std)).view(3, 1, 1))
+    batch = Input(one.values.expand(n, 3, 6, 6))
+    draws = draw(batch)
+    found = ours(HorizontalFlip()(RandomCrop(1)(batch, draws), draws)).values
+    theirs = transforms.Compose(
+        [
+            transforms.RandomCrop(6, padding=1),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(mean, std),
+        ]
+    )
+    picture = Image.fromarray(one.values[0].permute(1, 2, 0).numpy())
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        expected = torch.stack([theirs(picture) for _ in range(n)])
+
+    def counted(pictures: torch.Tensor) -> Counter[bytes]:
+        return Counter(picture.tobytes() for picture in (1000 * pictures).round().to(torch.int32).numpy())
+
+    mine, other = counted(found), counted(expected)
+    assert mine.keys() == other.keys()
+    assert len(mine) == 18
+    statistic = sum((mine[key] - other[key]) ** 2 / (mine[key] + other[key]) for key in mine)
+    assert statistic < 40.8  # chi-squared of 17 degrees of freedom: exceeded once in a thousand
 
 
 def test_affine_of_nothing_is_the_identity() -> None:
