@@ -1,6 +1,6 @@
 """Near duplicates planted among 10,000 items of each modality: how many `leyden check data` finds, and how fast.
 
-    taskset -c 0 scripts/bench_check_data data_root=data
+    taskset -c 0 scripts/audit --part near_duplicates data_root=data
 
 Of the 10,000 items 1,000 are near duplicates, in validation and test, of items of train (tests/helpers/near_copies says
 what is done to them). They are planted among generated items, and among natural ones where data_root has them: MNIST,
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "helpers"))
 
 import numpy as np
 import torch
@@ -37,11 +37,13 @@ Inputs = Sequence[np.ndarray]
 Copy = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
-def main() -> None:
+def main(words: Sequence[str]) -> None:
     """Print a line for each set of items."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="scripts/audit --part near_duplicates", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("overrides", nargs="*", help="data_root=...")
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     torch.set_num_threads(1)
     print(f"{'items':<44} recall  precision  before  seconds")
     for name, kind, options, more in SETS:
@@ -128,7 +130,3 @@ SETS: list[tuple[str, str, Sequence[str], Callable[[Inputs], Inputs] | None]] = 
     ("audio: generated", "audio", ("data=planted_audio", MORE), None),
     ("audio: FSDD at three speeds", "audio", ("data=fsdd",), slower_and_faster),
 ]
-
-
-if __name__ == "__main__":
-    main()

@@ -1,27 +1,20 @@
-"""The doctor's own time as a share of a training's: scripts/bench_doctor [--repeats N] [OVERRIDES ...].
+"""The doctor's own time as a share of a training's, with `health=detect`, the default.
 
-Trains each setting with `health=detect`, the default, with a clock around each of the doctor's hooks, and prints the
-median of the repeats: its time in a step, that of a whole step, the share; and its share of all training, with what it
-does once an epoch, validation included.
+A clock runs around each of the doctor's hooks. Printed are its time in a step, that of a whole step, and its share of
+all training with what it does once an epoch, validation included.
 """
 
-import argparse
 import contextlib
 import io
-import os
-import statistics
-import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from lightning.pytorch import Callback
 
+from benches.measure import Case, Given, in_process
 from leyden.callbacks.health_monitor import HealthMonitor
-from leyden.config.compose import compose
-from leyden.training.job import attempt
 
 SETTINGS = (
     "data=digits model=mlp trainer.max_epochs=20",
@@ -78,35 +71,29 @@ def timed(spent: dict[str, float]) -> Iterator[None]:
             setattr(HealthMonitor, name, hook)
 
 
-def measure(words: list[str]) -> tuple[float, float, float]:
-    """Milliseconds a step: the doctor's and all; the doctor's share of all training."""
+def cases(given: Given) -> Iterator[Case]:
+    """One for each setting; the words of the command line are one instead of them."""
+    for setting in [" ".join(given.overrides)] if given.overrides else SETTINGS:
+        together = partial(in_process, measured, setting.split(), cwd=given.scratch, OMP_NUM_THREADS="1")
+        yield Case(setting, together=together, unit="", ratios=False)
+
+
+def measured(words: list[str]) -> dict[str, float]:
+    """Milliseconds of a step, and percent of all training."""
+    from leyden.config.compose import compose
+    from leyden.training.job import attempt
+
     spent, Clock.total = dict.fromkeys(HOOKS, 0.0), 0.0
     plain = compose([*words, "trainer=cpu", "threads=1", "logger=none", "force=true"])
     plain["callbacks"] = {"clock": {"_target_": f"{__name__}.Clock"}}
     with timed(spent), contextlib.redirect_stdout(io.StringIO()):
         outcome = attempt(plain, ["leyden", "train"])
     cost, in_steps = outcome.result["cost"], sum(spent[name] for name in IN_STEPS)
-    share = sum(spent.values()) / cost["seconds"]
-    return 1e3 * in_steps / cost["steps"], 1e3 * Clock.total / cost["steps"], share
-
-
-def main() -> None:
-    """Measure each setting."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("overrides", nargs="*", help="one setting instead of the built-in ones")
-    given = parser.parse_args()
-    settings = [" ".join(given.overrides)] if given.overrides else SETTINGS
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        for setting in settings:
-            rows = [measure(setting.split()) for _ in range(given.repeats)]
-            own, step, whole = (statistics.median(column) for column in zip(*rows, strict=True))
-            share = statistics.median(a / b for a, b, _ in rows)
-            line = f"own {own:6.3f} ms  step {step:7.2f} ms  {share:5.1%}  of all {whole:5.1%}"
-            print(f"{setting:50}  {line}", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    own, step = 1e3 * in_steps / cost["steps"], 1e3 * Clock.total / cost["steps"]
+    whole = 100 * sum(spent.values()) / cost["seconds"]
+    return {
+        "doctor, ms a step": own,
+        "step, ms": step,
+        "% of a step": 100 * own / step,
+        "% of training": whole,
+    }

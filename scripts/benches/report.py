@@ -1,26 +1,20 @@
-"""`leyden report` over thousands of run folders: wall time and peak memory, of each form.
-
-    scripts/bench_report [--runs 10000] [--rounds 3] [--keep FOLDER]
+"""`leyden report` over thousands of run folders: wall and CPU seconds and peak memory, of each form.
 
 The folders are made, not trained, in the layout of docs/result.md: five experiments, each a grid of models, learning
 rates, batch sizes and losses with five seeds; a result.json of 16 kB (ten classes). They are written just before,
 so the files are in the operating system's cache.
 """
 
-import argparse
 import itertools
 import json
-import os
 import random
 import shutil
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from benches.measure import Case, Given, leyden
 
 METRICS = {"accuracy": 0.9, "balanced_accuracy": 0.9, "macro_f1": 0.9, "mcc": 0.88, "log_loss": 0.3, "ece": 0.05,
            "auroc": 0.99, "average_precision": 0.95}  # fmt: skip
@@ -28,64 +22,35 @@ MODELS = {"cnn": 72_666, "mlp": 19_000, "resnet20": 272_000, "resnet32": 464_000
 RATES, SIZES = (0.0003, 0.001, 0.003, 0.01, 0.03), (16, 32, 64, 128, 256)
 LOSSES = ("cross_entropy.CrossEntropy", "focal.Focal", "focal.FocalSigmoid", "smoothing.Smoothed")
 SEEDS, EPOCHS, CLASSES = (1, 2, 3, 4, 5), 20, 10
-LIMITS = {"seconds": 5.0, "MB": 500.0}  # for 10,000 runs in the terminal
+RUNS = 10_000
+FORMS: dict[str, list[str]] = {
+    "terminal": [],
+    "terminal, one experiment, baseline": [
+        *("experiment=bench0", "--baseline", "model=cnn", "optimizer.lr=0.001"),
+        *("batch_size=64", "loss._target_=*CrossEntropy"),
+    ],
+    "terminal and CSV": ["--csv", "report.csv"],
+    "terminal and HTML": ["--html", "report.html"],
+}
 
 
-def main() -> None:
-    """Make the folders, and time each form of the report on them."""
-    parser = argparse.ArgumentParser(description="Time and memory of leyden report.")
-    parser.add_argument("--runs", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--keep", type=Path, help="make the folders here and leave them")
-    given = parser.parse_args()
-    folder = given.keep or Path(tempfile.mkdtemp(prefix="bench-report-"))
-    try:
-        if not (folder / "runs").exists():
-            make(folder / "runs", given.runs)
-        measure(folder, given.rounds)
-    finally:
-        if not given.keep:
-            shutil.rmtree(folder)
+def cases(given: Given) -> Iterator[Case]:
+    """One for each form."""
+    folder = given.scratch / "report"
+    make(folder / "runs", RUNS)
+    for name, words in FORMS.items():
+        yield Case(f"{RUNS:,} runs, {name}", together=partial(once, folder, words), unit="", ratios=False)
+    shutil.rmtree(folder)
 
 
-def measure(folder: Path, rounds: int) -> None:
-    """Print a line for each form."""
-    forms: dict[str, list[str]] = {
-        "terminal": [],
-        "terminal, one experiment, baseline": [
-            *("experiment=bench0", "--baseline", "model=cnn", "optimizer.lr=0.001"),
-            *("batch_size=64", "loss._target_=*CrossEntropy"),
-        ],
-        "terminal and CSV": ["--csv", "report.csv"],
-        "terminal and HTML": ["--html", "report.html"],
-    }
-    for name, words in forms.items():
-        found = [once(folder, words) for _ in range(rounds)]
-        seconds, cpu, memory = (statistics.median(column) for column in zip(*found, strict=True))
-        least, most = min(f[0] for f in found), max(f[0] for f in found)
-        print(f"{name:36} {seconds:5.2f} s ({least:.2f} - {most:.2f}), CPU {cpu:.2f} s, peak {memory:.0f} MB")
-    page = folder / "report.html"
-    if page.exists():
-        print(f"report.html: {page.stat().st_size / 1e6:.1f} MB")
-    print(f"aim, terminal, 10,000 runs: {LIMITS['seconds']:g} s, {LIMITS['MB']:g} MB")
-
-
-def once(folder: Path, words: list[str]) -> tuple[float, float, float]:
-    """(wall seconds, CPU seconds, peak MB) of one process."""
-    command = [str(Path(sys.executable).with_name("leyden")), "report", *words]
-    begun = time.perf_counter()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - begun
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{' '.join(command)}: status {process.returncode}")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
+def once(folder: Path, words: list[str]) -> dict[str, float]:
+    """Of one process."""
+    done = leyden(["report", *words], folder)
+    return {"wall s": done.seconds, "CPU s": done.cpu, "peak MB": done.peak}
 
 
 def make(runs: Path, number: int) -> None:
     """Write the folders."""
-    begun, size = time.perf_counter(), 0
     for place, config in enumerate(itertools.islice(configs(), number)):
         folder = runs / config["experiment"] / f"{config['name']}-{place:010x}"
         (folder / "checkpoints").mkdir(parents=True)
@@ -94,11 +59,6 @@ def make(runs: Path, number: int) -> None:
         (folder / "config.yaml").write_text(json.dumps(config))
         (folder / "metrics.csv").write_text(curves(random.Random(place)))
         (folder / ".lock").touch()
-        size += len(result)
-    made = sum(1 for _ in runs.glob("*/*"))
-    print(
-        f"{made:,} folders in {time.perf_counter() - begun:.0f} s, result.json {size / made / 1000:.1f} kB each"
-    )
 
 
 def configs() -> Iterator[dict[str, Any]]:
@@ -209,7 +169,3 @@ def curves(rng: random.Random) -> str:
         grown = 0.9 - 0.6 * 0.75**epoch + rng.gauss(0, 0.005)
         rows.append(",".join([str(epoch), str(19 * epoch), "0.001", *(f"{grown:.16f}" for _ in names)]))
     return "\n".join(rows) + "\n"
-
-
-if __name__ == "__main__":
-    main()
