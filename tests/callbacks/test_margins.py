@@ -65,6 +65,26 @@ def test_the_formula() -> None:
     ]  # the last answer that was another; of one never drawn its label
 
 
+def test_long_epochs_are_added_up_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same sums, bit for bit, and no more than so many draws are kept."""
+    rng = np.random.default_rng(0)
+    batches = [
+        batch(rng.choice(ROWS, 4).tolist(), rng.integers(0, 3, 4).tolist(), rng.normal(size=(4, 3)).tolist())
+        for _ in range(200)
+    ]
+    batches = [one._replace(positions=one.positions + 4 * k) for k, one in enumerate(batches)]
+    whole = margins(*batches)
+    monkeypatch.setattr("leyden.callbacks.margins._MOST_FOLDED", 128)
+    found, module = Margins(ROWS, np.array([0, 1, 2]), EVEN), Own()
+    found.setup(module.trainer, module, "fit")
+    for one in batches:
+        module(one)
+        assert sum(map(len, found._folded)) < 128
+    found.on_save_checkpoint(module.trainer, module, {})
+    for name in ("sums", "draws", "answers"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+
+
 def test_the_first_epoch_does_not_count() -> None:
     assert not margins(batch([8], [2], [[0.0, 1.0, 3.0]], epoch=0)).draws.any()
 

@@ -1,5 +1,6 @@
 """The loader by itself. T1, T3, ...: traps of samplers, ranks and resume, reproduced in other loaders."""
 
+import threading
 import time
 from collections.abc import Callable
 from itertools import chain
@@ -13,6 +14,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
+from leyden.data import loader as loaders
 from leyden.data.batch import Batch, Input
 from leyden.data.loader import Loader
 from leyden.data.sampler import BucketedOrder, EpochSampler, Order, Sequential
@@ -21,6 +23,7 @@ from leyden.utils.errors import UserError
 
 N, TABLE = 130, 200  # training rows; rows of the table
 BATCH = 8  # 16 whole batches and 2 samples over
+GATHERING: list[dict[str, Any]] = [{}, {"workers": 2}, {"ahead": True}]
 
 
 class Columns:
@@ -149,16 +152,48 @@ def test_the_number_of_workers_changes_nothing() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_bad_file_is_told_without_a_traceback(workers: int) -> None:
+@pytest.mark.parametrize("how", GATHERING)
+def test_blocks_of_batches_change_nothing(how: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the next batch, gathered ahead, is of another block; and after a resume within one."""
+    whole = training()
+    want = [[pairs(batch) for batch in whole] for _ in range(2)]
+    monkeypatch.setattr(loaders, "BLOCK", 3 * BATCH + 1)
+    pieces = training(**how)
+    assert [pairs(batch) for batch in pieces] == want[0]
+    pieces.epoch, pieces.batch = 1, 4
+    assert [pairs(batch) for batch in pieces] == want[1][4:]
+
+
+def test_the_next_batch_is_gathered_meanwhile_and_no_further() -> None:
+    asked: list[list[int]] = []
+
+    class Watched:
+        def gather(self, rows: Tensor) -> Input:
+            asked.append(rows.tolist())
+            return Input(rows)
+
+    loader = Loader({"x": Watched()}, LABELS, ROWS, plan(), BATCH, ahead=True)
+    batches = iter(loader)
+    first = next(batches)
+    while len(asked) < 2:  # by the thread
+        time.sleep(0.001)
+    assert asked[0] == first.rows.tolist()
+    assert loader.state_dict()["batch"] == 1
+    batches.close()  # type: ignore[attr-defined]
+    assert len(asked) == 2
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("gather")]
+
+
+@pytest.mark.parametrize("how", GATHERING)
+def test_a_bad_file_is_told_without_a_traceback(how: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"^clip_17\.wav: no sound in it$"):
-        list(Loader({"x": Broken()}, LABELS, ROWS, plan(), BATCH, workers=workers))
+        list(Loader({"x": Broken()}, LABELS, ROWS, plan(), BATCH, **how))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_epoch_and_position_are_read_at_the_first_next(workers: int) -> None:
+@pytest.mark.parametrize("how", GATHERING)
+def test_epoch_and_position_are_read_at_the_first_next(how: dict[str, Any]) -> None:
     """T3: Lightning calls `iter` before `set_epoch`."""
-    loader = training(workers=workers)
+    loader = training(**how)
     batches = iter(loader)
     loader.sampler.set_epoch(2)
     assert next(batches).rows.tolist() == ROWS[plan().epoch(2)[:BATCH]].tolist()
@@ -181,21 +216,21 @@ def resumed(state: dict[str, Any], order: Order, **options: Any) -> Loader:
 
 
 @pytest.mark.parametrize("name", ORDERS)
-@pytest.mark.parametrize("workers", [0, 2])
-def test_resume_is_exact_wherever_it_stops(name: str, workers: int) -> None:
+@pytest.mark.parametrize("how", GATHERING)
+def test_resume_is_exact_wherever_it_stops(name: str, how: dict[str, Any]) -> None:
     """T4, T5, T6 and T10: no batch twice, none lost, for any order; counted where they are consumed."""
     order = ORDERS[name]()
     straight = training(order)
     want = [rows_of(straight) for _ in range(3)]
-    for epoch, stop in STOPS[: 2 if workers else None]:
-        loader = training(order, workers=workers)
+    for epoch, stop in STOPS[: 2 if "workers" in how else None]:
+        loader = training(order, **how)
         loader.set_epoch(epoch)
         batches = iter(loader)
         for _ in range(stop):
             next(batches)
         state = loader.state_dict()
         assert (state["epoch"], state["batch"]) == ((epoch, stop) if stop < 16 else (epoch + 1, 0))
-        again = resumed(state, ORDERS[name](), workers=workers)
+        again = resumed(state, ORDERS[name](), **how)
         assert len(again) == 16
         again.set_epoch(state["epoch"])
         rest = [rows_of(again) for _ in range(3 - state["epoch"])]

@@ -58,6 +58,8 @@ class Data(Node):
             and test stay as they are.
         flips: where wrong labels lead, uniform (to any other class) or pairs (from each class to the next).
         flip_seed: of the choice of these rows and labels.
+        placement: where batches are gathered from, `host` (memory), `device` (its memory) or `auto`: on a GPU, images
+            and tables that take at most a quarter of its free memory lie there.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Data(Node):
     flipped_labels: Annotated[float, Field(ge=0, lt=1)] = 0.0
     flips: Literal["uniform", "pairs"] = "uniform"
     flip_seed: Annotated[int, Field(ge=0)] = 0
+    placement: Literal["auto", "host", "device"] = "auto"
 
 
 class Model(Node):

@@ -20,6 +20,7 @@ from leyden.data.loader import Column, Loader
 from leyden.data.long_tail import TrainSubsampler
 from leyden.data.modalities import Modality, modality_of
 from leyden.data.pieces import in_pieces, learn_pieces
+from leyden.data.placement import Placement
 from leyden.data.reading import ReadingOptions
 from leyden.data.remarks import Remarks
 from leyden.data.sampler import BucketedOrder, EpochSampler, Order, Sequential
@@ -79,7 +80,7 @@ class DataModule(Remarks, LightningDataModule):
         self.source, self.split, self.long_tail = source, split, long_tail
         self.policy, self._tokenizer = policy, tokenizer
         self.cache, self.batch_size, self.seed, self.reading = cache.expanduser(), batch_size, seed, reading
-        self.kind, self.pieces = kind, pieces
+        self.kind, self.pieces, self._placement = kind, pieces, Placement(reading.placement)
         self._plan: EpochSampler | None = None
         self._left_out: list[str] = []
 
@@ -148,15 +149,9 @@ class DataModule(Remarks, LightningDataModule):
 
     def _part(self, name: str, joined: Joined) -> "DataModule":
         source: Any = self.source
-        needs = modality_of(source.parts[name]).needs_tokenizer
+        tokenizer = self._tokenizer if modality_of(source.parts[name]).needs_tokenizer else None
         made = DataModule(
-            *(
-                source.parts[name],
-                self.split,
-                self.long_tail,
-                self.policy,
-                self._tokenizer if needs else None,
-            ),
+            *(source.parts[name], self.split, self.long_tail, self.policy, tokenizer),
             *(self.cache, self.batch_size, self.seed, self.reading, self.kind),
         )
         table, places = joined.part_table(name, self.table.index), joined.places[name]
@@ -375,8 +370,11 @@ class DataModule(Remarks, LightningDataModule):
         columns: Mapping[str, Column] | None = None,
     ) -> Loader:
         trainer = self.trainer
+        device = trainer.strategy.root_device if trainer else None
+        on_gpu = device is not None and device.type == "cuda"
+        placed = self._placement(self.columns, device) if device and columns is None else None
         return Loader(
-            columns or self.columns,
+            placed or columns or self.columns,
             self._targets,
             rows,
             order,
@@ -386,7 +384,9 @@ class DataModule(Remarks, LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             world=trainer.world_size if trainer else 1,
             workers=self.reading.workers if self.table.inputs.stays_files else 0,
-            pin=trainer is not None and trainer.strategy.root_device.type == "cuda",
+            pin=on_gpu,
+            ahead=on_gpu and placed is None,
+            device=device if placed else None,
         )
 
     def fit_inputs(self) -> Iterator[Input]:

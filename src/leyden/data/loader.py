@@ -9,11 +9,14 @@ resume starts at its batch without replaying any.
     loader.load_state_dict(checkpoint)             # goes on with the batch after the last one handed out
 """
 
+import itertools
 import signal
 import time
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -29,6 +32,9 @@ from leyden.utils.errors import UserError
 from leyden.utils.runtime import STOPS, available_cores
 
 Gathered = dict[str, Input]  # by name
+BLOCK = (
+    2**16
+)  # samples whose rows and targets are laid out at once: memory does not grow with the epoch's length
 
 
 class Column(Protocol):
@@ -87,6 +93,8 @@ class Loader:
         accumulate: int = 1,
         workers: int = 0,
         pin: bool = False,
+        ahead: bool = False,
+        device: torch.device | None = None,
     ) -> None:
         """Settle this rank's share; nothing is gathered yet.
 
@@ -96,11 +104,13 @@ class Loader:
         training: else evaluation, which starts from the first batch at each pass and keeps no position.
         workers: processes that gather; for inputs that decode files. 0: gather here, best for columns.
         pin: page-locked memory, for copies to a CUDA device that do not block.
+        ahead: whether a thread gathers the next batch meanwhile; workers do so anyway.
+        device: where the columns lie that gather by rows which lie there, too; None: in memory.
 
         Raises UserError (see `shares`), and whatever UserError `inputs.gather` raises, in a worker too.
         """
         self._inputs, self._targets, self._rows, self._order = inputs, targets, rows, order
-        self._training, self._pin = training, pin
+        self._training, self._pin, self._ahead, self._device = training, pin, ahead, device
         self._workers = min(workers, available_cores())
         self._fixed = {"batch_size": batch_size, "accumulate": accumulate}
         positions, self._local = shares(len(order), batch_size, rank, world, accumulate, training)
@@ -136,16 +146,13 @@ class Loader:
         `set_epoch`.
         """
         epoch, first = self.epoch, self.batch if self._training else 0
-        rows, targets, positions = self._arranged(epoch)
-        size = self._local
         began = time.perf_counter()
-        for k, inputs in enumerate(self._gathered(rows, first), first):
+        for k, (piece, inputs) in enumerate(self._gathered(self._pieces(epoch, first)), first):
             self.seconds += time.perf_counter() - began
             if self._training:  # a checkpoint written at the last batch must not resume into an empty epoch
                 self.epoch, self.batch = (epoch, k + 1) if k + 1 < self._batches else (epoch + 1, 0)
-            part = slice(k * size, (k + 1) * size)
-            present = self._present(rows[part])
-            yield Batch(inputs, targets[part], rows[part], positions[part], epoch, present=present)
+            present = self._present(piece.rows)
+            yield Batch(inputs, piece.targets, piece.rows, piece.positions, epoch, present=present)
             began = time.perf_counter()
 
     def _present(self, rows: Tensor) -> dict[str, Tensor]:
@@ -175,21 +182,63 @@ class Loader:
         checksum = zlib.crc32(np.ascontiguousarray(targets).data, rows)
         return {**self._fixed, **self._order.state(), "checksum of rows and targets": checksum}
 
-    def _arranged(self, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows, targets and positions (this rank's samples, ...) in the order in which they are handed out."""
-        order = self._order.epoch(epoch)
-        rows = torch.from_numpy(self._rows[order[self._positions.numpy()]])
-        arranged = (rows, self._targets[rows], self._positions)
-        return tuple(x.pin_memory() for x in arranged) if self._pin else arranged  # type: ignore[return-value]
+    def _pieces(self, epoch: int, first: int) -> Iterator["_Piece"]:
+        """What stands in each batch of this rank from number `first` on; laid out block by block."""
+        order, size = self._order.epoch(epoch), self._local
+        step = max(1, BLOCK // size) * size
+        for begin in range(first * size, len(self._positions), step):
+            positions = self._positions[begin : begin + step]
+            rows = torch.from_numpy(self._rows[order[positions.numpy()]])
+            laid = map(self._settled, (rows, self._targets[rows], positions))
+            yield from map(_Piece._make, zip(*(x.split(size) for x in laid), strict=True))
 
-    def _gathered(self, rows: Tensor, first: int) -> Iterator[Gathered]:
-        """The inputs of each batch from number `first` on."""
-        source = _Batches(self._inputs, rows, self._local)
-        wanted = range(first, self._batches)
-        batches = _decoded(source, wanted, self._workers) if self._workers else map(source.gather, wanted)
-        if not self._pin:
-            return iter(batches)
-        return ({name: x.map(Tensor.pin_memory) for name, x in inputs.items()} for inputs in batches)
+    def _settled(self, x: Tensor) -> Tensor:
+        """Pinned, or where the columns are."""
+        found = x.pin_memory() if self._pin else x
+        return found if self._device is None else found.to(self._device, non_blocking=True)
+
+    def _gathered(self, pieces: Iterator["_Piece"]) -> Iterator[tuple["_Piece", Gathered]]:
+        """Each with its inputs."""
+        if self._workers:
+            mine, theirs = itertools.tee(pieces)
+            batches = _decoded(
+                _Batches(self._inputs), (piece.rows.numpy() for piece in theirs), self._workers
+            )
+            return ((piece, self._pinned(inputs)) for piece, inputs in zip(mine, batches, strict=True))
+        if self._ahead:
+            return _gathered_ahead(pieces, self._gather)
+        return ((piece, self._gather(piece.rows)) for piece in pieces)
+
+    def _gather(self, rows: Tensor) -> Gathered:
+        return self._pinned({name: column.gather(rows) for name, column in self._inputs.items()})
+
+    def _pinned(self, inputs: Gathered) -> Gathered:
+        if not self._pin or self._device is not None:
+            return inputs
+        return {name: x.map(Tensor.pin_memory) for name, x in inputs.items()}
+
+
+class _Piece(NamedTuple):
+    """What stands in a batch, (B, ...) each: rows of the table, targets, positions in the global order."""
+
+    rows: Tensor
+    targets: Tensor
+    positions: Tensor
+
+
+def _gathered_ahead(
+    pieces: Iterator[_Piece], gather: Callable[[Tensor], Gathered]
+) -> Iterator[tuple[_Piece, Gathered]]:
+    """Each with its inputs, of which those of the next batch are being gathered by a thread."""
+    pending: deque[tuple[_Piece, Future[Gathered]]] = deque()
+    with ThreadPoolExecutor(1, "gather") as pool:
+        for piece in pieces:
+            pending.append((piece, pool.submit(gather, piece.rows)))
+            if len(pending) > 1:
+                ready, inputs = pending.popleft()
+                yield ready, inputs.result()
+        for ready, inputs in pending:
+            yield ready, inputs.result()
 
 
 class _Failed(NamedTuple):
@@ -199,18 +248,14 @@ class _Failed(NamedTuple):
 
 
 class _Batches(Dataset[Gathered | _Failed]):
-    """The inputs of whole batches, by the batch's number."""
+    """The inputs of whole batches, by the rows int64 (B,) that are in them."""
 
-    def __init__(self, inputs: Mapping[str, Column], rows: Tensor, size: int) -> None:
-        self._inputs, self._rows, self._size = inputs, rows, size
+    def __init__(self, inputs: Mapping[str, Column]) -> None:
+        self._inputs = inputs
 
-    def gather(self, k: int) -> Gathered:
-        rows = self._rows[k * self._size : (k + 1) * self._size]
-        return {name: column.gather(rows) for name, column in self._inputs.items()}
-
-    def __getitem__(self, k: int) -> Gathered | _Failed:
+    def __getitem__(self, rows: NDArray[np.int64]) -> Gathered | _Failed:
         try:
-            return self.gather(k)
+            return {name: column.gather(torch.from_numpy(rows)) for name, column in self._inputs.items()}
         except UserError as error:
             return _Failed(str(error))
 
@@ -229,8 +274,8 @@ def _leave_signals_to_the_run(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _decoded(source: _Batches, wanted: range, workers: int) -> Iterator[Gathered]:
-    """The batches `wanted`, in order, gathered by worker processes."""
+def _decoded(source: _Batches, wanted: Iterator[NDArray[np.int64]], workers: int) -> Iterator[Gathered]:
+    """The batches of these rows, in order, gathered ahead by worker processes."""
     loader = DataLoader(
         source,
         batch_size=None,

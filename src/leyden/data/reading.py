@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from leyden.data.flipped_labels import Flips
+from leyden.data.placement import Where
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class ReadingOptions:
     flipped_labels: float = 0.0
     flips: Flips = "uniform"
     flip_seed: int = 0
+    placement: Where = "auto"
 
 
 def reading_options(options: Any) -> ReadingOptions:

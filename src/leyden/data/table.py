@@ -70,6 +70,10 @@ class Dense:
         """The inputs of these rows, (B, *shape), in the values' dtype."""
         return Input(self._tensor.index_select(0, torch.as_tensor(rows, dtype=torch.int64)))
 
+    def copy_on(self, device: torch.device) -> Tensor:
+        """All values (N, *shape) on a device; columns that have no such method stay where they are."""
+        return self._tensor.to(device, copy=True)
+
 
 class Ragged:
     """Inputs of different lengths: row i is values[offsets[i] : offsets[i+1]] of values (total,)."""

@@ -116,6 +116,7 @@ def _run(plain: Mapping[str, Any], command: Sequence[str], verbose: bool, known:
     load_torch()
     from leyden.callbacks.loggers import verify_loggers
     from leyden.config.validate import check
+    from leyden.data.placement import verify_placement
     from leyden.runs.fingerprint import run_of
     from leyden.training import build, continuation
     from leyden.training.distributed import threads_of_a_rank
@@ -135,6 +136,7 @@ def _run(plain: Mapping[str, Any], command: Sequence[str], verbose: bool, known:
     verify_trainer(config)
     verify_loggers(config)
     made = made.with_recipe()
+    verify_placement(made.data)
     made.verify_monitor()
     module = made.module()
     ledger = made.ledger(module)
