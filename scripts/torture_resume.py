@@ -5,7 +5,8 @@ processes; texts are columns always). Each is trained uninterrupted, and again i
 chosen moments (in a batch, half-way through writing a checkpoint, between its renames, in a validation, on the last
 batch of an epoch, twice in one epoch, in the final evaluation), and from outside at a random time. A killed run is
 started again by the same command until it ends. Its weights, optimizer, metrics.csv, TensorBoard scalars, predictions
-and result must be those of the uninterrupted run, bit for bit.
+and result must be those of the uninterrupted run, bit for bit. Under compute=auto, the runs of which all begin with one
+thread and go on with two after the first epoch, as if that had been found to be faster.
 """
 
 import argparse
@@ -40,10 +41,11 @@ MODALITIES = {
     ],
 }
 COMMON = [
-    *("trainer=cpu", "trainer.max_epochs=2", "batch_size=16", "threads=1", "trainer.log_every_n_steps=3"),
+    *("trainer=cpu", "trainer.max_epochs=2", "batch_size=16", "trainer.log_every_n_steps=3"),
     "logger=tensorboard",
 ]
 OFTEN = ["checkpoint_steps=2"]
+ONE_THREAD = {"threads": 1, "memory_format": "contiguous", "precision": "32-true", "changes": []}
 FROM_OUTSIDE = 3  # of ten kills
 STUCK = 300.0  # seconds after which a run counts as hanging
 
@@ -57,6 +59,7 @@ class Cell(NamedTuple):
     uninterrupted: Path
     steps: int
     seconds: float  # of a whole process, the moments from outside lie within
+    compute: dict[str, Any]  # one thread, and from the second epoch on two
 
     @property
     def epoch(self) -> int:
@@ -79,7 +82,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the moments (1)")
     parser.add_argument("--modality", choices=MODALITIES, action="append", help="default: all three")
     given = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["OMP_NUM_THREADS"] = "2"
     from leyden.utils.runtime import load_torch
 
     load_torch()
@@ -108,16 +111,16 @@ def uninterrupted(modality: str, workers: int) -> Cell:
 
     files = [f"data.workers={workers}", *(["data.limit_gb=1e-6"] if workers else [])]
     words = [*MODALITIES[modality], *COMMON, *files]
-    runs, log = Path(f"{modality}-{workers}-uninterrupted"), Path(f"{modality}-{workers}.log")
-    fault_injection.train(
-        [*words, f"runs={runs}-first"], log
-    )  # fills the cache, so that the next one's time is right
-    began = time.monotonic()
-    if fault_injection.train([*words, f"runs={runs}"], log) != 0:
-        sys.exit(f"the run fails without being killed:\n{log.read_text()[-2000:]}")
-    (folder,) = (path.parent for path in runs.glob("*/*/result.json"))
-    steps = int(read(folder).result["cost"]["steps"])
-    return Cell(modality, workers, words, folder, steps, time.monotonic() - began)
+    log = Path(f"{modality}-{workers}.log")
+    compute: dict[str, Any] = dict(ONE_THREAD)
+    for name in ("first", "uninterrupted"):  # the first fills the cache, so that the next one's time is right
+        runs, began = Path(f"{modality}-{workers}-{name}"), time.monotonic()
+        if fault_injection.train([*words, f"runs={runs}"], log, None, compute) != 0:
+            sys.exit(f"the run fails without being killed:\n{log.read_text()[-2000:]}")
+        (folder,) = (path.parent for path in runs.glob("*/*/result.json"))
+        steps, seconds = int(read(folder).result["cost"]["steps"]), time.monotonic() - began
+        compute["changes"] = [{"epoch": 0, "step": steps // 2, "threads": 2, "reason": "torture"}]
+    return Cell(modality, workers, words, folder, steps, seconds, compute)
 
 
 def plan(cell: Cell, kills: int, rng: random.Random) -> list[Any]:
@@ -159,7 +162,7 @@ def torture(cell: Cell, kills: int, rng: random.Random) -> Iterator[tuple[Died, 
             continue
         runs, log = broken(cell, number), Path(f"{cell.modality}-{cell.workers}-{number}.log")
         while True:
-            process = fault_injection.start([*cell.words, *OFTEN, f"runs={runs}"], log, kill)
+            process = fault_injection.start([*cell.words, *OFTEN, f"runs={runs}"], log, kill, cell.compute)
             if kill is None:
                 from_outside(process, rng.uniform(0.1, 0.95) * cell.seconds)
             process.join(STUCK)
@@ -197,7 +200,7 @@ def finish(cell: Cell, number: int, suffered: Sequence[Died]) -> Iterator[tuple[
     if not suffered:
         return
     runs, log = broken(cell, number), Path(f"{cell.modality}-{cell.workers}-{number}.log")
-    if fault_injection.train([*cell.words, f"runs={runs}"], log) != 0:
+    if fault_injection.train([*cell.words, f"runs={runs}"], log, None, cell.compute) != 0:
         sys.exit(f"a resumed run fails:\n{log.read_text()[-2000:]}")
     (folder,) = (path.parent for path in runs.glob("*/*/result.json"))
     different = [

@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import nn
 
+from leyden.callbacks.compute_plan import ComputePlan
 from leyden.callbacks.interrupt import Interrupt, Interrupted
 from leyden.data.batch import Batch
 from leyden.inference.evaluate import evaluate
@@ -49,6 +50,7 @@ PLACEHOLDERS = {
     "<group>": "(many|medium|few)",
     "<part>": "(sampling|weights|offsets)",
     "<package>": "[^.]+",
+    "<plan>": "[^.]+",
     "<name>": "[^.]+",
 }
 QUICK = ("trainer=cpu", "trainer.max_epochs=1", "threads=1")
@@ -136,6 +138,16 @@ def read(outcome: Outcome, name: str) -> Any:
     return json.loads((outcome.folder / name).read_text(encoding="utf-8"))
 
 
+def under_a_plan(overrides: list[str]) -> Outcome:
+    """A run whose threads were measured, and changed after the first epoch, as far as its result says."""
+    change = {"epoch": 0, "step": 19, "threads": 1, "reason": "slower steps: 1 ms a step"}
+    record = {"threads": 1, "memory_format": "contiguous", "precision": "32-true", "compiled": False}
+    measured = {"reason": "1 ms a step", "seconds": {"1 thread": 0.001}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ComputePlan, "replayed", {**record, **measured, "changes": [change]})
+        return train(overrides)
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[dict[str, Outcome]]:
     """A run of each kind of result, made in a git checkout."""
@@ -151,7 +163,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[dict
         tags = ("data=planted_tags", "task=multilabel", "decision=label_macro_f1", *small[1:])
         own = (f"model.module._target_={__name__}.Own", "monitor=val/hits", "logger=none")
         yield {
-            "complete": train(last_of_each([*DIGITS, "trainer.max_epochs=2"])),
+            "complete": under_a_plan(last_of_each([*DIGITS, "trainer.max_epochs=2"])),
             "text": train([*small, *QUICK]),
             "corrected": train(
                 [*small, *QUICK, "decision=macro_f1", "long_tail=exponential", "long_tail.ratio=3"]

@@ -74,11 +74,11 @@ def _check(arguments: Sequence[str], scratch: Path, kills: int, rng: random.Rand
     from leyden.training.resume_check.compare_runs import compare
 
     uninterrupted = _train(arguments, scratch / "uninterrupted")
-    steps = int(read(uninterrupted).result["cost"]["steps"])
+    result = read(uninterrupted).result
+    steps = int(result["cost"]["steps"])
     console.print(f"uninterrupted: {plural(steps, 'step')}")
-    resumed = _train_with_kills(
-        arguments, scratch / "resumed", sorted(rng.choices(range(1, steps + 1), k=kills)), rng
-    )
+    at = sorted(rng.choices(range(1, steps + 1), k=kills))
+    resumed = _train_with_kills(arguments, scratch / "resumed", at, rng, result.get("compute"))
     if resumed is None:
         return 1
     return _verdict(compare(uninterrupted, resumed))
@@ -95,15 +95,22 @@ def _train(arguments: Sequence[str], runs: Path) -> Path:
 
 
 def _train_with_kills(
-    arguments: Sequence[str], runs: Path, steps: Sequence[int], rng: random.Random
+    arguments: Sequence[str],
+    runs: Path,
+    steps: Sequence[int],
+    rng: random.Random,
+    compute: Mapping[str, Any] | None,
 ) -> Path | None:
-    """Train with kills at about these steps, resuming after each; None if it fails, which is printed."""
+    """Train with kills at about these steps, resuming after each; None if it fails, which is printed.
+
+    compute: of the uninterrupted run: other threads would give other last digits.
+    """
     from leyden.training.resume_check import fault_injection
 
     log = runs.with_suffix(".log")
     for step in steps:
         kill = fault_injection.Kill(rng.choice(_MOMENTS), step)
-        status = fault_injection.train([*arguments, f"runs={runs}", "checkpoint_steps=1"], log, kill)
+        status = fault_injection.train([*arguments, f"runs={runs}", "checkpoint_steps=1"], log, kill, compute)
         if status == fault_injection.KILLED:
             console.print(f"killed at step {step} ({kill.moment}), resumed")
         elif status == 0:
@@ -111,7 +118,7 @@ def _train_with_kills(
         else:  # another attempt would start from scratch and hide the problem
             break
     else:
-        status = fault_injection.train([*arguments, f"runs={runs}"], log)
+        status = fault_injection.train([*arguments, f"runs={runs}"], log, None, compute)
     if status == 0:
         return next(runs.glob("*/*/result.json")).parent
     console.print(f"the resumed run fails:\n{_tail(log)}", style="red")

@@ -131,6 +131,21 @@ class Checkpoints(Node):
     keep: Literal["last", "best"] = "last"
 
 
+class Compute(Node):
+    """Group `compute`: how steps are computed; of what is auto, a short trial chooses the fastest.
+
+    threads: all of the CPU (OMP_NUM_THREADS, or the cores available), or as many as are fastest.
+    memory_format: in which weights of convolutions of images are kept.
+    compile: whether torch.compile compiles the net.
+    allow: what the trial may choose besides, because it rounds more.
+    """
+
+    threads: Literal["auto", "all"] = "all"
+    memory_format: Literal["auto", "contiguous", "channels_last"] = "contiguous"
+    compile: bool = False
+    allow: list[Literal["bf16"]] = []
+
+
 class Config(Node):
     """The configuration of a run. `batch_size` is global: it is divided by the number of ranks and by accumulation."""
 
@@ -139,6 +154,7 @@ class Config(Node):
     batch_size: Annotated[int, Field(ge=1)]
     monitor: str
     threads: Annotated[int, Field(ge=1, le=65536)] | None
+    compute: Compute = Compute()
     checkpoint_minutes: Annotated[float, Field(gt=0)]
     checkpoint_steps: Annotated[int, Field(ge=1)] | None
     task: Task

@@ -52,6 +52,7 @@ def evaluate(
     from leyden.utils.runtime import load_torch, prepare
 
     load_torch()
+    from leyden.callbacks.compute_plan import threads_of
     from leyden.config.compose import compose
     from leyden.config.validate import bind
     from leyden.inference.load import config_of, load
@@ -61,7 +62,8 @@ def evaluate(
     from leyden.training.trainer import evaluation_trainer
 
     restored = load(folder, config_dirs)
-    prepare(restored.config.threads)  # as in training: other threads, other rounding
+    computed = (restored.run.result() or {}).get("compute")  # as in training: other threads, other rounding
+    prepare(threads_of(computed) if computed else restored.config.threads)
     chosen = [word for word in overrides if word.startswith("decision.")] if decision else []
     rest = [_accelerator(word, config_dirs) for word in overrides if word not in chosen]
     config = config_of(folder, config_dirs, rest)

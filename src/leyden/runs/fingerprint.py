@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from leyden.config.schema import Config
+from leyden.config.schema import Compute, Config
 from leyden.config.signatures import parameters_of
 from leyden.config.validate import import_target, targets
 from leyden.health.settings import TRAINING_FIELDS, changes_training
@@ -20,6 +20,9 @@ from leyden.utils import code_digest
 _ROOT_KEYS = ("seed", "batch_size", "monitor", "threads", "imbalance")
 _DATA_KEYS = ("deduplicate", "on_bad", "bucket")
 _FLIP_KEYS = ("flipped_labels", "flips", "flip_seed")
+_AUTO = Compute(
+    threads="auto", memory_format="auto"
+)  # the default: what it chooses is measured, not asked for
 
 
 def identity(config: Config, data_fingerprint: str) -> str:
@@ -37,6 +40,8 @@ def identity(config: Config, data_fingerprint: str) -> str:
         content["encoders"] = {name: _weights_hash(path) for name, path in config.init.encoders.items()}
     if config.parent is not None:
         content["continue"] = Path(config.parent).name.rpartition("-")[2]  # the parent's own fingerprint
+    if config.compute != _AUTO:
+        content["compute"] = config.compute.model_dump()
     if health := _health_arguments(config):
         content["health"] = health
     content["targets"] = {

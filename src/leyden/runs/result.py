@@ -57,6 +57,27 @@ class Cost(Part):
     flops: Number | None = None
 
 
+class ThreadsChange(Part):
+    """Other threads from an optimizer step on, in an epoch (from 0)."""
+
+    epoch: Number
+    step: Number
+    threads: Number
+    reason: str
+
+
+class ComputePlan(Part):
+    """How steps were computed: at the first step; `changes` of the threads came later. seconds: of a step, by plan."""
+
+    threads: Number
+    memory_format: str = "contiguous"
+    precision: str = ""
+    compiled: bool = False
+    reason: str = ""
+    seconds: dict[str, float] = {}
+    changes: list[ThreadsChange] = []
+
+
 class StoredEstimate(Part):
     """A value with its 95 % interval: `leyden.metrics.results.Estimate`."""
 
@@ -225,6 +246,7 @@ class Result(Part):
     metrics: dict[str, Split] = {}
     best: Best = Best()
     cost: Cost | None = None
+    compute: ComputePlan | None = None
     prior: Prior = Prior()
     operating_point: Point = Point()
     classes: list[ClassExposure] = []

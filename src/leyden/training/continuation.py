@@ -24,7 +24,7 @@ from leyden.utils.trust import FLAG, is_trusting
 
 _KEY, _SOURCE, _ENCODERS = "continue", "init.from", "init.encoders."
 _MAY_DIFFER = (_KEY, *COSMETIC)
-_MAY_DIFFER_NODES = ("trainer", "callbacks", "logger")
+_MAY_DIFFER_NODES = ("trainer", "callbacks", "logger", "compute")
 
 
 def with_parent(arguments: Sequence[str]) -> list[str]:
@@ -118,8 +118,8 @@ def verify_parent(config: Config, plain: Mapping[str, Any], data: str, epochs: i
         *(["the data"] if parent.result.get("data") != data else []),
     ]:
         raise UserError(
-            f"{name}: {', '.join(differing)} must be as it was there; only trainer, callbacks and logger may differ "
-            f"(init.from={config.parent} begins another run with its best weights)"
+            f"{name}: {', '.join(differing)} must be as it was there; only trainer, callbacks, logger and compute "
+            f"may differ (init.from={config.parent} begins another run with its best weights)"
         )
     done = epochs_of(parent)
     if epochs <= done:

@@ -60,6 +60,7 @@ def fit(
         "metrics": trained.metrics,
         "best": trained.best,
         "cost": {**_cost(trained, data.used_batch_size(made.epochs)), "flops": flops},
+        "compute": trained.compute,
         "prior": {
             **({} if ledger is None else ledger.to_dict(trained.answered)),
             "samples_per_epoch": len(data.epoch_sampler(made.epochs)),
@@ -108,6 +109,7 @@ class Trained(NamedTuple):
     findings: Sequence[dict[str, Any]] = ()  # of the training
     answered: np.ndarray | None = None  # class shares that the net was found to answer by
     inputs: dict[str, Any] | None = None  # what the net answers by some of its inputs
+    compute: dict[str, Any] | None = None  # how its steps were computed
 
 
 def _log(
@@ -151,7 +153,7 @@ def train(
     trainer, module, checkpoint = done.trainer, done.module, done.checkpoint
     best, seconds = {**checkpoint.best, "checkpoint": "checkpoints/best.ckpt"}, checkpoint.seconds
     if done.pruned:
-        return Trained(trainer, module, {}, {}, best, seconds, pruned=True)
+        return Trained(trainer, module, {}, {}, best, seconds, pruned=True, compute=done.compute)
     trainer.strategy.barrier()  # the first rank has linked the best checkpoint
     module.load_state_dict(tensors.load(checkpoint.best_path)["state_dict"])
     evaluation = TrainedEvaluation(made, trainer, module)
@@ -174,6 +176,7 @@ def train(
         findings=all_findings,
         answered=evaluation.answered(prior),
         inputs=inputs,
+        compute=done.compute,
     )
 
 

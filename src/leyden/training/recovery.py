@@ -15,6 +15,7 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from leyden.callbacks.checkpoint import Checkpoint
+from leyden.callbacks.compute_plan import ComputePlan
 from leyden.callbacks.health_monitor import HealthMonitor, NonFiniteStep
 from leyden.callbacks.loggers import log_findings
 from leyden.callbacks.margins import Margins
@@ -32,9 +33,10 @@ from leyden.modules.untrained import Untrained
 from leyden.runs.run import Run
 from leyden.training import resume, slurm
 from leyden.training.build import Experiment
-from leyden.training.distributed import launch_followers, reset_process_group
+from leyden.training.distributed import launch_followers, reset_process_group, threads_of_a_rank
 from leyden.training.resume import State
 from leyden.training.trainer import build_trainer
+from leyden.utils import runtime
 from leyden.utils.console import console
 from leyden.utils.files import write_json
 from leyden.utils.random_state import torch_rng
@@ -53,6 +55,12 @@ class TrainingOutcome(NamedTuple):
     def margins(self) -> Margins | None:
         """The margins of the training rows; None: the task has no classes."""
         return next((c for c in self.trainer.callbacks if isinstance(c, Margins)), None)  # type: ignore[attr-defined]
+
+    @property
+    def compute(self) -> dict[str, Any] | None:
+        """How steps were computed, as in result.json; None: there was none to take."""
+        plans = (c for c in self.trainer.callbacks if isinstance(c, ComputePlan))  # type: ignore[attr-defined]
+        return next(plans).record or None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -104,7 +112,11 @@ def _attempt(
     """One `Trainer.fit`, and what stopped it early; None: nothing did."""
     fit_frontend(module, made.data)
     first = None if state is None else state.step + 1  # event files drop what they hold from there
-    trainer = build_trainer(made.config, place.folder, made.epochs, first, exact, _margins(made, module))
+    config = made.config
+    threads = runtime.thread_count(threads_of_a_rank(config.threads, config.trainer))
+    plan = ComputePlan(config, threads, made.total_steps, made.data.used_batch_size(made.epochs))
+    own = [plan, *_margins(made, module)]
+    trainer = build_trainer(config, place.folder, made.epochs, first, exact, own)
     trainer.strategy.checkpoint_io = resume.PlainCheckpointIO(state)
     path = None if state is None else state.path
     others: AbstractContextManager[None] = (

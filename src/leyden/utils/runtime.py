@@ -20,6 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
+from leyden.utils import cpu_load
 from leyden.utils.errors import UserError, first_line
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def load_torch() -> None:
         UserError: they need more memory than there is.
     """
     _tune_process()
+    cpu_load.look()
     if "lightning" in sys.modules:
         return
     with gc_paused():  # the import creates a million objects; collecting among them takes a fifth of its time
@@ -174,6 +176,11 @@ def _omp_threads() -> int:
     return int(given) if given.isdecimal() else 0
 
 
+def thread_count(threads: int | None) -> int:
+    """Return the threads asked for, else OMP_NUM_THREADS, else the number of cores available to this process."""
+    return threads or _omp_threads() or available_cores()
+
+
 def prepare(threads: int | None) -> int:
     """Set torch's number of threads and silence Lightning's logs; returns the number of threads.
 
@@ -187,7 +194,7 @@ def prepare(threads: int | None) -> int:
     if not torch.cuda.is_available():
         # Lightning makes torch query GPUs through NVML; Adam does so at every step, which costs 0.2 ms for nothing
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
-    count = threads or _omp_threads() or available_cores()
+    count = thread_count(threads)
     torch.set_num_threads(count)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)

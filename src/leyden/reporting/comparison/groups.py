@@ -24,7 +24,7 @@ from leyden.utils.text import plural
 # data.source is identified by the data's fingerprint.
 _SEED_KEYS = ("seed", "split.seed")
 _LOADING_KEYS = ("data.workers", "data.limit_gb", "data.eval_batch_size")
-_IGNORED_NODES = ("logger", "data.source", "sweep")
+_IGNORED_NODES = ("logger", "data.source", "sweep", "compute")
 # class of the split -> the keys that select which part of the data is tested
 _FOLD_KEYS = {"KFold": ("split.fold",), "LeaveOneGroupOut": ("split.test_group", "split.val_group")}
 _SOURCE = "data.source."
@@ -341,7 +341,8 @@ def _replicate(record: Record, rest: frozenset[tuple[str, Any]]) -> Replicate:
 def _settings(keys: Mapping[str, Any]) -> dict[str, Any]:
     kept = _group_keys(tuple(keys), _FOLD_KEYS.get(_class_name(keys.get("split._target_")), ()))
     continued = {"continue": True} if keys.get("continue") else {}  # seeds have different parents
-    return {**{key: keys[key] for key in kept}, **continued}
+    allowed = {"compute.allow": keys["compute.allow"]} if keys.get("compute.allow") else {}
+    return {**{key: keys[key] for key in kept}, **continued, **allowed}
 
 
 def computing(record: Record) -> dict[str, Any]:

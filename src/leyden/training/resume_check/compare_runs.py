@@ -71,7 +71,9 @@ def _predictions(folder: Path) -> Any:
 def _result(folder: Path) -> Any:
     stored = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     steps = stored.get("cost", {}).get("steps")
-    return {**{name: stored.get(name) for name in ("status", "metrics", "best")}, "steps": steps}
+    computed = {k: v for k, v in (stored.get("compute") or {}).items() if k not in ("reason", "seconds")}
+    kept = {name: stored.get(name) for name in ("status", "metrics", "best")}
+    return {**kept, "steps": steps, "compute": computed}
 
 
 _READERS = {

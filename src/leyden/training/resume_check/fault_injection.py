@@ -7,18 +7,20 @@ resumed run costs its training and not the seconds of another start.
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning.pytorch import Callback, Trainer
 
+from leyden.callbacks.compute_plan import ComputePlan
 from leyden.callbacks.tensorboard_results import ResultViews
 from leyden.runs import run
 from leyden.training import recovery, resume
 from leyden.utils.runtime import fork_server
 
 KILLED = -signal.SIGKILL  # a child's exit code
+Record = Mapping[str, Any] | None
 
 
 class Kill(NamedTuple):
@@ -43,23 +45,28 @@ MOMENTS = (
 )
 
 
-def start(words: Sequence[str], log: Path, kill: Kill | None = None) -> Any:
-    """Start `leyden train WORDS`, without its pictures; what it prints goes to the end of `log`."""
+def start(words: Sequence[str], log: Path, kill: Kill | None = None, compute: Record = None) -> Any:
+    """Start `leyden train WORDS`, without its pictures; what it prints goes to the end of `log`.
+
+    compute: of a run's result: its compute plan and the changes of it are repeated; None: they are found anew.
+    """
     process = fork_server([__name__]).Process(
-        target=_main, args=(list(words), log, kill, Path.cwd(), sys.path)
+        target=_main, args=(list(words), log, kill, compute, Path.cwd(), sys.path)
     )
     process.start()
     return process
 
 
-def train(words: Sequence[str], log: Path, kill: Kill | None = None) -> int:
+def train(words: Sequence[str], log: Path, kill: Kill | None = None, compute: Record = None) -> int:
     """As `start`, and wait: the exit status, or `KILLED`."""
-    process = start(words, log, kill)
+    process = start(words, log, kill, compute)
     process.join()
     return int(process.exitcode)
 
 
-def _main(words: list[str], log: Path, kill: Kill | None, folder: Path, path: list[str]) -> None:
+def _main(
+    words: list[str], log: Path, kill: Kill | None, compute: Record, folder: Path, path: list[str]
+) -> None:
     from leyden.config.compose import compose, config_dirs_of
     from leyden.runs.run import EXIT_STATUS
     from leyden.training.job import attempt
@@ -70,6 +77,7 @@ def _main(words: list[str], log: Path, kill: Kill | None, folder: Path, path: li
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     ResultViews.write = _nothing  # type: ignore[assignment,method-assign]  # pictures at the end are half of a tiny run, and no state
+    ComputePlan.replayed = compute
     if kill is not None:
         _arm(kill)
     overrides = [word for word in words if not word.startswith("-")]

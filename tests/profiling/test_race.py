@@ -1,0 +1,73 @@
+"""Ways in turns on a clock of the test's own: the median counts, what is slow is given up, and the time is kept."""
+
+import statistics
+from collections.abc import Callable
+from itertools import cycle
+from types import SimpleNamespace
+
+import pytest
+
+from leyden.profiling import race as module
+from leyden.profiling.race import ROUNDS, race
+
+
+class Clock:
+    """Goes on by as much as a call takes."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.calls: list[str] = []
+
+    def way(self, name: str, *seconds: float) -> Callable[[], None]:
+        """A call that takes these seconds, in turn."""
+        each = cycle(seconds)
+
+        def call() -> None:
+            self.calls.append(name)
+            self.now += next(each)
+
+        return call
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: made.now))
+    return made
+
+
+def test_the_seconds_of_one_call_of_each_way_are_measured(clock: Clock) -> None:
+    found = race({"a": clock.way("a", 0.002), "b": clock.way("b", 0.003)}, budget=1)
+    assert found == pytest.approx({"a": 0.002, "b": 0.003})
+
+
+def test_what_is_clearly_slower_is_given_up_after_the_rounds_that_all_have(clock: Clock) -> None:
+    """Two that are about equal go on until the time is over."""
+    ways = {"a": clock.way("a", 0.02), "b": clock.way("b", 0.021), "slow": clock.way("slow", 0.05)}
+    race(ways, budget=2)
+    assert clock.calls.count("slow") == ROUNDS + 1
+    assert clock.calls.count("a") > 2 * ROUNDS
+    assert clock.now == pytest.approx(2, abs=0.1)
+
+
+def test_one_clear_winner_ends_it(clock: Clock) -> None:
+    race({"a": clock.way("a", 0.02), "b": clock.way("b", 0.04)}, budget=100)
+    assert clock.now == pytest.approx((ROUNDS + 1) * 0.06)
+
+
+def test_rounds_beyond_the_first_have_their_share_of_the_time(clock: Clock) -> None:
+    race({"a": clock.way("a", 0.02), "b": clock.way("b", 0.02)}, budget=1, share=0.5)
+    assert clock.now == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("budget", [0.0, 0.1])
+def test_too_little_time_for_the_rounds_gives_nothing_and_is_not_spent(clock: Clock, budget: float) -> None:
+    assert race({"a": clock.way("a", 0.02), "b": clock.way("b", 0.02)}, budget) == {}
+    assert clock.now <= 0.1
+
+
+def test_a_turn_that_was_interrupted_does_not_count_for_the_others(clock: Clock) -> None:
+    """The median: a process that takes the core for a moment makes no way slow."""
+    hiccups = [0.02] * 4 + [0.5]
+    found = race({"a": clock.way("a", *hiccups), "b": clock.way("b", 0.03)}, budget=5)
+    assert found["a"] == pytest.approx(statistics.median(hiccups))
