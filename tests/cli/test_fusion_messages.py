@@ -120,7 +120,7 @@ CASES = {
     ),
     "a picture that cannot be read": Case(
         FUSION,
-        ("img/7.png", "is no known image format", "on_bad=skip"),
+        ("own.csv: 1 input cannot be used", "img/7.png", "is no known image format", "on_bad=skip"),
         lambda: Path("img/7.png").write_bytes(b"no"),
     ),
     "an input that is not there": Case(

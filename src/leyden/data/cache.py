@@ -105,10 +105,11 @@ def _verify_usable(index: Index, where: str) -> None:
     verify(usable, where)
 
 
-def bad_files(source: Source, skipped: SkippedInputs) -> UserError:
-    """The error that lists every input that could not be decoded or has no target."""
+def bad_files(source: object, where: str, skipped: SkippedInputs) -> UserError:
+    """The error that lists every input of a data set that could not be decoded or has no target."""
+    where = where or type(source).__name__
     return UserError(
-        f"{type(source).__name__}: {plural(len(skipped), 'input')} cannot be used:{indented_lines(skipped.lines())}\n"
+        f"{where}: {plural(len(skipped), 'input')} cannot be used:{indented_lines(skipped.lines())}\n"
         "Repair or remove them, or leave them out with data.on_bad=skip"
     )
 
@@ -131,7 +132,7 @@ def load_or_decode(source: Source, cache: Path, on_bad: OnBad, limit_gb: float, 
     with new_folder(folder) as temporary:
         rows, skipped, stored = _decode_all(source, index, temporary, not stay_files, bytes_each)
         if on_bad == "stop" and len(skipped):
-            raise bad_files(source, skipped)
+            raise bad_files(source, index.where, skipped)
         if len(skipped):
             index = index.take(rows)
         known = {"source": type(source).__name__, "inputs": len(index)}
@@ -198,7 +199,7 @@ def _decode_all(
             rows.append(row)
         skipped = SkippedInputs(tuple(b.name for b in bad), tuple(b.reason for b in bad))
         if not rows:
-            raise bad_files(source, skipped)
+            raise bad_files(source, index.where, skipped)
         stored = sink.finish()
     finally:
         sink.close()
@@ -309,7 +310,7 @@ def load(
     """
     table = load_or_decode(source, Path(cache).expanduser(), on_bad, limit_gb, trains)
     if on_bad == "stop" and len(table.skipped):
-        raise bad_files(source, table.skipped)
+        raise bad_files(source, table.index.where, table.skipped)
     if trains:
         left_out = f", with {plural(len(table.skipped), 'input')} left out" if len(table.skipped) else ""
         verify(table.index, f"{type(source).__name__}{left_out}")

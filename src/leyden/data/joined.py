@@ -199,7 +199,7 @@ def load_joined(source: MultimodalSource, cache: Path, on_bad: OnBad, limit_gb: 
     there = {name: _decoded(places[name], indices[name], tables[name].skipped) for name in source.parts}
     rows, skipped = _usable(index, there)
     if on_bad == "stop" and len(skipped):
-        raise bad_files(source, skipped)  # type: ignore[arg-type]
+        raise bad_files(source, index.where, skipped)
     facts = {name: table.facts for name, table in tables.items()}
     whole = SkippedInputs(
         *(
