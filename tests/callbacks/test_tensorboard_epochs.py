@@ -223,7 +223,7 @@ def test_the_views_of_a_run_stay_within_their_share(
     even: Tiny, step: float, view: float, most: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """40 epochs of ten steps: 800 s in which a view takes 1 s, or .4 s in which it takes .05."""
-    clock, budgets = Clock(), []
+    clock, budgets, drawn = Clock(), [], []
     original = Classifier.training_step
 
     def slow_step(self: Any, batch: Any, batch_idx: int) -> Any:
@@ -232,6 +232,7 @@ def test_the_views_of_a_run_stay_within_their_share(
 
     def view_of(*given: Any) -> None:
         clock.now += view
+        drawn.append(given[-1])  # at which step
 
     def init(self: Any, logger: Any, task: Any) -> None:
         logger.budget = CpuBudget(clock=clock)
@@ -245,4 +246,5 @@ def test_the_views_of_a_run_stay_within_their_share(
         monkeypatch.setattr(tensorboard_training, name, view_of)
     train(even("logger=tensorboard", "trainer.max_epochs=40", "data.source.samples=230"))
     (budget,) = budgets
+    assert drawn[-1] == 400, "the last epoch is shown"
     assert 2 * view < budget.spent <= (0.6 if most is None else most * clock.now)

@@ -1,14 +1,17 @@
 """The terminal tables: content, 80 columns without colour, complete names."""
 
 import io
+import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from markdown import markdown
 from rich.console import RenderableType
 
 import leyden.reporting
@@ -16,7 +19,7 @@ from leyden.metrics import evaluate
 from leyden.metrics.multilabel import evaluate_multilabel
 from leyden.metrics.regression import evaluate_regression
 from leyden.reporting.format import count, duration, number
-from leyden.reporting.markdown import metrics_markdown
+from leyden.reporting.markdown import Markup, metrics_markdown, table_of_texts
 from leyden.reporting.terminal.run_result import result_table
 from leyden.reporting.terminal.tables import (
     answers_table,
@@ -373,6 +376,30 @@ def test_number_formats() -> None:
         "1 class",
         "2 jobs",
     )
+
+
+def test_texts_leave_room_for_the_short_columns_beside_them() -> None:
+    rows = [
+        ("SMSSpamCollection:2775", "spam 0.89", "ten words of a text | and a *star* " * 5),
+        ("a:1", "ham 0.5", "short"),
+    ]
+    for line, given in zip(
+        table_of_texts(("row", "answer", "text"), rows).split("\n")[2:], rows, strict=True
+    ):
+        *short, text = line.strip("| ").split(" | ")
+        assert short == list(given[:2])
+        parts = text.replace("\\", "").split("<br>")
+        assert " ".join(parts) == given[2].strip()
+        assert max(map(len, parts)) + sum(map(len, rows[0][:2])) <= 72
+    marked = table_of_texts(("tokens",), [(Markup("**[unknown]** " * 20),)])
+    assert marked.count("**[unknown]**") == 20
+
+
+def test_tensorboard_shows_texts_as_they_are() -> None:
+    text = "$1 at ~me/a_b *c* \\d #e `f` g|h [i](j)"
+    html = markdown(table_of_texts(("text",), [(text,)]), extensions=["tables"])
+    shown = re.findall("<td>(.*)</td>", html)[0].replace("<br>", " ")
+    assert unescape(shown) == text
 
 
 def test_markdown_keeps_names_in_their_cells() -> None:

@@ -77,7 +77,7 @@ def write_samples(
         tag = f"{EPOCHS}/samples" + (f"/{name}" if name else "")
         if part.modality.is_written:
             lines = [(*each, preview.text(part, int(row))) for each, row in zip(words, own, strict=True)]
-            writer.add_text(tag, markdown.table(("answer", "true", "text"), lines), step)
+            writer.add_text(tag, markdown.table_of_texts(("answer", "true", "text"), lines), step)
         elif part.modality.is_sound:
             figure = _sounds(outputs[there], own, captions, task, part, title)
             write_figure(writer, tag, figure, step)

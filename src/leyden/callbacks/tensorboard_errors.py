@@ -66,14 +66,14 @@ class ErrorViews:
         if shown.data.modality.is_written:
             texts = [preview.text(shown.data, int(row)) for row in shown.rows]
             lines = zip(shown.names, shown.answers, texts, strict=True)
-            self._writer.add_text(tag, markdown.table(("row", "answer", "text"), lines), self._step)
+            self._writer.add_text(tag, markdown.table_of_texts(("row", "answer", "text"), lines), self._step)
             return
         captions = [f"{name}\n{answer}" for name, answer in zip(shown.names, shown.answers, strict=True)]
         title = f"{self._split}, true: {group.name} ({len(shown.rows)} of {count(group.total)})"
         if self._data.kind == "sequences":  # a caption has no room for a long one
             rates = [number(mistake.loss) for mistake in group.mistakes]
             lines = zip(shown.names, rates, shown.answers, strict=True)
-            self._writer.add_text(tag, markdown.table(("row", "WER", "edits"), lines), self._step)
+            self._writer.add_text(tag, markdown.table_of_texts(("row", "WER", "edits"), lines), self._step)
         if shown.data.modality.is_sound:
             self._sounds(shown, kinds, captions, (tag, title))
         else:

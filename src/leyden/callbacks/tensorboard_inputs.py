@@ -56,7 +56,7 @@ def write_inputs(writer: Any, tag: str, seen: Seen, data: DataModule, title: str
     if data.modality.is_written:
         said = [preview.text(data, int(row)) for row in seen.batch.rows]
         writer.add_text(
-            tag, markdown.table(("label", data.modality.name), zip(words, said, strict=True)), step
+            tag, markdown.table_of_texts(("label", data.modality.name), zip(words, said, strict=True)), step
         )
         return
     if data.modality.is_sound:
@@ -126,7 +126,7 @@ def _texts(seen: Seen, words: Sequence[str], data: DataModule) -> str:
         (word, preview.text(data, int(row)), tokens_shown(was[:n], now[:n], data.tokenizer))
         for word, row, was, now, n in zip(words, rows, before, ids, lengths.tolist(), strict=True)
     ]
-    return markdown.table(("label", "text", "tokens as the net gets them"), lines)
+    return markdown.table_of_texts(("label", "text", "tokens as the net gets them"), lines)
 
 
 def tokens_shown(before: Tensor, after: Tensor, tokenizer: Any) -> markdown.Markup:

@@ -27,6 +27,7 @@ from leyden.tasks.base import Task
 from leyden.utils.text import and_more
 
 _NAMED = 8  # views left out
+_PROJECTOR = 0.03  # CPU seconds at least; it shows as many samples as there is time for
 _KEPT = 0.3  # of the budget, for the net's graph and the projector: a tab without anything is worse than one with less
 
 
@@ -155,7 +156,8 @@ class ResultViews:
         run = self._run
         if self._is_light or not stored or not has_features(run.module):
             return
-        if not self._allows("projector", "the projector"):
+        if self._budget.left < _PROJECTOR:
+            self._left_out.append("the projector")
             return
         names = run.data.table.index.names
         columns = {

@@ -28,6 +28,7 @@ from leyden.utils.lightning_internals import only_own_hooks
 
 _HISTOGRAMS = "histograms"
 _KEPT = 0.5  # share of the budget that is left for what is written at the end of the run
+_LAST = 0.1  # and for the views of the last epoch
 _STATE = "tensorboard"  # of a checkpoint: what the event files hold already
 
 
@@ -51,6 +52,7 @@ class TrainingViews(Callback):
         self._layers: LayerCapture | None = None
         self._step = 0
         self._is_due = False
+        self._kept = _KEPT + _LAST
         self._found: ValidationOutputs | None = None  # of the last validation in this epoch
 
     def on_ready(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -69,8 +71,10 @@ class TrainingViews(Callback):
         if self._augmentation != now and (not self._augmentation or self._budget.allows(FIRST_BATCH)):
             self._augmentation = now
             self._begin(trainer, module)
-        self._is_due = is_due(trainer.current_epoch + 1, trainer.max_epochs, self._logger.detail)
-        if self._is_due and self._layers is None and self._budget.allows(_HISTOGRAMS, _KEPT):
+        epoch, last = trainer.current_epoch + 1, trainer.max_epochs
+        self._is_due = is_due(epoch, last, self._logger.detail)
+        self._kept = _KEPT if epoch == last else _KEPT + _LAST
+        if self._is_due and self._layers is None and self._budget.allows(_HISTOGRAMS, self._kept):
             self._layers = LayerCapture(module)
             self._layers.watch_step(trainer.optimizers)
 
@@ -184,7 +188,7 @@ class TrainingViews(Callback):
             "curves": lambda: write_curves(writer, found, task, data, step),
         }
         for name, write in views.items() if self._is_due else ():
-            if self._budget.allows(name, _KEPT):
+            if self._budget.allows(name, self._kept):
                 with self._budget.spending(name):
                     write()
         if layers is not None:
@@ -192,7 +196,7 @@ class TrainingViews(Callback):
 
     def _write_histograms(self, layers: LayerCapture, found: ValidationOutputs | None, step: int) -> None:
         layers.remove()
-        if not self._budget.allows(_HISTOGRAMS, _KEPT):
+        if not self._budget.allows(_HISTOGRAMS, self._kept):
             return
         with self._budget.spending(_HISTOGRAMS):
             groups = {

@@ -1,6 +1,7 @@
 """Results as Markdown, for TensorBoard's text tab and for a README."""
 
 import re
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,9 @@ _MARK = re.compile(
     r"[\\`*~|$]|(?<!\w)_|_(?!\w)|!(?=\[)|\[(?=[^\]]*\]\s*[(\[:])|\](?=\s*[(\[:])|^\s*[#+-](?=\s|$)"
 )
 
+_ENTITIES = {"~": "&#126;", "$": "&#36;"}  # TensorBoard's Markdown shows a backslash before these
 _PAIRS = 20  # of confused words
+_CARD, _SHORT = 72, 24  # characters of a line in TensorBoard's tab Text; of a cell that is never broken
 _OF_CLASS = {"precision": "precision", "recall": "recall", "f1": "F1"}
 _DETAILS = {
     "per_class": _OF_CLASS,
@@ -100,10 +103,27 @@ class Markup(str):
     """Text that is Markdown already, in a cell of a table."""
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
     """Format a Markdown table; cells are escaped."""
     lines = [header, [Markup("---")] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(escape, line)) + " |" for line in lines)
+
+
+def table_of_texts(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Format a table whose long cells are broken into lines that fit into a card beside the others.
+
+    TensorBoard gives each column its share by its longest line, and breaks words where one is narrow.
+    """
+    lines = list(rows)
+    widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
+    texts = sum(width > _SHORT for width in widths)
+    room = (_CARD - sum(width for width in widths if width <= _SHORT)) // max(1, texts)
+
+    def broken(cell: str) -> Markup:
+        parts = textwrap.wrap(cell, max(room, _SHORT), break_long_words=False, break_on_hyphens=False)
+        return Markup("<br>".join(escape(type(cell)(part)) for part in parts))
+
+    return table(header, (map(broken, line) for line in lines))
 
 
 def escape(text: str) -> str:
@@ -117,7 +137,7 @@ def escape(text: str) -> str:
     line = (
         " ".join(printable(text).split("\n")).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     )
-    return _MARK.sub(r"\\\g<0>", line)
+    return _MARK.sub(lambda found: _ENTITIES.get(found[0], rf"\{found[0]}"), line)
 
 
 def code(text: str) -> str:
