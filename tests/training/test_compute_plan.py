@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, Trainer
 from test_resume import OFTEN, broken, differences
 
 from leyden.callbacks import compute_plan
-from leyden.callbacks.compute_plan import ComputePlan, threads_of
+from leyden.callbacks.compute_plan import ComputePlan
 from leyden.config.compose import compose
 from leyden.config.validate import check
 from leyden.data.batch import Batch
@@ -26,6 +26,8 @@ from leyden.modules.compute_plan import Plan
 from leyden.profiling import plan_trial
 from leyden.profiling.plan_trial import Tried
 from leyden.runs.fingerprint import identity
+from leyden.runs.result import threads_used
+from leyden.sweeps import worker_pool
 from leyden.training.job import Outcome, train
 from leyden.utils import cpu_load, tensors
 from leyden.utils.random_state import rng_state
@@ -226,7 +228,7 @@ def test_changes_of_the_threads_are_replayed_at_their_steps(
     straight = train(WORDS)
     assert used == {step: 2 if step < EPOCH else 1 for step in range(2 * EPOCH)}
     assert computed(straight)["changes"] == [change]
-    assert threads_of(computed(straight)) == 1
+    assert threads_used(computed(straight)) == [2, 1]
     resumed = broken([*WORDS, OFTEN, "runs=broken"], ("step", 3), ("epoch", EPOCH), ("step", EPOCH + 2))
     assert differences(straight.folder, resumed.folder) == []
 
@@ -271,7 +273,7 @@ def chosen(words: list[str], steps: int = 0) -> ComputePlan:
     "words",
     [
         ["compute=plain"],
-        ["threads=1", "compute.memory_format=contiguous"],
+        ["threads=1"],
         ["threads=2", "compute.memory_format=channels_last"],
         ["compute=plain", "compute.memory_format=channels_last", "compute.compile=true"],
     ],
@@ -287,13 +289,6 @@ def test_what_is_asked_for_is_not_tried(
     assert found.record["compiled"] is ("compute.compile" in asked)
     assert found.record["reason"] == "as asked for"
     assert capsys.readouterr().out == ""
-
-
-def test_threads_that_are_given_stay_while_the_rest_is_tried(fastest: Any) -> None:
-    tried = fastest(ONE_LAST)
-    found = computed(train([*WORDS, "threads=2"]))
-    assert {plan.threads for plan in tried} == {2}
-    assert (found["threads"], found["memory_format"]) == (2, "channels_last")
 
 
 @pytest.mark.parametrize(("free", "threads"), [(0.0, 1), (0.9, 1), (1.4, 1), (1.6, 2), (2.0, 2), (None, 2)])
@@ -328,6 +323,37 @@ def test_bf16_is_tried_where_it_is_allowed_and_not_kept_for_evaluation(fastest: 
     outcome = train([*words, "compute.allow=[bf16]"])
     assert computed(outcome)["precision"] == "bf16-mixed"
     assert any(plan.bf16 for plan in tried)
+    again = evaluate(outcome.folder, say=lambda _: None)
+    assert again["test"]["values"]["log_loss"] == outcome.result["metrics"]["test"]["values"]["log_loss"]
+
+
+def test_a_job_of_a_sweep_has_its_share_of_the_cores(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two cores one for each of two jobs at once: no number of threads is left to try."""
+    monkeypatch.setattr(worker_pool, "available_cores", lambda: 2)
+    monkeypatch.setattr(worker_pool, "_gpus", lambda: [])
+    monkeypatch.setenv("OMP_NUM_THREADS", worker_pool._share(1, at_once=2)["OMP_NUM_THREADS"])
+    monkeypatch.setattr(compute_plan, "try_plans", None)
+    base = ["data=planted_images", "data.source.samples=60", "data.source.size=12", "model=mlp", *QUICK]
+    found = computed(train(base))
+    assert (found["threads"], found["reason"]) == (1, "as asked for")
+    assert "compute " not in capsys.readouterr().out
+
+
+def test_a_net_that_is_to_be_compiled_is_not_tried(fastest: Any) -> None:
+    tried = fastest(ONE_LAST)
+    found = chosen(["compute.compile=true"])
+    assert tried == []
+    assert found.plan == Plan(2, compiled=True)
+    assert found.record["reason"] == "2.0 of 2 cores free; a compiled net is not tried"
+
+
+@pytest.mark.slow
+def test_a_compiled_net_is_trained_and_evaluated_as_it_is() -> None:
+    outcome = train([*WORDS, "compute.compile=true", "trainer.max_epochs=1"])
+    assert outcome.status == "complete"
+    assert computed(outcome)["compiled"] is True
     again = evaluate(outcome.folder, say=lambda _: None)
     assert again["test"]["values"]["log_loss"] == outcome.result["metrics"]["test"]["values"]["log_loss"]
 

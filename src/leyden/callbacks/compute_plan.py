@@ -17,6 +17,7 @@ from lightning.pytorch.plugins import Precision
 from leyden.config.schema import Config
 from leyden.modules.compute_plan import Plan, has_convolutions
 from leyden.profiling.plan_trial import Tried, try_plans
+from leyden.runs.result import threads_used
 from leyden.utils import cpu_load
 from leyden.utils.console import console
 from leyden.utils.lightning_internals import only_own_hooks
@@ -63,7 +64,7 @@ class ComputePlan(Callback):
         """Choose the plan, unless it was before an interruption, and set it."""
         if not self.record:
             self._choose(trainer, pl_module)
-        elif self.plan.threads != threads_of(self.record):
+        elif self.plan.threads != threads_used(self.record)[-1]:
             self._change(trainer.current_epoch, trainer.global_step, self.plan.threads, "resumed")
         self.plan.set_on(pl_module, trainer.optimizers)
         self._own_precision = trainer.precision_plugin
@@ -82,7 +83,9 @@ class ComputePlan(Callback):
                 self._free = free
                 self.plan = self.plan._replace(threads=min(self._most, max(1, round(free))))
             found = Tried(self.plan, {}, f"{plural(self._steps, 'step')}: too few for a trial")
-            if self._steps >= FEWEST_STEPS:
+            if self._asked.compile:
+                found = found._replace(why_not="a compiled net is not tried")
+            elif self._steps >= FEWEST_STEPS:
                 found = self._try(trainer, module, stages, lambda step: SHARE * self._steps * step)
         self.plan = found.plan
         self.record = self._recorded(found)
@@ -96,8 +99,8 @@ class ComputePlan(Callback):
         return lambda plan: [plan._replace(threads=n) for n in counts] if is_free else [plan]
 
     def _variants_of(self, trainer: Trainer, module: LightningModule) -> Stage:
-        """What there is to choose from besides."""
-        formats = self._asked.memory_format == "auto" and has_convolutions(module)
+        """What there is to choose from besides; with threads=N no memory format, which would change last digits."""
+        formats = self._are_threads_free and self._asked.memory_format == "auto" and has_convolutions(module)
         bf16 = "bf16" in self._asked.allow and self._precision == "32-true"
 
         def variants(plan: Plan) -> list[Plan]:
@@ -161,7 +164,9 @@ class ComputePlan(Callback):
             return
         steps, stage = trainer.global_step - self._first, self._threads_of(trainer)
         left = self._steps - trainer.global_step
-        if not (steps and left > 0 and trainer.world_size == 1 and len(stage(self.plan)) > 1):
+        if self._asked.compile or not (
+            steps and left > 0 and trainer.world_size == 1 and len(stage(self.plan)) > 1
+        ):
             return
         seconds, free = (time.perf_counter() - self._began) / steps, cpu_load.free_cores()
         is_slower = self._fastest is not None and seconds > SLOWER * self._fastest
@@ -198,7 +203,7 @@ class ComputePlan(Callback):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take the plan up again, but for what is asked for otherwise (`continue`), or more threads than there are."""
         self.record = {**state_dict, "changes": list(state_dict["changes"])}
-        threads = min(threads_of(self.record), self._most) if self._are_threads_free else self._most
+        threads = min(threads_used(self.record)[-1], self._most) if self._are_threads_free else self._most
         if (layout := self._asked.memory_format) != "auto":
             self.record["memory_format"] = layout
         if "bf16" not in self._asked.allow:
@@ -207,12 +212,6 @@ class ComputePlan(Callback):
         is_last, is_bf16 = self.record["memory_format"] == "channels_last", self.record["precision"] == _BF16
         self.plan = Plan(threads, is_last, is_bf16 and self._precision != _BF16, self._asked.compile)
         torch.set_num_threads(threads)
-
-
-def threads_of(record: Mapping[str, Any]) -> int:
-    """The threads of a record's last steps."""
-    found: int = [record["threads"], *(change["threads"] for change in record["changes"])][-1]
-    return found
 
 
 def _measured(found: Tried) -> str:

@@ -52,10 +52,10 @@ def evaluate(
     from leyden.utils.runtime import load_torch, prepare
 
     load_torch()
-    from leyden.callbacks.compute_plan import threads_of
     from leyden.config.compose import compose
     from leyden.config.validate import bind
     from leyden.inference.load import config_of, load
+    from leyden.runs.result import threads_used
     from leyden.training import build
     from leyden.training.evaluation import TrainedEvaluation
     from leyden.training.impossible_rows import leave_out_impossible
@@ -63,7 +63,7 @@ def evaluate(
 
     restored = load(folder, config_dirs)
     computed = (restored.run.result() or {}).get("compute")  # as in training: other threads, other rounding
-    prepare(threads_of(computed) if computed else restored.config.threads)
+    prepare(threads_used(computed)[-1] if computed else restored.config.threads)
     chosen = [word for word in overrides if word.startswith("decision.")] if decision else []
     rest = [_accelerator(word, config_dirs) for word in overrides if word not in chosen]
     config = config_of(folder, config_dirs, rest)

@@ -285,6 +285,11 @@ class Manifest(BaseModel):
     git: Git = Git()
 
 
+def threads_used(compute: Mapping[str, Any]) -> list[int]:
+    """The CPU threads of a run's steps, from the first on: of `compute` of a result."""
+    return [compute["threads"], *(change["threads"] for change in compute.get("changes", ()))]
+
+
 def with_current_names(stored: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a result.json of an earlier schema, its fields under their names of today."""
     if stored.get("schema") == SCHEMA:

@@ -10,6 +10,7 @@ from rich.text import Text
 from leyden.reporting.format import UNKNOWN, duration, estimate, number
 from leyden.reporting.terminal.layout import note, plain_table, text
 from leyden.runs.records import Record
+from leyden.runs.result import threads_used
 
 Pair = tuple[str, str, str]  # name, value in A, value in B
 UNSET = "not set"
@@ -53,6 +54,11 @@ def _environment(record: Record) -> dict[str, Any]:
     known = {key: manifest[key] for key in _ENVIRONMENT_KEYS if key in manifest}
     for part in ("cpu", "git"):
         known |= {_NAMES[f"{part}.{key}"]: value for key, value in (manifest.get(part) or {}).items()}
+    if plan := record.result.get("compute"):
+        known |= {
+            "threads": ", then ".join(map(str, threads_used(plan))),
+            "memory format": plan["memory_format"],
+        }
     known |= {"gpus": ", ".join(manifest["gpus"]) or "none"} if "gpus" in manifest else {}
     return {**(manifest.get("packages") or {}), **known}
 

@@ -18,6 +18,7 @@ from leyden.reporting.terminal.run_result import result_table
 from leyden.reporting.terminal.tables import config_tree
 from leyden.runs.query import version_changes
 from leyden.runs.records import Record
+from leyden.runs.result import threads_used
 from leyden.runs.run import COSMETIC
 from leyden.utils.text import plural
 
@@ -57,7 +58,11 @@ def _overview(record: Record, now: float) -> Table:
     rows += [("error", _error(record)), ("command", shlex.join(command))]
     rows += [("run in", str(manifest.get("folder") or "")), ("started", _started(record, now))]
     rows += [("git", _git(record, manifest)), ("software", _software(result, manifest))]
-    rows += [("machine", _machine(manifest)), ("data", str(result.get("data") or ""))]
+    rows += [
+        ("machine", _machine(manifest)),
+        ("compute", _compute(result)),
+        ("data", str(result.get("data") or "")),
+    ]
     return facts(rows)
 
 
@@ -123,10 +128,21 @@ def _machine(manifest: Mapping[str, Any]) -> str:
     parts += [f"{cpu['cores']} CPU cores" if cpu.get("cores") else ""]
     parts += [] if gpus is None else [", ".join(gpus) or "no GPU"]
     parts += [
-        plural(cpu["threads"], "thread") if "threads" in cpu else "",
+        f"at most {plural(cpu['threads'], 'thread')}" if "threads" in cpu else "",
         str(manifest.get("precision") or ""),
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _compute(result: Mapping[str, Any]) -> str:
+    """How steps were computed, and why; "" of a run that does not say."""
+    plan = result.get("compute") or {}
+    if not plan:
+        return ""
+    threads = ", then ".join(plural(n, "thread") for n in threads_used(plan))
+    chosen = [str(plan[key]) for key in ("memory_format", "precision") if plan.get(key)]
+    chosen += ["compiled"] if plan.get("compiled") else []
+    return f"{', '.join([threads, *chosen])} ({plan.get('reason') or 'no reason is kept'})"
 
 
 def _files(folder: Path) -> str:
