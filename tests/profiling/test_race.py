@@ -1,6 +1,5 @@
 """Ways in turns on a clock of the test's own: the median counts, what is slow is given up, and the time is kept."""
 
-import statistics
 from collections.abc import Callable
 from itertools import cycle
 from types import SimpleNamespace
@@ -8,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from leyden.profiling import race as module
-from leyden.profiling.race import ROUNDS, race
+from leyden.profiling.race import ROUNDS, beats, race
 
 
 class Clock:
@@ -38,7 +37,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_the_seconds_of_one_call_of_each_way_are_measured(clock: Clock) -> None:
     found = race({"a": clock.way("a", 0.002), "b": clock.way("b", 0.003)}, budget=1)
-    assert found == pytest.approx({"a": 0.002, "b": 0.003})
+    assert found["a"] == pytest.approx([0.002] * len(found["a"]))
+    assert found["b"] == pytest.approx([0.003] * ROUNDS)
 
 
 def test_what_is_clearly_slower_is_given_up_after_the_rounds_that_all_have(clock: Clock) -> None:
@@ -66,8 +66,21 @@ def test_too_little_time_for_the_rounds_gives_nothing_and_is_not_spent(clock: Cl
     assert clock.now <= 0.1
 
 
-def test_a_turn_that_was_interrupted_does_not_count_for_the_others(clock: Clock) -> None:
-    """The median: a process that takes the core for a moment makes no way slow."""
-    hiccups = [0.02] * 4 + [0.5]
-    found = race({"a": clock.way("a", *hiccups), "b": clock.way("b", 0.03)}, budget=5)
-    assert found["a"] == pytest.approx(statistics.median(hiccups))
+FAST, SLOW = [1.0] * 5, [1.1] * 5
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_faster"),
+    [
+        (FAST, SLOW, True),
+        (SLOW, FAST, False),
+        (FAST, [1.04] * 5, False),  # not by so much
+        ([1, 1, 1, 1, 9], SLOW, True),  # one turn was interrupted
+        ([1, 1, 1, 9, 9], SLOW, False),  # who knows
+        ([1, 2, 4, 8, 16], [1.1, 2.2, 4.4, 8.8, 17.6], True),  # the machine became slower, for both
+        ([1, 2, 4, 8, 16], [16, 8, 4, 2, 1], False),
+        (FAST, [*SLOW, 1.1, 1.1], True),
+    ],
+)
+def test_a_way_must_be_faster_in_its_turns_too(one: list[float], other: list[float], is_faster: bool) -> None:
+    assert beats(one, other, share=0.05) is is_faster

@@ -5,6 +5,7 @@ are put back, and the learning rate is zero, so that no step can diverge.
 """
 
 import copy
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -17,10 +18,10 @@ from leyden.data.typical_batch import median_length_batch
 from leyden.modules.compute_plan import Plan
 from leyden.modules.standalone import optimizer_of, training_loss
 from leyden.optim.gradients import gradient_norm
-from leyden.profiling.race import race
+from leyden.profiling.race import beats, race
 from leyden.utils.random_state import rng_state, set_rng_state
 
-TIE = 0.05  # a plan must be faster by this share than one before it
+TIE = 0.05  # share by which a plan must be faster than one before it
 _ENOUGH = 0.02  # seconds of a step, beyond which a larger part of the batch would tell the same
 _FIRST, _FACTOR = 8, 4  # samples of the first step, and how they grow
 
@@ -41,7 +42,7 @@ def try_plans(
     size: int,
     allowed: Callable[[float], float],
 ) -> Tried:
-    """The fastest plan of each stage in turn, of about equal ones the first.
+    """The fastest plan of each stage in turn; one gives way to a later one that beats it by the share `TIE`.
 
     Args:
         trainer: of the run, in its fit.
@@ -58,10 +59,12 @@ def try_plans(
         budget = allowed(trial.seconds())
         for number, stage in enumerate(stages):
             left, share = budget - (time.perf_counter() - began), 1 / (len(stages) - number)
-            if len(plans := stage(found.plan)) > 1 and (times := trial.times(plans, left, share)):
-                limit = (1 + TIE) * min(times.values())
-                fastest = next(plan for plan in plans if times[plan] <= limit)
-                found = Tried(fastest, {**found.seconds, **times})
+            if len(plans := stage(found.plan)) > 1 and (turns := trial.turns(plans, left, share)):
+                chosen = plans[0]
+                for plan in plans[1:]:
+                    chosen = plan if beats(turns[plan], turns[chosen], TIE) else chosen
+                seconds = {plan: statistics.median(of_plan) for plan, of_plan in turns.items()}
+                found = Tried(chosen, {**found.seconds, **seconds})
     except Exception as error:  # of the user's own code, or memory: what it means, the training will say
         return Tried(start, {}, f"no trial: {type(error).__name__}")
     finally:
@@ -98,11 +101,11 @@ class _Trial:
                 return seconds * self._size / samples
             self._batch = self._take(min(self._size, _FACTOR * samples))
 
-    def times(self, plans: Sequence[Plan], budget: float, share: float) -> dict[Plan, float]:
-        """Seconds of a step of the whole batch under each plan, as `race` finds them."""
+    def turns(self, plans: Sequence[Plan], budget: float, share: float) -> dict[Plan, list[float]]:
+        """Seconds of a step of the whole batch under each plan, turn by turn, as `race` finds them."""
         scale = self._size / len(self._batch.targets)
         found = race({plan: self._under(plan) for plan in plans}, budget, share)
-        return {plan: scale * seconds for plan, seconds in found.items()}
+        return {plan: [scale * seconds for seconds in of_plan] for plan, of_plan in found.items()}
 
     def _under(self, plan: Plan) -> Callable[[], None]:
         def step() -> None:

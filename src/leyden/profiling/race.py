@@ -2,18 +2,21 @@
 
 import statistics
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TypeVar
 
 Way = TypeVar("Way", bound=Hashable)
 
 ROUNDS = 5  # that every way has, before one is told to be the fastest
 _TURN = 0.01  # seconds that a turn lasts at least: a busy process holds a core for some milliseconds
+_WINS = 0.8  # of the pairs of turns
 _CLEAR = 1.25  # times the fastest: so much slower, a way is given up
 
 
-def race(ways: Mapping[Way, Callable[[], object]], budget: float, share: float = 1.0) -> dict[Way, float]:
-    """Seconds of one call of each way, the median of its turns; {}: the time does not suffice for `ROUNDS`.
+def race(
+    ways: Mapping[Way, Callable[[], object]], budget: float, share: float = 1.0
+) -> dict[Way, list[float]]:
+    """Seconds of one call of each way in each of its turns, in order; {}: the time does not suffice for `ROUNDS`.
 
     Args:
         ways: the calls. Where they are short, the first of a turn is not timed: threads wake up, caches fill.
@@ -39,7 +42,17 @@ def race(ways: Mapping[Way, Callable[[], object]], budget: float, share: float =
             left = {way: left[way] for way in left if medians[way] < _CLEAR * min(medians.values())}
     if min(map(len, turns.values())) < ROUNDS:
         return {}
-    return {way: statistics.median(of_way) for way, of_way in turns.items()}
+    return turns
+
+
+def beats(one: Sequence[float], other: Sequence[float], share: float) -> bool:
+    """Whether the turns of one way are faster by this share: at the median of pairs, and in four pairs of five.
+
+    Pairs, since what else the machine does changes from turn to turn by more than two ways may differ.
+    """
+    ratios = [a / b for a, b in zip(one, other, strict=False)]
+    wins = sum(ratio < 1 for ratio in ratios)
+    return statistics.median(ratios) < 1 / (1 + share) and wins >= _WINS * len(ratios)
 
 
 def _turn(call: Callable[[], object], calls: int) -> float:
