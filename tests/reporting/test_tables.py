@@ -382,6 +382,7 @@ def test_texts_leave_room_for_the_short_columns_beside_them() -> None:
     rows = [
         ("SMSSpamCollection:2775", "spam 0.89", "ten words of a text | and a *star* " * 5),
         ("a:1", "ham 0.5", "short"),
+        ("a:2", "ham 0.6", "a" * 60),
     ]
     for line, given in zip(
         table_of_texts(("row", "answer", "text"), rows).split("\n")[2:], rows, strict=True
@@ -389,7 +390,7 @@ def test_texts_leave_room_for_the_short_columns_beside_them() -> None:
         *short, text = line.strip("| ").split(" | ")
         assert short == list(given[:2])
         parts = text.replace("\\", "").split("<br>")
-        assert " ".join(parts) == given[2].strip()
+        assert "".join(parts).replace(" ", "") == given[2].replace(" ", "")
         assert max(map(len, parts)) + sum(map(len, rows[0][:2])) <= 72
     marked = table_of_texts(("tokens",), [(Markup("**[unknown]** " * 20),)])
     assert marked.count("**[unknown]**") == 20

@@ -120,7 +120,7 @@ def table_of_texts(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     room = (_CARD - sum(width for width in widths if width <= _SHORT)) // max(1, texts)
 
     def broken(cell: str) -> Markup:
-        parts = textwrap.wrap(cell, max(room, _SHORT), break_long_words=False, break_on_hyphens=False)
+        parts = textwrap.wrap(cell, max(room, _SHORT), break_on_hyphens=False)
         return Markup("<br>".join(escape(type(cell)(part)) for part in parts))
 
     return table(header, (map(broken, line) for line in lines))
