@@ -34,9 +34,11 @@ COLOURS = 128  # of a picture's palette, so that it stays small
 # Of each run of TensorBoard's pictures: what is trained, and (picture, tab, size) of what is shown of it. A third
 # number of the size: pixels that are cut off above (the tab Audio does not filter by the address).
 ONE_CPU = ["trainer=cpu", "threads=1"]
+AUDIO, TEXT = ([f"experiment={name}", f"data_root={DATA}"] for name in ("fsdd", "sms_spam"))
+LONG = "trainer.max_epochs=10"
 SHOWN: dict[str, tuple[list[str], list[tuple[str, str, tuple[int, ...]]]]] = {
     "image": (
-        ["trainer.max_epochs=10"],
+        [LONG],
         [
             ("tensorboard", "images&tagFilter=confusion%7Crecall%7Ctest%2Ferrors", (1120, 1000)),
             ("tensorboard-scalars", "scalars&tagFilter=%5E%5B12%5D", (1120, 900)),
@@ -44,19 +46,24 @@ SHOWN: dict[str, tuple[list[str], list[tuple[str, str, tuple[int, ...]]]]] = {
             ("tensorboard-histograms", "histograms", (1120, 760)),
             ("tensorboard-curves", "pr_curves", (1120, 760)),
             ("tensorboard-batch", "images&tagFilter=first", (1120, 760)),
+            ("tensorboard-epochs", "images&tagFilter=by%20epoch", (1120, 760)),
             ("tensorboard-projector", "projector", (1240, 760)),
         ],
     ),
     "audio": (
-        ["experiment=fsdd", f"data_root={DATA}", "trainer.max_epochs=3"],
+        [*AUDIO, LONG],
         [
+            ("tensorboard-batch-audio", "images&tagFilter=first", (1120, 760)),
             ("tensorboard-errors", "images&tagFilter=test%2Ferrors", (1120, 820)),
             ("tensorboard-audio", "audio", (1120, 640, 1180)),
         ],
     ),
     "text": (
-        ["experiment=sms_spam", f"data_root={DATA}", "trainer.max_epochs=2"],
-        [("tensorboard-text", "text&tagFilter=test%2Ferrors", (1120, 760))],
+        [*TEXT, LONG],
+        [
+            ("tensorboard-batch-text", "text&tagFilter=first", (1120, 760)),
+            ("tensorboard-text", "text&tagFilter=test%2Ferrors", (1120, 760)),
+        ],
     ),
 }
 
@@ -113,8 +120,10 @@ def report(scratch: str, out: Path) -> None:
 def errors(scratch: str, out: Path) -> None:
     """Train what is not good yet, and photograph the pages of its errors, one of them dark."""
     leyden = str(Path(sys.executable).with_name("leyden"))
-    for kind in ("audio", "text"):
-        words, _ = SHOWN[kind]
+    for kind, words in {
+        "audio": [*AUDIO, "trainer.max_epochs=3"],
+        "text": [*TEXT, "trainer.max_epochs=2"],
+    }.items():
         command = [leyden, "train", *words, *ONE_CPU, "logger=none", f"runs=wrong-{kind}"]
         subprocess.run(command, cwd=scratch, check=True, capture_output=True)
         command = [leyden, "errors", "last", f"--runs=wrong-{kind}", "--split=test", f"--html={kind}.html"]
