@@ -155,7 +155,10 @@ def train(
     if done.pruned:
         return Trained(trainer, module, {}, {}, best, seconds, pruned=True, compute=done.compute)
     trainer.strategy.barrier()  # the first rank has linked the best checkpoint
-    module.load_state_dict(tensors.load(checkpoint.best_path)["state_dict"])
+    weights = tensors.load(checkpoint.best_path)["state_dict"]
+    if any(hasattr(p, "full_tensor") for p in module.parameters()):  # sharded (FSDP2): takes no whole weights
+        module = made.module()
+    module.load_state_dict(weights)
     evaluation = TrainedEvaluation(made, trainer, module)
     if prior is not None and best.get("epoch", 0) <= prior.since:  # of a phase before the last
         prior = prior._replace(exact=False)
@@ -163,7 +166,7 @@ def train(
     decision = choice.decision
     if trainer.is_global_zero:
         write_json(place.folder / "operating_point.json", decision.to_dict())
-        tensors.write_weights(place.checkpoints / "best.safetensors", module.state_dict())
+        tensors.write_weights(place.checkpoints / "best.safetensors", weights)
     predictions = place.folder / "predictions" if trainer.is_global_zero else None
     found = evaluation.metrics(choice, predictions=predictions)
     classes, findings = evaluation.class_exposure(decision, found.get("val", {}))
