@@ -272,6 +272,14 @@ def test_what_the_budget_leaves_out_is_named(tiny: Tiny, monkeypatch: pytest.Mon
     assert "accuracy" in run.text("test/metrics"), "tables are always there"
 
 
+def test_the_projector_takes_what_is_left(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shows as many samples as there is time for, so it need not be known what all of them cost."""
+    monkeypatch.setattr(CpuBudget, "allows", lambda *given: False)
+    run = Shown(train(tiny("logger=tensorboard", "trainer.max_epochs=1")).folder)
+    assert (run.folder / "projector" / "features.tsv").exists()
+    assert "the projector" not in run.text("left out")
+
+
 def test_light_shows_figures_but_no_samples(tiny: Tiny) -> None:
     run = Shown(train(tiny("logger=tensorboard", "logger.tensorboard.detail=light")).folder)
     assert {"test/confusion", "val/reliability"} <= run.tags("images")
