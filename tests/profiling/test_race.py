@@ -50,6 +50,12 @@ def test_what_is_clearly_slower_is_given_up_after_the_rounds_that_all_have(clock
     assert clock.now == pytest.approx(2, abs=0.1)
 
 
+def test_the_rounds_go_forwards_and_backwards(clock: Clock) -> None:
+    """Whoever has a core every other time, it is not always the same."""
+    race({"a": clock.way("a", 0.02), "b": clock.way("b", 0.02)}, budget=0.3)
+    assert "".join(clock.calls[2:10]) == "abbaabba"
+
+
 def test_one_clear_winner_ends_it(clock: Clock) -> None:
     race({"a": clock.way("a", 0.02), "b": clock.way("b", 0.04)}, budget=100)
     assert clock.now == pytest.approx((ROUNDS + 1) * 0.06)

@@ -1,4 +1,7 @@
-"""Which of several ways to do the same thing is fastest: by wall time, in turns, so that all meet the same machine."""
+"""Which of several ways to do the same thing is fastest: by wall time, in turns, so that all meet the same machine.
+
+Every other round goes backwards: a scheduler gives and takes a core in a rhythm, which may be that of a round.
+"""
 
 import statistics
 import time
@@ -25,21 +28,22 @@ def race(
     """
     began = time.perf_counter()
     turns: dict[Way, list[float]] = {way: [] for way in ways}
-    left, calls = dict(ways), dict.fromkeys(ways, 1)
+    order, calls = list(ways), dict.fromkeys(ways, 1)
     for call in ways.values():
         call()
-    while len(left) > 1:
+    while len(order) > 1:
         start = time.perf_counter()
-        for way, call in left.items():
-            turns[way].append(_turn(call, calls[way]))
+        for way in order:
+            turns[way].append(_turn(ways[way], calls[way]))
             calls[way] = max(1, round(_TURN / turns[way][-1]))
+        order.reverse()
         now = time.perf_counter()
-        missing = ROUNDS - len(turns[next(iter(left))])
+        missing = ROUNDS - len(turns[order[0]])
         if now + max(1, missing) * (now - start) > began + budget * (1 if missing > 0 else share):
             break
         if missing <= 0:
-            medians = {way: statistics.median(turns[way]) for way in left}
-            left = {way: left[way] for way in left if medians[way] < _CLEAR * min(medians.values())}
+            medians = {way: statistics.median(turns[way]) for way in order}
+            order = [way for way in order if medians[way] < _CLEAR * min(medians.values())]
     if min(map(len, turns.values())) < ROUNDS:
         return {}
     return turns

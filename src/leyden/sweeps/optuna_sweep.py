@@ -34,7 +34,7 @@ from leyden.utils.runtime import load_torch
 from leyden.utils.text import plural
 
 # Keys that do not affect the results: a study continues whatever their values.
-_COSMETIC = (*COSMETIC, "continue", "logger", "hydra", "sweep")
+_COSMETIC = (*COSMETIC, "continue", "logger", "hydra", "sweep", "compute")
 _POLL_SECONDS = 1.0  # between two checks for trials of other processes
 
 
