@@ -99,7 +99,7 @@ def test_a_method_that_is_not_named_is_chosen_by_a_test_and_says_so(opened: Open
     run, data = opened("image")
     said: list[str] = []
     (found,) = explain_samples(run, data, Request(rows=[3], tests=False), said.append)
-    assert said[0].startswith(f"method: {found.attribution.method} deletion is ")
+    assert said[0].startswith(f"method: {found.attribution.method}: deletion is ")
     shutil.copytree(run.run.folder, tmp_path / "run")
     checked = replace(run, run=Run(tmp_path / "run"))
     share = Share(value=0.95)

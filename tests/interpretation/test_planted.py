@@ -217,7 +217,9 @@ def test_the_method_is_chosen_by_the_stored_test() -> None:
     check = ExplainCheck(data="planted_images", rows=100, accuracy=1.0, methods=methods)
     choice = choose_method(None, check)  # type: ignore[arg-type]
     assert choice.method == "occlusion"
-    assert "occlusion points at the planted signal of planted_images in 0.98 of rows, mass 0.80" in choice.why
+    assert (
+        "occlusion: points at the planted signal of planted_images in 0.98 of rows, mass 0.80" in choice.why
+    )
 
 
 def test_the_method_is_chosen_by_truth_or_else_by_deletion(run_of: Callable[[str], Opened]) -> None:
@@ -229,4 +231,4 @@ def test_the_method_is_chosen_by_truth_or_else_by_deletion(run_of: Callable[[str
     assert "standard errors better than random orders" in by_deletion.why
     assert by_deletion.method in by_deletion.why
     only = choose_method(view, candidates=["occlusion"])
-    assert (only.method, only.why) == ("occlusion", "the only one that this net allows")
+    assert (only.method, only.why) == ("occlusion", "occlusion, the only one that this net allows")

@@ -53,7 +53,8 @@ def choose_method(
         )
     maps = _maps(view, seed, candidates)
     if len(maps) == 1:
-        return Choice(next(iter(maps)), "the only one that this net allows")
+        (only,) = maps
+        return Choice(only, f"{only}, the only one that this net allows")
     if inside:
         by_truth = {name: [share.mean() for share in shares(found, inside)] for name, found in maps.items()}
         return _best(
@@ -85,4 +86,4 @@ def _maps(view: View, seed: int, candidates: Sequence[str]) -> dict[str, list[ND
 def _best(found: Mapping[str, tuple[float, ...]], words: str) -> Choice:
     best = max(found, key=lambda name: found[name])
     others = ", ".join(f"{name} {numbers[0]:.2f}" for name, numbers in found.items() if name != best)
-    return Choice(best, f"{best} {words.format(*found[best])}" + (f"; {others}" if others else ""))
+    return Choice(best, f"{best}: {words.format(*found[best])}" + (f"; {others}" if others else ""))
