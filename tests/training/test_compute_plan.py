@@ -345,6 +345,9 @@ def test_a_job_of_a_sweep_has_its_share_of_the_cores(
     """Of two cores one for each of two jobs at once: no number of threads is left to try."""
     monkeypatch.setattr(worker_pool, "available_cores", lambda: 2)
     monkeypatch.setattr(worker_pool, "_gpus", lambda: [])
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert worker_pool._share(1, at_once=2)["OMP_NUM_THREADS"] == "3"
+    monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setenv("OMP_NUM_THREADS", worker_pool._share(1, at_once=2)["OMP_NUM_THREADS"])
     monkeypatch.setattr(compute_plan, "try_plans", None)
     base = ["data=planted_images", "data.source.samples=60", "data.source.size=12", "model=mlp", *QUICK]

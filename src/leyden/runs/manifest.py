@@ -42,7 +42,7 @@ def manifest(config: "Config", data_fingerprint: str, threads: int, command: Seq
     Args:
         config: of the run.
         data_fingerprint: of the content of the data.
-        threads: number of torch's threads.
+        threads: the most of torch that the run may have.
         command: the command that trains the run.
     """
     import torch

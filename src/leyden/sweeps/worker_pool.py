@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from leyden.sweeps import worker
 from leyden.sweeps.plan import Job
 from leyden.sweeps.sequential import next_of
-from leyden.utils.runtime import available_cores, fork_server
+from leyden.utils.runtime import available_cores, fork_server, omp_threads
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
@@ -175,8 +175,8 @@ class _Worker:
 
 
 def _share(slot: int, at_once: int) -> dict[str, str]:
-    """Return the environment variables of a worker: its share of the cores, and its GPU."""
-    threads = {"OMP_NUM_THREADS": str(max(1, available_cores() // at_once))}
+    """Return the environment variables of a worker: its share of the cores, unless that is set, and its GPU."""
+    threads = {"OMP_NUM_THREADS": str(omp_threads() or max(1, available_cores() // at_once))}
     gpus = _gpus()
     return {**threads, **({"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {})}
 

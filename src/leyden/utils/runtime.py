@@ -170,7 +170,7 @@ def module_path() -> str:
     return os.pathsep.join(path for path in sys.path if path)
 
 
-def _omp_threads() -> int:
+def omp_threads() -> int:
     """Return OMP_NUM_THREADS, or 0 if it is unset or not a number."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     return int(given) if given.isdecimal() else 0
@@ -178,7 +178,7 @@ def _omp_threads() -> int:
 
 def thread_count(threads: int | None) -> int:
     """Return the threads asked for, else OMP_NUM_THREADS, else the number of cores available to this process."""
-    return threads or _omp_threads() or available_cores()
+    return threads or omp_threads() or available_cores()
 
 
 def prepare(threads: int | None) -> int:
