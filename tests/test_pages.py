@@ -209,7 +209,8 @@ def script(program: str, words: list[str], whole: bool) -> int:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [str(source), *words])
         patch.syspath_prepend(str(source.parent))  # as Python does for a script
-        patch.setattr(argparse.ArgumentParser, "parse_args", parse)
+        for way in ("parse_args", "parse_intermixed_args"):
+            patch.setattr(argparse.ArgumentParser, way, parse)
         try:
             runpy.run_path(str(source), run_name="__main__")
         except Parsed:
