@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map
 
 from leyden.config.compose import compose
 from leyden.config.validate import check
+from leyden.data import batch as batches
 from leyden.data.batch import Batch
 from leyden.modules.standalone import fit_frontend, optimizer_of
 from leyden.optim.gradients import gradient_norm
@@ -80,6 +81,9 @@ def built(words: list[str]) -> tuple[Any, Batch]:
 @pytest.mark.parametrize("words", CASES, ids=" ".join)
 def test_a_step_stays_on_the_device(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "enabled", False)  # its recurrent layers ask for a driver
+    monkeypatch.setattr(
+        batches, "_columns", batches._columns.__wrapped__
+    )  # it keeps tensors of another test's mode
     module, batch = built(words)
     with torch.no_grad(), FakeTensorMode():
         moved_parts(module)
