@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins import Precision
 
 from leyden.config.schema import Config
-from leyden.modules.compute_plan import Plan, has_convolutions
+from leyden.modules.compute_plan import LAYOUTS, Plan, has_convolutions, is_channels_last
 from leyden.profiling.plan_trial import Tried, try_plans
 from leyden.runs.result import threads_used
 from leyden.utils import cpu_load
@@ -50,7 +50,7 @@ class ComputePlan(Callback):
         self._asked, self._most, self._steps, self._batch = config.compute, most, steps, batch
         self._are_threads_free = config.threads is None and self._asked.threads == "auto"
         self._precision = str(config.trainer.get("precision", "32-true"))
-        self.plan = Plan(most, self._asked.memory_format == "channels_last", compiled=self._asked.compile)
+        self.plan = Plan(most, LAYOUTS.get(self._asked.memory_format), compiled=self._asked.compile)
         self.record: dict[str, Any] = {}  # as in result.json; empty until the plan is chosen
         self._fastest: float | None = None  # seconds of a step, in the fastest epoch with these threads
         self._free: float | None = None  # cores, when the threads were chosen
@@ -102,9 +102,10 @@ class ComputePlan(Callback):
         """What there is to choose from besides; with threads=N no memory format, which would change last digits."""
         formats = self._are_threads_free and self._asked.memory_format == "auto" and has_convolutions(module)
         bf16 = "bf16" in self._asked.allow and self._precision == "32-true"
+        other = not any(is_channels_last(weight) for weight in module.parameters() if weight.ndim == 4)
 
         def variants(plan: Plan) -> list[Plan]:
-            found = [plan, *([plan._replace(channels_last=True)] if formats else [])]
+            found = [plan, *([plan._replace(channels_last=other)] if formats else [])]
             return [*found, *(each._replace(bf16=True) for each in found if bf16)]
 
         return variants
@@ -125,7 +126,7 @@ class ComputePlan(Callback):
         plan = found.plan
         return {
             "threads": plan.threads,
-            "memory_format": "channels_last" if plan.channels_last else "contiguous",
+            "memory_format": plan.memory_format,
             "precision": _BF16 if plan.bf16 else self._precision,
             "compiled": plan.compiled,
             "reason": self._reason(found),
@@ -192,7 +193,7 @@ class ComputePlan(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluate and keep the net in its own memory format, not compiled, in the precision asked for."""
-        self.plan._replace(channels_last=False, compiled=False).set_on(pl_module, trainer.optimizers)
+        self.plan._replace(channels_last=None, compiled=False).set_on(pl_module, trainer.optimizers)
         if self._own_precision is not None:
             trainer.strategy.precision_plugin = self._own_precision
 
@@ -204,13 +205,13 @@ class ComputePlan(Callback):
         """Take the plan up again, but for what is asked for otherwise (`continue`), or more threads than there are."""
         self.record = {**state_dict, "changes": list(state_dict["changes"])}
         threads = min(threads_used(self.record)[-1], self._most) if self._are_threads_free else self._most
-        if (layout := self._asked.memory_format) != "auto":
-            self.record["memory_format"] = layout
+        if (asked := self._asked.memory_format) != "auto":
+            self.record["memory_format"] = asked
         if "bf16" not in self._asked.allow:
             self.record["precision"] = self._precision
         self.record["compiled"] = self._asked.compile
-        is_last, is_bf16 = self.record["memory_format"] == "channels_last", self.record["precision"] == _BF16
-        self.plan = Plan(threads, is_last, is_bf16 and self._precision != _BF16, self._asked.compile)
+        layout, is_bf16 = LAYOUTS[self.record["memory_format"]], self.record["precision"] == _BF16
+        self.plan = Plan(threads, layout, is_bf16 and self._precision != _BF16, self._asked.compile)
         torch.set_num_threads(threads)
 
 

@@ -135,13 +135,13 @@ class Compute(Node):
     """Group `compute`: how steps are computed; of what is auto, a short trial chooses the fastest.
 
     threads: all of the CPU (OMP_NUM_THREADS, or the cores available), or as many as are fastest.
-    memory_format: in which weights of convolutions of images are kept.
+    memory_format: in which weights of convolutions of images are kept; own: as the net has them.
     compile: whether torch.compile compiles the net.
     allow: what the trial may choose besides, because it rounds more.
     """
 
     threads: Literal["auto", "all"] = "all"
-    memory_format: Literal["auto", "contiguous", "channels_last"] = "contiguous"
+    memory_format: Literal["auto", "own", "contiguous", "channels_last"] = "own"
     compile: bool = False
     allow: list[Literal["bf16"]] = []
 

@@ -11,27 +11,39 @@ from torch.optim import Optimizer
 
 from leyden.utils.text import plural
 
+_OWN = "_is_own_channels_last"  # of a weight: how the net had it
+
+
+LAYOUTS = {"own": None, "contiguous": False, "channels_last": True}  # by the name of a memory format
+
 
 class Plan(NamedTuple):
     """A way to compute the same steps.
 
     Attributes:
         threads: of torch on the CPU.
-        channels_last: whether weights of convolutions, and so the images between them, are in channels_last.
+        channels_last: whether weights of convolutions, and so the images between them, are in channels_last; None: as
+            the net has them.
         bf16: whether forward and loss are computed in bf16-mixed, instead of the configured precision.
         compiled: whether the net is compiled.
     """
 
     threads: int
-    channels_last: bool = False
+    channels_last: bool | None = None
     bf16: bool = False
     compiled: bool = False
 
     @property
     def words(self) -> str:
         """As it is printed: "1 thread, channels_last"."""
-        chosen = [name for name in ("channels_last", "bf16", "compiled") if getattr(self, name)]
-        return ", ".join([plural(self.threads, "thread"), *chosen])
+        chosen = [name for name in ("bf16", "compiled") if getattr(self, name)]
+        layout = [] if self.channels_last is None else [self.memory_format]
+        return ", ".join([plural(self.threads, "thread"), *layout, *chosen])
+
+    @property
+    def memory_format(self) -> str:
+        """channels_last, contiguous, or own."""
+        return next(name for name, layout in LAYOUTS.items() if layout is self.channels_last)
 
     def precision(self, trainer: Trainer) -> Precision:
         """The Trainer's precision, or bf16."""
@@ -52,24 +64,36 @@ class Plan(NamedTuple):
             net._compiled_call_impl = None  # calls it as it is
 
 
-def set_memory_format(module: nn.Module, optimizers: Iterable[Optimizer], channels_last: bool) -> None:
+def set_memory_format(module: nn.Module, optimizers: Iterable[Optimizer], channels_last: bool | None) -> None:
     """Lay out weights (O, I, H, W), their gradients and what optimizers keep of them; values stay.
 
     A fused optimizer takes a weight and its state for arrays of one layout, whatever their strides are.
+
+    Args:
+        module: whose weights they are.
+        optimizers: of it.
+        channels_last: else contiguous; None: as the net had them at first.
     """
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    for parameter in module.parameters():
-        _lay_out(parameter, layout)
-    for optimizer in optimizers:
-        for weight, state in optimizer.state.items():
-            for kept in state.values():
-                if torch.is_tensor(kept) and kept.shape == weight.shape:
-                    _lay_out(kept, layout)
+    states = {weight: state for optimizer in optimizers for weight, state in optimizer.state.items()}
+    for weight in module.parameters():
+        if weight.ndim != 4:
+            continue
+        if not hasattr(weight, _OWN):
+            setattr(weight, _OWN, is_channels_last(weight))
+        is_last = getattr(weight, _OWN) if channels_last is None else channels_last
+        layout = torch.channels_last if is_last else torch.contiguous_format
+        _lay_out(weight, layout)
+        for kept in states.get(weight, {}).values():
+            if torch.is_tensor(kept) and kept.shape == weight.shape:
+                _lay_out(kept, layout)
+
+
+def is_channels_last(weight: torch.Tensor) -> bool:
+    """Whether a weight (O, I, H, W) is so and not contiguous; one of size 1 x 1 may be both."""
+    return weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
 
 
 def _lay_out(tensor: torch.Tensor, layout: torch.memory_format) -> None:
-    if tensor.ndim != 4:
-        return
     tensor.data = tensor.data.contiguous(memory_format=layout)
     if tensor.grad is not None:
         _lay_out(tensor.grad, layout)

@@ -70,7 +70,7 @@ class ComputePlan(Part):
     """How steps were computed: at the first step; `changes` of the threads came later. seconds: of a step, by plan."""
 
     threads: Number
-    memory_format: str = "contiguous"
+    memory_format: str = "own"
     precision: str = ""
     compiled: bool = False
     reason: str = ""
