@@ -37,6 +37,19 @@ def test_layouts_change_together_and_values_stay() -> None:
     assert net[3].weight.is_contiguous()
 
 
+def test_a_net_gets_its_own_layout_back() -> None:
+    """A plan that asks for none changes nothing, and undoes what another has set."""
+    net, optimizer = made()
+    net.to(memory_format=torch.channels_last)
+    Plan(torch.get_num_threads()).set_on(net, [optimizer])
+    assert is_channels_last(net[0].weight)
+    for other in (False, None):
+        set_memory_format(net, [optimizer], other)
+        assert is_channels_last(net[0].weight) is (other is None)
+    assert Plan(1, channels_last=False).memory_format == "contiguous"
+    assert Plan(1).memory_format == "own"
+
+
 def test_a_fused_optimizer_goes_on_as_it_would_have() -> None:
     """It reads weight and state as arrays of one layout: of two, the values would be those of other weights."""
     (net, optimizer), (other, its) = made(), made()
