@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -62,6 +62,8 @@ class DataModule(Remarks, LightningDataModule):
         pieces: how many pieces of words transcripts are cut into, learned on the training rows; 0: as they are read.
     """
 
+    _trains: ClassVar[bool] = True  # whether data that nothing can be learned of are refused
+
     def __init__(
         self,
         source: Source,
@@ -116,13 +118,9 @@ class DataModule(Remarks, LightningDataModule):
     @cached_property
     def _source_table(self) -> Table:
         """As `table`, with the targets that the source has: splits are made of these, so that flips move no row."""
-        found = self._load(trains=True)
-        self.verify_kind(found)
-        return found
-
-    def _load(self, trains: bool) -> Table:
         read: Any = load_joined if hasattr(self.source, "parts") else load
-        found: Table = read(self.source, self.cache, self.reading.on_bad, self.reading.limit_gb, trains)
+        found: Table = read(self.source, self.cache, self.reading.on_bad, self.reading.limit_gb, self._trains)
+        self.verify_kind(found)
         return found
 
     @cached_property

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class MeasuredData(DataModule):
         trained: facts of the data that the run was trained on.
         whole: whether all rows are the test split, copies included.
     """
+
+    _trains: ClassVar[bool] = False
 
     def __init__(self, data: DataModule, trained: DataSpec, whole: bool) -> None:
         super().__init__(
@@ -84,13 +86,6 @@ class MeasuredData(DataModule):
     def table(self) -> Table:
         """Every row, with the targets in the run's order."""
         return self._read[0]
-
-    @cached_property
-    def _source_table(self) -> Table:
-        """With the targets that the data have, of which a training would make its splits."""
-        found = self._load(trains=False)
-        self.verify_kind(found)
-        return found
 
     @cached_property
     def kept_rows(self) -> np.ndarray:
