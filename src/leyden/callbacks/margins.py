@@ -29,9 +29,8 @@ from leyden.imbalance.class_prior import Ledger
 from leyden.modules.base import from_all_ranks
 from leyden.utils.lightning_internals import only_own_hooks
 
-_MOST_FOLDED = (
-    2**20
-)  # draws that are kept before they are added up: memory does not grow with the epoch's length
+# Draws that are kept before they are added up: memory does not grow with the epoch's length.
+_MOST_FOLDED = 2**20
 _FOLD = 32  # batches whose logits are held, as those of the running means are
 _MOST_DRAWS = 2**15  # of a row: its mean is known by then, and the counter has room for one epoch more
 _STATE = "margins"  # of a checkpoint
@@ -46,7 +45,7 @@ class Held(NamedTuple):
 
 @only_own_hooks
 class Margins(Callback):
-    """Accumulates the margins of the training rows: 8 bytes a row, read from the device once in 262,144 draws.
+    """Accumulates the margins of the training rows: 8 bytes a row, read from the device once in 1,048,576 draws.
 
     Reads what the module answers when it is called with a batch, so also a module of the user's own whose
     `forward(batch)` gives logits (B, C). Rows may be drawn often or never.

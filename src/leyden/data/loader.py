@@ -32,9 +32,8 @@ from leyden.utils.errors import UserError
 from leyden.utils.runtime import STOPS, available_cores
 
 Gathered = dict[str, Input]  # by name
-BLOCK = (
-    2**16
-)  # samples whose rows and targets are laid out at once: memory does not grow with the epoch's length
+# Samples whose rows and targets are laid out at once: memory does not grow with the epoch's length.
+BLOCK = 2**16
 
 
 class Column(Protocol):

@@ -52,7 +52,7 @@ def in_pieces(index: Index, pieces: Sequence[str]) -> Index:
         index: of transcripts in characters.
         pieces: as `learn_pieces` gives them.
     """
-    names = (*pieces, *(name for name in index.target_names[1:] if name not in set(pieces)))
+    names = tuple(dict.fromkeys((*pieces, *index.target_names[1:])))
     place = {name: i for i, name in enumerate(names)}
     known: dict[str, list[int]] = {}
     rows = []
