@@ -1,5 +1,6 @@
 """What is shown of each epoch: read back from event files, for every task, and the same after a resume."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,11 +151,16 @@ def test_a_run_resumed_after_the_last_validation_of_an_epoch_loses_nothing_of_it
     assert shown(resumed, "scalars") == straight
     assert straight
     one, other = (
-        tensors.load(folder / "checkpoints/last.ckpt")["callbacks"]["HealthMonitor"]["monitor"]["epochs"]
+        [json.loads(epoch)["predicted"] for epoch in _monitor(folder)["epochs"]]
         for folder in (whole, resumed)
     )
-    assert all(epoch["predicted"] for epoch in one)
-    assert [epoch["predicted"] for epoch in one] == [epoch["predicted"] for epoch in other]
+    assert all(one)
+    assert one == other
+
+
+def _monitor(folder: Path) -> dict[str, Any]:
+    found = tensors.load(folder / "checkpoints/last.ckpt")["callbacks"]["HealthMonitor"]["monitor"]
+    return dict(found)
 
 
 def test_samples_are_the_same_at_every_epoch(even: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

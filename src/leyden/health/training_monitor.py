@@ -1,9 +1,9 @@
 """Collects statistics of a training by step and by epoch, and derives its findings."""
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from typing import Any
 
 from torch import nn
@@ -46,6 +46,9 @@ class TrainingMonitor:
         self.series, self._updates = StepSeries(settings, max_norm), UpdateRatios(root)
         self.found: list[Finding] = []
         self.epochs: list[EpochStats] = []
+        self._stored: list[
+            str
+        ] = []  # each of them as JSON: a checkpoint writes a text faster than its numbers
         self._losses: list[float] = []
         self._norms: list[float] = []
         self._layers: dict[str, dict[str, float]] = {}
@@ -122,6 +125,7 @@ class TrainingMonitor:
             waiting=min(1.0, waited / self._trained) if self._trained else 0.0,
         )
         self.epochs.append(stats)
+        self._stored.append(json.dumps(vars(stats)))
         self._layers, self._rate, self._activations = {}, 0.0, None
         return stats
 
@@ -142,7 +146,7 @@ class TrainingMonitor:
         return {
             "series": self.series.state(),
             "found": [finding.to_dict() for finding in self.found],
-            "epochs": [asdict(epoch) for epoch in self.epochs],
+            "epochs": list(self._stored),
             "losses": self._losses,
             "norms": self._norms,
             "seen": self._layers,
@@ -154,7 +158,9 @@ class TrainingMonitor:
         """Restore what `state` returned."""
         self.series.load(state["series"])
         self.found = [Finding.from_dict(stored) for stored in state["found"]]
-        self.epochs = [EpochStats(**stored) for stored in state["epochs"]]
+        # an earlier version stored the numbers themselves
+        self._stored = [x if isinstance(x, str) else json.dumps(x) for x in state["epochs"]]
+        self.epochs = [EpochStats(**json.loads(stored)) for stored in self._stored]
         self._losses, self._norms = list(state["losses"]), list(state["norms"])
         self._layers, self._rate = dict(state["seen"]), state["rate"]
         self.predicted = state.get("predicted", [])  # earlier checkpoints have none

@@ -26,6 +26,8 @@ from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultCollection, _ResultMetric
 from torchmetrics import Metric
 
+from leyden.utils.training_step import DirectStep
+
 
 def install_loops(trainer: Trainer) -> None:
     """Replace the loops of a new Trainer by `FitLoop` and `EpochLoop`."""
@@ -71,11 +73,42 @@ class EpochLoop(_TrainingEpochLoop):
     def __init__(self, trainer: Trainer, min_steps: int | None, max_steps: int) -> None:
         super().__init__(trainer, min_steps, max_steps)
         self._results = Logged()
+        self._direct: DirectStep | None = None
+
+    def on_run_start(self, data_fetcher: _DataFetcher) -> None:
+        """See what a step needs, in this epoch."""
+        super().on_run_start(data_fetcher)
+        self._direct = DirectStep.of(self.trainer)
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
         """Run the next batch; no checkpoint is saved during validation, so none is repeated or skipped."""
         self._restarting = False
-        super().advance(data_fetcher)
+        if self._direct is None:
+            super().advance(data_fetcher)
+        else:
+            self._train_on(self._direct, data_fetcher)
+
+    def _train_on(self, step: DirectStep, data_fetcher: _DataFetcher) -> None:
+        """What `super().advance` does, less what has no effect where a `DirectStep` serves."""
+        progress, connector = self.batch_progress, self.trainer._logger_connector
+        self.val_loop.restarting = False
+        batch, _, _ = next(data_fetcher)
+        index = self.batch_idx + 1
+        progress.is_last_batch = data_fetcher.done
+        batch = step.to_device(batch)
+        progress.increment_ready()
+        connector.on_batch_start(batch)
+        step.call("on_train_batch_start", batch, index)
+        progress.increment_started()
+        outputs = step.run(batch, index)
+        progress.increment_processed()
+        self.update_lr_schedulers("step", update_plateau_schedulers=False)
+        if self._num_ready_batches_reached():
+            self.update_lr_schedulers("epoch", update_plateau_schedulers=False)
+        step.call("on_train_batch_end", outputs, batch, index)
+        connector.on_batch_end()
+        progress.increment_completed()
+        connector.update_train_step_metrics()
 
     def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
         """Call `on_step_done` of the callbacks after any validation, unless the epoch ends with this batch."""
