@@ -131,3 +131,33 @@ def test_pretrained_nets_lose_their_auxiliary_classifiers(pretrained: dict[str, 
     assert net(torch.randn(2, 1, 80, 80)).shape == (2, 4)
     assert not any("aux" in key.lower() for key in net.state_dict())
     assert not net.trunk.transform_input
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnext50_32x4d", "wide_resnet50_2"])
+def test_the_stem_of_a_resnet_can_be_small(name: str) -> None:
+    with torch.device("meta"):
+        net = Torchvision(num_outputs=7, in_channels=1, name=name, stem="small").eval()
+        assert net(torch.empty(2, 1, 32, 32)).shape == (2, 7)
+        maps: list[torch.Tensor] = []
+        net.trunk.get_submodule("layer1").register_forward_hook(lambda *given: maps.append(given[2]))
+        net(torch.empty(2, 1, 32, 32))
+    assert maps[0].shape[-2:] == (32, 32)  # no pixel is lost before the first stage
+    first: Any = net.trunk.get_submodule("conv1")
+    assert (first.kernel_size, first.stride, first.in_channels) == ((3, 3), (1, 1), 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"name": "vgg11"}, "stem=small is for ResNets, which vgg11 is not"),
+        ({"weights": "default"}, "another first convolution than the weights have"),
+    ],
+)
+def test_a_small_stem_is_refused_elsewhere(
+    options: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from leyden.nets import torchvision as module
+
+    monkeypatch.setattr(module, "_classifier", lambda name, pretrained: get_model(name))  # without a download
+    with pytest.raises(ValueError, match=said):
+        Torchvision(num_outputs=2, in_channels=3, stem="small", **options)

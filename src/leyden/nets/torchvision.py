@@ -31,12 +31,16 @@ class Torchvision(nn.Module):
     weights: "none": random initialisation; "default": torchvision's best ImageNet weights (downloaded once).
     resize: side to which images are scaled bilinearly; 0 keeps their size, but enlarges images below the smallest
         size of the net, and always scales to the fixed size of ViT and MaxViT.
+    stem: "own": as torchvision has it; "small": of a ResNet whose images are small, such as 32 x 32 pixels, a first
+        convolution of 3 x 3 and stride 1, and no pooling after it (He et al. 2016, section 4.2, as Chen et al. 2020,
+        appendix B.9, with ResNets of ImageNet).
     in_channels other than 3: untrained filters repeat the three channels cyclically. Pretrained ones as well, scaled
         by 3 / in_channels to preserve the scale of activations; for a single channel the three are summed, which is
         equivalent to the net on a greyscale image as RGB.
 
     Raises:
-        ValueError: torchvision has no classifier of that name, or the net does not accept the size `resize`.
+        ValueError: torchvision has no classifier of that name, or the net does not accept the size `resize`, or stem
+            "small" of another net than a ResNet, or with weights.
     """
 
     def __init__(
@@ -46,9 +50,12 @@ class Torchvision(nn.Module):
         name: str = "resnet18",
         weights: Literal["none", "default"] = "none",
         resize: Annotated[int, Ge(0)] = 0,
+        stem: Literal["own", "small"] = "own",
     ) -> None:
         super().__init__()
         self.trunk = _classifier(name, pretrained=weights == "default")
+        if stem == "small":
+            _make_stem_small(self.trunk, name, weights)
         _drop_auxiliary(self.trunk)
         if in_channels != 3:
             _adapt_stem(self.trunk, in_channels, pretrained=weights == "default")
@@ -97,6 +104,17 @@ def _drop_auxiliary(trunk: nn.Module) -> None:
     for name, nothing in {"aux_logits": False, "aux1": None, "aux2": None, "AuxLogits": None}.items():
         if hasattr(trunk, name):
             setattr(trunk, name, nothing)
+
+
+def _make_stem_small(trunk: nn.Module, name: str, weights: str) -> None:
+    """Replace a ResNet's first convolution, and drop the pooling after it."""
+    if not hasattr(trunk, "maxpool") or not hasattr(trunk, "layer4"):
+        raise ValueError(f"stem=small is for ResNets, which {name} is not; use stem=own, or name=resnet18")
+    if weights != "none":
+        raise ValueError(f"stem=small has another first convolution than the weights have: weights={weights}")
+    trunk.conv1 = nn.Conv2d(3, trunk.conv1.out_channels, 3, padding=1, bias=False)  # type: ignore[union-attr, arg-type]
+    nn.init.kaiming_normal_(trunk.conv1.weight, mode="fan_out", nonlinearity="relu")
+    trunk.maxpool = nn.Identity()
 
 
 def _adapt_stem(trunk: nn.Module, in_channels: int, pretrained: bool) -> None:
