@@ -93,6 +93,7 @@ class SupervisedModule(FastAttributes, LightningModule):
         self.augment = nn.ModuleDict(
             {stage: nn.ModuleList(t for t in transforms if t.stage == stage) for stage in STAGES}
         )
+        self._augments = bool(transforms)
         self._optimizer, self._scheduler, self._evaluate = optimizer, scheduler, evaluate
         self.target_names, self.seed, self.monitor = target_names, seed, monitor
         self.l1, self.decay_norms_and_biases = l1, decay_norms_and_biases
@@ -157,10 +158,6 @@ class SupervisedModule(FastAttributes, LightningModule):
         found = self.augment[stage]
         assert isinstance(found, nn.ModuleList)
         return found
-
-    @property
-    def _augments(self) -> bool:
-        return any(len(self._transforms(stage)) for stage in STAGES)
 
     def forward(self, batch: Batch) -> Tensor:
         """The net's outputs for a prepared batch."""

@@ -106,9 +106,13 @@ class EpochLoop(_TrainingEpochLoop):
         if self._num_ready_batches_reached():
             self.update_lr_schedulers("epoch", update_plateau_schedulers=False)
         step.call("on_train_batch_end", outputs, batch, index)
-        connector.on_batch_end()
+        logs = any(metric.meta.on_step for metric in self._results.values())
+        if logs:
+            connector.on_batch_end()
+        self._results.batch = self._results.batch_size = None
         progress.increment_completed()
-        connector.update_train_step_metrics()
+        if logs:
+            connector.update_train_step_metrics()
 
     def on_advance_end(self, data_fetcher: _DataFetcher) -> None:
         """Call `on_step_done` of the callbacks after any validation, unless the epoch ends with this batch."""
