@@ -36,7 +36,11 @@ def test_the_table_has_more_than_a_hundred_cells() -> None:
 
 
 @pytest.mark.parametrize(
-    "kinds", [("links-folders", "fifos-lock", "archives", "csv"), ("own-interrupted", "changed-run")]
+    "kinds",
+    [
+        ("links-folders", "fifos-lock", "archives", "csv"),
+        pytest.param(("own-interrupted", "changed-run"), marks=pytest.mark.slow),
+    ],
 )
 def test_some_cells_hold(kinds: tuple[str, ...]) -> None:
     words = [word for kind in kinds for word in ("--only", kind)]

@@ -167,8 +167,9 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-# Of sources that make their samples of another data set: fewer of them.
+# Of sources that make their samples of another data set: fewer of them; a net that would be compiled for a minute: not.
 SMALL = {
+    "cifar10_speed": ["compute.compile=false"],
     "av_digits": ["data.source.samples=60", "data.source.test_samples=30"],
     "av_digits_contrastive": ["data.source.samples=60", "data.source.test_samples=30"],
     "fsdd_mixed": ["data.source.mixes=60", "data.source.test_mixes=30"],
