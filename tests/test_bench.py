@@ -1,6 +1,7 @@
 """scripts/bench: its parts, and what it makes of measured numbers."""
 
 import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +77,25 @@ def test_a_process_that_fails_ends_the_benchmark_with_its_output(tmp_path: Path)
     measure = importlib.import_module("benches.measure")
     with pytest.raises(SystemExit, match="status 3\nwhat went wrong"):
         measure.process([sys.executable, "-c", "print('what went wrong'); raise SystemExit(3)"], tmp_path)
+
+
+@pytest.mark.slow
+def test_the_gpu_benchmark_runs_on_a_processor_and_measures_nothing_twice(tmp_path: Path) -> None:
+    from tiny_data import cifar10_jpeg
+
+    cifar10_jpeg(tmp_path)
+    words = ["--device", "cpu", "--data-root", str(tmp_path), "--out", str(tmp_path / "gpu.json")]
+    command = [sys.executable, str(FOLDER / "bench_gpu.py"), *words]
+    subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert set(found) == {"ResNet-18: samples/s over a bare loop", "cifar10_speed, seed 1"}
+    assert found["cifar10_speed, seed 1"].startswith("complete, test accuracy 0.")
+    again = subprocess.run(command, check=True, cwd=tmp_path, capture_output=True, text=True)
+    assert again.stdout.count("(from ") == len(again.stdout.splitlines()) == 2
+
+
+def test_the_gpu_benchmark_says_which_file_it_lacks(tmp_path: Path) -> None:
+    command = [sys.executable, str(FOLDER / "bench_gpu.py"), "--data-root", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"--data-root: there is no cifar10-jpg.tar.gz in {tmp_path}" in done.stderr
