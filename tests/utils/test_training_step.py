@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
 from leyden.utils.lightning_internals import install_loops
-from leyden.utils.training_step import _CALLBACK_HOOKS, DirectStep
+from leyden.utils.training_step import _MODULE_HOOKS, TRAINING_HOOKS, DirectStep
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
 
@@ -54,7 +55,7 @@ class Notes(Callback):
 
     def __init__(self) -> None:
         self.seen: list[Any] = []
-        for name in _CALLBACK_HOOKS:
+        for name in TRAINING_HOOKS:
             setattr(self, name, self._hook(name))
 
     def _hook(self, name: str) -> Any:
@@ -115,7 +116,7 @@ def fit(module: Module, **options: Any) -> tuple[list[Any], list[Tensor], dict[s
 def test_it_is_lightnings_step(made: dict[str, Any], options: dict[str, Any]) -> None:
     seen, weights, logged, direct = fit(Module(**made), **options)
     assert isinstance(direct, DirectStep)
-    assert len(seen) >= 2 * len(_CALLBACK_HOOKS)
+    assert len(seen) >= 2 * len(TRAINING_HOOKS)
     with as_lightning():
         others = fit(Module(**made), **options)
     assert others[3] is None
@@ -190,6 +191,54 @@ def test_whatever_asks_for_more_has_lightnings_step(cls: type[Module], options: 
     _, weights, _, direct = fit(cls(), **options)
     assert direct is None
     assert not torch.equal(weights[0], next(iter(Module().parameters())))
+
+
+@pytest.mark.parametrize("hook", _MODULE_HOOKS)
+def test_a_module_that_changes_a_hook_has_lightnings_step(hook: str) -> None:
+    original = getattr(LightningModule, hook)
+    cls = type("Own", (Module,), {hook: lambda self, *given, **named: original(self, *given, **named)})
+    assert fit(cls())[3] is None
+
+
+def test_a_module_clips_by_itself_without_a_setting_of_the_trainer() -> None:
+    class Clips(Module):
+        """Sets every gradient to 0."""
+
+        def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+            for p in self.parameters():
+                assert p.grad is not None
+                p.grad.zero_()
+
+    weights = fit(Clips())[1]
+    assert all(torch.equal(a, b) for a, b in zip(weights, Module().parameters(), strict=True))
+
+
+def test_an_optimizer_that_forgets_gradients_in_its_own_way_has_lightnings_step() -> None:
+    class Own(torch.optim.SGD):
+        """Counts."""
+
+        forgot = 0
+
+        def zero_grad(self, set_to_none: bool = True) -> None:
+            Own.forgot += 1
+            super().zero_grad(set_to_none)
+
+    module = Module(schedule=False)
+    module.configure_optimizers = lambda: Own(module.parameters(), lr=0.1)  # type: ignore[method-assign]
+    assert fit(module)[3] is None
+    assert Own.forgot >= 10
+
+
+@pytest.mark.parametrize("found", [{"no": "loss"}, 1.0])
+def test_what_holds_no_loss_is_refused_as_lightning_does(found: Any) -> None:
+    class Wrong(Module):
+        """Returns something else."""
+
+        def training_step(self, batch: Tensor, batch_idx: int) -> Any:
+            return found
+
+    with pytest.raises(MisconfigurationException, match=r"[Aa]utomatic.optimization"):
+        fit(Wrong())
 
 
 class Moves(LightningDataModule):

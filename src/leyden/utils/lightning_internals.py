@@ -26,7 +26,7 @@ from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultCollection, _ResultMetric
 from torchmetrics import Metric
 
-from leyden.utils.training_step import DirectStep
+from leyden.utils.training_step import TRAINING_HOOKS, DirectStep
 
 
 def install_loops(trainer: Trainer) -> None:
@@ -109,7 +109,8 @@ class EpochLoop(_TrainingEpochLoop):
         logs = any(metric.meta.on_step for metric in self._results.values())
         if logs:
             connector.on_batch_end()
-        self._results.batch = self._results.batch_size = None
+        else:
+            self._results.batch = self._results.batch_size = None
         progress.increment_completed()
         if logs:
             connector.update_train_step_metrics()
@@ -164,8 +165,7 @@ def _call_hook(trainer: Trainer, hook: str, *arguments: Any) -> None:
 # --- lower overhead per step ---
 
 _BATCH_HOOKS = (
-    *("on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_backward"),
-    *("on_after_backward", "on_before_optimizer_step"),
+    *TRAINING_HOOKS,
     *("on_validation_batch_start", "on_validation_batch_end", "on_test_batch_start", "on_test_batch_end"),
 )
 

@@ -8,25 +8,27 @@ Everything around it stays Lightning's loop: progress, schedules, logging, valid
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.loops.optimization.automatic import Closure, ClosureResult
 from lightning.pytorch.loops.progress import _OptimizerProgress
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
+from torch.optim import Optimizer
 
-_CALLBACK_HOOKS = (
+TRAINING_HOOKS = (
     *("on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_backward"),
     *("on_after_backward", "on_before_optimizer_step"),
 )
 # What a module, or a datamodule, may not have changed.
 _MODULE_HOOKS = (
-    *(*_CALLBACK_HOOKS, "on_before_batch_transfer", "on_after_batch_transfer"),
-    *("optimizer_zero_grad", "optimizer_step", "backward"),
+    *(*TRAINING_HOOKS, "on_before_batch_transfer", "on_after_batch_transfer"),
+    *("optimizer_zero_grad", "optimizer_step", "backward", "configure_gradient_clipping", "clip_gradients"),
 )
 _DATA_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 
@@ -37,13 +39,12 @@ class DirectStep:
     def __init__(self, trainer: Trainer, module: LightningModule) -> None:
         self._trainer, self._module = trainer, module
         self._optimizer = trainer.optimizers[0]
-        self._parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
         self._device = trainer.strategy.root_device
         self._precision = trainer.strategy.precision_plugin
         self._progress: _OptimizerProgress = (
             trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer
         )
-        self._hooks = {name: _defined(trainer, name) for name in _CALLBACK_HOOKS}
+        self._hooks = {name: _defined(trainer, name) for name in TRAINING_HOOKS}
 
     @classmethod
     def of(cls, trainer: Trainer) -> "DirectStep | None":
@@ -54,6 +55,7 @@ class DirectStep:
         fits = (
             module.automatic_optimization
             and len(trainer.optimizers) == 1
+            and not _changes(trainer.optimizers[0], Optimizer, "zero_grad")
             and trainer.accumulate_grad_batches == 1
             and type(strategy) is SingleDeviceStrategy
             and (type(precision) is Precision or (type(precision) is MixedPrecision and not precision.scaler))
@@ -102,19 +104,25 @@ class DirectStep:
         with self._precision.train_step_context():
             found = self._module.training_step(batch, index)
         self._module._current_fx_name = None
-        if isinstance(found, Mapping):
-            outputs.update(found)
-            found = found["loss"]
-        if found is not None:
+        if isinstance(found, Tensor):
             outputs["loss"] = found.detach()
-        return found
+            return found
+        result = ClosureResult.from_training_step_output(found)  # refuses what has no loss
+        if result.closure_loss is None:
+            Closure.warning_cache.warn(
+                "`training_step` returned `None`. If this was on purpose, ignore this warning..."
+            )
+        else:
+            outputs.update(result.asdict())
+        return result.closure_loss
 
     def _zero_gradients(self) -> None:
         self._progress.zero_grad.increment_ready()
         self.call("on_before_zero_grad", self._optimizer)
         self._progress.zero_grad.increment_started()
-        for parameter in self._parameters:
-            parameter.grad = None
+        for group in self._optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
         self._progress.zero_grad.increment_completed()
 
     def _clip(self) -> None:
