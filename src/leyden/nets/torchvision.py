@@ -53,9 +53,13 @@ class Torchvision(nn.Module):
         stem: Literal["own", "small"] = "own",
     ) -> None:
         super().__init__()
+        if stem == "small" and weights != "none":  # before they are downloaded
+            raise ValueError(
+                "stem=small has another first convolution than the weights have: use weights=none, or stem=own"
+            )
         self.trunk = _classifier(name, pretrained=weights == "default")
         if stem == "small":
-            _make_stem_small(self.trunk, name, weights)
+            _make_stem_small(self.trunk, name)
         _drop_auxiliary(self.trunk)
         if in_channels != 3:
             _adapt_stem(self.trunk, in_channels, pretrained=weights == "default")
@@ -106,12 +110,10 @@ def _drop_auxiliary(trunk: nn.Module) -> None:
             setattr(trunk, name, nothing)
 
 
-def _make_stem_small(trunk: nn.Module, name: str, weights: str) -> None:
+def _make_stem_small(trunk: nn.Module, name: str) -> None:
     """Replace a ResNet's first convolution, and drop the pooling after it."""
     if not hasattr(trunk, "maxpool") or not hasattr(trunk, "layer4"):
         raise ValueError(f"stem=small is for ResNets, which {name} is not; use stem=own, or name=resnet18")
-    if weights != "none":
-        raise ValueError(f"stem=small has another first convolution than the weights have: weights={weights}")
     trunk.conv1 = nn.Conv2d(3, trunk.conv1.out_channels, 3, padding=1, bias=False)  # type: ignore[union-attr, arg-type]
     nn.init.kaiming_normal_(trunk.conv1.weight, mode="fan_out", nonlinearity="relu")
     trunk.maxpool = nn.Identity()
