@@ -16,8 +16,6 @@ import os
 import statistics
 import tempfile
 import time
-import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,7 +98,7 @@ def resnet18(given: Given, table: Found) -> Iterator[tuple[str, str]]:
     if (what := "ResNet-18: GPU busy") not in table:
         yield what, busy(words)
     if (what := "ResNet-18: waits for the GPU a step") not in table:
-        yield what, waits(words)
+        yield what, gpu_check.waits_a_step([*words, "force=true"], "waits")[1]
 
 
 def over_bare(words: list[str], size: int, steps: int, given: Given) -> str:
@@ -182,23 +180,6 @@ def busy(words: list[str]) -> str:
     with gpu_check.around_epochs(begin, end):
         gpu_check.fit([*words, "force=true"], "busy")
     return f"{statistics.median(shares[1:]):.3f} of the time ({min(shares[1:]):.3f} - {max(shares[1:]):.3f})"
-
-
-def waits(words: list[str]) -> str:
-    """How often the host waits for the device in a training step, and where."""
-    import torch
-
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always")
-        with gpu_check.around_epochs(
-            lambda: torch.cuda.set_sync_debug_mode("warn"), lambda: torch.cuda.set_sync_debug_mode("default")
-        ):
-            outcome = gpu_check.fit([*words, "force=true"], "waits")
-    places = Counter(
-        f"{Path(w.filename).name}:{w.lineno}" for w in heard if "called a synchronizing" in str(w.message)
-    )
-    often = ", ".join(f"{place} {count}" for place, count in places.most_common(4))
-    return f"{places.total() / outcome.result['cost']['steps']:.3f} {often}".strip()
 
 
 # --- speed ---

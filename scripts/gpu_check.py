@@ -433,7 +433,14 @@ def planted_nan(name: str, net: list[str], given: Given) -> Iterator[Row]:
 
 
 def waits(name: str, words: list[str]) -> Iterator[Row]:
-    """How often the host waits for the device in a training step, and where; a gradient scaler waits once a step."""
+    """How often the host waits for the device in a training step; a gradient scaler waits once a step."""
+    each, seen = waits_a_step(words, name.replace(" ", "-"))
+    most = 1.25 if "16-mixed" in name else 0.25
+    yield Row(f"waits a step: {name}", f"at most {most}", seen, each <= most)
+
+
+def waits_a_step(words: list[str], folder: str) -> tuple[float, str]:
+    """How often the host waits for the device in a training step; that in words, with the places."""
     import torch
 
     with warnings.catch_warnings(record=True) as heard:
@@ -441,16 +448,14 @@ def waits(name: str, words: list[str]) -> Iterator[Row]:
         with around_epochs(
             lambda: torch.cuda.set_sync_debug_mode("warn"), lambda: torch.cuda.set_sync_debug_mode("default")
         ):
-            outcome = fit(words, name.replace(" ", "-"))
+            outcome = fit(words, folder)
     places = Counter(
         f"{Path(w.filename).name}:{w.lineno}" for w in heard if "called a synchronizing" in str(w.message)
     )
-    steps, most = outcome.result["cost"]["steps"], 1.25 if "16-mixed" in name else 0.25
+    steps = outcome.result["cost"]["steps"]
     often = ", ".join(f"{place} {count}" for place, count in places.most_common(4))
     each = places.total() / steps
-    yield Row(
-        f"waits a step: {name}", f"at most {most}", f"{each:.3f} of {steps} steps: {often}", each <= most
-    )
+    return each, f"{each:.3f} of {steps} steps: {often}"
 
 
 # --- commands ---
