@@ -8,6 +8,7 @@ from leyden.data.targets import WITHOUT_CLASS
 from leyden.decision.prototypes import Prototypes
 from leyden.tasks.contrastive import Contrastive, class_similarity
 from leyden.tasks.figures import ClassSimilarity
+from leyden.utils.errors import UserError
 
 PARTS = {"image": DataSpec("image", ("a", "b")), "audio": DataSpec("audio", ("a", "b"))}
 SPEC = DataSpec("several", ("a", "b"), sizes=(4, 4, 4), parts=PARTS)
@@ -96,3 +97,25 @@ def test_pairs_without_classes_are_right_where_their_partner_is_found() -> None:
     assert group.mistakes[0].kind == "row 3, found by image: row 7 and audio: row 5"
     assert TASK.sample_columns(stored, spec)["found by image"] == ["row 7", "row 5", "row 7", ""]
     assert not list(TASK.figures({}, stored, spec, "test"))
+
+
+def test_the_nearest_of_a_gallery_are_found_by_each_input() -> None:
+    """As a search over all rows of the other input finds them; rows that lack it are no candidates."""
+    rng = np.random.default_rng(1)
+    gallery = rng.normal(size=(30, 2, 4))
+    gallery /= np.linalg.norm(gallery, axis=2, keepdims=True)
+    gallery[3, 0] = gallery[4, 1] = 0  # absent
+    samples = gallery[[5, 6]].copy()
+    samples[1, 1] = 0
+    names = [f"g{row}" for row in range(30)]
+    both, single = TASK.nearest(samples, gallery, SPEC, names, 3)
+    assert [(said["by"], said["rank"]) for said in both] == [
+        *(("image", rank) for rank in (1, 2, 3)),
+        *(("audio", rank) for rank in (1, 2, 3)),
+    ]
+    cosines = {row: float(gallery[row, 1] @ samples[1, 0]) for row in range(30) if row != 4}
+    best = sorted(cosines, key=lambda row: -cosines[row])[:3]
+    assert [said["found"] for said in single] == [names[row] for row in best]
+    assert [said["similarity"] for said in single] == pytest.approx([cosines[row] for row in best])
+    with pytest.raises(UserError, match="none of its 30 samples has audio"):
+        list(TASK.nearest(samples[1:], gallery * [[[1], [0]]], SPEC, names, 3))

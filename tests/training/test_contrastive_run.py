@@ -75,6 +75,26 @@ def test_pairs_are_found_stored_evaluated_and_predicted(
     for style in ("table", "csv", "json"):
         assert main(["predict", str(folder), "text=a striped one", "--top", "2", "--format", style]) == 0
     assert "striped" in capsys.readouterr().out
+    (found,) = model.nearest([{"image": str(tmp_path / "1.png")}], [{"text": "dark"}, {"text": "bright"}])
+    assert [(said["by"], said["found"]) for said in found] == [("image", "1")]
+    capsys.readouterr()
+    words = [
+        "predict",
+        str(folder),
+        "image=1.png",
+        "--gallery",
+        "pairs.csv",
+        "--top",
+        "2",
+        "--format",
+        "json",
+    ]
+    assert main(words) == 0
+    (picture,) = json.loads(capsys.readouterr().out)
+    assert [said["rank"] for said in picture["nearest"]] == [1, 2]
+    assert {place.split(":")[0] for place in (said["found"] for said in picture["nearest"])} == {"pairs.csv"}
+    lines = (tmp_path / "pairs.csv").read_text().splitlines()
+    assert "bright" in lines[int(picture["nearest"][0]["found"].split(":")[1]) - 1]
     assert main(["errors", str(folder)]) == 0
     assert main(["report", "runs"]) == 0
     assert "class_recall_at_1" in capsys.readouterr().out
@@ -129,6 +149,8 @@ def test_pairs_without_a_label_column(overrides: list[str], tmp_path: Path) -> N
     assert evaluate(Path(outcome.folder), [], ("test",))["test"]["values"] == values
     (answer,) = load(outcome.folder).predict([{"image": str(tmp_path / "1.png"), "text": "dark"}])
     assert -1 <= answer["similarity"] <= 1
+    with pytest.raises(UserError, match=r"one input alone has no answer: give both .* or --gallery TABLE"):
+        load(outcome.folder).predict([{"image": str(tmp_path / "1.png")}])
     assert main(["errors", str(outcome.folder), "--html", "e.html", "--csv", "e.csv"]) == 0
     assert "without heat" in Path("e.html").read_text()
     with pytest.raises(UserError, match=r"label_column=null: .*only task=contrastive does without"):

@@ -5,6 +5,7 @@ leyden predict RUN messages.txt --format csv     # each line is a text; - reads 
 leyden predict RUN messages.csv                  # the column that the run has read; its rows are file:line
 leyden predict RUN *.wav --top 3 --format json
 leyden predict RUN image=a.png text="..."        # of a run with several inputs, those that there are
+leyden predict RUN image=a.png --gallery captions.csv --top 5      # task=contrastive: the nearest rows of a table
 """
 
 import json
@@ -35,8 +36,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--top", type=int, default=1, metavar="K", help="number of classes to print (default: 1)"
     )
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         "--words", action="store_true", help="each word with its onset, centre and confidence (task=ctc)"
+    )
+    instead.add_argument(
+        "--gallery",
+        nargs="+",
+        default=(),
+        metavar="FILE",
+        help="tables in whose rows the nearest other input is looked for (task=contrastive); --top says how many",
     )
     parser.add_argument(
         "--format", choices=("table", "csv", "json"), default="table", help="output format (default: table)"
@@ -45,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     if given.top < 1:
         raise UserError(f"--top {given.top}: must be at least 1")
     folder = find_run(given.run, given.runs).folder
-    task, predictions = predict(folder, given.files, given.top, given.config_dir, given.words)
+    task, predictions = predict(folder, given.files, given.top, given.config_dir, given.words, given.gallery)
     _PRINT[given.format](predictions, task)
     return 0
 
@@ -57,9 +66,10 @@ def _table(predictions: Sequence[Prediction], task: Task) -> None:
 
 
 def _rows(prediction: Prediction, task: Task) -> list[tuple[str, dict[str, str | float]]]:
-    """(name, cells) of a prediction: one row, or one of each word where these were asked for."""
-    cells = prediction.answer.get("words", [task.columns(prediction.answer)])
-    return [(prediction.name, row) for row in cells]
+    """(name, cells) of a prediction: one row, or one of each word or of each find where these were asked for."""
+    answer = prediction.answer
+    several = answer.get("words", answer.get("nearest"))
+    return [(prediction.name, row) for row in ([task.columns(answer)] if several is None else several)]
 
 
 def _csv(predictions: Sequence[Prediction], task: Task) -> None:

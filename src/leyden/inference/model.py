@@ -17,7 +17,7 @@ from leyden.data.decode import BadInput
 from leyden.data.modalities import Modality
 from leyden.inference.load import LoadedRun, load
 from leyden.inference.named_inputs import verify_sample
-from leyden.inference.predictor import predict_inputs
+from leyden.inference.predictor import nearest_inputs, predict_inputs
 from leyden.runs.lookup import RUNS, find_run
 from leyden.utils.errors import UserError
 from leyden.utils.trust import trusting
@@ -75,9 +75,28 @@ class Model:
         Raises:
             UserError: an input that cannot be read, or has not the shape that the run was trained on.
         """
-        decoded = [values for item in _several(inputs) for values in self._decode(item)]
-        names = [str(place) for place in range(len(decoded))]
-        return [found.answer for found in predict_inputs(self.run, names, decoded, top)]
+        decoded = self._all_decoded(inputs)
+        return [found.answer for found in predict_inputs(self.run, _numbers(decoded), decoded, top)]
+
+    def nearest(self, inputs: Inputs, gallery: Inputs, top: int = 1) -> list[list[dict[str, Any]]]:
+        """The samples of a gallery that are nearest to each input, of a run of task=contrastive.
+
+        Args:
+            inputs: samples as for `predict`, each with one of its two inputs or both.
+            gallery: samples as well; each input is compared with the other input of these.
+            top: how many are found by each input.
+
+        Returns:
+            of each sample [{by: the input, rank, found: the number in the gallery (str), similarity: cosine}].
+
+        Raises:
+            UserError: as `predict`; or the task has no embeddings.
+        """
+        decoded, among = self._all_decoded(inputs), self._all_decoded(gallery)
+        return [said["nearest"] for said in nearest_inputs(self.run, decoded, _numbers(among), among, top)]
+
+    def _all_decoded(self, inputs: Inputs) -> list[Any]:
+        return [values for item in _several(inputs) for values in self._decode(item)]
 
     def _decode(self, item: Any) -> list[Any]:
         if isinstance(item, Mapping):
@@ -112,6 +131,11 @@ class Model:
         if modality.is_text:
             raise UserError("predict: a run on text takes texts (str), not arrays")
         return modality.from_array(values, spec)
+
+
+def _numbers(decoded: Sequence[Any]) -> list[str]:
+    """Names for inputs that have none."""
+    return [str(place) for place in range(len(decoded))]
 
 
 def _several(inputs: Inputs) -> Iterable[Any]:

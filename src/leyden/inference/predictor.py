@@ -32,9 +32,16 @@ class Prediction:
 
 
 def predict(
-    folder: Path, files: Sequence[str], top: int = 1, config_dirs: Sequence[str] = (), words: bool = False
+    folder: Path,
+    files: Sequence[str],
+    top: int = 1,
+    config_dirs: Sequence[str] = (),
+    words: bool = False,
+    gallery: Sequence[str] = (),
 ) -> tuple["Task", list[Prediction]]:
     """The run's task, and its predictions in the order of the files (and of their lines); with the times of words.
+
+    With a gallery, files as well, the prediction of a sample is the `top` samples of it that are nearest.
 
     Raises:
         UserError: not a finished run, or files that cannot be read, all of them listed.
@@ -47,6 +54,9 @@ def predict(
     run = load(folder, config_dirs)
     prepare(run.config.threads)
     names, inputs = read_files(run, files)
+    if gallery:
+        found = nearest_inputs(run, inputs, *read_files(run, gallery), top)
+        return run.task, [Prediction(*named) for named in zip(names, found, strict=True)]
     return run.task, list(predict_inputs(run, names, inputs, top, words))
 
 
@@ -70,6 +80,28 @@ def predict_inputs(
             answers = [{**a, "words": w} for a, w in zip(answers, timed, strict=True)]
         for name, answer in zip(names[start : start + _BATCH], answers, strict=True):
             yield Prediction(name, answer)
+
+
+def nearest_inputs(
+    run: "LoadedRun", inputs: Sequence[Any], names: Sequence[str], gallery: Sequence[Any], top: int = 1
+) -> Iterator[dict[str, Any]]:
+    """{"nearest": [{by, rank, found, similarity}]} of each decoded sample, among the named ones of a gallery.
+
+    Raises:
+        UserError: the run's task has no embeddings.
+    """
+    embeddings, others = _all_outputs(run, inputs), _all_outputs(run, gallery)
+    for found in run.task.nearest(embeddings, others, run.spec, names, top):
+        yield {"nearest": found}
+
+
+def _all_outputs(run: "LoadedRun", inputs: Sequence[Any]) -> np.ndarray:
+    """float64 (N, ...), computed in batches; of a task whose outputs have one shape."""
+    import torch
+
+    with torch.inference_mode():
+        parts = [_outputs(run, inputs[start : start + _BATCH]) for start in range(0, len(inputs), _BATCH)]
+    return np.concatenate(parts)
 
 
 def _outputs(run: "LoadedRun", inputs: Sequence[Any]) -> np.ndarray:

@@ -142,6 +142,18 @@ class Task:
         """
         raise UserError(f"--words: an answer of task={self.name} has no words; it is for task=ctc")
 
+    def nearest(
+        self, outputs: Floats, gallery: Floats, spec: DataSpec, names: Sequence[str], top: int
+    ) -> Iterator[list[dict[str, Any]]]:
+        """The named samples of a gallery that are nearest to each sample; of a task with embeddings.
+
+        Raises:
+            UserError: this is none.
+        """
+        raise UserError(
+            f"--gallery: task={self.name} has no embeddings to compare; it is for task=contrastive"
+        )
+
     def columns(self, answer: Mapping[str, Any]) -> dict[str, str | float]:
         """An answer as named cells of one row: of a table or CSV file."""
         raise NotImplementedError

@@ -15,6 +15,7 @@ from leyden.tasks.base import Arrays, Floats, GroupedTask
 from leyden.tasks.errors import ErrorGroup, Mistake, group, worst_by_class
 from leyden.tasks.figures import ClassSimilarity, Figure
 from leyden.utils.errors import UserError
+from leyden.utils.text import plural
 
 _ANY_WIDTH = 4  # of embeddings where no decision tells it
 
@@ -104,8 +105,16 @@ class Contrastive(GroupedTask):
         """{inputs: {name: {classes, probabilities}}, similarity}: by each input alone, and the cosine of the two.
 
         What needs an input that is absent is None.
+
+        Raises:
+            UserError: without classes, one input alone has no answer.
         """
         there, cosines = np.asarray(outputs.any(axis=2)), self.scores(outputs, decision)
+        if not decision.is_known and not there.all():
+            raise UserError(
+                "predict: the pairs of this run have no classes, so that one input alone has no answer: give both "
+                "for their similarity, or --gallery TABLE to find the nearest of its rows"
+            )
         p = (
             np.exp(decision.log_probabilities(outputs))
             if decision.is_known
@@ -120,6 +129,37 @@ class Contrastive(GroupedTask):
                     "probabilities": p[row, way, best].tolist(),
                 }
             yield {"inputs": said, "similarity": float(cosines[row]) if present.all() else None}
+
+    def nearest(
+        self, outputs: Floats, gallery: Floats, spec: DataSpec, names: Sequence[str], top: int
+    ) -> Iterator[list[dict[str, Any]]]:
+        """[{by, rank, found, similarity}] of each sample: for each input that it has, the `top` of largest cosine.
+
+        Args:
+            outputs: embeddings (N, 2, D) of the samples, zeros of an absent input.
+            gallery: embeddings (M, 2, D); an input of a sample is compared with the other input of these.
+            spec: facts of the data.
+            names: of the samples in the gallery.
+            top: how many are found.
+
+        Raises:
+            UserError: the gallery has not the other input of a sample.
+        """
+        there = [np.flatnonzero(np.asarray(gallery[:, 1 - way].any(axis=1))) for way in (0, 1)]
+        for sample in outputs:
+            found, ways = [], np.flatnonzero(sample.any(axis=1))
+            if not any(len(there[way]) for way in ways):
+                missing = " or ".join(_names(spec)[1 - way] for way in ways)
+                raise UserError(
+                    f"--gallery: none of its {plural(len(names), 'sample')} has {missing}, which the input is "
+                    "compared with"
+                )
+            for way in ways:
+                cosines = gallery[there[way], 1 - way] @ sample[way]
+                for rank_of, place in enumerate(np.argsort(-cosines, kind="stable")[:top]):
+                    named = {"by": _names(spec)[way], "rank": rank_of + 1, "found": names[there[way][place]]}
+                    found.append({**named, "similarity": float(cosines[place])})
+            yield found
 
     def columns(self, answer: Mapping[str, Any]) -> dict[str, str | float]:
         """image_class_1, image_probability_1, ... of each input, and similarity; "" where an input is absent."""
