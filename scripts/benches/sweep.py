@@ -14,7 +14,8 @@ from typing import Any
 
 from benches.measure import Case, Given, in_process, process, sources
 
-JOB = ["data=digits", "model=mlp", "trainer=cpu", "threads=1", "trainer.max_epochs=2"]
+TINY = ["data=digits", "model=mlp", "trainer=cpu", "trainer.max_epochs=2"]
+JOB = [*TINY, "threads=1"]
 JOBS, LONG = 20, "trainer.max_epochs=100"  # jobs of five seconds: those that two at once are for
 
 
@@ -33,15 +34,20 @@ def cases(given: Given) -> Iterator[Case]:
         yield Case(
             f"{JOBS} jobs of 5 s", {**two, "one at a time": partial(sweep, [*job, LONG], JOBS, 1, now)}
         )
+        words = [*TINY, *given.overrides, LONG]
+        plans = {"compute=auto": words, **{f"threads={n}": [*words, f"threads={n}"] for n in (1, 2)}}
+        ways = {name: partial(sweep, options, JOBS, 2, now, None) for name, options in plans.items()}
+        yield Case(f"{JOBS} jobs of 5 s, two at once, by threads", ways)
 
 
-def sweep(job: list[str], jobs: int, at_once: int, path: str) -> float:
-    """Wall seconds of the whole command."""
+def sweep(job: list[str], jobs: int, at_once: int, path: str, most: int | None = 1) -> float:
+    """Wall seconds of the whole command; `most`: threads that a process may have (OMP_NUM_THREADS)."""
     with tempfile.TemporaryDirectory() as runs:
         seeds = ",".join(str(seed) for seed in range(1, jobs + 1))
         words = ["train", "-m", *job, f"seed={seeds}", f"runs={runs}", f"--jobs={at_once}"]
         command = [sys.executable, "-P", "-m", "leyden", *words]
-        return process(command, Path(runs), OMP_NUM_THREADS="1", PYTHONPATH=path).seconds
+        limit = {} if most is None else {"OMP_NUM_THREADS": str(most)}
+        return process(command, Path(runs), PYTHONPATH=path, **limit).seconds
 
 
 def bare(job: list[str], jobs: int) -> float:
