@@ -22,10 +22,11 @@ class SampleReader:
 
     Args:
         run: loaded.
+        allow_empty: a sample may have none of the inputs; it is {} then.
     """
 
-    def __init__(self, run: "LoadedRun") -> None:
-        self._run, self._source = run, run.config.data.source
+    def __init__(self, run: "LoadedRun", allow_empty: bool = False) -> None:
+        self._run, self._source, self._allow_empty = run, run.config.data.source, allow_empty
         self._modalities: Mapping[str, Modality] = run.modality.parts  # type: ignore[attr-defined]
         specs = run.spec.parts.values()
         self._numbers = [name for spec in specs for name in spec.numbers]
@@ -91,7 +92,7 @@ class SampleReader:
             elif cell:
                 ((_, decode),) = modality.read(str(base / cell), spec, self._run.tokenizer, self._source)
                 found[name] = decode()
-        if not found:
+        if not found and not self._allow_empty:
             raise UserError(f"{place}: has none of the inputs {', '.join(self._modalities)}")
         return found
 

@@ -55,7 +55,7 @@ def predict(
     prepare(run.config.threads)
     names, inputs = read_files(run, files)
     if gallery:
-        found = nearest_inputs(run, inputs, *read_files(run, gallery), top)
+        found = nearest_inputs(run, inputs, *read_files(run, gallery, skip_empty=True), top)
         return run.task, [Prediction(*named) for named in zip(names, found, strict=True)]
     return run.task, list(predict_inputs(run, names, inputs, top, words))
 
@@ -159,9 +159,11 @@ def _verify_there(files: Sequence[str], command: str) -> None:
 
 
 def read_files(
-    restored: "LoadedRun", files: Sequence[str], command: str = "predict"
+    restored: "LoadedRun", files: Sequence[str], command: str = "predict", skip_empty: bool = False
 ) -> tuple[list[str], list[Any]]:
     """Name and decoded input of each that the files hold; texts as token ids; of a run with several, samples by name.
+
+    skip_empty: rows of tables that have none of the inputs are left out.
 
     Raises:
         UserError: files that are not there or cannot be read, all of them listed.
@@ -172,14 +174,16 @@ def read_files(
     if not several:
         _verify_there(files, command)
     pieces, bad = [], []
-    for name, decode in SampleReader(restored).read(files) if several else _pieces(restored, files):
+    samples = SampleReader(restored, skip_empty).read(files) if several else _pieces(restored, files)
+    for name, decode in samples:
         try:
             pieces.append((name, decode()))
         except BadInput as error:
             bad.append(str(error))
     if bad:
         raise UserError(f"{plural(len(bad), 'input')} cannot be decoded:{indented_lines(bad)}")
-    return [name for name, _ in pieces], [values for _, values in pieces]
+    kept = [(name, values) for name, values in pieces if not (several and skip_empty) or values]
+    return [name for name, _ in kept], [values for _, values in kept]
 
 
 def _pieces(run: "LoadedRun", files: Sequence[str]) -> Iterator[tuple[str, Any]]:
