@@ -27,11 +27,11 @@ from torch import Tensor
 from leyden.data.batch import Batch
 from leyden.imbalance.class_prior import Ledger
 from leyden.modules.base import from_all_ranks
+from leyden.modules.running_means import steps_held
 from leyden.utils.lightning_internals import only_own_hooks
 
 # Draws that are kept before they are added up: memory does not grow with the epoch's length.
 _MOST_FOLDED = 2**20
-_FOLD = 32  # batches whose logits are held, as those of the running means are
 _MOST_DRAWS = 2**15  # of a row: its mean is known by then, and the counter has room for one epoch more
 _STATE = "margins"  # of a checkpoint
 
@@ -93,7 +93,7 @@ class Margins(Callback):
         if isinstance(output, Tensor) and output.shape == (len(batch.rows), len(self._ledger.training)):
             kept = batch._replace(inputs={})  # which would be held for nothing
             self._held.append(Held(kept, output.detach()))
-            if len(self._held) == _FOLD:
+            if len(self._held) >= steps_held(output):  # the running means hold the same logits
                 self._fold()
                 # several ranks must meet for it, which they do at the epoch's end
                 if module.trainer.world_size == 1 and sum(map(len, self._folded)) >= _MOST_FOLDED:

@@ -8,16 +8,22 @@ from torch import Tensor, nn
 Score = Callable[[Tensor, Tensor], Tensor]
 
 
+_STEPS_HELD, _VALUES_HELD = 32, 2**24
+
+
+def steps_held(outputs: Tensor) -> int:
+    """Of how many steps with such outputs these are held at most: 32, and no more than 67 MB of float32, but one."""
+    return max(1, min(_STEPS_HELD, _VALUES_HELD // max(1, outputs.numel())))
+
+
 class RunningMeans:
     """Sums of loss, score and samples, for the epoch and for the logging interval; of finite losses.
 
-    A step only keeps its tensors; every FOLD steps they are summed at once, so that a step costs no kernel.
+    A step only keeps its tensors; every `steps_held` they are summed at once, so that a step costs no kernel.
 
     Args:
         score: outputs (B, ...) and targets (B, ...) -> what is averaged (B,), such as whether an answer is right.
     """
-
-    FOLD = 32  # steps whose logits are held
 
     def __init__(self, score: Score) -> None:
         self._score = score
@@ -29,7 +35,7 @@ class RunningMeans:
     def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
         """Add a batch: its mean loss (), outputs (B, ...) and targets (B, ...)."""
         self._held.append((loss, outputs, targets))
-        if len(self._rows) + len(self._held) == self.FOLD:
+        if len(self._rows) + len(self._held) >= steps_held(outputs):
             self._fold()
 
     def _fold(self) -> None:
