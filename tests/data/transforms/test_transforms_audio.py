@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import lfilter
 
 from leyden.data.batch import Input, SampleRandom
 from leyden.data.transforms.audio import (
@@ -201,13 +202,13 @@ def test_log_mel_is_librosas(rate: int, n_mels: int, fmin: float, fmax: float | 
     np.testing.assert_allclose(mel_filters(rate, 512, 20, fmin, fmax or rate / 2), filters, atol=1e-6)
 
 
-@pytest.mark.parametrize("normalize", ["clip", "bin", "none"])
+@pytest.mark.parametrize("normalize", ["clip", "cmvn", "bin", "none"])
 def test_log_mel_of_a_clip_does_not_depend_on_its_padding(normalize: str) -> None:
     lengths = [4000, 801, 130, 1]  # the last two are shorter than one FFT
     batch = clips(lengths)
     atol = (
-        5e-4 if normalize == "clip" else 2e-5
-    )  # a click's spectrum is nearly flat: "clip" divides by little
+        5e-4 if normalize in ("clip", "cmvn") else 2e-5
+    )  # a click's spectrum is nearly flat: these divide by little
     frontend = LogMel(RATE, n_mels=32, normalize=normalize)  # type: ignore[arg-type]
     frontend.fit([batch])
     together = frontend(batch)
@@ -233,6 +234,29 @@ def test_log_mel_normalised_per_clip_forgets_loudness_and_stands_silence() -> No
     quieter = frontend(batch._replace(values=batch.values.float() / 65536))
     assert torch.allclose(quieter.values, out.values, atol=1e-4)
     silent = frontend(batch._replace(values=torch.zeros_like(batch.values)))
+    assert torch.allclose(silent.values, torch.zeros(()), atol=1e-3)
+
+
+def test_cepstral_mean_and_variance_normalisation_forgets_the_microphone_and_how_long_the_pauses_are() -> (
+    None
+):
+    """A filter shifts each bin of the log-mel by a constant, which each clip's own means take out."""
+    rng = np.random.default_rng(3)
+    sound = rng.normal(0, 3000, 4000).astype(np.int16)
+    heard = lfilter([1, -0.9], [1], sound.astype(np.float64)).astype(np.int16)
+    waves = torch.from_numpy(np.stack([sound, heard]))
+    frontend = LogMel(RATE, n_mels=24, normalize="cmvn", floor=1e-6)
+    both = Input(waves, torch.tensor([4000, 4000]))
+    plain, filtered = frontend(both).values[:, 0]
+    inner = slice(2, 48)
+    assert (plain - filtered)[:, inner].abs().mean() < 0.1
+    raw = LogMel(RATE, n_mels=24, floor=1e-6)(both).values[:, 0]
+    assert (raw[0] - raw[1])[:, inner].abs().mean() > 0.3
+    paused = torch.cat([waves[:1], torch.zeros(1, 8000, dtype=torch.int16)], dim=1)
+    longer = frontend(Input(paused, torch.tensor([12000]))).values[0, 0]
+    assert torch.allclose(longer[:, inner], plain[:, inner], atol=0.05)
+    assert torch.equal(longer[:, 60:], torch.full_like(longer[:, 60:], -3))
+    silent = frontend(both._replace(values=torch.zeros_like(waves)))
     assert torch.allclose(silent.values, torch.zeros(()), atol=1e-3)
 
 

@@ -239,14 +239,18 @@ def mel_filters(sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: fl
     return triangles * 2 / (right - left)
 
 
+_LOUD, _LEAST = 7.0, -3.0  # nats; deviations
+
+
 class LogMel(nn.Module):
     """Frontend: the natural logarithm of mel power, normalised.
 
     Hann window of window_ms, centred, zeros outside the clip; FFT of the next power of two; Slaney's filters; power
     below `floor` counts as it (by default about int16's rounding noise, so digital silence looks like the quietest
     recording; a higher one leaves sounds more of the range). normalize: "clip" takes each clip's own mean and deviation
-    out (loudness goes), "bin" those of each mel bin over the training set (kept as buffers), "none" nothing. Frames
-    beyond a clip's length are 0. fmax: None is half the sample rate.
+    out (loudness goes), "cmvn" those of each of the clip's mel bins (cepstral mean and variance normalisation: the
+    microphone and a voice's timbre go, too; of loud frames, not below -3), "bin" those of each mel bin over the
+    training set (kept as buffers), "none" nothing. Beyond a clip's length is 0. fmax: None is half the sample rate.
     """
 
     modality: ClassVar[str] = "audio"
@@ -265,7 +269,7 @@ class LogMel(nn.Module):
         hop_ms: Annotated[float, Gt(0)] = 10.0,
         fmin: Annotated[float, Ge(0)] = 0.0,
         fmax: Annotated[float, Gt(0)] | None = None,
-        normalize: Literal["clip", "bin", "none"] = "clip",
+        normalize: Literal["clip", "cmvn", "bin", "none"] = "clip",
         floor: Annotated[float, Gt(0)] = 1e-10,
     ) -> None:
         super().__init__()
@@ -296,7 +300,9 @@ class LogMel(nn.Module):
         mel, lengths = self._log_mel(given)
         inside = valid(lengths, mel.shape[-1])[:, None, :]
         if self.normalize == "clip":
-            mel = _standardize(mel, inside, lengths, self.STD_FLOOR)
+            mel = _standardize(mel, inside, (1, 2), self.STD_FLOOR)
+        elif self.normalize == "cmvn":
+            mel = _standardize(mel, _loud(mel, inside), (2,), self.STD_FLOOR).clamp(min=_LEAST)
         elif self.normalize == "bin":
             mel = (mel - self.mean) / self.std
         return given._replace(values=(mel * inside)[:, None], lengths=lengths)
@@ -347,13 +353,18 @@ class LogMel(nn.Module):
         return {"bins": self.n_mels, "in_channels": 1}
 
 
-def _standardize(mel: Tensor, inside: Tensor, lengths: Tensor, floor: float) -> Tensor:
-    """mel (B, bins, frames) less each clip's mean, over its deviation; both of the frames `inside`."""
-    count = (lengths * mel.shape[1])[:, None, None]
-    # mean and variance of each clip over its own bins * length entries, (B, 1, 1)
-    centred = mel - (mel * inside).sum((1, 2), keepdim=True) / count
-    variance = (centred * inside).square().sum((1, 2), keepdim=True) / count
+def _standardize(mel: Tensor, frames: Tensor, axes: tuple[int, ...], floor: float) -> Tensor:
+    """mel (B, bins, T) less its mean along the axes, over its deviation; both of the `frames` (B, 1, T) alone."""
+    count = frames.sum(2, keepdim=True) * (mel.shape[1] if 1 in axes else 1)
+    centred = mel - (mel * frames).sum(axes, keepdim=True) / count
+    variance = (centred * frames).square().sum(axes, keepdim=True) / count
     return centred / variance.sqrt().clamp(min=floor)
+
+
+def _loud(mel: Tensor, inside: Tensor) -> Tensor:
+    """Booleans (B, 1, T): frames whose mean is at most 7 nats (30 dB) below the greatest; pauses do not count."""
+    level = mel.mean(1, keepdim=True).masked_fill(~inside, -torch.inf)
+    return level > level.amax(2, keepdim=True) - _LOUD
 
 
 class Waveform(nn.Module):
