@@ -143,12 +143,12 @@ class Rows:
         return name
 
     def index(self) -> Any:
-        """One row in a hundred is for validation, one for testing."""
+        """One row in a hundred is for validation, one for testing; others in each repetition of the block."""
         from leyden.data.index import Index, PackedStrings
 
         ranks = np.argsort(np.argsort(self._block[:, 0]))
         targets = np.resize(ranks * self.classes // len(ranks), self.samples)
-        place = np.arange(self.samples) % 100
+        place = (np.arange(self.samples) + np.arange(self.samples) // len(ranks)) % 100
         split = np.select([place == 0, place == 1], [1, 2], 0).astype(np.int8)
         names = PackedStrings(np.zeros(0, np.uint8), np.zeros(self.samples + 1, np.int64))
         return Index(targets, tuple(map(str, range(self.classes))), split=split, names=names)
