@@ -54,6 +54,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "data").mkdir()
     for write in tiny_data.WRITERS.values():
         write(root / "data")
+    (root / "data" / "fsdd_espeak").symlink_to(
+        root / "data" / "fsdd"
+    )  # as scripts/synthetic_speech writes it
     runpy.run_path(str(ROOT / "scripts/make_own_data.py"))["main"]([str(root / "my_data")])
     for page in pages.PAGES:
         for name, content in pages.files(page).items():

@@ -98,13 +98,15 @@ def speech_commands(root: Path) -> None:
 
 
 def asterisk(root: Path) -> None:
-    """40 recordings with a few words each."""
+    """40 recordings with a few words each, and a fold of them as scripts/synthetic_speech writes it."""
     folder = root / "asterisk"
-    lines = ["path,text"]
+    lines, split = ["path,text"], ["path,text,split"]
     for i in range(40):
         _clip(folder / "en" / f"{i}.wav", 8000, 0.8)
         lines.append(f"en/{i}.wav,Press {i % 3}.")
+        split.append(f"{lines[-1]},{'test' if i % 5 == 0 else 'val' if i % 5 == 1 else 'train'}")
     (folder / "en.csv").write_text("\n".join(lines) + "\n")
+    (folder / "en_espeak_0.csv").write_text("\n".join(split) + "\n")
 
 
 # By the name of the data option; the generated sets and digits need no file.
