@@ -28,3 +28,18 @@ def test_the_means_do_not_depend_on_it(most: int, monkeypatch: pytest.MonkeyPatc
         assert len(means._held) < max(1, min(32, most // 24))
         expected.append(right(outputs, targets).mean().item())
     assert means.read_epoch() == pytest.approx((69 / 2, sum(expected) / 70))
+
+
+@pytest.mark.parametrize("most", [2**24, 100, 1])
+def test_means_that_go_on_from_a_state_are_the_same(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leyden.modules.running_means._VALUES_HELD", most)
+    generator = torch.Generator().manual_seed(0)
+    steps = [(torch.rand((), generator=generator), torch.randn(8, 3, generator=generator)) for _ in range(50)]
+    whole, resumed = RunningMeans(right), RunningMeans(right)
+    for number, (loss, outputs) in enumerate(steps):
+        whole.add(loss, outputs, torch.arange(8) % 3)
+        if number in (3, 37):
+            state, resumed = resumed.state(), RunningMeans(right)
+            resumed.load(state)
+        resumed.add(loss, outputs, torch.arange(8) % 3)
+    assert resumed.read_epoch() == whole.read_epoch()
