@@ -117,7 +117,10 @@ class Margins(Callback):
         return torch.from_numpy(np.log(np.where(there, ratio, 1.0))).float()
 
     def _flush(self, module: LightningModule) -> None:
-        """Add what was folded, row by row in the order of the epoch's positions: so it is the same for any ranks."""
+        """Add what was folded, each row's in the order of the epoch's positions: so it is the same for any ranks.
+
+        Rows are looked up in their own order: at random, the search costs a microsecond a draw among ten million.
+        """
         self._fold()
         folded, self._folded = self._folded, []
         if module.trainer.world_size == 1 and not folded:
@@ -125,7 +128,7 @@ class Margins(Callback):
         table = torch.cat(folded) if folded else torch.zeros(0, 4, dtype=torch.float64)
         found = from_all_ranks(table, module).numpy()
         found = found[np.isfinite(found[:, 2])]  # of a step that was skipped
-        found = found[np.argsort(found[:, 1], kind="stable")]
+        found = found[np.lexsort((found[:, 1], found[:, 0]))]
         places = np.searchsorted(self.rows, found[:, 0].astype(np.int64))
         margins, rivals = found[:, 2].astype(np.float32), found[:, 3].astype(self.answers.dtype)
         counted = self.draws[places] < _MOST_DRAWS
