@@ -106,7 +106,8 @@ def asterisk(root: Path) -> None:
         lines.append(f"en/{i}.wav,Press {i % 3}.")
         split.append(f"{lines[-1]},{'test' if i % 5 == 0 else 'val' if i % 5 == 1 else 'train'}")
     (folder / "en.csv").write_text("\n".join(lines) + "\n")
-    (folder / "en_espeak_0.csv").write_text("\n".join(split) + "\n")
+    for name in ("real", "espeak"):
+        (folder / f"en_{name}_0.csv").write_text("\n".join(split) + "\n")
 
 
 # By the name of the data option; the generated sets and digits need no file.
