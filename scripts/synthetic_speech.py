@@ -27,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,15 @@ class Voice:
     def speaker(self) -> str:
         """A name for files."""
         return "espeak-" + self.name.replace("+", "-")
+
+
+class Job(NamedTuple):
+    """One recording to be made. seed: of how pitch and speed differ from the voice's own; of a prompt, its number."""
+
+    path: Path
+    text: str
+    voice: Voice
+    seed: tuple[int, ...]
 
 
 def voices(count: int, seed: int = 0) -> list[Voice]:
@@ -112,6 +122,17 @@ def write(path: Path, samples: NDArray[np.int16]) -> None:
         file.writeframes(samples.tobytes())
 
 
+def record(jobs: Sequence[Job]) -> None:
+    """Speak and write them, by as many threads as there are cores."""
+    with synthesiser() as environment, ThreadPoolExecutor(os.cpu_count()) as pool:
+
+        def one(job: Job) -> None:
+            rng = np.random.default_rng([*job.seed, job.voice.pitch, job.voice.speed])
+            write(job.path, speak(job.text, job.voice, environment, rng))
+
+        list(pool.map(one, jobs))
+
+
 def digits(fsdd: Path, out: Path, count: int, takes: int) -> int:
     """FSDD's recordings, and each digit `takes` times by each voice; returns how many are new."""
     recordings = out / "recordings"
@@ -119,24 +140,13 @@ def digits(fsdd: Path, out: Path, count: int, takes: int) -> int:
     for file in sorted((fsdd / "recordings").glob("*.wav")):
         shutil.copy(file, recordings / file.name)
     jobs = [
-        (voice, digit, take)
+        # FSDD's names: below 5 is its official test set
+        Job(recordings / f"{digit}_{voice.speaker}_{take + 5}.wav", word, voice, (digit, take))
         for voice in voices(count)
-        for digit in range(len(WORDS))
+        for digit, word in enumerate(WORDS)
         for take in range(takes)
     ]
-    with synthesiser() as environment, ThreadPoolExecutor(os.cpu_count()) as pool:
-
-        def one(job: tuple[Voice, int, int]) -> None:
-            voice, digit, take = job
-            rng = np.random.default_rng([digit, take, voice.pitch, voice.speed])
-            # FSDD's names: below 5 is its official test set
-            write(
-                recordings / f"{digit}_{voice.speaker}_{take + 5}.wav",
-                speak(WORDS[digit], voice, environment, rng),
-            )
-
-        for _ in pool.map(one, jobs):
-            pass
+    record(jobs)
     return len(jobs)
 
 
@@ -158,30 +168,25 @@ def asterisk(table: Path, count: int) -> int:
         rows = [(row["path"], row["text"]) for row in csv.DictReader(file)]
     out = table.parent / f"{table.stem}_espeak"
     out.mkdir()
-    jobs = [(k, voice) for k in range(len(rows)) for voice in voices(count)]
-    with synthesiser() as environment, ThreadPoolExecutor(os.cpu_count()) as pool:
-
-        def one(job: tuple[int, Voice]) -> str:
-            k, voice = job
-            rng = np.random.default_rng([k, voice.pitch, voice.speed])
-            path = out / f"{k}_{voice.speaker}.wav"
-            write(path, speak(rows[k][1], voice, environment, rng))
-            return f"{out.name}/{path.name}"
-
-        made = list(pool.map(one, jobs))
+    jobs = [
+        Job(out / f"{k}_{voice.speaker}.wav", text, voice, (k,))
+        for k, (_, text) in enumerate(rows)
+        for voice in voices(count)
+    ]
+    record(jobs)
     for fold, split in enumerate(folds(len(rows))):
         real = [(*row, part) for row, part in zip(rows, split, strict=True)]
         spoken = [
-            (path, rows[k][1], "train")
-            for path, (k, _) in zip(made, jobs, strict=True)
-            if split[k] == "train"
+            (f"{out.name}/{job.path.name}", job.text, "train")
+            for job in jobs
+            if split[job.seed[0]] == "train"
         ]
         for name, lines in (("espeak", [*real, *spoken]), ("real", real)):
             with (table.parent / f"{table.stem}_{name}_{fold}.csv").open(
                 "w", newline="", encoding="utf-8"
             ) as file:
                 csv.writer(file).writerows([("path", "text", "split"), *lines])
-    return len(made)
+    return len(jobs)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
