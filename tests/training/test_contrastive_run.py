@@ -78,12 +78,15 @@ def test_pairs_are_found_stored_evaluated_and_predicted(
     (found,) = model.nearest([{"image": str(tmp_path / "1.png")}], [{"text": "dark"}, {"text": "bright"}])
     assert [(said["by"], said["found"]) for said in found] == [("image", "1")]
     capsys.readouterr()
+    lines = (tmp_path / "pairs.csv").read_text().splitlines()
+    lines.insert(1, ",,dark")  # neither picture nor text: not compared
+    (tmp_path / "gallery.csv").write_text("\n".join(lines))
     words = [
         "predict",
         str(folder),
         "image=1.png",
         "--gallery",
-        "pairs.csv",
+        "gallery.csv",
         "--top",
         "2",
         "--format",
@@ -92,8 +95,9 @@ def test_pairs_are_found_stored_evaluated_and_predicted(
     assert main(words) == 0
     (picture,) = json.loads(capsys.readouterr().out)
     assert [said["rank"] for said in picture["nearest"]] == [1, 2]
-    assert {place.split(":")[0] for place in (said["found"] for said in picture["nearest"])} == {"pairs.csv"}
-    lines = (tmp_path / "pairs.csv").read_text().splitlines()
+    assert {place.split(":")[0] for place in (said["found"] for said in picture["nearest"])} == {
+        "gallery.csv"
+    }
     assert "bright" in lines[int(picture["nearest"][0]["found"].split(":")[1]) - 1]
     assert main(["errors", str(folder)]) == 0
     assert main(["report", "runs"]) == 0

@@ -22,11 +22,11 @@ class SampleReader:
 
     Args:
         run: loaded.
-        allow_empty: a sample may have none of the inputs; it is {} then.
+        skip_empty: leave out rows of tables that have none of the inputs, which are refused otherwise.
     """
 
-    def __init__(self, run: "LoadedRun", allow_empty: bool = False) -> None:
-        self._run, self._source, self._allow_empty = run, run.config.data.source, allow_empty
+    def __init__(self, run: "LoadedRun", skip_empty: bool = False) -> None:
+        self._run, self._source, self._skip_empty = run, run.config.data.source, skip_empty
         self._modalities: Mapping[str, Modality] = run.modality.parts  # type: ignore[attr-defined]
         specs = run.spec.parts.values()
         self._numbers = [name for spec in specs for name in spec.numbers]
@@ -76,6 +76,8 @@ class SampleReader:
         read = {name: table.column(column, "predict", empty=True) for name, column in there.items()}
         for row in range(len(table.rows)):
             cells = {name: cells[row].strip() for name, cells in read.items() if cells[row].strip()}
+            if self._skip_empty and not cells:
+                continue
             yield table.place(row), partial(self._sample, cells, table.place(row), path.parent)
 
     def _sample(self, cells: Mapping[str, str], place: str, base: Path) -> Sample:
@@ -92,7 +94,7 @@ class SampleReader:
             elif cell:
                 ((_, decode),) = modality.read(str(base / cell), spec, self._run.tokenizer, self._source)
                 found[name] = decode()
-        if not found and not self._allow_empty:
+        if not found:
             raise UserError(f"{place}: has none of the inputs {', '.join(self._modalities)}")
         return found
 

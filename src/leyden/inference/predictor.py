@@ -182,8 +182,7 @@ def read_files(
             bad.append(str(error))
     if bad:
         raise UserError(f"{plural(len(bad), 'input')} cannot be decoded:{indented_lines(bad)}")
-    kept = [(name, values) for name, values in pieces if not (several and skip_empty) or values]
-    return [name for name, _ in kept], [values for _, values in kept]
+    return [name for name, _ in pieces], [values for _, values in pieces]
 
 
 def _pieces(run: "LoadedRun", files: Sequence[str]) -> Iterator[tuple[str, Any]]:
