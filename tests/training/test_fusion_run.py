@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from leyden import load
 from leyden.cli.main import main
@@ -117,6 +118,11 @@ def test_the_report_compares_with_runs_on_each_input_and_their_product(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     fused = train([*PLANTED, "trainer.max_epochs=3"])
+    capsys.readouterr()
+    assert main(["runs", "show", str(fused.folder)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("To compare with a net trained on one input alone: leyden train") == 3
+    assert "Product of their answers" not in said
     parts = [train([*PLANTED, f"data.source.inputs=[{name}]"]) for name in ("image", "text")]
     assert main(["report", "runs"]) == 0
     said = capsys.readouterr().out
@@ -132,6 +138,14 @@ def test_the_report_compares_with_runs_on_each_input_and_their_product(
     assert found.gain is not None
     assert found.gain.value == pytest.approx(found.whole - found.product)
     assert list(found.missing()) == []
+    again = train([*PLANTED[:-1], "trainer.max_epochs=4", "logger=tensorboard"])
+    events = EventAccumulator(str(again.folder), size_guidance={"tensors": 0}).Reload()
+    in_tensorboard = events.Tensors("test/inputs/text_summary")[-1].tensor_proto.string_val[0].decode()
+    assert main(["runs", "show", str(fused.folder)]) == 0
+    for said in (" ".join(capsys.readouterr().out.split()), in_tensorboard):
+        assert "To compare with" not in said
+        assert f"image {found.own('image'):.4f}, text" in said
+        assert f"Product of their answers, accuracy: {found.product:.4f}." in said
     assert found.own("text") == parts[1].result["metrics"]["test"]["values"]["accuracy"]["value"]
     train(["experiment=planted_fusion", "data.source.samples=360", *QUICK, "model=majority"])
     capsys.readouterr()

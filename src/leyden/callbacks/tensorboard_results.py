@@ -22,7 +22,9 @@ from leyden.data.datamodule import DataModule
 from leyden.imbalance.auto import describe_imbalance
 from leyden.modules.features import has_features
 from leyden.reporting import markdown
+from leyden.reporting.fused_runs import fused_run
 from leyden.reporting.plots.draw import draw
+from leyden.runs.run import Run
 from leyden.tasks.base import Task
 from leyden.utils.text import and_more
 
@@ -118,7 +120,9 @@ class ResultViews:
             text = markdown.labels_markdown(spec.target_names, result["prior"])
             self._writer.add_text("labels", text, self._step)
         if inputs := result.get("inputs"):
-            self._writer.add_text(f"{inputs['split']}/inputs", markdown.inputs_markdown(inputs), self._step)
+            known = {**(Run(self._run.folder).result() or {}), **result}
+            text = markdown.inputs_markdown(inputs, fused_run(known).beside())
+            self._writer.add_text(f"{inputs['split']}/inputs", text, self._step)
         for split, found in result["metrics"].items():
             self._writer.add_text(f"{split}/metrics", markdown.metrics_markdown(found), self._step)
 

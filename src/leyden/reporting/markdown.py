@@ -56,15 +56,20 @@ def _of_transcripts(metrics: Mapping[str, Any]) -> Iterator[str]:
             yield table((name, "n", "WER", "string error"), rows)
 
 
-def inputs_markdown(found: Mapping[str, Any]) -> str:
-    """Format the metrics by each subset of several inputs, and what all add: `inputs` of result.json."""
+def inputs_markdown(found: Mapping[str, Any], beside: Iterable[str]) -> str:
+    """Format the metrics by each subset of several inputs, and what all add.
+
+    Args:
+        found: `inputs` of result.json.
+        beside: lines about nets trained on one input alone.
+    """
     names = list(found["subsets"][-1]["values"])
     rows = (
         (" + ".join(s["inputs"]), count(s["n"]), *(estimate(s["values"][name]) for name in names))
         for s in found["subsets"]
     )
     adds = f"All inputs add {estimate(found['adds'])} to {found['best_single']} alone: {found['measure']}."
-    return f"{table(('inputs', 'n', *names), rows)}\n\n{adds}"
+    return "\n\n".join([table(("inputs", "n", *names), rows), adds, *map(escape, beside)])
 
 
 def _row(row: Mapping[str, Any], columns: Iterable[str]) -> Sequence[str]:

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from leyden.reporting.comparison.distinguishing_keys import heading
-from leyden.reporting.comparison.fusion import FusedRun
 from leyden.reporting.comparison.groups import TRIVIAL, Metric
 from leyden.reporting.comparison.report import Part, Report
 from leyden.reporting.comparison.statistics import LEVEL
 from leyden.reporting.format import normaliser_note, number, unit_of
+from leyden.reporting.fused_runs import FusedRun
 from leyden.runs.query import UNSET
 from leyden.runs.records import Record
 from leyden.utils.text import and_more, percent, plural

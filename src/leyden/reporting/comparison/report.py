@@ -19,7 +19,6 @@ from leyden.metrics.results import METRICS, MULTILABEL_METRICS, Estimate
 from leyden.reporting.comparison import pareto
 from leyden.reporting.comparison.distinguishing_keys import columns_of, heading, labels_of, resolve
 from leyden.reporting.comparison.effects import Effects, effects
-from leyden.reporting.comparison.fusion import FusedRun, fused_runs
 from leyden.reporting.comparison.groups import Cohort, Group, Metric, cohorts, default_metric
 from leyden.reporting.comparison.statistics import (
     LEVEL,
@@ -30,6 +29,7 @@ from leyden.reporting.comparison.statistics import (
     difference,
 )
 from leyden.reporting.comparison.transcripts import paired_wer
+from leyden.reporting.fused_runs import FusedRun, fused_runs
 from leyden.runs.query import UNSET, matching
 from leyden.runs.records import Record
 from leyden.utils.errors import UserError, nearest

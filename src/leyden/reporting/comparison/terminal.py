@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from leyden.reporting.comparison import notes
 from leyden.reporting.comparison.distinguishing_keys import heading
 from leyden.reporting.comparison.effects import Level, Share
-from leyden.reporting.comparison.fusion import FusedRun
 from leyden.reporting.comparison.report import COSTS, Part, Report, Row
 from leyden.reporting.comparison.statistics import Comparison
 from leyden.reporting.format import UNKNOWN, count, duration, estimate, number, si_number
+from leyden.reporting.fused_runs import FusedRun
 from leyden.reporting.terminal.layout import note, plain_table, text
 from leyden.utils.text import percent, plural
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from leyden.metrics.results import MOST_ROWS
 from leyden.reporting.format import count, duration, estimate, interval, normaliser_note, number
+from leyden.reporting.fused_runs import fused_run
 from leyden.reporting.terminal.findings import findings_lines
 from leyden.reporting.terminal.layout import facts, note, plain_table, text
 from leyden.reporting.terminal.transcripts import confused_table, length_table, speaker_table
@@ -41,7 +42,7 @@ def result_table(result: Mapping[str, Any]) -> RenderableType:
         detailed = next((key for key in splits if splits[key].get(part)), None)
         if detailed:
             parts += list(tables(detailed, splits[detailed][part]))
-    parts += list(_inputs(result.get("inputs")))
+    parts += list(_inputs(result))
     return Group(*parts, _facts(result))
 
 
@@ -173,8 +174,9 @@ _DETAILS = {
 }
 
 
-def _inputs(found: Mapping[str, Any] | None) -> Iterator[RenderableType]:
-    """Yield the table of subsets of several inputs, and what all add to the best single one."""
+def _inputs(result: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Yield the table of subsets of several inputs, what all add to the best single one, and the nets of one input."""
+    found = result.get("inputs")
     if not found:
         return
     table = plain_table(f"{_SPLITS[found['split']]}, by inputs")
@@ -191,6 +193,8 @@ def _inputs(found: Mapping[str, Any] | None) -> Iterator[RenderableType]:
         f"All inputs add {estimate(found['adds'])} to {found['best_single']} alone: {found['measure']}, on the same "
         "rows."
     )
+    if result.get("folder"):
+        yield note("\n".join(fused_run(result).beside()))
 
 
 def _facts(result: Mapping[str, Any]) -> Table:

@@ -7,7 +7,8 @@ needs no joint training: fusion has to beat it.
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 
 from leyden.metrics.paired import error_difference
 from leyden.metrics.results import Estimate
+from leyden.reporting.format import estimate, number
 from leyden.runs.predictions import Stored, read_predictions
-from leyden.runs.records import Record
+from leyden.runs.records import Record, survey
 from leyden.utils.errors import UserError
 
 _INPUTS = "data.source.inputs"
@@ -64,12 +66,39 @@ class FusedRun:
                     [*(w for w in words if not w.startswith(f"{_INPUTS}=")), f"{_INPUTS}=[{name}]"]
                 )
 
+    def beside(self) -> Iterator[str]:
+        """Lines under the table of subsets: the nets of one input and their product, and how to train those missing."""
+        if self.single:
+            own = ", ".join(f"{name} {number(self.own(name))}" for name in self.single)
+            yield f"Nets trained on one input alone, {self.metric}: {own}."
+        if self.gain is not None:
+            yield (
+                f"Product of their answers, accuracy: {number(self.product)}. All inputs less the product, on the same "
+                f"rows: {estimate(asdict(self.gain))}."
+            )
+        for command in self.missing():
+            yield f"To compare with a net trained on one input alone: {command}"
+
 
 def fused_runs(records: Sequence[Record]) -> list[FusedRun]:
     """Every complete run with several inputs, with the runs on one of them that are among the records."""
     whole = [r for r in records if r.state == "complete" and r.result.get("inputs")]
-    singles = [r for r in records if r.state == "complete" and len(r.keys.get(_INPUTS) or ()) == 1]
-    return [_fused(record, [s for s in singles if _same(s, record)]) for record in whole]
+    singles = _singles(records)
+    return [_fused(record, singles) for record in whole]
+
+
+def fused_run(result: Mapping[str, Any]) -> FusedRun:
+    """A run with several inputs, with the runs on one of them that lie beside it.
+
+    Args:
+        result: result.json with `folder` and `inputs`; the run need not be complete.
+    """
+    folder = Path(result["folder"])
+    return _fused(Record(folder, result), _singles(survey(folder.parent)))
+
+
+def _singles(records: Sequence[Record]) -> list[Record]:
+    return [r for r in records if r.state == "complete" and len(r.keys.get(_INPUTS) or ()) == 1]
 
 
 def _same(single: Record, fused: Record) -> bool:
@@ -82,7 +111,8 @@ def _same(single: Record, fused: Record) -> bool:
     return of(single) == of(fused)
 
 
-def _fused(record: Record, singles: Sequence[Record]) -> FusedRun:
+def _fused(record: Record, every: Sequence[Record]) -> FusedRun:
+    singles = [single for single in every if _same(single, record)]
     found = record.result["inputs"]
     values = {tuple(s["inputs"]): s["values"] for s in found["subsets"]}
     everything = found["subsets"][-1]
