@@ -71,6 +71,8 @@ class Fusion(nn.Module):
         return features, torch.stack(there, dim=1)
 
     def _features_of(self, encoder: Any, given: Any, there: Tensor) -> Tensor:
+        if torch.compiler.is_exporting():  # the number of rows that have it is no constant of a program
+            return _features(encoder, given.values, given.lengths).masked_fill(~there[:, None], 0)
         rows = there.nonzero().squeeze(1)
         whole = given.values.new_zeros((len(there), encoder.feature_width), dtype=torch.get_default_dtype())
         if not len(rows):  # each parameter still has its part in the step, which other ranks wait for

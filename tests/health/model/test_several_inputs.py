@@ -43,3 +43,29 @@ def test_the_flattened_net_answers_as_the_net_does() -> None:
     assert isinstance(net, Flattened)
     with torch.no_grad():
         assert torch.equal(net(*tensors), subject.net(subject.prepared.inputs))
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes:UserWarning")  # torch, of its own recurrent layers
+@pytest.mark.parametrize("model", ["fusion", "fusion_concat", "fusion_gated", "fusion_attention"])
+def test_an_exported_net_is_told_which_inputs_are_absent(model: str) -> None:
+    subject = subject_of(model)
+    net, tensors = flattened(subject.net.eval(), subject.prepared, with_presence=True)
+    with torch.no_grad():
+        program = torch.export.export(net, tensors, strict=False).module()
+        for absent in subject.prepared.inputs:
+            present = {name: torch.ones(16, dtype=torch.bool) for name in subject.prepared.inputs}
+            present[absent][3:7] = False
+            given = {name: x.values.clone() for name, x in subject.prepared.inputs.items()}
+            if given[absent].is_floating_point():
+                given[absent][3:7] = float("nan")  # of no account, as everything behind an empty cell
+            values = (
+                v
+                for name, x in subject.prepared.inputs.items()
+                for v in (given[name], x.lengths)
+                if v is not None
+            )
+            told = program(*values, *present.values())
+            assert told.isfinite().all()
+            torch.testing.assert_close(
+                told, subject.net(subject.prepared.inputs, present), atol=1e-5, rtol=1e-5
+            )
