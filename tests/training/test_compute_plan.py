@@ -268,9 +268,9 @@ def test_a_run_is_evaluated_again_with_its_own_threads(fastest: Any) -> None:
 # --- when there is a trial ---
 
 
-def chosen(words: list[str], steps: int = 0) -> ComputePlan:
+def chosen(words: list[str], steps: int = 0, device_type: str = "cpu") -> ComputePlan:
     """What is chosen for a net with a convolution."""
-    device = SimpleNamespace(root_device=torch.device("cpu"))
+    device = SimpleNamespace(root_device=torch.device(device_type))
     trainer: Any = SimpleNamespace(
         strategy=device, world_size=1, accumulate_grad_batches=1, is_global_zero=True
     )
@@ -371,6 +371,88 @@ def test_a_compiled_net_is_trained_and_evaluated_as_it_is() -> None:
     assert computed(outcome)["compiled"] is True
     again = evaluate(outcome.folder, say=lambda _: None)
     assert again["test"]["values"]["log_loss"] == outcome.result["metrics"]["test"]["values"]["log_loss"]
+
+
+def test_a_compiled_net_is_tried_where_it_is_allowed(fastest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[object] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda net: compiled.append(net))
+    tried = fastest(Plan(2, compiled=True))
+    words = [*WORDS, "trainer.max_epochs=1"]
+    train([*words, "seed=2"])
+    assert not any(plan.compiled for plan in tried)
+    outcome = train([*words, "compute.allow=[compile]"])
+    assert computed(outcome)["compiled"] is True
+    assert Plan(2, compiled=True) in tried
+    assert len(compiled) >= 2, "the copy of the trial, and the run"
+
+
+@pytest.mark.parametrize(
+    ("words", "device", "steps", "is_tried"),
+    [
+        ([], "cuda", 10_000, True),
+        ([], "cuda", 9_000, False),
+        ([], "cpu", 10_000, False),
+        (["compute=plain"], "cuda", 10_000, False),
+        (["compute.allow=[compile]"], "cpu", 2_000, True),
+        (["compute.compile=true"], "cuda", 10_000, False),
+    ],
+)
+def test_compilation_is_tried_on_a_gpu_by_a_run_that_pays_for_it(
+    words: list[str], device: str, steps: int, is_tried: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a minute, about, is at most 3 % of the training: 10,000 steps of .1 s."""
+    plans: list[Plan] = []
+
+    def noted(trainer: Any, module: Any, stages: Any, start: Plan, size: int, allowed: Any) -> Tried:
+        allowed(0.1)
+        plans.extend(plan for stage in stages for plan in stage(start))
+        return Tried(start, {start: 1.0})
+
+    monkeypatch.setattr(compute_plan, "try_plans", noted)
+    chosen(words, steps, device)
+    assert any(plan.compiled for plan in plans) is is_tried
+
+
+def test_a_compilation_that_fails_leaves_what_was_measured(
+    fastest: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fastest(ONE_OTHER)
+
+    def fail(net: object) -> None:
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", fail)
+    outcome = train([*WORDS, "trainer.max_epochs=1", "compute.allow=[compile]"])
+    found = computed(outcome)
+    assert (found["threads"], found["memory_format"], found["compiled"]) == (1, "contiguous", False)
+    assert found["reason"].endswith("; no trial: RuntimeError")
+
+
+def test_a_run_compiled_on_a_gpu_goes_on_uncompiled_on_a_cpu(capsys: pytest.CaptureFixture[str]) -> None:
+    record = {"threads": 1, "memory_format": "own", "precision": "32-true", "compiled": True, "changes": []}
+    device = SimpleNamespace(root_device=torch.device("cpu"), precision_plugin=None)
+    trainer: Any = SimpleNamespace(
+        strategy=device, precision_plugin=None, optimizers=[], is_global_zero=True, world_size=1
+    )
+    watch = ComputePlan(check(compose(WORDS)), most=1, steps=100, batch=16)
+    watch.load_state_dict(record)
+    assert watch.plan.compiled
+    watch.on_ready(trainer, torch.nn.Linear(1, 1))  # type: ignore[arg-type]
+    assert not watch.plan.compiled
+    assert watch.record["compiled"] is False
+    assert "is not compiled on this device" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_compiled_net_is_tried_and_the_faster_one_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute_plan, "FEWEST_STEPS", 0)
+    monkeypatch.setattr(compute_plan, "SHARE", 10.0)
+    outcome = train([*WORDS, "threads=1", "compute.allow=[compile]", "trainer.max_epochs=1"])
+    found = computed(outcome)
+    times = found["seconds"]
+    assert set(times) == {"1 thread", "1 thread, compiled"}
+    if found["compiled"]:
+        assert times["1 thread, compiled"] < times["1 thread"]
 
 
 # --- the watch ---

@@ -1,11 +1,12 @@
 """The compute plan of a run: chosen before the first step, watched, and kept in checkpoints and in the result.
 
 Before the first step plans are tried on a copy (`profiling.plan_trial`) if the run is long enough to pay for it; else
-threads are as many as there are free cores. They are tried again at the end of an epoch whose steps were much slower
-than in an epoch before, or in which other processes left more cores free than when the threads were chosen. A
-resumed run goes on with the plan of its checkpoint.
+threads are as many as there are free cores. On a GPU a run of a quarter of an hour or more tries a compiled net, too.
+Threads are tried again at the end of an epoch whose steps were much slower than in an epoch before, or in which other
+processes left more cores free than when the threads were chosen. A resumed run goes on with the plan of its checkpoint.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -25,6 +26,7 @@ from leyden.utils.text import plural
 
 FEWEST_STEPS = 1000  # of a run that a trial pays for: the trial takes some thirty
 MOST_SECONDS, SHARE = 1.0, 0.03  # of a trial, and of the training that it is for
+COMPILING = 30.0  # seconds, about: compilation is tried unasked where that is at most `SHARE` of the training
 _LEAST_SECONDS = 0.05  # of a trial at the end of an epoch
 SLOWER = 1.5  # mean step of an epoch over that of the fastest one, from which threads are tried again
 _FREER = 0.5  # cores
@@ -56,6 +58,7 @@ class ComputePlan(Callback):
         self._free: float | None = None  # cores, when the threads were chosen
         self._chosen = self._began = self._paused = time.perf_counter()
         self._first = 0  # optimizer step of the epoch
+        self._step = math.inf  # seconds of one, about; known from a trial
         self._own_precision: Precision | None = None
 
     # --- the choice ---
@@ -66,6 +69,12 @@ class ComputePlan(Callback):
             self._choose(trainer, pl_module)
         elif self.plan.threads != threads_used(self.record)[-1]:
             self._change(trainer.current_epoch, trainer.global_step, self.plan.threads, "resumed")
+        if self.plan.compiled and not (self._asked.compile or self._may_compile(trainer)):
+            self.plan = self.plan._replace(compiled=False)
+            self.record["compiled"] = False
+            _say(
+                trainer, "compute: the net, compiled before the interruption, is not compiled on this device"
+            )
         self.plan.set_on(pl_module, trainer.optimizers)
         self._own_precision = trainer.precision_plugin
         trainer.strategy.precision_plugin = self.plan.precision(trainer)
@@ -76,6 +85,7 @@ class ComputePlan(Callback):
             self.load_state_dict({**self.replayed, "changes": []})
             return
         stages = [self._threads_of(trainer), self._variants_of(trainer, module)]
+        stages += [self._compiled] if self._may_compile(trainer) else []
         is_open = trainer.world_size == 1 and any(len(stage(self.plan)) > 1 for stage in stages)
         found = Tried(self.plan, {}, "as asked for")
         if is_open:
@@ -110,6 +120,16 @@ class ComputePlan(Callback):
 
         return variants
 
+    def _may_compile(self, trainer: Trainer) -> bool:
+        """Whether a compiled net may be tried: on a GPU if nothing is asked for, elsewhere where it is allowed."""
+        on_gpu = self._are_threads_free and trainer.strategy.root_device.type == "cuda"
+        return not self._asked.compile and (on_gpu or "compile" in self._asked.allow)
+
+    def _compiled(self, plan: Plan) -> list[Plan]:
+        """The net as it is and compiled, where that is asked for or the run is long enough to pay for it."""
+        pays = "compile" in self._asked.allow or SHARE * self._steps * self._step >= COMPILING
+        return [plan, plan._replace(compiled=True)] if pays else [plan]
+
     def _try(
         self,
         trainer: Trainer,
@@ -117,10 +137,12 @@ class ComputePlan(Callback):
         stages: Sequence[Stage],
         allowed: Callable[[float], float],
     ) -> Tried:
+        def budget(step: float) -> float:
+            self._step = step
+            return min(MOST_SECONDS, allowed(step))
+
         size = max(1, self._batch // trainer.accumulate_grad_batches)
-        return try_plans(
-            trainer, module, stages, self.plan, size, lambda step: min(MOST_SECONDS, allowed(step))
-        )
+        return try_plans(trainer, module, stages, self.plan, size, budget)
 
     def _recorded(self, found: Tried) -> dict[str, Any]:
         plan = found.plan
@@ -137,7 +159,7 @@ class ComputePlan(Callback):
     def _reason(self, found: Tried) -> str:
         """What was measured; where nothing was, the free cores, and why."""
         if found.seconds:
-            return _measured(found)
+            return "; ".join(filter(None, (_measured(found), found.why_not)))
         cores = "" if self._free is None else f"{self._free:.1f} of {plural(self._most, 'core')} free; "
         return f"{cores}{found.why_not}"
 
@@ -165,7 +187,7 @@ class ComputePlan(Callback):
             return
         steps, stage = trainer.global_step - self._first, self._threads_of(trainer)
         left = self._steps - trainer.global_step
-        if self._asked.compile or not (
+        if self.plan.compiled or not (
             steps and left > 0 and trainer.world_size == 1 and len(stage(self.plan)) > 1
         ):
             return
@@ -209,9 +231,10 @@ class ComputePlan(Callback):
             self.record["memory_format"] = asked
         if "bf16" not in self._asked.allow:
             self.record["precision"] = self._precision
-        self.record["compiled"] = self._asked.compile
+        is_kept = self.record.get("compiled") and (self._are_threads_free or "compile" in self._asked.allow)
+        self.record["compiled"] = self._asked.compile or bool(is_kept)
         layout, is_bf16 = LAYOUTS[self.record["memory_format"]], self.record["precision"] == _BF16
-        self.plan = Plan(threads, layout, is_bf16 and self._precision != _BF16, self._asked.compile)
+        self.plan = Plan(threads, layout, is_bf16 and self._precision != _BF16, self.record["compiled"])
         torch.set_num_threads(threads)
 
 

@@ -136,14 +136,14 @@ class Compute(Node):
 
     threads: all of the CPU (OMP_NUM_THREADS, or the cores available), or as many as are fastest.
     memory_format: in which weights of convolutions of images are kept; own: as the net has them.
-    compile: whether torch.compile compiles the net.
-    allow: what the trial may choose besides, because it rounds more.
+    compile: whether torch.compile compiles the net, without a trial.
+    allow: what the trial may choose besides: bf16 rounds more; compile, tried without it on a GPU alone, takes long.
     """
 
     threads: Literal["auto", "all"] = "all"
     memory_format: Literal["auto", "own", "contiguous", "channels_last"] = "own"
     compile: bool = False
-    allow: list[Literal["bf16"]] = []
+    allow: list[Literal["bf16", "compile"]] = []
 
 
 class Config(Node):

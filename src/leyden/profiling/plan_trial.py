@@ -27,7 +27,7 @@ _FIRST, _FACTOR = 8, 4  # samples of the first step, and how they grow
 
 
 class Tried(NamedTuple):
-    """The chosen plan, and seconds of a step of every plan that was tried; none where nothing could be measured."""
+    """The chosen plan, seconds of a step of every plan that was measured, and why others were not."""
 
     plan: Plan
     seconds: dict[Plan, float]
@@ -50,7 +50,7 @@ def try_plans(
         stages: the best plan so far -> those of the stage.
         start: the plan that counts if nothing can be measured.
         size: samples of a batch of this process.
-        allowed: seconds of a step -> seconds of the trial.
+        allowed: seconds of a step -> seconds of the trial; those of a stage that compiles come on top.
     """
     began, random, threads = time.perf_counter(), rng_state(), torch.get_num_threads()
     found = Tried(start, {})
@@ -58,15 +58,18 @@ def try_plans(
         trial = _Trial(trainer, module, size)
         budget = allowed(trial.seconds())
         for number, stage in enumerate(stages):
+            plans = stage(found.plan)
+            if trial.compile(plans):
+                began = time.perf_counter()  # beside what that took, the budget is little
             left, share = budget - (time.perf_counter() - began), 1 / (len(stages) - number)
-            if len(plans := stage(found.plan)) > 1 and (turns := trial.turns(plans, left, share)):
+            if len(plans) > 1 and (turns := trial.turns(plans, left, share)):
                 chosen = plans[0]
                 for plan in plans[1:]:
                     chosen = plan if beats(turns[plan], turns[chosen], TIE) else chosen
                 seconds = {plan: statistics.median(of_plan) for plan, of_plan in turns.items()}
                 found = Tried(chosen, {**found.seconds, **seconds})
     except Exception as error:  # of the user's own code, or memory: what it means, the training will say
-        return Tried(start, {}, f"no trial: {type(error).__name__}")
+        return found._replace(why_not=f"no trial: {type(error).__name__}")
     finally:
         set_rng_state(random)
         torch.set_num_threads(threads)
@@ -100,6 +103,13 @@ class _Trial:
             if samples >= self._size or seconds > _ENOUGH:
                 return seconds * self._size / samples
             self._batch = self._take(min(self._size, _FACTOR * samples))
+
+    def compile(self, plans: Sequence[Plan]) -> bool:
+        """Take the steps in which nets are compiled; returns whether there are any."""
+        compiled = [plan for plan in plans if plan.compiled and len(plans) > 1]
+        for plan in compiled:
+            self._under(plan)()
+        return bool(compiled)
 
     def turns(self, plans: Sequence[Plan], budget: float, share: float) -> dict[Plan, list[float]]:
         """Seconds of a step of the whole batch under each plan, turn by turn, as `race` finds them."""
