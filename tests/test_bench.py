@@ -79,6 +79,19 @@ def test_a_process_that_fails_ends_the_benchmark_with_its_output(tmp_path: Path)
         measure.process([sys.executable, "-c", "print('what went wrong'); raise SystemExit(3)"], tmp_path)
 
 
+def test_what_a_command_leaves_behind_counts_as_its_own(tmp_path: Path) -> None:
+    """As a sweep's workers do, whose parent ends before them: only its own parent is told of a process's time."""
+    measure = importlib.import_module("benches.measure")
+    burn = "import time\nwhile time.process_time() < 0.4: pass"
+    leave = (
+        f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {burn!r}], start_new_session=True)"
+    )
+    begun = measure._used(0)
+    done = measure.process([sys.executable, "-c", leave], tmp_path)
+    assert done.cpu > 0.4
+    assert measure._used(0)[2] - begun[2] > 0.4
+
+
 @pytest.mark.slow
 def test_the_gpu_benchmark_runs_on_a_processor_and_measures_nothing_twice(tmp_path: Path) -> None:
     from tiny_data import cifar10_jpeg

@@ -1,5 +1,6 @@
 """Measuring side by side: ways take turns, each round's ratios are formed within it, and a line is printed for each."""
 
+import ctypes
 import importlib
 import json
 import os
@@ -19,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 QUIET = 0.5  # cores that other processes use: below it a round is quiet
 TICKS = os.sysconf("SC_CLK_TCK")
 WIDTHS = "  {:<28} {:>40}  {}"
+
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 Way = Callable[[], float]
 
@@ -151,7 +154,7 @@ def _busy_process() -> Iterator[int]:
 
 
 class Done(NamedTuple):
-    """An ended process: wall and CPU seconds with those of its children, its own peak memory in MB, its output."""
+    """An ended process: wall and CPU seconds with those of its descendants, its own peak memory in MB, its output."""
 
     seconds: float
     cpu: float
@@ -161,7 +164,8 @@ class Done(NamedTuple):
 
 def process(command: Sequence[str | Path], cwd: Path, **environment: str) -> Done:
     """Run a command; ends the benchmark with its output where it fails."""
-    with tempfile.TemporaryFile() as out:
+    before = _of_children()
+    with tempfile.TemporaryFile() as out, _adopting():
         begun = time.perf_counter()
         env = {**os.environ, **environment}
         child = subprocess.Popen(list(map(str, command)), cwd=cwd, stdout=out, stderr=out, env=env)
@@ -172,7 +176,33 @@ def process(command: Sequence[str | Path], cwd: Path, **environment: str) -> Don
         output = out.read().decode(errors="replace")
     if child.returncode:
         sys.exit(f"{' '.join(map(str, command))}: status {child.returncode}\n{output}")
-    return Done(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000, output)
+    return Done(seconds, _of_children() - before, usage.ru_maxrss / 1000, output)
+
+
+def _of_children() -> float:
+    """CPU seconds of all ended descendants that were waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+@contextmanager
+def _adopting(seconds: float = 5.0) -> Iterator[None]:
+    """Take over what a command leaves behind, and wait for it: a sweep's workers would count as others."""
+    adopt, known = ctypes.CDLL(None).prctl, _children()
+    adopt(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+        until = time.perf_counter() + seconds
+        while (left := _children() - known) and time.perf_counter() < until:
+            for pid in left:
+                os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.01)
+    finally:
+        adopt(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def _children() -> set[int]:
+    return set(map(int, Path("/proc/thread-self/children").read_text(encoding="utf-8").split()))
 
 
 def leyden(words: Sequence[str], cwd: Path, **environment: str) -> Done:
