@@ -155,6 +155,11 @@ def test_pairs_without_a_label_column(overrides: list[str], tmp_path: Path) -> N
     assert -1 <= answer["similarity"] <= 1
     with pytest.raises(UserError, match=r"one input alone has no answer: give both .* or --gallery TABLE"):
         load(outcome.folder).predict([{"image": str(tmp_path / "1.png")}])
+    both, alone = load(outcome.folder).predict(
+        [{"image": str(tmp_path / "1.png"), "text": "dark"}, {"image": str(tmp_path / "1.png")}]
+    )
+    assert both["similarity"] == pytest.approx(answer["similarity"], abs=1e-6)
+    assert alone["similarity"] is None
     assert main(["errors", str(outcome.folder), "--html", "e.html", "--csv", "e.csv"]) == 0
     assert "without heat" in Path("e.html").read_text()
     with pytest.raises(UserError, match=r"label_column=null: .*only task=contrastive does without"):

@@ -107,10 +107,10 @@ class Contrastive(GroupedTask):
         What needs an input that is absent is None.
 
         Raises:
-            UserError: without classes, one input alone has no answer.
+            UserError: without classes one input alone has no answer, and no sample has both.
         """
         there, cosines = np.asarray(outputs.any(axis=2)), self.scores(outputs, decision)
-        if not decision.is_known and not there.all():
+        if not decision.is_known and not there.all(axis=1).any():
             raise UserError(
                 "predict: the pairs of this run have no classes, so that one input alone has no answer: give both "
                 "for their similarity, or --gallery TABLE to find the nearest of its rows"
@@ -151,7 +151,7 @@ class Contrastive(GroupedTask):
             if not any(len(there[way]) for way in ways):
                 missing = " or ".join(_names(spec)[1 - way] for way in ways)
                 raise UserError(
-                    f"--gallery: none of its {plural(len(names), 'sample')} has {missing}, which the input is "
+                    f"gallery: none of its {plural(len(names), 'sample')} has {missing}, which the input is "
                     "compared with"
                 )
             for way in ways:
