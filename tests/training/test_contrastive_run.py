@@ -1,5 +1,6 @@
 """Runs of task=contrastive from end to end: trained, stored, evaluated, predicted, reported, killed and resumed."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -137,6 +138,27 @@ def test_what_does_not_fit_is_refused_in_one_line(overrides: list[str], bad: str
 @pytest.mark.slow
 def test_a_killed_run_ends_as_an_uninterrupted_one(overrides: list[str]) -> None:
     assert main(["check", "resume", *overrides, "trainer.max_epochs=2"]) == 0
+
+
+def training_losses(folder: Path) -> np.ndarray:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return np.array([float(row["train/loss"]) for row in csv.DictReader(file)])
+
+
+@pytest.mark.slow
+def test_two_ranks_have_the_partners_of_the_whole_batch(overrides: list[str]) -> None:
+    """As one process has them: with those of its own alone each rank would choose among 8 instead of 16."""
+    words = [*overrides, "trainer.max_epochs=3", "model.encoders.image.net.dropout=0"]
+    words.append("model.encoders.text.net.dropout=0")
+    one = Path(train([*words, "runs=one"]).folder)
+    ranks = ["trainer=ddp_cpu", "trainer.devices=2", "runs=two"]
+    two = Path(train([*(word for word in words if word != "trainer=cpu"), *ranks]).folder)
+    np.testing.assert_allclose(training_losses(two), training_losses(one), rtol=0, atol=1e-5)
+    mine, others = (np.load(folder / "predictions/test.npz") for folder in (one, two))
+    order = np.argsort(others["rows"])
+    np.testing.assert_allclose(
+        others["embeddings"][order], mine["embeddings"][np.argsort(mine["rows"])], atol=1e-4
+    )
 
 
 def test_pairs_without_a_label_column(overrides: list[str], tmp_path: Path) -> None:

@@ -20,8 +20,7 @@ class InfoNCE(nn.Module):
     share (L_out of Khosla et al. 2020, arXiv 2004.11362), since of 10 classes a tenth of a batch would be taken for
     wrong otherwise; pair: only its own; None: class where there are classes.
 
-    A loss depends on the other samples of the batch, and its least value on their number; with several devices on those
-    of its own device.
+    A loss depends on the other samples of the batch, of all devices in training, and its least value on their number.
 
     Args:
         positives: which partners are right.
