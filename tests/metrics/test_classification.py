@@ -197,9 +197,45 @@ def test_the_interval_of_ece_holds_zero_for_95_percent_of_calibrated_nets() -> N
         correct = rng.random(n) < confidence
         gaps, products = (of(confidence, correct) for of in (calibration.binned_gaps, calibration.moments))
         sizes = np.bincount(calibration.bins_of(confidence), minlength=calibration.BINS)
-        held += calibration.interval(gaps, products, sizes, n, rng).low == 0.0
+        wrong = int((~correct).sum())
+        held += calibration.interval(gaps, products, sizes, wrong, n, rng).low == 0.0
     least, most = stats.binom.ppf([0.001, 0.999], repeats, 0.95)
     assert least <= held <= most
+
+
+def overconfident(n: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log odds (n, 2) twice those by which the labels (n,) were drawn."""
+    odds = rng.normal(0, 1.5, n)
+    labels = torch.from_numpy((rng.random(n) < special.expit(odds)).astype(np.int64))
+    return torch.from_numpy(np.column_stack([np.zeros(n), 2 * odds])), labels
+
+
+def test_the_lower_end_of_ece_counts_gaps_of_one_sign_together() -> None:
+    """Hardly a bin's gap is clear among 200 samples, but their sum is: without it .3 of the lower ends were so high."""
+    truth = (
+        evaluate(*overconfident(400_000, np.random.default_rng(1)), names(2), intervals=False)
+        .values["ece"]
+        .value
+    )
+    found = [
+        evaluate(*overconfident(200, np.random.default_rng(s)), names(2)).values["ece"] for s in range(300)
+    ]
+    shown = [e for e in found if e.low is not None]
+    held = sum(e.low <= truth <= e.high for e in shown)
+    assert held >= stats.binom.ppf(0.001, len(shown), 0.95)
+    assert np.mean([e.low > 0.03 for e in shown]) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"), [(19, "none: only 19 errors"), (20, "normal noise"), (81, "right answers")]
+)
+def test_ece_of_few_errors_has_no_interval(wrong: int, says: str) -> None:
+    logits, labels = torch.zeros(100, 2), torch.zeros(100, dtype=torch.int64)
+    logits[:, 0] = torch.linspace(0.1, 2, 100)
+    labels[:wrong] = 1
+    found = evaluate(logits, labels, names(2)).values["ece"]
+    assert says in found.method
+    assert (found.low is None) is ("none" in found.method)
 
 
 def test_a_perfect_score_has_the_interval_of_its_classes() -> None:

@@ -189,7 +189,7 @@ def test_no_labels_and_wrong_decisions_are_refused() -> None:
 
 
 def test_json_and_back() -> None:
-    z, y = sample(40, 6, 9, share=0.1)
+    z, y = sample(120, 6, 9, share=0.1)
     y[:, 5] = 0
     found = evaluate_multilabel(z, y, names(6))
     stored = json.loads(json.dumps(found.to_dict(), allow_nan=False))

@@ -173,11 +173,12 @@ class _Split:
         """By name, in the order of METRICS."""
         products = calibration.moments(self.confidence, self.correct)
         sizes = np.bincount(calibration.bins_of(self.confidence), minlength=calibration.BINS)
+        wrong = int((~self.correct).sum())
         found = {
-            "accuracy": wilson(int(self.correct.sum()), self.n),
+            "accuracy": wilson(self.n - wrong, self.n),
             **matrix_intervals.of_cells(self.cells, self.counts),
-            "log_loss": mean_loss(self.losses, int((~self.correct).sum())),
-            "ece": calibration.interval(self.gaps, products, sizes, self.n, rng),
+            "log_loss": mean_loss(self.losses, wrong),
+            "ece": calibration.interval(self.gaps, products, sizes, wrong, self.n, rng),
             **dict(zip(_BY_RANK, ranking.intervals(self.ranked(), self.n), strict=True)),
         }
         return {name: found[name] for name in METRICS}

@@ -128,7 +128,7 @@ class _Split:
             "hamming_loss": self._mean("hamming_loss"),
             "log_loss": mean_loss(self._terms["log_loss"], errors),
             "ece": calibration.interval(
-                self._gaps.sum(0), self._gaps.T @ self._gaps, self._in_bins, self.n, rng
+                self._gaps.sum(0), self._gaps.T @ self._gaps, self._in_bins, errors, self.n, rng
             ),
         }
         return {name: found[name] for name in MULTILABEL_METRICS}
