@@ -16,6 +16,7 @@ from leyden import load
 from leyden.cli.main import main
 from leyden.inference.evaluate import evaluate
 from leyden.reporting.comparison.compare import compare
+from leyden.reporting.fused_runs import fused_run
 from leyden.training.job import train
 from leyden.utils.errors import UserError
 
@@ -106,6 +107,7 @@ def test_an_encoder_begins_with_the_weights_of_a_run_with_one_input(tmp_path: Pa
     for name, value in nets.items():
         assert np.array_equal(made[f"net.encoders.image.{name}"], value), name
     again = train([*PLANTED, "init.freeze=[net.encoders.image.*]", f"init.encoders.image={alone.folder}"])
+    assert [line for line in fused_run(again.result).missing() if "init." in line] == []
     taken, made = (load(run.folder).run.module.state_dict() for run in (alone, again))
     encoder = [name for name in taken if name.startswith("net.encoders.image.")]
     assert [name for name in encoder if not np.array_equal(made[name], taken[name])] == []

@@ -23,6 +23,7 @@ from leyden.utils.errors import UserError
 
 _INPUTS = "data.source.inputs"
 _SOURCE = "data.source."
+_OF_ENCODERS = ("init.encoders.", "init.freeze=")  # name what a run on another input has not got
 _SMALLEST = 1e-12
 
 
@@ -59,12 +60,11 @@ class FusedRun:
 
     def missing(self) -> Iterator[str]:
         """The commands of the runs on one input alone that there are not."""
-        words = list(self.record.result.get("command") or ["leyden", "train"])
+        words = self.record.result.get("command") or ["leyden", "train"]
+        kept = [word for word in words if not word.startswith((f"{_INPUTS}=", *_OF_ENCODERS))]
         for name in self.alone:
             if name not in self.single:
-                yield shlex.join(
-                    [*(w for w in words if not w.startswith(f"{_INPUTS}=")), f"{_INPUTS}=[{name}]"]
-                )
+                yield shlex.join([*kept, f"{_INPUTS}=[{name}]"])
 
     def beside(self) -> Iterator[str]:
         """Lines under the table of subsets: the nets of one input and their product, and how to train those missing."""
