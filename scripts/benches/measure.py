@@ -124,14 +124,17 @@ def _used(busy: int) -> tuple[float, float, float]:
     """(now, CPU seconds of all processes, of ours): of this process, its ended children and the busy one."""
     fields = Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]
     everything = sum(int(x) for i, x in enumerate(fields) if i not in (3, 4)) / TICKS  # not idle, not waiting
-    ours = sum(
-        usage.ru_utime + usage.ru_stime
-        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    )
+    ours = _cpu_seconds(resource.RUSAGE_SELF) + _cpu_seconds(resource.RUSAGE_CHILDREN)
     if busy:
         words = Path(f"/proc/{busy}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         ours += (int(words[11]) + int(words[12])) / TICKS
     return time.perf_counter(), everything, ours
+
+
+def _cpu_seconds(who: int) -> float:
+    """Of this process (`resource.RUSAGE_SELF`), or of its ended descendants (`RUSAGE_CHILDREN`)."""
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _load(before: tuple[float, float, float], after: tuple[float, float, float]) -> float:
@@ -164,7 +167,7 @@ class Done(NamedTuple):
 
 def process(command: Sequence[str | Path], cwd: Path, **environment: str) -> Done:
     """Run a command; ends the benchmark with its output where it fails."""
-    before = _of_children()
+    before = _cpu_seconds(resource.RUSAGE_CHILDREN)
     with tempfile.TemporaryFile() as out, _adopting():
         begun = time.perf_counter()
         env = {**os.environ, **environment}
@@ -176,13 +179,7 @@ def process(command: Sequence[str | Path], cwd: Path, **environment: str) -> Don
         output = out.read().decode(errors="replace")
     if child.returncode:
         sys.exit(f"{' '.join(map(str, command))}: status {child.returncode}\n{output}")
-    return Done(seconds, _of_children() - before, usage.ru_maxrss / 1000, output)
-
-
-def _of_children() -> float:
-    """CPU seconds of all ended descendants that were waited for."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+    return Done(seconds, _cpu_seconds(resource.RUSAGE_CHILDREN) - before, usage.ru_maxrss / 1000, output)
 
 
 @contextmanager
