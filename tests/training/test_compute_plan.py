@@ -428,19 +428,30 @@ def test_a_compilation_that_fails_leaves_what_was_measured(
     assert found["reason"].endswith("; no trial: RuntimeError")
 
 
-def test_a_run_compiled_on_a_gpu_goes_on_uncompiled_on_a_cpu(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("device_type", "words", "is_kept"),
+    [
+        ("cpu", [], False),
+        ("cuda", [], True),
+        ("cuda", ["compute=plain"], False),
+        ("cpu", ["compute.allow=[compile]"], True),
+        ("cpu", ["compute=plain", "compute.compile=true"], True),
+    ],
+)
+def test_a_compiled_net_goes_on_compiled_where_it_may_be(
+    device_type: str, words: list[str], is_kept: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     record = {"threads": 1, "memory_format": "own", "precision": "32-true", "compiled": True, "changes": []}
-    device = SimpleNamespace(root_device=torch.device("cpu"), precision_plugin=None)
+    device = SimpleNamespace(root_device=torch.device(device_type), precision_plugin=None)
     trainer: Any = SimpleNamespace(
         strategy=device, precision_plugin=None, optimizers=[], is_global_zero=True, world_size=1
     )
-    watch = ComputePlan(check(compose(WORDS)), most=1, steps=100, batch=16)
+    watch = ComputePlan(check(compose([*WORDS, *words])), most=1, steps=100, batch=16)
     watch.load_state_dict(record)
-    assert watch.plan.compiled
     watch.on_ready(trainer, torch.nn.Linear(1, 1))  # type: ignore[arg-type]
-    assert not watch.plan.compiled
-    assert watch.record["compiled"] is False
-    assert "is not compiled on this device" in capsys.readouterr().out
+    assert watch.plan.compiled is is_kept
+    assert watch.record["compiled"] is is_kept
+    assert ("it is not any more" in capsys.readouterr().out) is not is_kept
 
 
 @pytest.mark.slow

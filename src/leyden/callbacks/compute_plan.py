@@ -73,7 +73,7 @@ class ComputePlan(Callback):
             self.plan = self.plan._replace(compiled=False)
             self.record["compiled"] = False
             _say(
-                trainer, "compute: the net, compiled before the interruption, is not compiled on this device"
+                trainer, "compute: the net was compiled; by this device or these settings it is not any more"
             )
         self.plan.set_on(pl_module, trainer.optimizers)
         self._own_precision = trainer.precision_plugin
@@ -231,8 +231,7 @@ class ComputePlan(Callback):
             self.record["memory_format"] = asked
         if "bf16" not in self._asked.allow:
             self.record["precision"] = self._precision
-        is_kept = self.record.get("compiled") and (self._are_threads_free or "compile" in self._asked.allow)
-        self.record["compiled"] = self._asked.compile or bool(is_kept)
+        self.record["compiled"] = self._asked.compile or bool(self.record.get("compiled"))
         layout, is_bf16 = LAYOUTS[self.record["memory_format"]], self.record["precision"] == _BF16
         self.plan = Plan(threads, layout, is_bf16 and self._precision != _BF16, self.record["compiled"])
         torch.set_num_threads(threads)
