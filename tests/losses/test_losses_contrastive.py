@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from leyden.losses.contrastive import MOST, InfoNCE
+from leyden.utils.errors import UserError
 
 Positives = Literal["pair", "class"]
 
@@ -25,7 +26,7 @@ def by_definition(z: Tensor, targets: Tensor, positives: Positives, scale: float
         for way in (0, 1):
             cosines = [float(z[i, way] @ z[j, 1 - way]) for j in range(len(z))]
             total = math.log(sum(math.exp(scale * c) for c in cosines))
-            both.append(sum(total - scale * cosines[j] for j in right) / len(right))
+            both.append(total - math.log(sum(math.exp(scale * cosines[j]) for j in right)))
         found.append(sum(both) / 2)
     return found
 
@@ -43,6 +44,20 @@ def test_classes_decide_only_where_they_are_positives() -> None:
     assert torch.equal(InfoNCE("pair")(z, targets), InfoNCE("pair")(z, none))
     assert not torch.allclose(InfoNCE("class")(z, targets), InfoNCE("class")(z, none))
     torch.testing.assert_close(InfoNCE("class")(z, none), InfoNCE("pair")(z, none))
+
+
+def test_of_any_one_partner_of_the_class_is_enough() -> None:
+    """Row 0 finds its own partner, and not row 1's, which is of its class, too; row 1 finds none of the two."""
+    axes = torch.eye(6)
+    z = torch.stack([axes[[0, 1, 2, 3]], axes[[0, 4, 2, 3]]], dim=1)
+    losses = InfoNCE("class", scale=20.0)(z, torch.tensor([0, 0, 1, 2])).tolist()
+    assert losses[0] == pytest.approx(0, abs=1e-6)
+    assert losses[1] == pytest.approx(math.log(2), abs=1e-6)
+
+
+def test_without_classes_there_are_no_partners_of_one() -> None:
+    with pytest.raises(UserError, match="loss.positives=class: the pairs have no classes"):
+        InfoNCE("class", num_outputs=1)
 
 
 def test_the_scale_is_learned_and_stays_at_most_100() -> None:

@@ -16,9 +16,10 @@ class InfoNCE(nn.Module):
     """Cross-entropy of finding a sample's partner in the batch, in both directions (Radford et al. 2021, CLIP).
 
     Logits are cosines times a scale (1 / temperature), which is learned as its logarithm and never above 100. A loss is
-    the mean of the two directions. positives=class: all partners of the sample's class are right, each with an equal
-    share (L_out of Khosla et al. 2020, arXiv 2004.11362), since of 10 classes a tenth of a batch would be taken for
-    wrong otherwise; pair: only its own; None: class where there are classes.
+    the mean of the two directions. positives=class: any partner of the sample's class is right, -log of the sum of their
+    probabilities (L_in of Khosla et al. 2020, arXiv 2004.11362; neighbourhood components, Goldberger et al. 2004), since
+    of 10 classes a tenth of a batch would be taken for wrong otherwise; pair: only its own; None: class where there are
+    classes.
 
     A loss depends on the other samples of the batch, of all devices in training, and its least value on their number.
 
@@ -50,9 +51,7 @@ class InfoNCE(nn.Module):
             self.log_scale.clamp_(max=math.log(MOST))
         one, other = embeddings.float().unbind(1)
         logits = self.log_scale.exp() * one @ other.T
-        right = torch.eye(len(one), device=one.device)
-        if self.positives == "class":
-            right = (targets[:, None] == targets).float()
-        share = right / right.sum(1, keepdim=True)
-        found: Tensor = -(share * (logits.log_softmax(1) + logits.T.log_softmax(1))).sum(1) / 2
-        return found
+        itself = torch.eye(len(one), dtype=torch.bool, device=one.device)
+        right = targets[:, None] == targets if self.positives == "class" else itself
+        ways = [logits.log_softmax(way).where(right, -math.inf).logsumexp(way) for way in (0, 1)]
+        return -torch.stack(ways).mean(0)
