@@ -78,7 +78,7 @@ class NoisyFSDD(FSDD):
     """
 
     def __init__(
-        self, root: str, decibels: float | None = -13.0, copies: Count = 4, seed: Annotated[int, Ge(0)] = 0
+        self, root: str, decibels: float | None = -13.0, copies: Count = 10, seed: Annotated[int, Ge(0)] = 0
     ) -> None:
         """Nothing is read yet."""
         super().__init__(root)
@@ -120,7 +120,7 @@ class AVDigits(Multimodal):
         test_samples: of testing.
         components: principal components of the pictures; 784 leave them as they are.
         decibels: of the recordings over the noise; None: no noise.
-        copies: of each recording, with noise of its own.
+        copies: of each recording, with noise of its own: with few a net learns the noises by heart.
         inputs: which are used, image and audio; None: both.
         seed: of the choice of the pictures and of the noise.
         download: as MNIST's.
@@ -131,11 +131,11 @@ class AVDigits(Multimodal):
     def __init__(
         self,
         root: str,
-        samples: Count = 12_000,
+        samples: Count = 24_000,
         test_samples: Count = 3_000,
         components: Annotated[int, Interval(ge=1, le=_PIXELS)] = 4,
         decibels: float | None = -13.0,
-        copies: Count = 4,
+        copies: Count = 10,
         inputs: list[str] | None = None,
         seed: Annotated[int, Ge(0)] = 0,
         download: bool = True,
