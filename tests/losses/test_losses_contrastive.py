@@ -56,7 +56,7 @@ def test_of_any_one_partner_of_the_class_is_enough() -> None:
 
 
 def test_without_classes_there_are_no_partners_of_one() -> None:
-    with pytest.raises(UserError, match="loss.positives=class: the pairs have no classes"):
+    with pytest.raises(UserError, match=r"loss\.positives=class: the pairs have no classes"):
         InfoNCE("class", num_outputs=1)
 
 

@@ -16,8 +16,8 @@ class InfoNCE(nn.Module):
     """Cross-entropy of finding a sample's partner in the batch, in both directions (Radford et al. 2021, CLIP).
 
     Logits are cosines times a scale (1 / temperature), which is learned as its logarithm and never above 100. A loss is
-    the mean of the two directions. positives=class: any partner of the sample's class is right, -log of the sum of their
-    probabilities (L_in of Khosla et al. 2020, arXiv 2004.11362; neighbourhood components, Goldberger et al. 2004), since
+    the mean of the two directions. positives=class: any partner of the sample's class is right, by the sum of their
+    probabilities (L_in of Khosla et al. 2020, arXiv 2004.11362; neighbourhood components, Goldberger et al. 2004):
     of 10 classes a tenth of a batch would be taken for wrong otherwise; pair: only its own; None: class where there are
     classes.
 
