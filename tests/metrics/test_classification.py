@@ -156,13 +156,13 @@ def test_intervals_are_seeded_ordered_and_named() -> None:
     assert found.values["ece"] != evaluate(logits, labels, names(4), seed=4).values["ece"]
     assert {name: e.method for name, e in found.values.items()} == {
         "accuracy": "Wilson",
-        "balanced_accuracy": "jackknife, logit scale",
-        "macro_f1": "jackknife, logit scale",
-        "mcc": "jackknife, Fisher's z",
+        "balanced_accuracy": "jackknife, score interval",
+        "macro_f1": "jackknife, score interval",
+        "mcc": "jackknife, score interval",
         "log_loss": "jackknife, log scale",
         "ece": "normal noise, bias allowed for",
-        "auroc": "DeLong, logit scale",
-        "average_precision": "jackknife, logit scale",
+        "auroc": "DeLong, score interval",
+        "average_precision": "jackknife, score interval",
     }
     for e in found.values.values():
         assert e.low < e.value < e.high

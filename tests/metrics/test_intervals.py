@@ -263,17 +263,57 @@ def test_an_interval_is_even_on_its_scale_and_within_the_range(bounds: tuple, th
 
 
 @pytest.mark.parametrize(
-    ("deciding", "skewed", "freedom"), [(20, False, 48.0), (20, True, 24.0), (2, True, 4.0)]
+    ("deciding", "skewed", "freedom"), [(20, False, 48.0), (20, True, 24.0), (2, True, 6.0)]
 )
 def test_where_few_samples_decide_the_quantile_is_students(
     deciding: int, skewed: bool, freedom: float
 ) -> None:
-    """Of 20 samples among 120 freedom is 2 / (1 / 20 - 1 / 120), or half of it; and 4 or more."""
+    """Of 20 samples among 120 freedom is 2 / (1 / 20 - 1 / 120), or half of it; and 6 or more."""
     influence = np.append(np.zeros(100), np.tile([0.01, -0.01], deciding // 2))
     n = len(influence)
     found = by_influence(5.0, influence, ANY, skewed=skewed)
     error = 0.01 * math.sqrt(deciding * n / (n - 1))
     assert found.high - 5.0 == pytest.approx(stats.t.ppf(0.975, freedom) * error)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(50, 100), (97, 100), (4980, 5000)])
+def test_of_a_share_the_interval_from_influences_is_wilsons(hits: int, n: int) -> None:
+    """With n - 1 and Student's t; an end is as many of its own standard errors away as the quantile says."""
+    share, quantile = hits / n, stats.t.ppf(0.975, n - 1)
+    influence = np.repeat([1 - share, -share], [hits, n - hits]) / n
+    found = by_influence(share, influence, SHARE, of_counts=True)
+    for end in (found.low, found.high):
+        assert abs(share - end) == pytest.approx(quantile * math.sqrt(end * (1 - end) / (n - 1)))
+    stretched = by_influence(2 * share - 1, 2 * influence, CORRELATION, of_counts=True)
+    assert (stretched.low, stretched.high) == pytest.approx((2 * found.low - 1, 2 * found.high - 1))
+
+
+def test_errors_of_unequal_weight_make_the_interval_of_counts_wider() -> None:
+    """Ten errors of one class in ten: freedom is 1 over the kurtosis beyond a share's, and 6 or more."""
+    even, uneven = np.full(10, -0.01), np.append(np.full(9, -0.002), -0.082)
+    reaches = []
+    for errors in (even, uneven):
+        influence = np.append(np.full(990, -errors.sum() / 990), errors) / 10
+        found = by_influence(0.99, influence, SHARE, of_counts=True)
+        error = math.sqrt((influence**2).sum())
+        reaches.append((found.high - found.low) / error)
+    assert reaches[0] < 4.2
+    assert reaches[1] > 5
+
+
+def test_of_equal_classes_balanced_accuracy_has_the_interval_of_accuracy() -> None:
+    """Ten errors of 5,000 samples, one of each class: by Student's t alone its reach would be 7 % more or so."""
+    labels = np.repeat(np.arange(10), 500)
+    answers = labels.copy()
+    answers[::500] = (labels[::500] + 1) % 10
+    cells = Cells.of(labels, answers, 10)
+    found, accuracy = of_cells(cells, Counts.of(cells)), wilson(4990, 5000)
+    for name in ("balanced_accuracy", "macro_f1"):
+        low, high = found[name].low, found[name].high
+        assert high - low == pytest.approx(accuracy.high - accuracy.low, rel=0.05)
+    assert found["mcc"].high - found["mcc"].low == pytest.approx(
+        (accuracy.high - accuracy.low) / 0.9, rel=0.05
+    )
 
 
 def test_an_interval_is_about_the_value_without_its_bias() -> None:
@@ -330,10 +370,10 @@ def test_no_interval_and_why() -> None:
     found = evaluate(logits, labels, names(2)).values
     assert found["auroc"].method == found["average_precision"].method == "none: only 2 samples of a class"
     answers = np.zeros(42, dtype=np.int64)
-    assert (
-        evaluate(logits, labels, names(2), decisions=answers).values["mcc"].method
-        == "none: one class is predicted"
-    )
+    constant = evaluate(logits, labels, names(2), decisions=answers).values
+    assert {n for n, e in constant.items() if e.method == "none: one class is predicted"} == {
+        *("balanced_accuracy", "macro_f1", "mcc")
+    }
     one_large = np.append(np.full(20, 1e-3), 1.0)[:, None]
     regressed = evaluate_regression(one_large, np.zeros((21, 1)), ["y"]).values
     assert regressed["rmse"].method == "none: a few samples decide it"

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, gammaincinv, stdtrit
+from scipy.special import gammaincinv, stdtrit
 
 from leyden.metrics.results import Estimate
 from leyden.utils.text import plural
@@ -18,12 +18,12 @@ _TAILS = (2.5, 97.5)
 _MIN_FOR_PERCENTILES = 100  # below it a 2.5 % point rests on two resamples: the standard error is used
 _LARGEST = 700.0  # exponent
 _FEWEST, _FEW = 3, 5  # errors, for an interval of a mean loss, and for a lower end
-_FREEDOM = 4.0  # least degrees of freedom: with 1 or 2 intervals are several times as wide and hold no more
+_FREEDOM = 6.0  # least degrees of freedom: with fewer intervals are much wider and hold hardly more
 SHARE, CORRELATION, POSITIVE, AT_MOST_ONE = (0.0, 1.0), (-1.0, 1.0), (0.0, math.inf), (-math.inf, 1.0)
 ANY = (-math.inf, math.inf)
-_SCALES = {
-    SHARE: "logit scale",
-    CORRELATION: "Fisher's z",
+_FORMS = {
+    SHARE: "score interval",
+    CORRELATION: "score interval",
     POSITIVE: "log scale",
     AT_MOST_ONE: "log scale",
     ANY: "",
@@ -49,17 +49,22 @@ def wilson(hits: int, n: int) -> Estimate:
     """
     if n == 0:
         return Estimate(None)
-    share, spread, misses = hits / n, Z**2 / n, n - hits
-    # (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n); spread is z^2 / n
-    centre = (share + spread / 2) / (1 + spread)
-    half = Z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    low, high, few = centre - half, centre + half, 2 if n <= 50 else 3
+    share, misses, few = hits / n, n - hits, 2 if n <= 50 else 3
+    low, high = _score_ends(share, n, Z)
     if hits <= few:
         low = _poisson_mean(hits) / n
     if misses <= few:
         high = 1.0 - _poisson_mean(misses) / n
     modified = 0 < hits <= few or 0 < misses <= few
     return Estimate(share, low, high, "Wilson, modified" if modified else "Wilson")
+
+
+def _score_ends(share: float, n: float, quantile: float) -> tuple[float, float]:
+    """Wilson's: (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n) of a share p, z the quantile."""
+    spread = quantile**2 / n
+    centre = (share + spread / 2) / (1 + spread)
+    half = quantile * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+    return centre - half, centre + half
 
 
 def _poisson_mean(count: int) -> float:
@@ -94,44 +99,62 @@ def by_influence(
     sizes: NDArray[np.integer] | None = None,
     bias: float = 0.0,
     skewed: bool = False,
+    of_counts: bool = False,
     name: str = "jackknife",
 ) -> Estimate:
-    """The interval of a smooth metric by the infinitesimal jackknife (Jaeckel 1972, Efron 1982), on an unbounded scale.
+    """The interval of a smooth metric by the infinitesimal jackknife (Jaeckel 1972, Efron 1982), within its range.
 
     influence (m,): by how much the value grows with the weight of a sample, over n; `counts` (m,) samples have each.
-    The variance is the sum of squares. It is transformed by the logit between finite `bounds` (on -1 .. 1: Fisher's
-    z), by the log of the distance to the only finite one; so no end leaves the range. The quantile is Student's t, its
+    The variance is the sum of squares. Between finite `bounds` the ends are Wilson's, of the share of the range that
+    the value is, and of as many samples as would give it this variance (Franco et al. 2019); with one finite bound
+    the distance to it is moved on a log scale. So no end leaves the range. The quantile is Student's t, its
     degrees of freedom those of the variance (Satterthwaite 1946) from the influences' kurtosis: where few samples
     decide the value, its error is not known well. They are halved for `skewed` influences, whose sample understates its
-    own kurtosis. The interval is about value - bias, at most half way to a bound. A value at a bound has one only with
+    own kurtosis. `of_counts`: the same, but only the kurtosis beyond that of a share counts, whose own Wilson's ends
+    allow for. The interval is about value - bias, at most half way to a bound. A value at a bound has one only with
     `sizes`: see `at_bound`.
     """
     if math.isnan(value):
         return Estimate(None)
     weights = np.broadcast_to(counts, influence.shape)
-    n, squares = float(weights.sum()), weights @ influence**2
+    n, squares = float(weights.sum()), float(weights @ influence**2)
     low, high = bounds
     if min(value - low, high - value) < 1e-12 or n < 2 or squares == 0:
         return without(value, "all samples agree") if sizes is None else at_bound(value, bounds, sizes)
-    share = float(weights @ influence**4 / squares**2) - 1 / n
-    freedom = min(n - 1, max(_FREEDOM, (1 if skewed else 2) / share)) if share > 0 else n - 1
-    reach = float(stdtrit(freedom, 0.975)) * math.sqrt(squares * n / (n - 1))
-    centre = min(max(value - bias, (value + low) / 2), (value + high) / 2)
-    low, high = (_moved(centre, step, bounds) for step in (-reach, reach))
-    return Estimate(float(value), low, high, f"{name}, {_SCALES[bounds]}")
+    centre, variance = min(max(value - bias, (value + low) / 2), (value + high) / 2), squares * n / (n - 1)
+    uncertainty = (
+        float(weights @ influence**4 / squares**2) - 1 / n
+    )  # relative variance of the variance, over 2
+    if of_counts:
+        uncertainty -= _of_share(centre, variance, bounds)
+    freedom = n - 1
+    if uncertainty > 0:
+        freedom = min(freedom, max(_FREEDOM, (1 if skewed or of_counts else 2) / uncertainty))
+    low, high = _ends(centre, math.sqrt(variance), float(stdtrit(freedom, 0.975)), bounds)
+    return Estimate(float(value), low, high, f"{name}, {_FORMS[bounds]}")
 
 
-def _moved(value: float, step: float, bounds: tuple[float, float]) -> float:
-    """`value` moved by `step`, which is stretched or compressed by the scale of `bounds`."""
+def _of_share(value: float, variance: float, bounds: tuple[float, float]) -> float:
+    """Relative variance, over 2, of the variance of a share of the range that is as uncertain as this value."""
     low, high = bounds
-    below, above = value - low, high - value
+    product = (value - low) * (high - value)
+    return max((high - low) ** 2 / product - 4, 0.0) * variance / product
+
+
+def _ends(value: float, error: float, quantile: float, bounds: tuple[float, float]) -> tuple[float, float]:
+    """Ends of the interval of a value with a standard error, none beyond `bounds`."""
+    low, high = bounds
+    below, above, reach = value - low, high - value, quantile * error
     if math.isinf(above) and math.isinf(below):
-        return value + step
+        return value - reach, value + reach
     if math.isinf(above):
-        return low + below * math.exp(min(step / below, _LARGEST))
+        factor = math.exp(min(reach / below, _LARGEST))
+        return low + below / factor, low + below * factor
     if math.isinf(below):
-        return high - above * math.exp(min(-step / above, _LARGEST))
-    return float(low + (high - low) * expit(math.log(below / above) + step / below + step / above))
+        factor = math.exp(min(reach / above, _LARGEST))
+        return high - above * factor, high - above / factor
+    ends = _score_ends(below / (high - low), below * above / error**2, quantile)
+    return low + (high - low) * ends[0], low + (high - low) * ends[1]
 
 
 def at_bound(value: float, bounds: tuple[float, float], sizes: NDArray[np.integer]) -> Estimate:

@@ -34,7 +34,7 @@ def mean_recall(counts: Counts, among: Bools | bool = True) -> Estimate:
     influence = np.concatenate([1 - recall, -recall]) / np.tile(support * classes, 2)
     times = np.concatenate([recall, 1 - recall]) * np.tile(support, 2)
     value = float(np.mean(hits / support))
-    return by_influence(value, influence, SHARE, counts=times, sizes=support)
+    return by_influence(value, influence, SHARE, counts=times, sizes=support, of_counts=True)
 
 
 def f1_influences(counts: Counts) -> tuple[Floats, Floats]:
@@ -68,11 +68,19 @@ def macro_f1(counts: Counts, influence: Floats, times: NDArray | float = 1.0) ->
     weights = np.concatenate([np.broadcast_to(times, influence.shape), added])
     if -bias > _MOST_BIAS * np.sqrt(weights @ parts**2):
         return without(value, "too few samples of each class")
-    return by_influence(value, parts, SHARE, counts=weights, sizes=support, bias=bias)
+    return by_influence(value, parts, SHARE, counts=weights, sizes=support, bias=bias, of_counts=True)
 
 
 def of_cells(cells: Cells, counts: Counts) -> dict[str, Estimate]:
-    """Balanced accuracy, macro F1 and MCC."""
+    """Balanced accuracy, macro F1 and MCC; without intervals where one class is predicted: of other answers, which
+    such a net may give to other samples, nothing is known.
+    """
+    if np.count_nonzero(counts.predicted) == 1 < np.count_nonzero(counts.support):
+        values = counts.values()
+        return {
+            name: without(float(values[name]), "one class is predicted")
+            for name in ("balanced_accuracy", "macro_f1", "mcc")
+        }
     hit, miss = f1_influences(counts)
     right = cells.rows == cells.columns
     influence = np.where(right, hit[cells.rows], miss[cells.rows] + miss[cells.columns])
@@ -85,8 +93,8 @@ def of_cells(cells: Cells, counts: Counts) -> dict[str, Estimate]:
 
 def _mcc(cells: Cells, counts: Counts) -> Estimate:
     value, there = float(counts.mcc()), counts.support > 0
-    if np.isnan(value) or np.count_nonzero(counts.predicted) == 1:
-        return without(value, "one class is predicted")
+    if np.isnan(value):
+        return Estimate(None)
     classes, usual = int(there.sum()), _usual(counts.hits[there], counts.support[there])
     support, predicted = (part + _ADDED * there for part in (counts.support, counts.predicted))
     n, hits = support.sum(), counts.hits.sum() + _ADDED * usual * classes
@@ -115,4 +123,5 @@ def _mcc(cells: Cells, counts: Counts) -> Estimate:
     )
     added = np.repeat([_ADDED * usual, _ADDED * (1 - usual)], classes)
     times = np.concatenate([cells.counts, added])
-    return by_influence(value, influences, CORRELATION, counts=times, sizes=counts.support[there])
+    sizes = counts.support[there]
+    return by_influence(value, influences, CORRELATION, counts=times, sizes=sizes, of_counts=True)

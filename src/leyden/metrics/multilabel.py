@@ -143,7 +143,7 @@ class _Split:
         if min(positives, self.truth.size - positives) < 2:
             return without(value, f"only {plural(positives, 'positive')}")
         influence = ranking.influences(self._pooled)[1].reshape(self.n, self.labels).sum(1)
-        return by_influence(value, influence, SHARE, sizes=np.array([self.truth.any(1).sum()]))
+        return by_influence(value, influence, SHARE, sizes=np.array([self.truth.any(1).sum()]), skewed=True)
 
     def _macro_f1_interval(self) -> Estimate:
         hit, miss = matrix_intervals.f1_influences(self.counts)

@@ -155,7 +155,7 @@ def intervals(classes: Iterable[Ranked], n: int) -> tuple[Estimate, Estimate]:
         for k, size in enumerate((sizes.min(1), sizes[:, 0]))
     )
     return (
-        auroc.interval(FEWEST, skewed=True, name="DeLong"),
+        auroc.interval(FEWEST, name="DeLong"),
         precision.interval(FEWEST_PRECISION, bias=sum(biases) / max(len(precision.sizes), 1)),
     )
 
@@ -177,5 +177,5 @@ class _Parts:
         if len(known) and len(unknown) and unknown.min() < known.min() / _AS_MANY:
             return without(self.value, "a rarer class has no errors")
         return by_influence(
-            self.value, self.influence / max(len(self.sizes), 1), SHARE, sizes=self.sizes, **how
+            self.value, self.influence / max(len(self.sizes), 1), SHARE, sizes=self.sizes, skewed=True, **how
         )
