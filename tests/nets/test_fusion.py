@@ -1,6 +1,7 @@
 """Nets with several inputs: what is absent has no part in an answer, and every part of the net is trained."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -29,12 +30,13 @@ def encoders() -> dict[str, nn.Module]:
     }
 
 
-def net_of(kind: str, auxiliary: float = 0.0) -> Fusion:
+def net_of(kind: str, auxiliary: float = 0.0, names: Sequence[str] = ("image", "text")) -> Fusion:
     torch.manual_seed(0)
+    parts = {name: encoder for name, encoder in encoders().items() if name in names}
     if kind == "late":
-        return LateFusion(encoders(), 3, COUNTS, sum(COUNTS), auxiliary)
+        return LateFusion(parts, 3, COUNTS, sum(COUNTS), auxiliary)
     others: dict[str, Any] = {"concat": ConcatFusion, "gated": GatedFusion, "attention": AttentionFusion}
-    made: Fusion = others[kind](encoders(), 3, width=8, auxiliary=auxiliary)
+    made: Fusion = others[kind](parts, 3, width=8, auxiliary=auxiliary)
     return made
 
 
@@ -140,6 +142,16 @@ def test_single_outputs_are_kept_in_training_alone() -> None:
         "image": (6, 3),
         "text": (6, 3),
     }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_single_input_has_no_loss_of_its_own_besides(kind: str) -> None:
+    net = net_of(kind, auxiliary=0.3, names=("image",)).train()
+    given = {"image": batch()["image"]}
+    net(given).sum().backward()
+    assert net.auxiliary == 0
+    assert net.single_outputs == {}
+    assert [name for name, p in net.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
 def test_gates_and_attention_give_absent_inputs_no_weight() -> None:

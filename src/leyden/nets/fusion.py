@@ -25,7 +25,7 @@ class Fusion(nn.Module):
     Args:
         encoders: a net for each input, by name.
         num_outputs: classes, labels or values.
-        auxiliary: weight of the sum of the losses of each input alone.
+        auxiliary: weight of the sum of the losses of each input alone, where there are several.
 
     Raises:
         ValueError: an encoder is no net with features and a head.
@@ -42,7 +42,8 @@ class Fusion(nn.Module):
                     f"the encoder of {name}, {type(encoder).__name__}, has no {', '.join(lacking)}, which fusion needs"
                 )
         self.encoders = nn.ModuleDict(encoders)
-        self.num_outputs, self.auxiliary = num_outputs, auxiliary
+        self.num_outputs = num_outputs
+        self.auxiliary = auxiliary if len(encoders) > 1 else 0.0
         self.single_outputs: dict[str, Tensor] = {}
 
     @property
@@ -156,7 +157,7 @@ class _Projected(Fusion):
         dropout: float,
     ) -> None:
         super().__init__(encoders, num_outputs, auxiliary)
-        if not auxiliary:  # nothing is asked of what each encoder says alone
+        if not self.auxiliary:  # nothing is asked of what each encoder says alone
             for encoder in encoders.values():
                 encoder.head.requires_grad_(False)
         self.projections = nn.ModuleList(nn.Linear(own, width) for own in self._widths)
