@@ -122,9 +122,8 @@ def by_influence(
     if min(value - low, high - value) < 1e-12 or n < 2 or squares == 0:
         return without(value, "all samples agree") if sizes is None else at_bound(value, bounds, sizes)
     centre, variance = min(max(value - bias, (value + low) / 2), (value + high) / 2), squares * n / (n - 1)
-    uncertainty = (
-        float(weights @ influence**4 / squares**2) - 1 / n
-    )  # relative variance of the variance, over 2
+    # relative variance of the variance, over 2
+    uncertainty = float(weights @ influence**4 / squares**2) - 1 / n
     if of_counts:
         uncertainty -= _of_share(centre, variance, bounds)
     freedom = n - 1
