@@ -72,9 +72,7 @@ class ComputePlan(Callback):
         if self.plan.compiled and not (self._asked.compile or self._may_compile(trainer)):
             self.plan = self.plan._replace(compiled=False)
             self.record["compiled"] = False
-            _say(
-                trainer, "compute: the net was compiled; by this device or these settings it is not any more"
-            )
+            _say(trainer, "compute: torch.compile is off now: this device or these settings do not allow it")
         self.plan.set_on(pl_module, trainer.optimizers)
         self._own_precision = trainer.precision_plugin
         trainer.strategy.precision_plugin = self.plan.precision(trainer)

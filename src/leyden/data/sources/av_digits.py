@@ -120,7 +120,7 @@ class AVDigits(Multimodal):
         test_samples: of testing.
         components: principal components of the pictures; 784 leave them as they are.
         decibels: of the recordings over the noise; None: no noise.
-        copies: of each recording, with noise of its own: with few a net learns the noises by heart.
+        copies: of each recording, with noise of its own; with few a net memorizes the noise.
         inputs: which are used, image and audio; None: both.
         seed: of the choice of the pictures and of the noise.
         download: as MNIST's.
